@@ -1,0 +1,112 @@
+"""Every error a user can meet. Each message says what was given, what is allowed, what to do next.
+
+The command line turns each class into the exit code named in `ExitCode`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on."""
+
+    OK = 0
+    FAILURE = 1
+    """Something unforeseen; `--debug` shows where."""
+    USAGE = 2
+    """An option or argument is not allowed (also what the option parser itself returns)."""
+    INPUT = 3
+    """The documents, queries or filter given cannot be used."""
+    INDEX = 4
+    """The path holds no index, a damaged one, or one of a newer format."""
+    MODEL = 5
+    """The model cannot be found or loaded."""
+    MISSING = 6
+    """An optional package is not installed."""
+    LOCKED = 7
+    """Another process is writing to the index."""
+    STORAGE = 8
+    """The disk is full, or permission was denied."""
+    INTERRUPTED = 130
+    """Ctrl-C; repeating the command goes on from there."""
+
+
+class LeanseekError(Exception):
+    """Base of every error that leanseek raises on purpose."""
+
+    exit_code = ExitCode.FAILURE
+
+
+class UsageError(LeanseekError, ValueError):
+    """An argument outside its allowed values."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(LeanseekError, ValueError):
+    """Documents or queries that cannot be read; the message starts with `file:line:` where there is one."""
+
+    exit_code = ExitCode.INPUT
+
+
+class FilterError(InputError):
+    """A filter expression that cannot be parsed; the message points at the place."""
+
+
+class DuplicateIdError(InputError):
+    """A document id that the index, or this very input, already has."""
+
+
+class IndexNotFoundError(LeanseekError, FileNotFoundError):
+    """The path holds no leanseek index."""
+
+    exit_code = ExitCode.INDEX
+
+
+class IndexExistsError(LeanseekError, FileExistsError):
+    """The path already holds an index, or something else."""
+
+    exit_code = ExitCode.INDEX
+
+
+class IndexDamagedError(LeanseekError):
+    """A file of the index is missing or differs from its checksum."""
+
+    exit_code = ExitCode.INDEX
+
+
+class IndexFormatError(LeanseekError):
+    """The index was written by a newer version of leanseek."""
+
+    exit_code = ExitCode.INDEX
+
+
+class IndexLockedError(LeanseekError):
+    """Another process holds the index's writer lock."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class StorageError(LeanseekError, OSError):
+    """The file system refused: disk full, permission denied, read-only."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class ModelError(LeanseekError):
+    """A model that cannot be found, loaded or verified, or does not fit the index."""
+
+    exit_code = ExitCode.MODEL
+
+
+class MissingPackageError(LeanseekError, ImportError):
+    """An optional package is absent; the message is the command that installs it."""
+
+    exit_code = ExitCode.MISSING
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package '{package}', which is not installed. "
+            f"Install it with: pip install 'leanseek[{extra}]'"
+        )

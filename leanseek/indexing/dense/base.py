@@ -1,0 +1,47 @@
+"""The contract of a dense (vector) index over the passages of one segment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+
+class DenseIndex(Protocol):
+    """Finds the passages whose vectors have the largest inner product with a query's.
+
+    Ordinals number the vectors of this index from 0.
+    """
+
+    @property
+    def size(self) -> int:
+        """n, the number of vectors."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """D, the length of a vector."""
+        ...
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None
+    ) -> tuple[Float32Array, Int64Array]:
+        """Scores (m, k) float32 and ordinals (m, k) int64 for queries (m, D), best first, ties by ordinal.
+
+        `allowed` (n,) keeps the vectors that are True. Rows with fewer than k answers end in score -inf and
+        ordinal -1. The scores equal those of `score`.
+        """
+        ...
+
+    def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
+        """(c,) exact inner products of one query (D,) with the given vectors (c,)."""
+        ...
+
+    def vectors(self, start: int, stop: int) -> Float32Array:
+        """(stop - start, D) the stored vectors of that range of ordinals, for merging segments."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the index's files into an existing folder."""
+        ...

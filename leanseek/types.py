@@ -1,0 +1,94 @@
+"""What goes in and what comes out: documents, queries and hits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array: TypeAlias = NDArray[np.float32]
+Int64Array: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+Scalar: TypeAlias = str | int | float | bool
+MetadataValue: TypeAlias = Scalar | list[Scalar] | None
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+
+
+def content(title: str, text: str) -> str:
+    """The text that is searched: title and body joined by one space, as BEIR and MTEB do."""
+    return f"{title} {text}".strip() if title else text
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as its source gives it.
+
+    `metadata` values are strings, numbers, booleans, None or flat lists of those; nested objects are
+    flattened into dotted names by the readers.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query with the identifier that a run file and its judgments know it by."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Where a hit's text stands in its document: part `number` (from 0) of `count`, at character `start`."""
+
+    number: int
+    count: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A short extract; `highlights` are (start, end) character offsets into `text`."""
+
+    text: str
+    highlights: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one side of the search said of a hit: its rank there (None: not among its candidates) and score."""
+
+    rank: int | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a hit is where it is."""
+
+    sparse: Stage | None
+    dense: Stage | None
+    terms: tuple[str, ...]
+    snippet: Snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer. `score` orders the list and is comparable only inside it."""
+
+    rank: int
+    id: str
+    score: float
+    title: str
+    text: str
+    metadata: Metadata
+    passage: Passage | None = None
+    explanation: Explanation | None = None
