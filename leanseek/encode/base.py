@@ -12,7 +12,7 @@ from leanseek.types import Float32Array
 
 
 class Encoded(NamedTuple):
-    """`vectors` (n, D) float32, L2-normalised; `tokens` (n,) int32, the length of each text before any cut."""
+    """`vectors` (n, D) float32, L2-normalised; `tokens` (n,) int32, each text's length before any cut."""
 
     vectors: Float32Array
     tokens: NDArray[np.int32]

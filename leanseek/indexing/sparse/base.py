@@ -9,7 +9,10 @@ from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
 class Candidates(NamedTuple):
-    """The best passages, best first, equal scores by ascending ordinal: `scores` (c,) float32, `ordinals` (c,)."""
+    """The best passages, best first: `scores` (c,) float32, `ordinals` (c,) int64.
+
+    Equal scores stand in ascending order of the passages' (document id, part number).
+    """
 
     scores: Float32Array
     ordinals: Int64Array
@@ -18,8 +21,9 @@ class Candidates(NamedTuple):
 class SparseIndex(Protocol):
     """Scores passages by the query terms they share.
 
-    Ordinals are global: the segments' passages one after another, `size` in all, deleted ones included but
-    never returned nor counted in the statistics. Scores do not depend on how passages are spread over segments.
+    Ordinals are global: the segments' passages one after another, `size` in all. Deleted ones keep their
+    ordinals, but are never returned nor counted in the statistics. Scores do not depend on how the passages
+    are spread over segments.
     """
 
     @property
