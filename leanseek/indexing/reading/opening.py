@@ -43,7 +43,7 @@ def opened(path: Path | str) -> Iterator[io.BufferedReader]:
             stream.detach()
         return
     try:
-        file = cast(io.BufferedReader, Path(path).open("rb", buffering=_BUFFER))
+        file = cast(io.BufferedReader, Path(path).open("rb", buffering=_BUFFER))  # noqa: SIM115
     except PermissionError as error:
         raise StorageError(f"{path}: permission denied; the file cannot be opened for reading") from error
     with file:
