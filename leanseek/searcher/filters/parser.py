@@ -1,0 +1,203 @@
+"""The filter language: a recursive-descent parser from text to a `Filter`.
+
+    filter     = and-terms joined by "or"
+    and-term   = not-terms joined by "and"
+    not-term   = "not" not-term | "(" filter ")" | condition
+    condition  = field ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=") value
+               | field ["not"] "in" "(" value {"," value} ")"
+               | field "contains" string
+               | field "is" ["not"] "null"
+    value      = string | number | "true" | "false"
+
+A field is a name with dots or hyphens inside (`author.name`, `doc-type`), anything else in backquotes.
+Strings stand in ' or ", with the escapes \\\\ \\" \\' \\n \\r \\t. Keywords may be written in any case.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from leanseek.errors import FilterError
+from leanseek.searcher.filters.lexer import Token, syntax_error, tokens
+from leanseek.searcher.filters.nodes import (
+    And,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    Membership,
+    Not,
+    Operator,
+    Or,
+)
+from leanseek.searcher.filters.values import Element, number_element
+
+BUILT_IN = ("id", "title")
+MAX_DEPTH = 64
+"""How deep brackets and `not` may nest: far beyond use, and safe for any thread's stack."""
+MAX_VALUES = 10_000
+"""How many values one `in (…)` may list: what SQLite binds at once, with room to spare."""
+
+
+def parse_filter(text: str) -> Filter:
+    """The filter that an expression such as `year >= 2015 and lang in ("en", "de")` stands for.
+
+    - A condition holds if any element of the field satisfies it; it is false where the field is missing. So
+      `lang != "en"` asks for a document with some language other than "en", while `not lang = "en"` also
+      passes documents without a language.
+    - Numbers compare with numbers, strings with strings by code point (ISO dates in order of time); a number
+      never equals a string. Booleans only have = and !=.
+    - `contains` looks for a piece of a string; A-Z equal a-z.
+    - `id` and `title` are the document's own, and always strings.
+
+    Raises `FilterError` for anything else, pointing at the place.
+    """
+    return _Parser(text).filter()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(tokens(text))
+        self._next = 0
+        self._depth = 0
+
+    def filter(self) -> Filter:
+        if self._ahead().kind == "end":
+            raise self._error(self._ahead(), "it is empty")
+        parsed = self._or()
+        if self._ahead().kind != "end":
+            raise self._expected("'and', 'or' or the end")
+        return parsed
+
+    def _ahead(self) -> Token:
+        return self._tokens[self._next]
+
+    def _take(self) -> Token:
+        token = self._ahead()
+        self._next += 1
+        return token
+
+    def _accept(self, text: str) -> bool:
+        """Step over a keyword or bracket if it comes next."""
+        found = self._ahead().kind in ("keyword", "bracket") and self._ahead().text == text
+        self._next += found
+        return found
+
+    def _require(self, text: str, expected: str) -> None:
+        if not self._accept(text):
+            raise self._expected(expected)
+
+    def _error(self, token: Token, problem: str) -> FilterError:
+        return syntax_error(self._text, token.start, problem)
+
+    def _expected(self, expected: str, hint: str = "") -> FilterError:
+        token = self._ahead()
+        found = "the end" if token.kind == "end" else token.written
+        found = found if len(found) <= 40 else f"{found[:40]}…"
+        return self._error(token, f"expected {expected}, found {found}{hint}")
+
+    def _or(self) -> Filter:
+        operands = [self._and()]
+        while self._accept("or"):
+            operands.append(self._and())
+        return operands[0] if len(operands) == 1 else Or(tuple(operands))
+
+    def _and(self) -> Filter:
+        operands = [self._not()]
+        while self._accept("and"):
+            operands.append(self._not())
+        return operands[0] if len(operands) == 1 else And(tuple(operands))
+
+    def _not(self) -> Filter:
+        opening = self._ahead()
+        if self._accept("not"):
+            self._descend(opening)
+            operand = self._not()
+            self._depth -= 1
+            return Not(operand)
+        if self._accept("("):
+            self._descend(opening)
+            inner = self._or()
+            self._depth -= 1
+            self._require(")", "'and', 'or' or ')'")
+            return inner
+        return self._condition()
+
+    def _descend(self, opening: Token) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._error(opening, f"brackets and 'not' nest more than {MAX_DEPTH} deep")
+
+    def _condition(self) -> Filter:
+        if self._ahead().kind != "name":
+            quoted = self._ahead().kind in ("string", "keyword")
+            raise self._expected(
+                "a field name", " (a field of that name stands in `backquotes`)" if quoted else ""
+            )
+        field = self._take().text
+        if self._ahead().kind == "operator":
+            comparison = cast(Operator, self._take().text)
+            return Comparison(field, comparison, self._value(field, comparison))
+        if self._accept("contains"):
+            if self._ahead().kind != "string":
+                raise self._expected("a string in quotes after 'contains'")
+            return Contains(field, self._take().text)
+        if self._accept("is"):
+            negated = self._accept("not")
+            self._require("null", "'null'" if negated else "'null' or 'not null' (compare values with =)")
+            return IsNull(field, negated)
+        negated = self._accept("not")
+        if self._accept("in"):
+            return self._membership(field, negated)
+        if negated:
+            raise self._expected("'in' after 'not' (for another condition put 'not' before the field)")
+        raise self._expected("=, !=, <, <=, >, >=, 'in', 'not in', 'contains' or 'is'")
+
+    def _membership(self, field: str, negated: bool) -> Filter:
+        self._require("(", "'(' and a list of values")
+        values = [self._value(field, "=")]
+        while self._accept(","):
+            if len(values) == MAX_VALUES:
+                raise self._error(
+                    self._ahead(), f"more than {MAX_VALUES} values in one list; join two with 'or'"
+                )
+            values.append(self._value(field, "="))
+        self._require(")", "',' or ')'")
+        return Membership(field, tuple(values), negated)
+
+    def _value(self, field: str, comparison: Operator) -> Element:
+        token = self._ahead()
+        if token.kind == "string":
+            value = Element(token.text, "string")
+        elif token.kind == "number":
+            value = self._number(token)
+        elif token.kind == "keyword" and token.text in ("true", "false"):
+            value = Element(int(token.text == "true"), "bool")
+            if comparison not in ("=", "!="):
+                raise self._error(
+                    token, f"true and false have no order; use = or != in place of {comparison}"
+                )
+        elif token.kind == "keyword" and token.text == "null":
+            raise self._error(token, "null is no value; write 'is null' or 'is not null'")
+        else:
+            hint = f'; put text in quotes: "{token.text}"' if token.kind == "name" else ""
+            raise self._expected("a value (a string in quotes, a number, true or false)", hint)
+        if field in BUILT_IN and value.kind != "string":
+            raise self._error(
+                token, f'{field} is always a string; put the value in quotes: "{token.written}"'
+            )
+        self._take()
+        return value
+
+    def _number(self, token: Token) -> Element:
+        # Digits beyond any float are refused before int(), which has a limit and an error of its own.
+        number = float(token.text)
+        if math.isinf(number):
+            raise self._error(token, "this number is too large")
+        digits = token.text.lstrip("+-")
+        if not digits.isdigit():
+            return Element(number, "number")
+        whole = int(digits.lstrip("0") or "0")
+        return number_element(-whole if token.text.startswith("-") else whole)

@@ -1,0 +1,361 @@
+"""The filter language, evaluated in Python and in SQLite alike, and its errors."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from leanseek.errors import FilterError
+from leanseek.searcher.filters import (
+    And,
+    Comparison,
+    Contains,
+    Element,
+    Filter,
+    IsNull,
+    Membership,
+    Not,
+    Or,
+    elements,
+    parse_filter,
+)
+from leanseek.types import Int64Array, MetadataValue
+
+
+class Table:
+    """A segment's metadata as the index keeps it: one row an element, id and title in a table of their own."""
+
+    def __init__(self, documents: Sequence[Mapping[str, MetadataValue]]) -> None:
+        self.connection = sqlite3.connect(":memory:")
+        self.connection.execute("CREATE TABLE metadata(field TEXT, value, kind TEXT, ordinal INTEGER)")
+        self.connection.execute("CREATE TABLE passages(ordinal INTEGER PRIMARY KEY, id TEXT, title TEXT)")
+        for ordinal, fields in enumerate(documents):
+            self.connection.execute(
+                "INSERT INTO passages VALUES (?, ?, ?)", (ordinal, fields["id"], fields["title"])
+            )
+            self.connection.executemany(
+                "INSERT INTO metadata VALUES (?, ?, ?, ?)",
+                [
+                    (field, item.value, item.kind, ordinal)
+                    for field, value in fields.items()
+                    if field not in ("id", "title")
+                    for item in elements(value)
+                ],
+            )
+
+    def select(self, field: str, where: str, parameters: Sequence[str | int | float]) -> Int64Array:
+        if field in ("id", "title"):
+            rows = f"SELECT ordinal FROM (SELECT ordinal, {field} AS value, 'string' AS kind FROM passages)"
+            cursor = self.connection.execute(f"{rows} WHERE {where}", list(parameters))
+        else:
+            cursor = self.connection.execute(
+                f"SELECT ordinal FROM metadata WHERE field = ? AND ({where})", [field, *parameters]
+            )
+        return np.array([row[0] for row in cursor], dtype=np.int64)
+
+
+def passing(expression: str | Filter, documents: Sequence[Mapping[str, MetadataValue]]) -> list[str]:
+    """The ids of the documents that pass, which Python and SQLite must agree on."""
+    parsed = parse_filter(expression) if isinstance(expression, str) else expression
+    named = [{"id": f"d{number}", "title": "", **fields} for number, fields in enumerate(documents)]
+    mask = parsed.mask(Table(named), len(named))
+    assert mask.dtype == np.bool_
+    assert mask.tolist() == [parsed.matches(fields) for fields in named]
+    return [str(fields["id"]) for fields, kept in zip(named, mask, strict=True) if kept]
+
+
+BOOKS: list[dict[str, MetadataValue]] = [
+    {"id": "a", "title": "Statins and the heart", "year": 2015, "lang": "en", "tags": ["drug", "heart"]},
+    {"id": "b", "title": "", "year": 1999.5, "lang": "de", "open": True, "tags": []},
+    {"id": "c", "title": "Draft", "year": "2015", "lang": ["en", "fr"], "open": False, "tags": [1, "drug"]},
+    {"id": "d", "title": "Über Öl", "year": None, "date": "2020-03-01", "author.name": "O'Brien", "open": 1},
+]
+
+CASES = [
+    ("year >= 2015", "a"),
+    ("year = 2015.0", "a"),
+    ("year == 2015", "a"),
+    ('year = "2015"', "c"),
+    ("year != 2015", "bc"),
+    ("year < 2015", "b"),
+    ("not year = 2015", "bcd"),
+    ('lang = "en"', "ac"),
+    ('lang != "en"', "bc"),
+    ('not lang = "en"', "bd"),
+    ('lang in ("de", "fr")', "bc"),
+    ('lang not in ("en", "de")', "c"),
+    ('not lang in ("en", "de")', "d"),
+    ("year in (2015, '2015')", "ac"),
+    ("tags = 1", "c"),
+    ('tags = "1"', ""),
+    ("tags is null", "bd"),
+    ("tags is not null", "ac"),
+    ("open = true", "b"),
+    ("open != true", "cd"),
+    ("open = 1", "d"),
+    ("open in (true, 1)", "bd"),
+    ("missing = 1 or missing != 1 or missing is not null", ""),
+    ("missing is null", "abcd"),
+    ('date < "2020-12-31" and date > "2020-01-01"', "d"),
+    ('title contains "HEART"', "a"),
+    ('title contains "über"', ""),
+    ('title contains "Über"', "d"),
+    ('title = ""', "b"),
+    ("title is null", ""),
+    ('year contains "1"', "c"),
+    ('id in ("a", "d")', "ad"),
+    ('id > "b"', "cd"),
+    ("author.name = 'O\\'Brien'", "d"),
+    ('`author.name` contains "brien"', "d"),
+    ('year = 2015 and lang = "en" or open = true', "ab"),
+    ('year = 2015 and (lang = "de" or open = true)', ""),
+    ('NOT (lang = "en" OR open = true) AND id IS NOT NULL', "d"),
+    ("not not year is NULL", "d"),
+    ("year > -1e3 and year < +2.0e3", "b"),
+    ("year > .5 and year < 2015.", "b"),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), CASES)
+def test_language(expression: str, expected: str) -> None:
+    assert passing(expression, BOOKS) == list(expected)
+
+
+def test_values_never_become_sql() -> None:
+    attack = "x' OR 1=1; DROP TABLE metadata --"
+    documents: list[dict[str, MetadataValue]] = [{"a": "harmless"}, {"a": attack}, {attack: "y"}]
+    assert passing(f'a = "{attack}"', documents) == ["d1"]
+    assert passing(f'a contains "{attack}"', documents) == ["d1"]
+    assert passing(f'a in ("{attack}")', documents) == ["d1"]
+    assert passing(f'`{attack}` = "y"', documents) == ["d2"]
+
+
+def test_numbers_beyond_64_bits_compare_as_floats() -> None:
+    documents: list[dict[str, MetadataValue]] = [
+        {"n": 2**70},
+        {"n": 2**63 - 1},
+        {"n": 10**400},
+        {"n": -(10**400)},
+        {"n": 2**53 + 1},
+        {"n": float(2**53)},
+    ]
+    assert passing(f"n = {2**70 + 1}", documents) == ["d0"]
+    assert passing(f"n >= {2**63 - 1}", documents) == ["d0", "d1", "d2"]
+    assert passing(f"n < -{10**300}", documents) == ["d3"]
+    assert passing(f"n = {2**53 + 1}", documents) == ["d4"]
+    assert passing(f"n <= {2**53}", documents) == ["d3", "d5"]
+
+
+def test_nan_counts_as_missing() -> None:
+    assert passing("n is null", [{"n": math.nan}, {"n": [math.nan, 1.0]}, {"n": math.inf}]) == ["d0"]
+    assert passing("n != 5", [{"n": math.nan}, {"n": [math.nan, 1.0]}, {"n": math.inf}]) == ["d1", "d2"]
+
+
+def test_long_lists_and_chains() -> None:
+    documents: list[dict[str, MetadataValue]] = [{"n": number} for number in range(0, 20_000, 1_999)]
+    listed = ", ".join(map(str, range(10_000)))
+    assert passing(f"n in ({listed})", documents) == [f"d{number}" for number in range(6)]
+    chain = " or ".join(f"n = {number}" for number in range(0, 4_000))
+    assert passing(chain, documents) == ["d0", "d1", "d2"]
+
+
+def test_deepest_nesting_works_on_a_small_stack() -> None:
+    results: list[str] = []
+    expression = "not (" * 32 + "a = 1" + ")" * 32
+
+    def evaluate() -> None:
+        parsed = parse_filter(expression)
+        results.append(str(parsed))
+        results.append(str(parsed.matches({"a": 1})))
+
+    former = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=evaluate)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(former)
+    assert results == ["not " * 32 + "a = 1", "True"]
+
+
+NAMES = st.one_of(
+    st.sampled_from(["a", "b", "id", "title", "a.b", "doc-type", "in", "Not", "año", "a b", "`", "", "1"]),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=3),
+)
+PIECES = st.text(st.one_of(st.sampled_from("abAB\"'\\\n\0 éÉ日"), st.characters(codec="utf-8")), max_size=3)
+NUMBERS = st.one_of(
+    st.integers(-3, 3),
+    st.integers(-3, 3).map(float),
+    st.sampled_from([2**53, 2**53 + 1, float(2**53), 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**70, -0.0]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**80), 2**80),
+)
+STRINGS = PIECES.map(lambda text: Element(text, "string"))
+BOOLS = st.booleans().map(lambda value: Element(int(value), "bool"))
+VALUES = st.one_of(STRINGS, BOOLS, NUMBERS.map(lambda number: elements(number)[0]))
+ORDERED = st.one_of(STRINGS, NUMBERS.map(lambda number: elements(number)[0]))
+BUILT_IN = st.sampled_from(["id", "title"])
+
+
+def leaves(names: st.SearchStrategy[str], values: st.SearchStrategy[Element]) -> st.SearchStrategy[Filter]:
+    return st.one_of(
+        st.builds(Comparison, names, st.sampled_from(["=", "!="]), values),
+        st.builds(Membership, names, st.lists(values, min_size=1, max_size=3).map(tuple), st.booleans()),
+        st.builds(Contains, names, PIECES),
+        st.builds(IsNull, names, st.booleans()),
+    )
+
+
+OTHER_NAMES = NAMES.filter(lambda name: name not in ("id", "title", ""))
+FILTERS = st.recursive(
+    st.one_of(
+        leaves(OTHER_NAMES, VALUES),
+        leaves(BUILT_IN, STRINGS),
+        st.builds(Comparison, OTHER_NAMES, st.sampled_from(["<", "<=", ">", ">="]), ORDERED),
+        st.builds(Comparison, BUILT_IN, st.sampled_from(["<", "<=", ">", ">="]), STRINGS),
+    ),
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.builds(And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+    ),
+    max_leaves=8,
+)
+SCALARS = st.one_of(PIECES, NUMBERS, st.booleans(), st.floats(), st.just(10**400))
+DOCUMENTS = st.lists(
+    st.builds(
+        lambda id_, title, metadata: {**metadata, "id": id_, "title": title},
+        PIECES,
+        PIECES,
+        st.dictionaries(
+            OTHER_NAMES, st.one_of(st.none(), SCALARS, st.lists(SCALARS, max_size=3)), max_size=4
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=400)
+@given(FILTERS, DOCUMENTS)
+@example(Contains("a", "\0B"), [{"id": "", "title": "", "a": "A\0b"}])
+@example(Contains("a", "É"), [{"id": "", "title": "", "a": "é"}])
+def test_mask_equals_matches(parsed: Filter, documents: list[dict[str, MetadataValue]]) -> None:
+    mask = parsed.mask(Table(documents), len(documents))
+    assert mask.tolist() == [parsed.matches(fields) for fields in documents]
+
+
+@settings(max_examples=400)
+@given(FILTERS)
+def test_written_filter_parses_to_itself(parsed: Filter) -> None:
+    assert parse_filter(str(parsed)) == parsed
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.lists(
+            st.sampled_from(
+                [
+                    "a",
+                    "=",
+                    "<",
+                    "(",
+                    ")",
+                    ",",
+                    "in",
+                    "not",
+                    "and",
+                    "or",
+                    "is",
+                    "null",
+                    "1",
+                    "'x'",
+                    "`b`",
+                    "true",
+                ]
+            ),
+            max_size=12,
+        ).map(" ".join),
+    )
+)
+def test_any_text_parses_or_is_refused_with_its_place(text: str) -> None:
+    try:
+        parse_filter(text)
+    except FilterError as error:
+        problem, shown, caret, example_line = str(error).split("\n")
+        assert problem.startswith("The filter cannot be read: ")
+        assert shown.startswith("  ")
+        assert caret.strip() == "^"
+        assert example_line.startswith("Example: ")
+        parse_filter(example_line.removeprefix("Example: "))
+
+
+ERRORS = [
+    ("", 0, "it is empty"),
+    ("   ", 0, "it is empty"),
+    ("year >= ", 7, "expected a value"),
+    ("year 2015", 5, "expected =, !="),
+    ("year = foo", 7, 'put text in quotes: "foo"'),
+    ("year = null", 7, "is null"),
+    ("date > 2020-01-01", 7, "put text in quotes"),
+    ('lang = "en', 7, "no closing"),
+    ("`lang = 1", 0, "no closing"),
+    ('lang in "en"', 8, "'('"),
+    ('lang in ("en"', 13, "',' or ')'"),
+    ("lang in ()", 9, "expected a value"),
+    ("(a = 1", 6, "'and', 'or' or ')'"),
+    ("a = 1)", 5, "'and', 'or' or the end"),
+    ("a = 1 and", 9, "expected a field name"),
+    ("a = 1 & b = 2", 6, "'&' is not part"),
+    ("a not contains 'x'", 6, "'in' after 'not'"),
+    ("a contains 5", 11, "a string in quotes"),
+    ("a is 5", 5, "'null' or 'not null'"),
+    ("a is not true", 9, "expected 'null'"),
+    ("open < true", 7, "no order"),
+    ("id = 5", 5, 'id is always a string; put the value in quotes: "5"'),
+    ("title in ('x', true)", 15, "always a string"),
+    ("in = 5", 0, "`backquotes`"),
+    ('"year" = 5', 0, "`backquotes`"),
+    ('a = "\\q"', 5, "unknown escape"),
+    ("a = 1e999", 4, "too large"),
+    ("a = 1.2.3", 4, "not a number"),
+    ('a = "\ud800"', 4, "not valid text"),
+    ("not " * 65 + "a = 1", 61 + 2 + 1, "64 deep"),
+    ("(" * 65 + "a = 1" + ")" * 65, None, "64 deep"),
+    (f"a in ({', '.join(['1'] * 10_001)})", None, "more than 10000 values"),
+]
+
+
+@pytest.mark.parametrize(("expression", "place", "message"), ERRORS, ids=range(len(ERRORS)))
+def test_errors_point_at_the_place(expression: str, place: int | None, message: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter(expression)
+    problem, shown, caret, _ = str(raised.value).split("\n")
+    assert message in problem
+    assert len(shown) <= 110
+    if place is not None and len(expression) <= 100:
+        assert caret.index("^") == place + 2
+
+
+def test_caret_stands_under_wide_characters_and_line_breaks() -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter('年 = "日本"\nor x')
+    _, shown, caret, _ = str(raised.value).split("\n")
+    assert shown == '  年 = "日本" or x'
+    assert caret == " " * 17 + "^"
+
+
+def test_place_in_a_long_expression_is_shown() -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter("a = 1 and " * 50 + "b ! 2" + " and a = 1" * 50)
+    _, shown, caret, _ = str(raised.value).split("\n")
+    assert shown[caret.index("^")] == "!"
+    assert shown.startswith("  … ") and shown.endswith(" …")
