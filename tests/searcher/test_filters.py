@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import FilterError
-from leanseek.searcher.filters import (
+from leanseek.filters import (
     And,
     Comparison,
     Contains,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from leanseek.errors import FilterError
-from leanseek.searcher.filters.nodes import KEYWORDS, NAME
+from leanseek.filters.nodes import KEYWORDS, NAME
 
 TokenKind: TypeAlias = Literal["name", "keyword", "string", "number", "operator", "bracket", "end"]
 

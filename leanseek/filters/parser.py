@@ -19,8 +19,8 @@ import math
 from typing import cast
 
 from leanseek.errors import FilterError
-from leanseek.searcher.filters.lexer import Token, syntax_error, tokens
-from leanseek.searcher.filters.nodes import (
+from leanseek.filters.lexer import Token, syntax_error, tokens
+from leanseek.filters.nodes import (
     And,
     Comparison,
     Contains,
@@ -31,7 +31,7 @@ from leanseek.searcher.filters.nodes import (
     Operator,
     Or,
 )
-from leanseek.searcher.filters.values import Element, number_element
+from leanseek.filters.values import Element, number_element
 
 BUILT_IN = ("id", "title")
 MAX_DEPTH = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leanseek.searcher.filters.nodes import (
+from leanseek.filters.nodes import (
     And,
     ColumnSource,
     Comparison,
@@ -13,8 +13,8 @@ from leanseek.searcher.filters.nodes import (
     Not,
     Or,
 )
-from leanseek.searcher.filters.parser import BUILT_IN, parse_filter
-from leanseek.searcher.filters.values import Element, Kind, elements
+from leanseek.filters.parser import BUILT_IN, parse_filter
+from leanseek.filters.values import Element, Kind, elements
 
 __all__ = [
     "BUILT_IN",

@@ -17,7 +17,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.searcher.filters.values import Element, Kind, elements
+from leanseek.filters.values import Element, Kind, elements
 from leanseek.types import BoolArray, Int64Array, MetadataValue
 
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -35,7 +35,7 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 class ColumnSource(Protocol):
     """One segment's metadata as a table of (field, value, kind, ordinal), one row an element.
 
-    `value` and `kind` are those of `leanseek.searcher.filters.elements`; the column `value` has no declared
+    `value` and `kind` are those of `leanseek.filters.elements`; the column `value` has no declared
     type. The built-in fields `id` and `title` have one row for every passage, of kind 'string'.
     """
 

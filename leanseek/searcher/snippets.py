@@ -1,0 +1,194 @@
+"""The part of a text that shows best why it was found, with the query's terms marked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from leanseek.errors import UsageError
+from leanseek.searcher.sentences import Word, ends_sentence, split_words
+from leanseek.types import Snippet
+
+PIECE = 100_000
+"""Characters looked at in one go. An extract lies inside the first piece that has any of the terms."""
+
+ELLIPSIS = "…"
+_REACH = 1_000
+_UNITS = 1_000_000
+"""Weights are summed in integers of this fraction: a sum must not depend on the windows before it."""
+
+
+class TermSpan(Protocol):
+    """A term and the characters [start, end) of the text it comes from."""
+
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+
+class SpanAnalyzer(Protocol):
+    """What snippets need of an analyser: its terms with their places."""
+
+    def spans(self, text: str) -> Sequence[TermSpan]:
+        """The terms of a text, in order."""
+        ...
+
+
+class _Match(NamedTuple):
+    """A query's term at the words [first, last] and the characters [start, end) of a piece."""
+
+    term: str
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+def matched_terms(text: str, analyzer: SpanAnalyzer, terms: Collection[str]) -> tuple[str, ...]:
+    """Those of the terms that the whole text has, each once, in the order of `terms`."""
+    wanted = set(terms)
+    missing = set(wanted)
+    for start, end in _pieces(text):
+        if not missing:
+            break
+        missing.difference_update(span.token for span in analyzer.spans(text[start:end]))
+    return tuple(term for term in dict.fromkeys(terms) if term not in missing)
+
+
+def snippet(
+    text: str,
+    analyzer: SpanAnalyzer,
+    terms: Collection[str],
+    words: int = 40,
+    weights: Mapping[str, float] | None = None,
+) -> Snippet:
+    """An extract of at most `words` words around the query's terms (as the analyser gives them).
+
+    Of all windows it is the one whose distinct terms weigh most, then with most occurrences, then the first.
+    `weights` are not negative, such as each term's idf; a term without one weighs 1. The extract begins and
+    ends with sentences where that costs no match, else between words, with … where the text goes on; white
+    space is collapsed. A text without the terms gives its beginning, without highlights.
+
+    Time is linear in the text. It is looked through in pieces of 100,000 characters, up to the first that has
+    any of the terms; later pieces do not compete.
+
+    Raises `UsageError` if `words` is below 1.
+    """
+    if words < 1:
+        raise UsageError(f"A snippet of {words} words was asked for; give at least 1 (40 is usual).")
+    text = text.strip()
+    wanted = set(terms)
+    for start, end in _pieces(text) if wanted else ():
+        spans = [span for span in analyzer.spans(text[start:end]) if span.token in wanted]
+        if spans:
+            break
+    else:
+        spans = []
+        start, end = next(_pieces(text), (0, 0))
+    piece = text[start:end]
+    split = split_words(piece)
+    if not split:
+        return Snippet("")
+    matches = _locate(spans, split)
+    window = _best_window(matches, words, weights or {}) if matches else (0, 0)
+    first, last = _widened(piece, split, window, words)
+    before = f"{ELLIPSIS} " if start or first else ""
+    after = f" {ELLIPSIS}" if end < len(text) or last + 1 < len(split) else ""
+    shown = [match for match in matches if first <= match.first and match.last <= last]
+    return _extract(piece, split[first : last + 1], shown, before, after)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """The text's pieces [start, end), which end before white space where there is some in reach."""
+    start = 0
+    while start < len(text):
+        end = start + PIECE
+        if end < len(text):
+            end = next((cut for cut in range(end, end - _REACH, -1) if text[cut].isspace()), end)
+        yield start, min(end, len(text))
+        start = end
+
+
+def _locate(spans: Sequence[TermSpan], words: Sequence[Word]) -> list[_Match]:
+    starts = [word.start for word in words]
+    return [
+        _Match(
+            span.token,
+            bisect_right(starts, span.start) - 1,
+            bisect_right(starts, span.end - 1) - 1,
+            span.start,
+            span.end,
+        )
+        for span in spans
+    ]
+
+
+def _best_window(matches: Sequence[_Match], words: int, weights: Mapping[str, float]) -> tuple[int, int]:
+    """The first and last word of the matches in the best window; a window starts with one of the matches."""
+    best = (-1, 0)
+    window = (0, 0)
+    inside: Counter[str] = Counter()
+    weight = end = 0
+    for number, match in enumerate(matches):
+        while end < len(matches) and matches[end].last < match.first + words:
+            term = matches[end].term
+            weight += 0 if inside[term] else round(weights.get(term, 1.0) * _UNITS)
+            inside[term] += 1
+            end += 1
+        if (weight, end - number) > best:
+            best = (weight, end - number)
+            window = (match.first, max((m.last for m in matches[number:end]), default=match.first))
+        if end > number:
+            inside[match.term] -= 1
+            weight -= 0 if inside[match.term] else round(weights.get(match.term, 1.0) * _UNITS)
+        else:
+            # A match longer than any window: the next one starts anew.
+            end = number + 1
+    return window
+
+
+def _widened(text: str, words: Sequence[Word], window: tuple[int, int], size: int) -> tuple[int, int]:
+    """The window with the words around it, `size` at most, from a sentence's start and to an end if near."""
+    first, last = window
+    spare = size - (last - first + 1)
+    reach = range(first, max(first - spare, 0) - 1, -1)
+    sentence = next((at for at in reach if at == 0 or ends_sentence(text, words, at - 1)), None)
+    start = max(0, min(first - spare // 2, len(words) - size)) if sentence is None else sentence
+    limit = min(start + size, len(words)) - 1
+    # An extract of under two thirds of its size says too little, even if it ends well.
+    shortest = max(last, min(start + 2 * size // 3, limit))
+    ends = (at for at in range(limit, shortest - 1, -1) if ends_sentence(text, words, at))
+    return start, next(ends, limit)
+
+
+def _extract(text: str, words: Sequence[Word], matches: Sequence[_Match], before: str, after: str) -> Snippet:
+    """The words one space apart, and where the matches stand in that."""
+    parts = [before]
+    length = len(before)
+    moved: list[int] = []
+    previous = words[0].start
+    for start, end in words:
+        if start > previous:
+            parts.append(" ")
+            length += 1
+        moved.append(length - start)
+        parts.append(text[start:end])
+        length += end - start
+        previous = end
+    parts.append(after)
+    starts = [word.start for word in words]
+    highlights: list[tuple[int, int]] = []
+    for match in sorted(matches, key=lambda match: (match.start, match.end)):
+        start = match.start + moved[bisect_right(starts, match.start) - 1]
+        end = match.end + moved[bisect_right(starts, match.end - 1) - 1]
+        if highlights and start < highlights[-1][1]:
+            start, end = highlights[-1][0], max(end, highlights.pop()[1])
+        highlights.append((start, end))
+    return Snippet("".join(parts), tuple(highlights))
