@@ -33,11 +33,15 @@ class TermSpan(Protocol):
     def end(self) -> int: ...
 
 
-class SpanAnalyzer(Protocol):
-    """What snippets need of an analyser: its terms with their places."""
+class TermAnalyzer(Protocol):
+    """What snippets need of an analyser."""
+
+    def tokens(self, text: str) -> Sequence[str]:
+        """The terms of a text, in order."""
+        ...
 
     def spans(self, text: str) -> Sequence[TermSpan]:
-        """The terms of a text, in order."""
+        """The same terms, with their places."""
         ...
 
 
@@ -51,20 +55,20 @@ class _Match(NamedTuple):
     end: int
 
 
-def matched_terms(text: str, analyzer: SpanAnalyzer, terms: Collection[str]) -> tuple[str, ...]:
+def matched_terms(text: str, analyzer: TermAnalyzer, terms: Collection[str]) -> tuple[str, ...]:
     """Those of the terms that the whole text has, each once, in the order of `terms`."""
     wanted = set(terms)
     missing = set(wanted)
     for start, end in _pieces(text):
         if not missing:
             break
-        missing.difference_update(span.token for span in analyzer.spans(text[start:end]))
+        missing.difference_update(analyzer.tokens(text[start:end]))
     return tuple(term for term in dict.fromkeys(terms) if term not in missing)
 
 
 def snippet(
     text: str,
-    analyzer: SpanAnalyzer,
+    analyzer: TermAnalyzer,
     terms: Collection[str],
     words: int = 40,
     weights: Mapping[str, float] | None = None,
@@ -85,14 +89,9 @@ def snippet(
         raise UsageError(f"A snippet of {words} words was asked for; give at least 1 (40 is usual).")
     text = text.strip()
     wanted = set(terms)
-    for start, end in _pieces(text) if wanted else ():
-        spans = [span for span in analyzer.spans(text[start:end]) if span.token in wanted]
-        if spans:
-            break
-    else:
-        spans = []
-        start, end = next(_pieces(text), (0, 0))
+    start, end = _first_piece_with(wanted, text, analyzer)
     piece = text[start:end]
+    spans = [span for span in analyzer.spans(piece) if span.token in wanted]
     split = split_words(piece)
     if not split:
         return Snippet("")
@@ -114,6 +113,16 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
             end = next((cut for cut in range(end, end - _REACH, -1) if text[cut].isspace()), end)
         yield start, min(end, len(text))
         start = end
+
+
+def _first_piece_with(wanted: set[str], text: str, analyzer: TermAnalyzer) -> tuple[int, int]:
+    """The first piece that has any of the terms, or else the first."""
+    pieces = list(_pieces(text))
+    if wanted:
+        for start, end in pieces:
+            if not wanted.isdisjoint(analyzer.tokens(text[start:end])):
+                return start, end
+    return pieces[0] if pieces else (0, 0)
 
 
 def _locate(spans: Sequence[TermSpan], words: Sequence[Word]) -> list[_Match]:
@@ -159,8 +168,13 @@ def _widened(text: str, words: Sequence[Word], window: tuple[int, int], size: in
     first, last = window
     spare = size - (last - first + 1)
     reach = range(first, max(first - spare, 0) - 1, -1)
-    sentence = next((at for at in reach if at == 0 or ends_sentence(text, words, at - 1)), None)
-    start = max(0, min(first - spare // 2, len(words) - size)) if sentence is None else sentence
+    sentences = [at for at in reach if at == 0 or ends_sentence(text, words, at - 1)]
+    # Starting any later would waste room at the end of the text.
+    latest = max(0, len(words) - size)
+    if sentences:
+        start = next((at for at in sentences if at <= latest), sentences[-1])
+    else:
+        start = min(first - spare // 2, latest)
     limit = min(start + size, len(words)) - 1
     # An extract of under two thirds of its size says too little, even if it ends well.
     shortest = max(last, min(start + 2 * size // 3, limit))
