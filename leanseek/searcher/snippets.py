@@ -165,19 +165,20 @@ def _best_window(matches: Sequence[_Match], words: int, weights: Mapping[str, fl
 
 def _widened(text: str, words: Sequence[Word], window: tuple[int, int], size: int) -> tuple[int, int]:
     """The window with the words around it, `size` at most, from a sentence's start and to an end if near."""
+    if len(words) <= size:
+        return 0, len(words) - 1
     first, last = window
     spare = size - (last - first + 1)
+    # An extract much under its size says too little, even if it begins and ends well.
+    least = 2 * size // 3
     reach = range(first, max(first - spare, 0) - 1, -1)
     sentences = [at for at in reach if at == 0 or ends_sentence(text, words, at - 1)]
-    # Starting any later would waste room at the end of the text.
-    latest = max(0, len(words) - size)
     if sentences:
-        start = next((at for at in sentences if at <= latest), sentences[-1])
+        start = next((at for at in sentences if at <= len(words) - least), sentences[-1])
     else:
-        start = min(first - spare // 2, latest)
+        start = min(first - spare // 2, len(words) - size)
     limit = min(start + size, len(words)) - 1
-    # An extract of under two thirds of its size says too little, even if it ends well.
-    shortest = max(last, min(start + 2 * size // 3, limit))
+    shortest = max(last, min(start + least, limit))
     ends = (at for at in range(limit, shortest - 1, -1) if ends_sentence(text, words, at))
     return start, next(ends, limit)
 

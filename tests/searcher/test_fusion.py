@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import ranx
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from ranx.normalization import min_max_norm, zmuv_norm
@@ -81,6 +81,7 @@ def test_normalised_sums_equal_ranx(name: str, norm, weight: float, seed: int) -
     np.testing.assert_allclose(load_fusion(name, weight).fuse(sparse, dense), expected, rtol=1e-5, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(sides(least=1), st.floats(0, 1))
 def test_convex_is_its_formula(pair: tuple[Side, Side], weight: float) -> None:
     sparse = np.abs(pair[0].scores.astype(np.float64))
@@ -113,6 +114,7 @@ def test_dbsf_tells_outliers_apart() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
 @given(pair=sides(), weight=st.floats(0, 1))
 def test_fused_scores_are_finite(name: str, pair: tuple[Side, Side], weight: float) -> None:
     with np.errstate(all="raise", under="ignore"):
@@ -123,6 +125,7 @@ def test_fused_scores_are_finite(name: str, pair: tuple[Side, Side], weight: flo
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
 @given(pair=sides(least=2), weight=st.floats(0, 1), data=st.data())
 def test_better_on_both_sides_is_never_below(
     name: str, pair: tuple[Side, Side], weight: float, data: st.DataObject
@@ -141,6 +144,7 @@ def test_better_on_both_sides_is_never_below(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "convex"])
+@settings(deadline=None)
 @given(pair=sides(), weight=st.floats(0, 1))
 def test_swapping_sides_and_weights_changes_nothing(
     name: str, pair: tuple[Side, Side], weight: float
@@ -152,6 +156,7 @@ def test_swapping_sides_and_weights_changes_nothing(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "rrf"])
+@settings(deadline=None)
 @given(pair=sides(), data=st.data())
 def test_order_of_candidates_changes_nothing(name: str, pair: tuple[Side, Side], data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(len(pair[0].scores)))), dtype=np.int64)
@@ -160,6 +165,7 @@ def test_order_of_candidates_changes_nothing(name: str, pair: tuple[Side, Side],
     np.testing.assert_allclose(shuffled, fusion.fuse(*pair)[order], rtol=1e-4, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40))
 def test_order_of_candidates_changes_no_ranks_but_those_of_equal_scores(
     seed: int, count: int, depth: int
@@ -173,6 +179,7 @@ def test_order_of_candidates_changes_no_ranks_but_those_of_equal_scores(
 
 
 @pytest.mark.parametrize("name", BY_SCORE)
+@settings(deadline=None)
 @given(pair=sides())
 def test_fusions_by_score_do_not_look_at_who_found_what(name: str, pair: tuple[Side, Side]) -> None:
     fusion = load_fusion(name)

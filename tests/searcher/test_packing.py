@@ -196,7 +196,7 @@ def some_hits(draw: st.DrawFn) -> list[Hit]:
     return [hit(rank, id, text, title, part) for rank, (id, title, text, part) in enumerate(ranked, 1)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(some_hits(), st.integers(1, 120), st.sampled_from(COUNTERS))
 def test_budget_holds_and_citations_are_whole(
     hits: list[Hit], budget: int, count_tokens: Callable[[str], int]
@@ -217,6 +217,7 @@ def test_budget_holds_and_citations_are_whole(
     assert 0 <= context.left_out <= len(hits)
 
 
+@settings(deadline=None)
 @given(some_hits())
 def test_enough_room_leaves_nothing_out_and_repeats_nothing(hits: list[Hit]) -> None:
     context = pack(hits, 10**9, by_words)
@@ -225,7 +226,7 @@ def test_enough_room_leaves_nothing_out_and_repeats_nothing(hits: list[Hit]) -> 
     assert pack(hits, context.tokens + 2 * len(hits) + 1, by_words) == context
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 12), st.data())
 def test_all_parts_of_a_document_give_it_back(words: int, data: st.DataObject) -> None:
     # Distinct words, so that no part is a near-duplicate of another.

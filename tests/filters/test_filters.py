@@ -242,7 +242,7 @@ DOCUMENTS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(FILTERS, DOCUMENTS)
 @example(Contains("a", "\0B"), [{"id": "", "title": "", "a": "A\0b"}])
 @example(Contains("a", "É"), [{"id": "", "title": "", "a": "é"}])
@@ -251,13 +251,13 @@ def test_mask_equals_matches(parsed: Filter, documents: list[dict[str, MetadataV
     assert mask.tolist() == [parsed.matches(fields) for fields in documents]
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(FILTERS)
 def test_written_filter_parses_to_itself(parsed: Filter) -> None:
     assert parse_filter(str(parsed)) == parsed
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(
         st.text(max_size=30),
