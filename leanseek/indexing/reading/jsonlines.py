@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from leanseek.indexing.reading.intake import Intake
+from leanseek.indexing.reading.building import DocumentBuilder
 from leanseek.indexing.reading.opening import lines
 from leanseek.indexing.reading.report import Place
 from leanseek.types import Document
@@ -33,7 +33,7 @@ def parse_line(line: str, place: Place) -> object:
     return value
 
 
-def read_json_lines(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterator[Document]:
+def read_json_lines(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a file with one JSON object a line; blank lines are passed over."""
     from leanseek.errors import InputError
 
@@ -51,14 +51,14 @@ def read_json_lines(stream: io.BufferedReader, place: Place, intake: Intake) -> 
                 record = parse_line(line, place)
             except InputError as error:
                 place.repaired = False
-                intake.refuse(error)
+                builder.refuse(error)
                 continue
-        document = intake.document(record, place)
+        document = builder.document(record, place)
         if document is not None:
             yield document
 
 
-def read_json(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterator[Document]:
+def read_json(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a .json file: a list of objects, or objects one after another, read piece by piece.
 
     After a malformed value there is no telling where the next begins: with `on_error="skip"` the rest of the
@@ -74,7 +74,7 @@ def read_json(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterat
         if listed and pieces.text.startswith("]", pieces.position):
             return
         record = pieces.value()
-        document = intake.document(record, place)
+        document = builder.document(record, place)
         if document is not None:
             yield document
     if listed:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from leanseek.errors import MissingPackageError
-from leanseek.indexing.reading.intake import Intake
+from leanseek.indexing.reading.building import DocumentBuilder
 from leanseek.indexing.reading.report import Place
 from leanseek.types import Document
 
 _ROWS: Final = 1024
 
 
-def read_parquet(path: Path, place: Place, intake: Intake) -> Iterator[Document]:
+def read_parquet(path: Path, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a Parquet file; a place's line is the row's number from 1. Raises InputError."""
     try:
         import pyarrow as arrow
@@ -27,7 +27,7 @@ def read_parquet(path: Path, place: Place, intake: Intake) -> Iterator[Document]
             for batch in table.iter_batches(batch_size=_ROWS):
                 for record in _records(batch):
                     place.line += 1
-                    document = intake.document(record, place)
+                    document = builder.document(record, place)
                     if document is not None:
                         yield document
     except (arrow.ArrowException, OSError) as error:

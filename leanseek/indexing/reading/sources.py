@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, get_args
 
 from leanseek.errors import InputError, StorageError, UsageError
+from leanseek.indexing.reading.building import DocumentBuilder, OnError
 from leanseek.indexing.reading.fields import Fields
 from leanseek.indexing.reading.html import html_text
-from leanseek.indexing.reading.intake import Intake, OnError
 from leanseek.indexing.reading.jsonlines import read_json, read_json_lines
 from leanseek.indexing.reading.office import docx_text, pdf_text
 from leanseek.indexing.reading.opening import STANDARD_INPUT, opened, whole
@@ -22,7 +22,7 @@ from leanseek.indexing.reading.report import Place, ReadReport
 from leanseek.indexing.reading.tables import read_csv, read_tsv
 from leanseek.types import Document, MetadataValue
 
-_Table: TypeAlias = Callable[[io.BufferedReader, Place, Intake], Iterator[Document]]
+_Table: TypeAlias = Callable[[io.BufferedReader, Place, DocumentBuilder], Iterator[Document]]
 
 _TABLES: Final[dict[str, _Table]] = {
     ".jsonl": read_json_lines,
@@ -80,36 +80,38 @@ def read(
         raise UsageError(f"on_error is {on_error!r}; it must be 'fail' or 'skip'")
     report = report if report is not None else ReadReport()
     files = [file for source in sources for file in _files(os.fspath(source), report)]
-    return _documents(files, Intake(Fields(id_field, text_field, title_field), on_error, report))
+    return _documents(files, DocumentBuilder(Fields(id_field, text_field, title_field), on_error, report))
 
 
-def _documents(files: list[_File], intake: Intake) -> Iterator[Document]:
+def _documents(files: list[_File], builder: DocumentBuilder) -> Iterator[Document]:
     for file in files:
         place = Place("standard input" if file.path == STANDARD_INPUT else file.path)
         try:
-            yield from _file(file, place, intake)
+            yield from _file(file, place, builder)
         except (InputError, *_READ_ERRORS) as error:
             if isinstance(error, StorageError):
                 raise
             if not isinstance(error, InputError):
                 error = place.error(f"the file is damaged or cut off here: {error}")
-            intake.refuse(error)
+            builder.refuse(error)
 
 
-def _file(file: _File, place: Place, intake: Intake) -> Iterator[Document]:
+def _file(file: _File, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     if file.kind == ".parquet":
-        yield from read_parquet(Path(file.path), place, intake)
+        yield from read_parquet(Path(file.path), place, builder)
         return
     with opened(file.path) as stream:
         if file.kind in _TABLES:
-            yield from _TABLES[file.kind](stream, place, intake)
+            yield from _TABLES[file.kind](stream, place, builder)
         else:
-            document = _text_file(file, stream, place, intake)
+            document = _text_file(file, stream, place, builder)
             if document is not None:
                 yield document
 
 
-def _text_file(file: _File, stream: io.BufferedReader, place: Place, intake: Intake) -> Document | None:
+def _text_file(
+    file: _File, stream: io.BufferedReader, place: Place, builder: DocumentBuilder
+) -> Document | None:
     metadata: dict[str, MetadataValue] = {"path": file.path}
     title = ""
     if file.kind == ".pdf":
@@ -126,7 +128,7 @@ def _text_file(file: _File, stream: io.BufferedReader, place: Place, intake: Int
             title = rst_title(text)
     # The file's name is a title only of something: a file without text is an empty document.
     stem = _name(file.path)[: -len(file.kind)]
-    return intake.take(file.id, text, title or (stem if text.strip() else ""), metadata, place)
+    return builder.take(file.id, text, title or (stem if text.strip() else ""), metadata, place)
 
 
 def _files(source: str, report: ReadReport) -> list[_File]:

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
+from leanseek.indexing.reading.building import DocumentBuilder
 from leanseek.indexing.reading.fields import names_fields
-from leanseek.indexing.reading.intake import Intake
 from leanseek.indexing.reading.opening import lines
 from leanseek.indexing.reading.report import Place
 from leanseek.types import Document
@@ -19,7 +19,7 @@ _PASSAGE_COLUMNS: Final = ("id", "text")
 _DOCUMENT_COLUMNS: Final = ("id", "url", "title", "body")
 
 
-def read_csv(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterator[Document]:
+def read_csv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a CSV file (RFC 4180): its first row names the fields.
 
     The delimiter is the one of comma, semicolon, tab and bar that cuts the header into most cells. Raises
@@ -41,19 +41,19 @@ def read_csv(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterato
             row = next(rows, None)
         except csv.Error as error:
             place.repaired = False
-            intake.refuse(place.error(f"not CSV: {error}"))
+            builder.refuse(place.error(f"not CSV: {error}"))
             continue
         if row is None:
             return
         if not row:
             continue
         place.line = offset + rows.line_num
-        document = _row(header, row, place, intake)
+        document = _row(header, row, place, builder)
         if document is not None:
             yield document
 
 
-def read_tsv(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterator[Document]:
+def read_tsv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a TSV file, without quoting, as MS MARCO's `collection.tsv` and `msmarco-docs.tsv`.
 
     The first line is a header if it names the fields (or if they were named by option); otherwise two columns
@@ -62,7 +62,7 @@ def read_tsv(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterato
     """
     header: list[str] | None = None
     quoting = False
-    options = intake.fields
+    options = builder.fields
     for line in lines(stream, place):
         row = line.rstrip("\r\n").split("\t")
         if row == [""]:
@@ -75,19 +75,19 @@ def read_tsv(stream: io.BufferedReader, place: Place, intake: Intake) -> Iterato
             header = _msmarco_columns(row, place)
         if quoting:
             row = [_unquoted(cell) for cell in row]
-        document = _row(header, row, place, intake)
+        document = _row(header, row, place, builder)
         if document is not None:
             yield document
 
 
-def _row(header: list[str], row: list[str], place: Place, intake: Intake) -> Document | None:
+def _row(header: list[str], row: list[str], place: Place, builder: DocumentBuilder) -> Document | None:
     if len(row) != len(header):
         place.repaired = False
-        intake.refuse(
+        builder.refuse(
             place.error(f"{len(row)} cells where {len(header)} are expected ({', '.join(header[:8])})")
         )
         return None
-    return intake.document(dict(zip(header, row, strict=True)), place, cells=True)
+    return builder.document(dict(zip(header, row, strict=True)), place, cells=True)
 
 
 def _msmarco_columns(row: list[str], place: Place) -> list[str]:

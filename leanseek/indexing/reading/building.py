@@ -19,7 +19,7 @@ _UNWRITABLE: Final = re.compile("[\x01-\x1f\x7f\x85\u2028\u2029]")
 _KNOWN_LAYOUTS: Final = 256
 
 
-class Intake:
+class DocumentBuilder:
     """Builds documents, keeps the report's counts, and raises or counts errors as `on_error` says."""
 
     def __init__(self, fields: Fields, on_error: OnError, report: ReadReport) -> None:

@@ -1,0 +1,179 @@
+"""Queries: every kind of file, its errors with their lines, and the real collections."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leanseek.errors import InputError
+from leanseek.indexing.queries import read_queries
+from leanseek.types import Query
+
+PAIRS = [Query("301", "International Organized Crime"), Query("302", "Poliomyelitis & Post-Polio")]
+
+CLASSIC = """
+<top>
+
+<num> Number: 301
+<title> International Organized Crime
+
+<desc> Description:
+Identify organizations < 5 years old.
+
+<narr> Narrative:
+A relevant document must name one.
+</top>
+
+<top>
+<num> Number: 0302
+<dom> Domain: Medicine
+<title> Topic:
+Poliomyelitis &
+Post-Polio
+<desc> Description:
+Is the disease under control?
+</top>
+"""
+UNCLOSED = """<top>
+<num> Number: 301
+<title> International Organized Crime
+<top>
+<num> Number: 302
+<title> Poliomyelitis & Post-Polio
+"""
+CLOSED = """<topics>
+<top><num>301</num><title>International Organized Crime</title><desc>x</desc></top>
+<top><num>302</num><title>
+Poliomyelitis &amp; Post-Polio
+</title></top></topics>
+"""
+COVID = """<?xml version="1.0" encoding="UTF-8"?>
+<!-- <topic number="9"><query>commented out</query></topic> -->
+<topics task="x">
+  <topic number="301">
+    <query>International Organized Crime</query>
+    <question>why?</question>
+  </topic>
+  <topic number='302'><query><![CDATA[Poliomyelitis & Post-Polio]]></query></topic>
+</topics>
+"""
+BARE = """<topics><topic number="301">International Organized
+Crime</topic><topic number="302">Poliomyelitis &amp; Post-Polio</topic></topics>"""
+
+
+@pytest.mark.parametrize("text", [CLASSIC, UNCLOSED, CLOSED, COVID, BARE])
+@pytest.mark.parametrize("name", ["topics.301-302.txt", "topics.xml", "topics"])
+def test_trec_topics_in_all_their_dialects(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_queries(tmp_path / name) == PAIRS
+
+
+def test_topics_of_named_facets_are_joined(tmp_path: Path) -> None:
+    text = "<topics><topic number='7'><disease>melanoma</disease><gene>BRAF (V600E)</gene></topic></topics>"
+    (tmp_path / "t.xml").write_text(text, encoding="utf-8")
+    assert read_queries(tmp_path / "t.xml") == [Query("7", "melanoma BRAF (V600E)")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.jsonl", '{"_id": "301", "text": "International Organized Crime", "metadata": {}}\n\n'
+                    '{"_id": "302", "text": "Poliomyelitis & Post-Polio"}'),
+        ("q.ndjson", '{"qid": 301, "query": "International Organized Crime"}\r\n'
+                     '{"qid": 302, "query": "Poliomyelitis & Post-Polio"}\r\n'),
+        ("q", '{"id": 301, "question": "International Organized Crime"}\n'
+              '{"id": 302, "question": "Poliomyelitis & Post-Polio"}\n'),
+        ("q.tsv", "301\tInternational Organized Crime\n302\tPoliomyelitis & Post-Polio\n"),
+        ("q.tsv", "301\tInternational Organized Crime\r\n\r\n302\tPoliomyelitis & Post-Polio"),
+        ("q.tsv", "lang\tquery\tqid\nen\tInternational Organized Crime\t301\nen\tPoliomyelitis & Post-Polio\t302"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_and_tables(tmp_path: Path, name: str, text: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert read_queries(tmp_path / name) == PAIRS
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    assert read_queries(tmp_path / f"{name}.gz") == PAIRS
+
+
+def test_one_query_a_line_is_numbered_from_one(tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("do statins help?\n\n  a\ttab  \n", encoding="utf-8")
+    assert read_queries(tmp_path / "q.txt") == [Query("1", "do statins help?"), Query("2", "a tab")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("what is it?\nand why", [Query("1", "what is it?"), Query("2", "and why")]),
+        ("7\twhat is it?\n", [Query("7", "what is it?")]),
+        ('{"_id": "7", "text": "what is it?"}', [Query("7", "what is it?")]),
+        (UNCLOSED, PAIRS),
+    ],
+)
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, typed: str, expected: list[Query]) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(typed.encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert read_queries("-") == expected
+    assert not stdin.buffer.closed
+
+
+def test_an_empty_query_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "q.tsv").write_text("1\t\n2\tx\n", encoding="utf-8")
+    assert read_queries(tmp_path / "q.tsv") == [Query("1", ""), Query("2", "x")]
+
+
+def test_lone_surrogates_become_replacement_characters(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"_id": "1", "text": "a\\ud800b \\ud83d\\ude00"}', encoding="utf-8")
+    assert read_queries(tmp_path / "q.jsonl") == [Query("1", "a\ufffdb 😀")]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("q.jsonl", b'{"_id": "1", "text": "a"}\n{"_id": "2", "text"', r"q\.jsonl:2: not JSON.* column 20"),
+        (
+            "q.jsonl",
+            b'{"_id": "1", "text": "a"}\n{"_id": "1", "text": "b"}',
+            r"q\.jsonl:2: .*'1'.* line 1 too",
+        ),
+        ("q.jsonl", b'["a"]', r"q\.jsonl:1: not a JSON object"),
+        ("q.jsonl", b'{"_id": "1", "txt": "a"}', r"q\.jsonl:1: no text field .*'_id', 'txt'"),
+        ("q.jsonl", b'{"_id": null, "text": "a"}', r"q\.jsonl:1: the query id is None"),
+        ("q.jsonl", b'{"_id": "1", "text": 5}', r"q\.jsonl:1: the text of query '1' is 5"),
+        ("q.tsv", b"1\ta\nonly one\n", r"q\.tsv:2: 1 tab-separated cells where 2 are expected"),
+        ("q.tsv", b"1\ta\n\tno id\n", r"q\.tsv:2: the query has no id"),
+        (
+            "q.xml",
+            b"<top>\n<num> 1\n<title> a\n</top>\n<top>\n<title> b\n</top>",
+            r"q\.xml:5: the topic has no num",
+        ),
+        ("q.txt", b"caf\xe9\n", r"q\.txt:1: this is not UTF-8"),
+        ("q.txt", b"\n", "no queries in it"),
+        ("q.csv", b"id,text\n1,a", r"not read from \.csv"),
+        ("q.jsonl.gz", gzip.compress(b'{"_id": "1", "text": "a"}\n' * 9)[:-9], "damaged or cut off"),
+    ],
+)
+def test_errors_name_the_file_and_line(tmp_path: Path, name: str, raw: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(InputError, match=message):
+        read_queries(tmp_path / name)
+
+
+def test_paths_that_hold_no_queries(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_queries(tmp_path / "absent.jsonl")
+    with pytest.raises(InputError, match=r"no queries\.jsonl"):
+        read_queries(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["scifact", "miracl-yo", "trec-dl-2019", "cranfield"])
+def test_real_collections(collection: Callable[[str], Path], name: str) -> None:
+    folder = collection(name)
+    with (folder / "queries.jsonl").open(encoding="utf-8") as file:
+        expected = [(row["_id"], " ".join(row["text"].split())) for row in map(json.loads, file)]
+    assert [(query.id, query.text) for query in read_queries(folder)] == expected
