@@ -1,0 +1,39 @@
+"""The compiled BM25 kernels (native/bm25.cpp); `leanseek.indexing.sparse.kernel` describes them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+class Segment:
+    def __init__(
+        self,
+        passages: int,
+        term_runs: Int64Array,
+        run_windows: NDArray[np.uint16],
+        run_starts: Int64Array,
+        run_frequency: NDArray[np.uint8],
+        run_length: NDArray[np.int32],
+        places: NDArray[np.uint16],
+        frequencies: NDArray[np.uint8],
+        large_at: Int64Array,
+        large: NDArray[np.int32],
+        norms: Float32Array,
+        norm_base: float,
+        norm_slope: float,
+        deleted: BoolArray | None,
+    ) -> None: ...
+
+def search(
+    segments: Sequence[Segment],
+    terms: Sequence[Int64Array],
+    weights: Float32Array,
+    constant: float,
+    k: int,
+    allowed: BoolArray | None,
+) -> tuple[Float32Array, Int64Array]: ...
+def score(
+    segment: Segment, terms: Int64Array, weights: Float32Array, constant: float, ordinals: Int64Array
+) -> Float32Array: ...

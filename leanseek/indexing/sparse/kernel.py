@@ -1,0 +1,169 @@
+"""Which code adds up the postings: the compiled kernel, or NumPy where it could not be built.
+
+Both give the same scores, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from leanseek.indexing.sparse.base import Candidates
+from leanseek.indexing.sparse.parameters import LengthNorm
+from leanseek.indexing.sparse.reader import PostingsReader
+from leanseek.indexing.sparse.writing import WINDOW
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+
+class WeightedTerms(NamedTuple):
+    """A query: `weights` (t,) float32, heaviest first; `constant`, what every passage found gets besides.
+
+    `numbers` has (t,) int64 for each segment: the terms' numbers there, -1 for a term it lacks.
+    """
+
+    weights: Float32Array
+    constant: float
+    numbers: tuple[Int64Array, ...]
+
+
+class Kernel(Protocol):
+    """Scores segments; ordinals count through them in the order given.
+
+    A passage's score is its contributions `weight * (f / (f + norm))`, added in the order of the weights, plus
+    the constant, in float32 throughout.
+    """
+
+    def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
+        """A segment as `search` and `score` take it; its `deleted` (n,) passages are never found."""
+        ...
+
+    def search(
+        self, segments: Sequence[Any], query: WeightedTerms, k: int, allowed: BoolArray | None
+    ) -> Candidates:
+        """The best k passages, best first, equal scores by ordinal, and more where they equal the k-th.
+
+        Every passage of the k-th score that is among the first k of its own segment is there.
+        """
+        ...
+
+    def score(
+        self, segments: Sequence[Any], query: WeightedTerms, segment: int, ordinals: Int64Array
+    ) -> Float32Array:
+        """(c,) scores of passages (c,) numbered within one segment; 0 where none of the terms occurs."""
+        ...
+
+
+class NativeKernel:
+    """The kernel of native/bm25.cpp, which prunes and runs without the GIL."""
+
+    def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
+        from leanseek import _native
+
+        norms = np.ones(-(-len(reader) // WINDOW) * WINDOW, np.float32)
+        norms[: len(reader)] = norm.of(reader.lengths)
+        return _native.Segment(
+            len(reader),
+            reader.term_runs,
+            reader.run_windows,
+            reader.run_starts,
+            reader.run_frequency,
+            reader.run_length,
+            reader.places,
+            reader.frequencies,
+            reader.large_at,
+            reader.large,
+            norms,
+            norm.base,
+            norm.slope,
+            deleted,
+        )
+
+    def search(
+        self, segments: Sequence[Any], query: WeightedTerms, k: int, allowed: BoolArray | None
+    ) -> Candidates:
+        from leanseek import _native
+
+        return Candidates(*_native.search(segments, query.numbers, query.weights, query.constant, k, allowed))
+
+    def score(
+        self, segments: Sequence[Any], query: WeightedTerms, segment: int, ordinals: Int64Array
+    ) -> Float32Array:
+        from leanseek import _native
+
+        return _native.score(
+            segments[segment], query.numbers[segment], query.weights, query.constant, ordinals
+        )
+
+
+class _Segment(NamedTuple):
+    reader: PostingsReader
+    norms: Float32Array
+    deleted: BoolArray | None
+
+
+class NumpyKernel:
+    """The same in NumPy: every posting of every term is added up."""
+
+    def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
+        return _Segment(reader, norm.of(reader.lengths), deleted)
+
+    def search(
+        self, segments: Sequence[Any], query: WeightedTerms, k: int, allowed: BoolArray | None
+    ) -> Candidates:
+        scores: list[Float32Array] = []
+        ordinals: list[Int64Array] = []
+        base = 0
+        for number, segment in enumerate(segments):
+            sums = _sums(segment, query, number)
+            found = ~np.signbit(sums)
+            if segment.deleted is not None:
+                found &= ~segment.deleted
+            if allowed is not None:
+                found &= allowed[base : base + len(sums)]
+            local = np.flatnonzero(found)
+            values = sums[local] + np.float32(query.constant)
+            best = np.lexsort((local, -values))[:k]
+            scores.append(values[best])
+            ordinals.append(local[best] + base)
+            base += len(sums)
+        all_scores, all_ordinals = np.concatenate(scores), np.concatenate(ordinals)
+        order = np.lexsort((all_ordinals, -all_scores))
+        if 0 < k < len(order):
+            order = order[all_scores[order] >= all_scores[order[k - 1]]]
+        return Candidates(all_scores[order], all_ordinals[order])
+
+    def score(
+        self, segments: Sequence[Any], query: WeightedTerms, segment: int, ordinals: Int64Array
+    ) -> Float32Array:
+        sums = _sums(segments[segment], query, segment)[ordinals]
+        scores: Float32Array = np.where(np.signbit(sums), np.float32(0), sums + np.float32(query.constant))
+        return scores
+
+
+def _sums(segment: _Segment, query: WeightedTerms, number: int) -> Float32Array:
+    """(n,) float32 sums of contributions, -0.0 where there is none."""
+    sums = np.full(len(segment.norms), -0.0, np.float32)
+    for weight, term in zip(query.weights, query.numbers[number], strict=True):
+        if term >= 0:
+            postings = segment.reader.postings(int(term), int(term) + 1)
+            frequency = postings.frequencies.astype(np.float32)
+            sums[postings.ordinals] += weight * (frequency / (frequency + segment.norms[postings.ordinals]))
+    return sums
+
+
+@cache
+def default_kernel() -> Kernel:
+    """The compiled kernel where it was built."""
+    try:
+        import leanseek._native  # noqa: F401
+    except ImportError:
+        return NumpyKernel()
+    return NativeKernel()
+
+
+def kernel_name() -> Literal["native", "numpy"]:
+    """Which kernel is in use, for diagnostics."""
+    return "native" if isinstance(default_kernel(), NativeKernel) else "numpy"

@@ -1,0 +1,126 @@
+"""The files of one segment's postings.
+
+Terms stand in ascending order of their UTF-8 bytes, and the postings of each in ascending order of ordinals.
+Ordinals are cut into windows of 2**16, so that a posting is a uint16 (place in its window) and a uint8 (term
+frequency; 255 and more stand in a list of their own). The postings of one term in one window are a run, and with
+each run goes what bounds its scores, whatever the average length becomes: its largest frequency and the shortest
+passage in it.
+
+| file | dtype | length | holds |
+|---|---|---|---|
+| terms | uint8 | bytes | the terms' UTF-8, one after another |
+| term_ends | int64 | terms + 1 | where each begins in `terms` |
+| term_runs | int64 | terms + 1 | where each term's runs begin |
+| run_windows | uint16 | runs | a run's window |
+| run_starts | int64 | runs + 1 | where each run's postings begin |
+| run_frequency | uint8 | runs | largest frequency, 255 for that and more |
+| run_length | int32 | runs | smallest passage length |
+| places | uint16 | postings | ordinal minus 2**16 times the window |
+| frequencies | uint8 | postings | term frequency, 255 for that and more |
+| large_at, large | int64, int32 | few | the postings of frequency 255 and more, and those frequencies |
+| lengths | int32 | passages | number of terms of each passage |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.indexing.sparse.arrays import ArrayAppender, write_array
+from leanseek.types import Int64Array
+
+WINDOW_BITS = 16
+WINDOW = 1 << WINDOW_BITS
+LARGE = 255
+MAX_PASSAGES = 1 << 32
+"""What a uint16 window number and a uint16 place can count."""
+
+_COLUMNS: dict[str, type[np.generic]] = {
+    "term_runs": np.int64,
+    "run_windows": np.uint16,
+    "run_starts": np.int64,
+    "run_frequency": np.uint8,
+    "run_length": np.int32,
+    "places": np.uint16,
+    "frequencies": np.uint8,
+    "large_at": np.int64,
+    "large": np.int32,
+}
+
+
+def array_path(folder: Path, name: str) -> Path:
+    """Where the array of that name stands in a segment's folder."""
+    return folder / f"sparse.{name}.npy"
+
+
+class PostingsWriter:
+    """Writes a segment's postings term by term; the files are complete after `finish`.
+
+    `lengths` (n,) int32 are the passages' lengths by ordinal. Used as a context manager, so that files are
+    closed whatever happens.
+    """
+
+    def __init__(self, folder: Path, lengths: NDArray[np.int32]) -> None:
+        self._folder = folder
+        self._lengths = lengths
+        self._files: dict[str, ArrayAppender] = {}
+        self._terms = 0
+        for name, dtype in _COLUMNS.items():
+            self._files[name] = ArrayAppender(array_path(folder, name), dtype)
+
+    def __enter__(self) -> PostingsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, keys: Int64Array, frequencies: NDArray[np.int32], terms: int) -> None:
+        """Add the postings of the next `terms` terms.
+
+        `keys` (p,) ascending: term << 32 | ordinal, terms numbered from 0 within this call and each present;
+        `frequencies` (p,) from 1.
+        """
+        files, first = self._files, len(self._files["places"])
+        ordinals = keys & 0xFFFFFFFF
+        term_and_window = keys >> WINDOW_BITS
+        starts = np.flatnonzero(np.diff(term_and_window, prepend=-1))
+        run_terms = keys[starts] >> 32
+        large = np.flatnonzero(frequencies >= LARGE)
+        bytes_ = np.minimum(frequencies, LARGE).astype(np.uint8)
+
+        files["term_runs"].append(len(files["run_windows"]) + np.searchsorted(run_terms, np.arange(terms)))
+        files["run_windows"].append(term_and_window[starts] & 0xFFFF)
+        files["run_starts"].append(starts + first)
+        if len(starts):
+            files["run_frequency"].append(np.maximum.reduceat(bytes_, starts))
+            files["run_length"].append(np.minimum.reduceat(self._lengths[ordinals], starts))
+        files["places"].append(ordinals & (WINDOW - 1))
+        files["frequencies"].append(bytes_)
+        files["large_at"].append(large + first)
+        files["large"].append(frequencies[large])
+        self._terms += terms
+
+    def finish(self, vocabulary: Sequence[bytes]) -> None:
+        """Write the rest: the terms (UTF-8, ascending, one for each given to `append`) and the lengths."""
+        if len(vocabulary) != self._terms:
+            raise ValueError(f"{len(vocabulary)} terms are named, {self._terms} were written")
+        self._files["term_runs"].append(_one(len(self._files["run_windows"])))
+        self._files["run_starts"].append(_one(len(self._files["places"])))
+        ends = np.zeros(len(vocabulary) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary)), out=ends[1:])
+        blob = np.frombuffer(b"".join(vocabulary), np.uint8)
+        write_array(array_path(self._folder, "terms"), blob, np.uint8)
+        write_array(array_path(self._folder, "term_ends"), ends, np.int64)
+        write_array(array_path(self._folder, "lengths"), self._lengths, np.int32)
+
+
+def _one(value: int) -> NDArray[Any]:
+    return np.array([value], np.int64)
