@@ -192,6 +192,19 @@ def test_no_candidates(name: str) -> None:
     assert load_fusion(name).fuse(side([]), side([])).shape == (0,)
 
 
+def test_scores_below_the_infimum_count_as_the_infimum() -> None:
+    sparse = side([1e-30, 0.0, -3e38])
+    assert load_fusion("convex", 0.0).fuse(sparse, side([0.0] * 3)).tolist() == [1.0, 0.0, 0.0]
+    assert load_fusion("convex", 1.0).fuse(sparse, side([0.0, -1.0, -1.5])).tolist() == [1.0, 0.0, 0.0]
+    assert load_fusion("convex", 0.0).fuse(side([-1.0, -2.0]), side([0.0, 0.0])).tolist() == [0.0, 0.0]
+
+
+def test_dbsf_takes_what_an_approximate_search_missed_for_its_best() -> None:
+    dense = side([3e38, 2.0, 1.0, -3e38], [False, True, True, False])
+    fused = load_fusion("dbsf", 1.0).fuse(side([0.0] * 4, [False] * 4), dense)
+    assert fused == pytest.approx([4 / 6, 4 / 6, 2 / 6, 0.0])
+
+
 ONE_HIT = {"convex": 1.0, "minmax": 0.0, "zscore": 0.0, "dbsf": 0.5, "rrf": 1 / 61}
 
 

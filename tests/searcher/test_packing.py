@@ -84,6 +84,12 @@ def test_abbreviations_do_not_end_sentences() -> None:
     assert shorter.left_out == 1
 
 
+def test_mark_before_a_small_letter_does_not_end_a_sentence() -> None:
+    text = "He asked why? and left the room at once without a word. She stayed."
+    context = pack([hit(1, "b", BEES), hit(2, "a", text)], by_words(f"[1] b {BEES} [2] a") + 10, by_words)
+    assert context.left_out == 1
+
+
 def test_first_passage_is_cut_after_a_word_rather_than_nothing() -> None:
     text = "one endless sentence that goes on and on and never comes to any end at all"
     context = pack([hit(1, "a", text)], 7, by_words)
