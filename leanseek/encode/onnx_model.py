@@ -73,6 +73,7 @@ class OnnxEncoder:
         self._settings = ExportSettings.read(folder)
         self._session = _session(folder, device)
         self._name = name
+        self._folder = folder
         self._fingerprint = fingerprint
         self._budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
         try:
@@ -90,6 +91,11 @@ class OnnxEncoder:
     def fingerprint(self) -> str:
         """Hex digest of weights, settings and precision; in float32 that of the torch model."""
         return self._fingerprint
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's files stand."""
+        return self._folder
 
     @property
     def dimensions(self) -> int:

@@ -70,7 +70,8 @@ class TruncationReport:
             f"({self.truncated / self.documents:.1%}) {were} longer than the encoder's "
             f"{self.max_tokens:,} tokens and {were} cut: {self.tokens_lost:,} of "
             f"{_count(self.tokens, 'token')} ({self.tokens_lost / self.tokens:.1%}) "
-            f"cannot be found by meaning. To encode everything, split documents with --chunk WORDS (--chunk {words} fits)."
+            "cannot be found by meaning. To encode everything, split documents with --chunk WORDS "
+            f"(--chunk {words} fits)."
         )
 
 

@@ -31,6 +31,7 @@ class TorchEncoder:
         """
         self._model = load_model(folder, device)
         self._name = name
+        self._folder = folder
         self._fingerprint = fingerprint
         self._max_tokens = max_tokens_of(self._model)
         self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self._max_tokens)
@@ -46,6 +47,11 @@ class TorchEncoder:
     def fingerprint(self) -> str:
         """Hex digest of the model's weights and settings; its float32 ONNX export has the same."""
         return self._fingerprint
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's files stand."""
+        return self._folder
 
     @property
     def dimensions(self) -> int:

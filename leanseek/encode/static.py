@@ -77,6 +77,7 @@ class StaticEncoder:
             )
         model = _load(folder)
         self._name = name
+        self._folder = folder
         self._fingerprint = fingerprint
         self._embedding: Float32Array = np.ascontiguousarray(model.embedding, dtype=np.float32)
         vocabulary = model.tokenizer.get_vocab_size()
@@ -96,6 +97,11 @@ class StaticEncoder:
     def fingerprint(self) -> str:
         """Hex digest of the token vectors and the tokenizer."""
         return self._fingerprint
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's files stand."""
+        return self._folder
 
     @property
     def dimensions(self) -> int:
@@ -145,7 +151,7 @@ def _load(folder: Path) -> Any:
     from model2vec import StaticModel
 
     try:
-        return StaticModel.from_pretrained(str(folder), max_length=None)
+        return StaticModel.from_pretrained(str(folder))
     except Exception as error:  # Its errors come from several file formats.
         raise ModelError(f"The static model in {folder} cannot be read ({error}).") from error
 
