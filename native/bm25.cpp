@@ -235,7 +235,7 @@ class Search {
     }
 
     void window(const Segment& segment, int window, int64_t base, std::vector<Run>& runs);
-    void add(const Segment& segment, int window, Run& run, int end);
+    void add(const Segment& segment, int window, Run& run, int begin, int end);
     void collect(int begin, int end, float cut);
     void complete(const Segment& segment, int window, Run& run, float cut);
     void offer(const Segment& segment, int64_t first, int64_t base);
@@ -302,7 +302,7 @@ void Search::window(const Segment& segment, int window, int64_t base, std::vecto
             left += runs[added].end - runs[added].at;
         end = left < kFew ? kWindow : std::min(begin + kPart, kWindow);
 
-        for (size_t j = 0; j < added; ++j) add(segment, window, runs[j], end);
+        for (size_t j = 0; j < added; ++j) add(segment, window, runs[j], begin, end);
         collect(begin, end, cut(rest_[added]));
         for (size_t j = added; j < count && !candidates_.empty(); ++j)
             complete(segment, window, runs[j], cut(rest_[j]));
@@ -310,8 +310,10 @@ void Search::window(const Segment& segment, int window, int64_t base, std::vecto
     }
 }
 
-void Search::add(const Segment& segment, int window, Run& run, int end) {
+void Search::add(const Segment& segment, int window, Run& run, int begin, int end) {
     const uint16_t* places = segment.places();
+    // Where the term was only looked up before, postings of finished parts may be left.
+    run.at = advance(places, run.at, run.end, begin);
     const float* norms = segment.norms(window);
     const int64_t stop = end == kWindow ? run.end : advance(places, run.at, run.end, end);
     float* sums = sums_.of.data();
