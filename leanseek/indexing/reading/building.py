@@ -124,8 +124,8 @@ def _metadata(record: Mapping[str, object], names: tuple[str, ...]) -> dict[str,
 
 
 def _id(value: object, name: str, place: Place) -> str:
-    if isinstance(value, str):
-        return value
+    if isinstance(value, (str, bytes)):
+        return _text(value, name, place)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, float) and math.isfinite(value):

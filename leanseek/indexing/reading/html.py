@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from leanseek.errors import MissingPackageError
@@ -12,19 +13,23 @@ from leanseek.indexing.reading.report import Place
 if TYPE_CHECKING:
     from bs4.element import PageElement
 
-_HIDDEN: Final = ("script", "style", "noscript", "template", "svg", "head")
-_BLOCKS: Final = re.compile(
-    "address|article|aside|blockquote|body|br|caption|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|"
-    "footer|form|h[1-6]|header|hr|li|main|nav|ol|option|p|pre|section|summary|table|tbody|td|tfoot|th|thead|"
-    "tr|ul"
+_HIDDEN: Final = ("script", "style", "noscript", "template", "svg", "head", "title")
+_PARAGRAPHS: Final = re.compile(
+    "address|article|aside|blockquote|body|details|dialog|div|dl|fieldset|figure|footer|form|h[1-6]|header|hr|"
+    "main|nav|ol|p|pre|section|table|ul"
 )
+_LINES: Final = re.compile("caption|dd|dt|figcaption|li|option|summary|tbody|tfoot|thead|tr")
+_CELLS: Final = re.compile("td|th")
+# Marks of where elements begin and end: several at one place make one break, the largest.
+_PARAGRAPH: Final = "\x01"
+_LINE: Final = "\x02"
 
 
 def html_text(raw: bytes, place: Place) -> tuple[str, str]:
     """A page's (title, text): the title is its <title>, else its first <h1>, else "".
 
-    Blocks stand on lines of their own; scripts, styles and the head are left out. The encoding is the one the
-    page declares.
+    Paragraphs and other blocks are parted by an empty line, items and table rows by a line end; scripts,
+    styles and the head are left out. The encoding is the one that the page declares.
     """
     try:
         import bs4
@@ -41,29 +46,43 @@ def html_text(raw: bytes, place: Place) -> tuple[str, str]:
     title = _joined(heading.get_text()) if heading else ""
     for tag in page.find_all(_HIDDEN):
         tag.extract()
+    verbatim = {id(node) for pre in page.find_all("pre") for node in pre.descendants}
     parts: list[str] = []
     for node in page.descendants:
         if isinstance(node, Tag):
-            if _BLOCKS.fullmatch(node.name):
-                parts.append("\n")
+            parts.append(_break(node.name))
         elif isinstance(node, NavigableString) and type(node) in (NavigableString, CData):
-            pre = node.find_parent("pre") is not None if "\n" in node else False
-            parts.append(str(node) if pre else re.sub(r"\s+", " ", node))
-        if _ends_block(node, page):
-            parts.append("\n")
-    rows = (re.sub(r"[ \t\xa0]+", " ", row).strip() for row in "".join(parts).split("\n"))
-    return title, "\n".join(row for row in rows if row)
+            parts.append(str(node) if id(node) in verbatim else re.sub(r"\s+", " ", node))
+        parts.extend(_ending(node, page))
+    paragraphs = (_lines(paragraph) for paragraph in "".join(parts).split(_PARAGRAPH))
+    return title, "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def _ends_block(node: PageElement, page: PageElement) -> bool:
-    """Whether the node is the very last one inside some block, so that what follows starts a new line."""
+def _lines(paragraph: str) -> str:
+    """A paragraph with its lines trimmed, and no empty line where an element ends and another begins."""
+    items = (item.strip() for item in paragraph.split(_LINE))
+    rows = "\n".join(item for item in items if item).split("\n")
+    return "\n".join(" ".join(row.split()) for row in rows)
+
+
+def _break(name: str) -> str:
+    """What stands before and after an element of this name."""
+    if _PARAGRAPHS.fullmatch(name):
+        return _PARAGRAPH
+    if _LINES.fullmatch(name):
+        return _LINE
+    if name == "br":
+        return "\n"
+    return " " if _CELLS.fullmatch(name) else ""
+
+
+def _ending(node: PageElement, page: PageElement) -> Iterator[str]:
+    """The breaks after the elements that end with this node."""
     if getattr(node, "contents", None):
-        return False
+        return
     while node.next_sibling is None and node.parent is not None and node.parent is not page:
         node = node.parent
-        if _BLOCKS.fullmatch(node.name):
-            return True
-    return False
+        yield _break(node.name)
 
 
 def _joined(text: str) -> str:

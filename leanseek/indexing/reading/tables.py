@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from leanseek.indexing.reading.building import DocumentBuilder
@@ -32,10 +33,13 @@ def read_csv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) 
     if first is None:
         return
     delimiter = max(_DELIMITERS, key=lambda mark: (first.count(mark), -_DELIMITERS.index(mark)))
-    offset = place.line
-    header = next(csv.reader([first], delimiter=delimiter, strict=True))
+    blank = place.line - 1
+    rows = csv.reader(chain([first], source), delimiter=delimiter, strict=True)
+    try:
+        header = next(rows)
+    except csv.Error as error:
+        raise place.error(f"the header is not CSV: {error}") from error
     _check_header(header, place)
-    rows = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         try:
             row = next(rows, None)
@@ -47,7 +51,7 @@ def read_csv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) 
             return
         if not row:
             continue
-        place.line = offset + rows.line_num
+        place.line = blank + rows.line_num
         document = _row(header, row, place, builder)
         if document is not None:
             yield document
@@ -64,9 +68,9 @@ def read_tsv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) 
     quoting = False
     options = builder.fields
     for line in lines(stream, place):
-        row = line.rstrip("\r\n").split("\t")
-        if row == [""]:
+        if line.isspace():
             continue
+        row = line.rstrip("\r\n").split("\t")
         if header is None:
             if names_fields(row, options) or options.id or options.text or options.title:
                 header, quoting = [_unquoted(cell) for cell in row], True
