@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,6 +16,9 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 Scalar: TypeAlias = str | int | float | bool
 MetadataValue: TypeAlias = Scalar | list[Scalar] | None
 Metadata: TypeAlias = Mapping[str, MetadataValue]
+
+Progress: TypeAlias = Callable[[str, int, "int | None"], None]
+"""Called with a stage of the work, how much of it is done, and of how much (None: not known)."""
 
 
 def content(title: str, text: str) -> str:
@@ -64,7 +67,7 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one side of the search said of a hit: its rank there (None: not among its candidates) and score."""
+    """What one side of the search said of a hit: its score, and its rank there (None: not a candidate)."""
 
     rank: int | None
     score: float | None

@@ -30,9 +30,7 @@ def collection() -> Callable[[str], Path]:
 
 
 @pytest.fixture(autouse=True)
-def private_cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the user's own cache."""
     if "LEANSEEK_CACHE" in os.environ:
         return Path(os.environ["LEANSEEK_CACHE"])

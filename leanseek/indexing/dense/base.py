@@ -38,8 +38,8 @@ class DenseIndex(Protocol):
         """(c,) exact inner products of one query (D,) with the given vectors (c,)."""
         ...
 
-    def vectors(self, start: int, stop: int) -> Float32Array:
-        """(stop - start, D) the stored vectors of that range of ordinals, for merging segments."""
+    def vectors(self, ordinals: Int64Array) -> Float32Array:
+        """(c, D) the stored vectors at the given ordinals, for merging segments."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,47 @@
+# make demo: install, index the documentation of the installed Python, answer five questions
+# make test: install with the test tools, then ruff, mypy and pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types pytest wheel clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/leanseek demo
+
+test: lint types pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+pytest: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+wheel: $(VENV)/.test
+	$(INSTALL) build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo.index leanseek/*.so
+
+# torch comes first and alone: asked for by another package, a newer and far larger build may be taken.
+$(VENV)/.torch: constraints.txt
+	@echo "Installing into $(VENV); the first time takes a few minutes."
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) torch
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp
+	$(INSTALL) --editable '.[offline,onnx]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp
+	$(INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/.demo

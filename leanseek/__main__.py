@@ -1,0 +1,5 @@
+"""`python -m leanseek`."""
+
+from leanseek.cli import main
+
+main()

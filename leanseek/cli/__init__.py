@@ -1,0 +1,60 @@
+"""The command line. Each command is a thin function; what it does lives in the parts it calls."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from leanseek.cli.demonstrating import demo
+from leanseek.cli.guarding import Guarded
+from leanseek.cli.inspecting import doctor, info, verify
+from leanseek.cli.searching import run, search
+from leanseek.cli.writing import add, compact, delete, index
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
+    "6 missing package, 7 index locked, 8 disk or permission, 130 interrupted."
+)
+
+app = typer.Typer(
+    cls=Guarded,
+    name="leanseek",
+    help="Documents in, hybrid answers out: index, search and inspect on any CPU.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (index, search, run, add, delete, compact, info, verify, doctor, demo):
+    app.command()(command)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from leanseek import __version__
+
+        typer.echo(f"leanseek {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """What every command takes; `--debug` may stand anywhere."""
+
+
+def main() -> None:
+    """The `leanseek` program."""
+    arguments = sys.argv[1:]
+    if "--debug" in arguments:
+        arguments.remove("--debug")
+        arguments.insert(0, "--debug")
+    app(arguments)

@@ -1,0 +1,88 @@
+"""Commands that look at an index, or at the installation, and change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.errors import ExitCode
+
+
+def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+    """Show what an index holds and how it was made."""
+    from leanseek.indexing.describing import describe_index
+
+    found = describe_index(index)
+    if as_json:
+        print_json({**asdict(found), "total_bytes": found.total_bytes})
+        return
+    settings = found.settings
+    rows = [
+        ("documents", f"{found.documents:,}"),
+        (
+            "passages",
+            f"{found.passages:,}"
+            + (f" (+ {found.deleted_passages:,} deleted)" if found.deleted_passages else ""),
+        ),
+        ("segments", f"{found.segments:,}, generation {found.generation:,}"),
+        (
+            "size",
+            f"{file_size(found.total_bytes)}: texts {file_size(found.text_bytes)}, "
+            f"terms {file_size(found.sparse_bytes)}, vectors {file_size(found.dense_bytes)}",
+        ),
+    ]
+    if settings.sparse is not None:
+        sparse = settings.sparse
+        rows.append(
+            (
+                "sparse",
+                f"{sparse.backend}, {sparse.variant} k1 {sparse.k1:g} b {sparse.b:g}, analyser {sparse.analyzer}",
+            )
+        )
+    if settings.encoder is not None:
+        encoder = settings.encoder
+        rows.append(("dense", f"{settings.dense}, {encoder.dimensions} dimensions"))
+        rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
+        rows.append(("tokens", found.truncation.sentence()))
+    if settings.chunk_words is not None:
+        rows.append(("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping"))
+    if found.fields:
+        rows.append(("filter by", ", ".join(("id", "title", *found.fields))))
+    for name, value in rows:
+        typer.echo(f"{name:<10} {value}")
+
+
+def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+    """Read every byte of an index and compare it with its checksum. Exit code 4 where any differs."""
+    from leanseek.indexing.verifying import verify as verify_index
+
+    with progress_bar(as_json) as progress:
+        report = verify_index(index, progress)
+    if as_json:
+        print_json({**asdict(report), "sound": report.sound})
+    else:
+        for problem in report.problems:
+            typer.echo(f"damaged: {problem}")
+        for stranger in report.strangers:
+            typer.echo(f"not part of the index: {stranger}")
+        if report.sound:
+            typer.echo(f"{count(report.files, 'file')}, {file_size(report.size)}: all as committed.")
+        else:
+            typer.echo("Restore the index from a copy, or index again.")
+    if not report.sound:
+        raise typer.Exit(int(ExitCode.INDEX))
+
+
+def doctor(as_json: opt.Json = False) -> None:
+    """Check the installation: what works, what is missing, and the command that adds it."""
+    from leanseek.diagnosing import diagnose
+
+    findings = diagnose()
+    for finding in findings:
+        if as_json:
+            print_json(asdict(finding))
+        else:
+            typer.echo(f"{'ok' if finding.ok else '--':<3} {finding.name:<22} {finding.detail}")

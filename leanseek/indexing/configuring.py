@@ -1,0 +1,100 @@
+"""From what the caller asked for to an index's settings and its encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
+from leanseek.errors import IndexExistsError, ModelError, UsageError
+from leanseek.indexing.analysis import load_analyzer
+from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS
+from leanseek.indexing.chunking import Chunking
+from leanseek.indexing.dense import check_dense_kind
+from leanseek.indexing.locking import LOCK
+from leanseek.indexing.settings import EncoderSettings, IndexSettings, SparseSettings
+from leanseek.indexing.sparse import check_sparse
+
+
+def make_settings(
+    *,
+    encoder: str | Encoder | None = DEFAULT_MODEL,
+    dense: str | None = "flat",
+    sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
+    chunk_words: int | None = None,
+    chunk_overlap: int = 0,
+    device: str | None = None,
+) -> tuple[IndexSettings, Encoder | None]:
+    """Check the wishes for a new index and load its encoder. Raises UsageError, ModelError or MissingPackageError."""
+    if chunk_words is not None:
+        Chunking(chunk_words, chunk_overlap)
+    if sparse is not None:
+        check_sparse(sparse)
+        load_analyzer(sparse.analyzer)
+    if dense is not None:
+        check_dense_kind(dense)
+    if dense is None or encoder is None:
+        if sparse is None:
+            raise UsageError(
+                "an index needs a dense side, a sparse side, or both; this one would have neither"
+            )
+        loaded = None
+    else:
+        loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
+    settings = IndexSettings(
+        dense=dense if loaded is not None else None,
+        encoder=describe(loaded) if loaded is not None else None,
+        sparse=sparse,
+        chunk_words=chunk_words,
+        chunk_overlap=chunk_overlap,
+    )
+    return settings, loaded
+
+
+def describe(encoder: Encoder) -> EncoderSettings:
+    """What an index records of its encoder."""
+    return EncoderSettings(encoder.name, encoder.fingerprint, encoder.dimensions, encoder.max_tokens)
+
+
+def recorded_encoder(recorded: EncoderSettings, device: str | None = None) -> Encoder:
+    """Load the encoder that an index was made with. Raises ModelError where it is another one by now."""
+    try:
+        encoder = load_encoder(recorded.name, device)
+    except ModelError as error:
+        raise ModelError(
+            f"the index was made with the encoder '{recorded.name}', which cannot be loaded: {error}"
+        ) from error
+    return checked(encoder, recorded)
+
+
+def given_encoder(
+    settings: IndexSettings, encoder: str | Encoder | None, device: str | None = None
+) -> Encoder | None:
+    """The caller's encoder in place of the recorded one; None where the caller names none."""
+    if encoder is None:
+        return None
+    if settings.encoder is None:
+        raise UsageError("this index has no dense side, so it takes no encoder")
+    loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
+    return checked(loaded, settings.encoder)
+
+
+def checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
+    """`encoder` itself where it makes the index's vectors. Raises ModelError otherwise."""
+    if encoder.fingerprint != recorded.fingerprint:
+        raise ModelError(
+            f"the encoder '{encoder.name}' (fingerprint {encoder.fingerprint[:12]}) is not the one that the "
+            f"index was made with: '{recorded.name}' (fingerprint {recorded.fingerprint[:12]}). "
+            "Use that one, or index again."
+        )
+    return encoder
+
+
+def check_vacant(folder: Path) -> None:
+    """Raise IndexExistsError where a new index would mix with other files."""
+    if folder.exists() and not folder.is_dir():
+        raise IndexExistsError(f"'{folder}' is a file; an index is a folder. Choose another path.")
+    ours = (LOCK, SEGMENTS, CATALOG, SEAL)  # what a creation that was killed leaves, drafts included
+    if folder.is_dir() and not all(entry.name.startswith(ours) for entry in folder.iterdir()):
+        raise IndexExistsError(
+            f"'{folder}' is not empty and holds no index. Choose a new or an empty folder for --into."
+        )

@@ -1,0 +1,132 @@
+"""The exact dense index: every vector is compared, through FAISS."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leanseek.errors import IndexDamagedError, StorageError, UsageError
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+FILE = "flat.faiss"
+ROUNDING = 1e-5
+"""FAISS sums in another order than `score`; scores of unit vectors differ by far less than this."""
+
+
+class FlatIndex:
+    """All vectors (n, D) float32, compared by inner product. Opened memory-mapped."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def empty(cls, dimensions: int) -> FlatIndex:
+        """An index to be filled by `add`."""
+        return cls(faiss().IndexFlatIP(dimensions))
+
+    @classmethod
+    def open(cls, folder: Path) -> FlatIndex:
+        """The index that `save` wrote, memory-mapped. Raises IndexDamagedError where it cannot be read."""
+        try:
+            index = faiss().read_index(str(folder / FILE), faiss().IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {reason(error)}") from error
+        if not isinstance(index, faiss().IndexFlatIP):
+            raise IndexDamagedError(f"'{folder / FILE}' holds a {type(index).__name__}, not a flat index")
+        return cls(index)
+
+    @property
+    def size(self) -> int:
+        """n, the number of vectors."""
+        return int(self._index.ntotal)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the length of a vector."""
+        return int(self._index.d)
+
+    def add(self, vectors: Float32Array) -> None:
+        """Append vectors (c, D)."""
+        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    def search(
+        self, queries: Float32Array, k: int, allowed: BoolArray | None = None
+    ) -> tuple[Float32Array, Int64Array]:
+        """See DenseIndex. Equal vectors come in the order of their ordinals, however many there are."""
+        if queries.ndim != 2 or queries.shape[1] != self.dimensions:
+            raise UsageError(
+                f"queries have shape {queries.shape}; this index takes (m, {self.dimensions}) float32"
+            )
+        available = self.size if allowed is None else int(np.count_nonzero(allowed))
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        ordinals = np.full((len(queries), k), -1, dtype=np.int64)
+        k = min(k, available)
+        if k == 0:
+            return scores, ordinals
+        pending = np.arange(len(queries))
+        depth = min(k + 16, available)
+        while len(pending):
+            rough, found = self._candidates(queries[pending], depth, allowed)
+            unsettled = []
+            for row, query in enumerate(pending):
+                # Candidates left out score at most the last one found: while that one may still tie with
+                # the k-th, a smaller ordinal may be among those left out.
+                if depth < available and rough[row, -1] >= rough[row, k - 1] - ROUNDING:
+                    unsettled.append(query)
+                    continue
+                exact = self.score(queries[query], found[row])
+                best = np.lexsort((found[row], -exact))[:k]
+                scores[query, :k], ordinals[query, :k] = exact[best], found[row, best]
+            pending = np.array(unsettled, dtype=np.int64)
+            depth = min(depth * 4, available)
+        return scores, ordinals
+
+    def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
+        """(c,) exact inner products; each is summed in the same order whatever the others are."""
+        unit = np.ascontiguousarray(query, dtype=np.float32)
+        scores: Float32Array = np.einsum("cd,d->c", self._stored()[ordinals], unit)
+        return scores
+
+    def vectors(self, ordinals: Int64Array) -> Float32Array:
+        """(c, D) the stored vectors at the given ordinals, a copy."""
+        return self._stored()[ordinals]
+
+    def save(self, folder: Path) -> None:
+        """Write the index into an existing folder. Raises StorageError where the disk refuses."""
+        try:
+            faiss().write_index(self._index, str(folder / FILE))
+        except RuntimeError as error:
+            raise StorageError(f"writing '{folder / FILE}' failed: {reason(error)}") from error
+
+    def _candidates(
+        self, queries: Float32Array, depth: int, allowed: BoolArray | None
+    ) -> tuple[Float32Array, Int64Array]:
+        parameters = None
+        if allowed is not None:
+            bitmap = faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            parameters = faiss().SearchParameters(sel=bitmap)
+        scores, ordinals = self._index.search(
+            np.ascontiguousarray(queries, dtype=np.float32), depth, params=parameters
+        )
+        return scores, ordinals
+
+    def _stored(self) -> Float32Array:
+        count = math.prod((self.size, self.dimensions))
+        if count == 0:
+            return np.zeros((0, self.dimensions), dtype=np.float32)
+        view: Float32Array = faiss().rev_swig_ptr(self._index.get_xb(), count)
+        return view.reshape(self.size, self.dimensions)
+
+
+def faiss() -> Any:
+    """The FAISS module, imported when first needed."""
+    return import_module("faiss")
+
+
+def reason(error: RuntimeError) -> str:
+    """FAISS's own words, without its source file and signature."""
+    return str(error).rsplit("Error: ", 1)[-1].strip()

@@ -1,0 +1,343 @@
+"""The index as its owner sees it: create, add, delete, compact. One writer at a time; every change commits whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
+from leanseek.encode.report import TruncationReport
+from leanseek.errors import IndexExistsError, InputError, UsageError
+from leanseek.filters import parse_filter
+from leanseek.indexing.catalog import (
+    CATALOG,
+    SEAL,
+    SEGMENTS,
+    Change,
+    SegmentRecord,
+    State,
+    commit,
+    create_catalog,
+    read_state,
+    storage_errors,
+)
+from leanseek.indexing.configuring import check_vacant, given_encoder, make_settings, recorded_encoder
+from leanseek.indexing.intake import Intake, OnDuplicate
+from leanseek.indexing.locking import LOCK, writer_lock
+from leanseek.indexing.merging import merge_segments, truncation
+from leanseek.indexing.segment import Encode, Segment
+from leanseek.indexing.settings import IndexSettings, SparseSettings
+from leanseek.types import Document, Float32Array, Int64Array, Progress
+
+MOST_SEGMENTS = 8
+"""Above this many, an add merges the smaller ones, so that each search has few to visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What an add did. `truncation` is None for an index without vectors."""
+
+    documents: int
+    passages: int
+    replaced: int
+    generation: int
+    truncation: TruncationReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What a compact did."""
+
+    segments_before: int
+    segments: int
+    removed: int
+    generation: int
+
+
+class Index:
+    """An index directory, to write to. Search it with `Searcher`.
+
+    >>> index = Index.create("papers.index", encoder=None)
+    >>> index.add([Document("1", "Statins lower cholesterol.")]).documents
+    1
+    """
+
+    def __init__(self, path: Path, state: State, encoder: Encoder | None = None) -> None:
+        self.path = path
+        self._state = state
+        self._encoder = encoder
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        encoder: str | Encoder | None = DEFAULT_MODEL,
+        dense: str | None = "flat",
+        sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
+        chunk_words: int | None = None,
+        chunk_overlap: int = 0,
+        device: str | None = None,
+    ) -> Index:
+        """Make a new, empty index at `path`, which must not exist or be an empty folder.
+
+        `encoder` is a model's name (see `load_encoder`) or an object of your own that follows the `Encoder`
+        protocol; None, or `dense=None`, makes an index without vectors. `sparse=None` makes one without
+        postings. `chunk_words` splits documents into passages of about so many words.
+
+        Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
+        """
+        folder = Path(path)
+        settings, loaded = make_settings(
+            encoder=encoder,
+            dense=dense,
+            sparse=sparse,
+            chunk_words=chunk_words,
+            chunk_overlap=chunk_overlap,
+            device=device,
+        )
+        if (folder / CATALOG).exists():
+            raise IndexExistsError(
+                f"'{folder}' already holds an index. Open it with Index.open, or choose another path."
+            )
+        check_vacant(folder)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with writer_lock(folder):
+            create_catalog(folder, settings)
+        return cls(folder, read_state(folder), loaded)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, encoder: str | Encoder | None = None) -> Index:
+        """Open an existing index for writing.
+
+        `encoder` replaces the recorded one: another name for the same model, or the object given to
+        `create`. Raises IndexNotFoundError, IndexFormatError, IndexDamagedError or ModelError.
+        """
+        folder = Path(path)
+        state = read_state(folder)
+        return cls(folder, state, given_encoder(state.settings, encoder))
+
+    @property
+    def settings(self) -> IndexSettings:
+        """What the index was created with."""
+        return self._state.settings
+
+    @property
+    def generation(self) -> int:
+        """The number of the last commit that this object has seen."""
+        return self._state.generation
+
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_duplicate: OnDuplicate = "reject",
+        progress: Progress | None = None,
+        cache: bool = True,
+    ) -> AddReport:
+        """Add documents, all in one commit: after an error, or Ctrl-C, the index is as it was.
+
+        An id that the index or an earlier document has raises DuplicateIdError, or takes its place with
+        `on_duplicate="replace"`. Vectors go through the cache, so repeating an interrupted add encodes only
+        what is missing; `cache=False` leaves it alone.
+        """
+        with self._writing() as state:
+            return self._add(state, documents, on_duplicate, progress or silent, cache)
+
+    def rebuild(
+        self,
+        documents: Iterable[Document],
+        *,
+        settings: IndexSettings | None = None,
+        encoder: Encoder | None = None,
+        origin: str | None = None,
+        on_duplicate: OnDuplicate = "reject",
+        progress: Progress | None = None,
+        cache: bool = True,
+    ) -> AddReport:
+        """Replace everything in the index by `documents`, in one commit; until then the old content stands.
+
+        `settings` (with the `encoder` they name) become the index's own; `origin` is recorded, see `State`.
+        """
+        with self._writing() as state:
+            emptied = replace(state, segments=(), tombstones={}, settings=settings or state.settings)
+            if encoder is not None:
+                self._encoder = encoder
+            removed = [segment.number for segment in state.segments]
+            change = Change(removed=removed, origin=origin, settings=settings)
+            return self._add(emptied, documents, on_duplicate, progress or silent, cache, change)
+
+    def delete(
+        self, ids: Sequence[str] = (), *, filter: str | None = None, ignore_missing: bool = False
+    ) -> int:
+        """Delete documents by id, by a metadata filter, or both; returns how many were deleted.
+
+        An unknown id raises InputError and nothing is deleted, unless `ignore_missing`.
+        """
+        condition = parse_filter(filter) if filter is not None else None
+        with self._writing() as state:
+            tombstones: dict[int, Int64Array] = {}
+            emptied: list[int] = []
+            missing, deleted = dict.fromkeys(ids), 0
+            for segment in self._segments(state, dense=False):
+                found = segment.find_live(ids)
+                for document in found:
+                    missing.pop(document, None)
+                doomed = np.zeros(segment.size, dtype=np.bool_)
+                doomed[[ordinal for parts in found.values() for ordinal in parts]] = True
+                if condition is not None:
+                    doomed |= condition.mask(segment.passages, segment.size)
+                if segment.deleted is not None:
+                    doomed &= ~segment.deleted
+                ordinals = np.flatnonzero(doomed)
+                if len(ordinals):
+                    tombstones[segment.record.number] = ordinals
+                    deleted += sum(number == 0 for _, number in segment.passages.keys(ordinals))
+                    if len(ordinals) == len(segment.live):
+                        emptied.append(segment.record.number)
+            if missing and not ignore_missing:
+                some = ", ".join(repr(document) for document in islice(missing, 5))
+                raise InputError(
+                    f"{len(missing)} of the ids are not in '{self.path}': {some}"
+                    f"{', …' if len(missing) > 5 else ''}. Nothing was deleted; --ignore-missing deletes the others."
+                )
+            if deleted:
+                kept = {number: rows for number, rows in tombstones.items() if number not in emptied}
+                self._commit(Change(removed=emptied, tombstones=kept))
+            return deleted
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """Merge all segments into one and drop what was deleted; searching gives the same answers, faster."""
+        with self._writing() as state:
+            before = len(state.segments)
+            removed = sum(len(ordinals) for ordinals in state.tombstones.values())
+            if before > 1 or removed:
+                record = self._merge(state, state.segments, progress or silent)
+                numbers = [segment.number for segment in state.segments]
+                self._commit(Change(added=[record], removed=numbers, origin=state.origin))
+            return CompactReport(before, len(self._state.segments), removed, self.generation)
+
+    def _add(
+        self,
+        state: State,
+        documents: Iterable[Document],
+        on_duplicate: OnDuplicate,
+        progress: Progress,
+        cache: bool,
+        change: Change = Change(),  # noqa: B008 - frozen
+    ) -> AddReport:
+        if on_duplicate not in ("reject", "replace"):
+            raise UsageError(f"on_duplicate is '{on_duplicate}'; it can be 'reject' or 'replace'")
+        intake = Intake(self.path, state, self._first_number(), self._encode(state.settings, cache), progress)
+        try:
+            intake.add(documents, on_duplicate)
+            added, tombstones = intake.finish()
+            progress("committing", 0, None)
+            if added or tombstones or change.removed or change.origin:
+                self._commit(replace(change, added=added, tombstones=tombstones))
+                self._limit_segments(progress)
+        except BaseException:
+            intake.abandon()
+            raise
+        encoded = state.settings.encoder is not None
+        return AddReport(
+            documents=sum(segment.documents for segment in added),
+            passages=sum(segment.passages for segment in added),
+            replaced=intake.replaced,
+            generation=self.generation,
+            truncation=truncation(added, state.settings) if encoded else None,
+        )
+
+    def _encode(self, settings: IndexSettings, cache: bool) -> Encode | None:
+        if settings.dense is None or settings.encoder is None:
+            return None
+        if self._encoder is None:
+            self._encoder = recorded_encoder(settings.encoder)
+        encoder = self._encoder
+        vectors = VectorCache(encoder.fingerprint) if cache else None
+
+        def encode(
+            texts: Sequence[str], tick: Callable[[int], None]
+        ) -> tuple[Float32Array, TruncationReport]:
+            return encode_corpus(encoder, texts, vectors, tick)
+
+        return encode
+
+    def _merge(self, state: State, records: Sequence[SegmentRecord], progress: Progress) -> SegmentRecord:
+        number = self._first_number()
+        folder = self.path / SEGMENTS / f"{number:06d}"
+        segments = [
+            Segment(self.path, record, state.settings, state.tombstones.get(record.number))
+            for record in records
+        ]
+        try:
+            with storage_errors(self.path):
+                return merge_segments(segments, folder, number, state.settings, progress)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            for segment in segments:
+                segment.close()
+
+    def _limit_segments(self, progress: Progress) -> None:
+        state = self._state
+        if len(state.segments) <= MOST_SEGMENTS:
+            return
+        by_size = sorted(state.segments, key=lambda segment: segment.passages)
+        small = by_size[: len(by_size) - MOST_SEGMENTS // 2]
+        record = self._merge(state, small, progress)
+        self._commit(
+            Change(added=[record], removed=[segment.number for segment in small], origin=state.origin)
+        )
+
+    def _segments(self, state: State, dense: bool = True) -> Iterator[Segment]:
+        for record in state.segments:
+            segment = Segment(self.path, record, state.settings, state.tombstones.get(record.number), dense)
+            yield segment
+            segment.close()
+
+    def _first_number(self) -> int:
+        return max((segment.number for segment in self._state.segments), default=0) + 1
+
+    def _commit(self, change: Change) -> None:
+        commit(self.path, change)
+        self._state = read_state(self.path)
+        self._remove_orphans()
+
+    def _remove_orphans(self) -> None:
+        """Remove what no catalog names: left by a crash, or replaced by the last commit."""
+        named = {segment.folder for segment in self._state.segments}
+        for folder in (self.path / SEGMENTS).glob("*"):
+            if f"{SEGMENTS}/{folder.name}" not in named:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[State]:
+        with writer_lock(self.path):
+            self._state = read_state(self.path)
+            self._remove_orphans()
+            yield self._state
+
+
+def remove_index(path: Path) -> None:
+    """Remove an index's own files, and its folder where nothing else is in it."""
+    with writer_lock(path):
+        for name in (CATALOG, SEAL):
+            (path / name).unlink(missing_ok=True)
+        shutil.rmtree(path / SEGMENTS, ignore_errors=True)
+    (path / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """The progress of those who do not ask for it."""

@@ -1,0 +1,154 @@
+"""Documents on their way into an index: checked, split into segments of bounded size, not yet committed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from leanseek.errors import DuplicateIdError, InputError
+from leanseek.indexing.analysis import Analyzer, load_analyzer
+from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state, storage_errors
+from leanseek.indexing.reading.metadata import add_metadata, valid
+from leanseek.indexing.segment import Encode, Segment, SegmentBuilder, stores_postings
+from leanseek.types import Document, Int64Array, MetadataValue, Progress
+
+OnDuplicate = Literal["reject", "replace"]
+
+BATCH = 1000
+SEGMENT_TOKENS = 32_000_000
+SEGMENT_PASSAGES = 1_000_000
+"""A segment is closed at either: its postings and ids are held in memory until then."""
+
+
+class Intake:
+    """Documents on their way into new segments of an index."""
+
+    def __init__(
+        self, path: Path, state: State, number: int, encode: Encode | None, progress: Progress
+    ) -> None:
+        self.replaced = 0
+        self._path = path
+        self._state = state
+        self._number = number
+        self._encode = encode
+        self._progress = progress
+        sparse = state.settings.sparse
+        self._analyzer: Analyzer | None = None
+        if sparse is not None and stores_postings(state.settings):
+            self._analyzer = load_analyzer(sparse.analyzer)
+        self._older = [
+            Segment(path, record, state.settings, state.tombstones.get(record.number), dense=False)
+            for record in state.segments
+        ]
+        self._tombstones: dict[int, set[int]] = {}
+        self._finished: list[SegmentRecord] = []
+        self._builder: SegmentBuilder | None = None
+
+    def add(self, documents: Iterable[Document], on_duplicate: OnDuplicate) -> None:
+        """Take documents in; raises DuplicateIdError, or whatever reading them raises."""
+        source, seen = iter(documents), 0
+        while batch := list(islice(source, BATCH)):
+            batch = [checked(document, place) for place, document in enumerate(batch, seen)]
+            with storage_errors(self._path):
+                self._check(batch, seen, on_duplicate)
+                for place, document in enumerate(batch, seen):
+                    self._add(document, place, on_duplicate)
+            seen += len(batch)
+            self._progress("reading", seen, None)
+            builder = self._builder
+            if builder and (builder.tokens >= SEGMENT_TOKENS or builder.passages >= SEGMENT_PASSAGES):
+                self._close_segment()
+
+    def finish(self) -> tuple[list[SegmentRecord], dict[int, Int64Array]]:
+        """The new segments, flushed to the disk, and the ordinals that later documents replace."""
+        self._close_segment()
+        for segment in self._older:
+            segment.close()
+        tombstones = {
+            number: np.array(sorted(ordinals), dtype=np.int64)
+            for number, ordinals in self._tombstones.items()
+            if ordinals
+        }
+        return self._finished, tombstones
+
+    def abandon(self) -> None:
+        """Leave no trace."""
+        if self._builder is not None:
+            self._builder.abandon()
+            shutil.rmtree(self._builder.folder, ignore_errors=True)
+        for segment in self._older:
+            segment.close()
+        committed = {segment.number for segment in read_state(self._path).segments}
+        for record in self._finished:
+            if record.number not in committed:
+                shutil.rmtree(self._path / record.folder, ignore_errors=True)
+
+    def _check(self, batch: Sequence[Document], seen: int, on_duplicate: OnDuplicate) -> None:
+        """Deal with ids that older segments have."""
+        ids = [document.id for document in batch]
+        for segment in self._older:
+            found = segment.find_live(ids)
+            for document, parts in found.items():
+                marked = self._tombstones.setdefault(segment.record.number, set())
+                if on_duplicate == "reject":
+                    place = seen + ids.index(document)
+                    raise duplicate(document, place, f"'{self._path}' already has")
+                if parts[0] not in marked:
+                    marked.update(parts)
+                    self.replaced += 1
+
+    def _add(self, document: Document, place: int, on_duplicate: OnDuplicate) -> None:
+        if self._builder is None:
+            folder = self._path / SEGMENTS / f"{self._number:06d}"
+            self._builder = SegmentBuilder(folder, self._number, self._state.settings, self._analyzer)
+            self._number += 1
+        if document.id in self._builder:
+            if on_duplicate == "reject":
+                raise duplicate(document.id, place, "an earlier document has")
+            self._builder.discard(document.id)
+            self.replaced += 1
+        self._builder.add(document)
+
+    def _close_segment(self) -> None:
+        if self._builder is None:
+            return
+        with storage_errors(self._path):
+            record = self._builder.finish(self._encode, self._progress)
+        self._finished.append(record)
+        self._builder = None
+        # Later documents of this input may repeat ids of this segment.
+        self._older.append(Segment(self._path, record, self._state.settings, None, dense=False))
+
+
+def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
+    return DuplicateIdError(
+        f"document {place + 1} of the input: {who} the id {document!r}. "
+        "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace."
+    )
+
+
+def checked(document: Document, place: int) -> Document:
+    """The document as it can be stored: without NUL and lone surrogates in its texts.
+
+    Raises InputError for what is no document, or has an id that no run file could hold.
+    """
+    if not isinstance(document, Document):
+        raise InputError(
+            f"document {place + 1} of the input is a {type(document).__name__}; "
+            "give leanseek.Document objects, as leanseek.read yields them"
+        )
+    if not document.id or any(mark in document.id for mark in "\t\r\n") or valid(document.id) != document.id:
+        raise InputError(
+            f"document {place + 1} of the input has the id {document.id!r}; "
+            "an id is not empty and has no tab, line break, NUL or lone surrogate"
+        )
+    text, title = valid(document.text), valid(document.title)
+    metadata: dict[str, MetadataValue] = {}
+    for name, value in document.metadata.items():
+        add_metadata(metadata, name, value)
+    return Document(document.id, text, title, metadata)

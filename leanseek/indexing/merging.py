@@ -1,0 +1,75 @@
+"""Several segments into one, without their deleted passages: nothing is analysed or encoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from leanseek.encode.report import TruncationReport
+from leanseek.indexing.catalog import SegmentRecord
+from leanseek.indexing.dense import build_dense
+from leanseek.indexing.passages import PassageWriter
+from leanseek.indexing.segment import DENSE, SPARSE, Segment, seal_segment
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.sparse.merging import merge_sparse
+from leanseek.types import Float32Array, Int64Array, Progress
+
+BLOCK = 8192
+
+
+def merge_segments(
+    segments: Sequence[Segment], folder: Path, number: int, settings: IndexSettings, progress: Progress
+) -> SegmentRecord:
+    """Write the live passages of `segments` as one new segment into `folder`, which must not exist."""
+    folder.mkdir(parents=True)
+    total = sum(len(segment.live) for segment in segments)
+    writer = PassageWriter(folder)
+    try:
+        for segment in segments:
+            for start in range(0, len(segment.live), BLOCK):
+                writer.add(segment.passages.get(segment.live[start : start + BLOCK]))
+                progress("merging", writer.rows, total)
+        documents = len(writer.documents)
+        rows = writer.finish()
+    except BaseException:
+        writer.close()
+        raise
+    # Rows were appended segment by segment: where each new ordinal comes from follows from its row.
+    origin = np.repeat(np.arange(len(segments)), [len(segment.live) for segment in segments])[rows]
+    ordinals = np.concatenate([segment.live for segment in segments])[rows]
+    if segments[0].postings is not None:
+        (folder / SPARSE).mkdir()
+        postings = [segment.postings for segment in segments if segment.postings is not None]
+        merge_sparse(postings, origin, ordinals, folder / SPARSE)
+    if settings.dense is not None and settings.encoder is not None:
+        blocks = gather(segments, origin, ordinals, settings.encoder.dimensions)
+        (folder / DENSE).mkdir()
+        build_dense(settings.dense, blocks, settings.encoder.dimensions).save(folder / DENSE)
+    report = truncation((segment.record for segment in segments), settings)
+    return seal_segment(folder, number, documents, len(rows), report)
+
+
+def gather(
+    segments: Sequence[Segment], origin: Int64Array, ordinals: Int64Array, dimensions: int
+) -> Iterator[Float32Array]:
+    """The vectors (c, D) of the merged passages, block by block in their new order."""
+    for start in range(0, len(origin), BLOCK):
+        here = slice(start, start + BLOCK)
+        block = np.empty((len(origin[here]), dimensions), dtype=np.float32)
+        for number, segment in enumerate(segments):
+            mine = origin[here] == number
+            if segment.dense is not None and mine.any():
+                block[mine] = segment.dense.vectors(ordinals[here][mine])
+        yield block
+
+
+def truncation(records: Iterable[SegmentRecord], settings: IndexSettings) -> TruncationReport:
+    """What encoding the segments' passages cut off, those deleted since included."""
+    limit = settings.encoder.max_tokens if settings.encoder is not None else None
+    reports = (
+        TruncationReport(record.passages, record.tokens, record.truncated, record.tokens_lost, limit)
+        for record in records
+    )
+    return sum(reports, TruncationReport())

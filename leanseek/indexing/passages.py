@@ -1,0 +1,241 @@
+"""The passages of one segment: their texts and metadata, in an SQLite file that never changes once written.
+
+Rows are numbered as passages arrive. An ordinal is a passage's place when sorted by (document id, part
+number), so that inside a segment a smaller ordinal always wins a tie; `rows` maps ordinals to rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from leanseek.errors import IndexDamagedError
+from leanseek.filters import elements
+from leanseek.types import Int64Array, Metadata, Scalar, content
+
+FILE = "passages.sqlite"
+ROWS_FILE = "rows.npy"
+
+SCHEMA = """
+CREATE TABLE passages (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL, number INTEGER NOT NULL, parts INTEGER NOT NULL,
+    start INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL
+);
+CREATE TABLE metadata (row INTEGER NOT NULL, field TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL);
+"""
+INDEXES = (
+    "CREATE UNIQUE INDEX by_id ON passages (id, number)",
+    "CREATE INDEX by_title ON passages (title)",
+    "CREATE INDEX by_value ON metadata (field, kind, value, row)",
+)
+WRITE_BLOCK = 1000
+LOOKUP = 500
+"""Parameters in one statement: the oldest SQLite builds allow 999."""
+
+
+class StoredPassage(NamedTuple):
+    """Part `number` of the `parts` of a document, at character `start` of its text."""
+
+    id: str
+    number: int
+    parts: int
+    start: int
+    title: str
+    text: str
+    metadata: Metadata
+
+
+class PassageWriter:
+    """Collects the passages of a new segment in the order they arrive."""
+
+    def __init__(self, folder: Path) -> None:
+        self.documents: dict[str, int] = {}
+        """The row of the first part of each document."""
+        self.rows = 0
+        self._folder = folder
+        self._pending: list[StoredPassage] = []
+        self._database = sqlite3.connect(folder / FILE, isolation_level=None)
+        # Until the catalog names this file it does not exist for anyone: no journal, one flush at the end.
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.executescript(f"{SCHEMA} BEGIN")
+
+    def add(self, passages: Sequence[StoredPassage]) -> None:
+        """Append passages; the parts of a document stand together, and none of its id is here yet."""
+        for row, passage in enumerate(passages, self.rows):
+            if passage.number == 0:
+                self.documents[passage.id] = row
+        self.rows += len(passages)
+        self._pending.extend(passages)
+        if len(self._pending) >= WRITE_BLOCK:
+            self._flush()
+
+    def discard(self, document: str) -> None:
+        """Take a document back, for a later one of the same id."""
+        self._flush()
+        first = self.documents.pop(document)
+        (parts,) = self._database.execute("SELECT parts FROM passages WHERE row = ?", (first,)).fetchone()
+        for table in ("passages", "metadata"):
+            self._database.execute(
+                f"DELETE FROM {table} WHERE row BETWEEN ? AND ?", (first, first + parts - 1)
+            )
+
+    def finish(self) -> Int64Array:
+        """Close the file; returns rows (n,), the row of each ordinal."""
+        self._flush()
+        for statement in INDEXES:
+            self._database.execute(statement)
+        found = self._database.execute("SELECT row FROM passages ORDER BY id, number")
+        rows = np.fromiter((row for (row,) in found), dtype=np.int64)
+        self._database.execute("COMMIT")
+        self._database.close()
+        np.save(self._folder / ROWS_FILE, rows)
+        return rows
+
+    def close(self) -> None:
+        """Give up: the folder will be removed."""
+        self._database.close()
+
+    def _flush(self) -> None:
+        passages, self._pending = self._pending, []
+        first = self.rows - len(passages)
+        self._database.executemany(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row, *passage[:6], json.dumps(dict(passage.metadata)))
+                for row, passage in enumerate(passages, first)
+            ],
+        )
+        self._database.executemany(
+            "INSERT INTO metadata VALUES (?, ?, ?, ?)",
+            [
+                (row, *column)
+                for row, passage in enumerate(passages, first)
+                for column in columns(passage.metadata)
+            ],
+        )
+
+
+class PassageStore:
+    """Reads a segment's passages by ordinal. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self.rows: Int64Array = np.load(folder / ROWS_FILE, mmap_mode="r", allow_pickle=False)
+            uri = f"{(folder / FILE).absolute().as_uri()}?mode=ro&immutable=1"
+            self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            (count,) = self._database.execute("SELECT count(*) FROM passages").fetchone()
+        except FileNotFoundError:
+            raise
+        except (sqlite3.Error, ValueError, EOFError) as error:
+            if not (folder / FILE).exists():
+                raise FileNotFoundError(folder / FILE) from error
+            raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {error}") from error
+        if count != len(self.rows):
+            raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
+        self._lock = threading.Lock()
+        self._ordinals: Int64Array | None = None
+
+    @property
+    def size(self) -> int:
+        """n, the number of passages, deleted ones included."""
+        return len(self.rows)
+
+    def get(self, ordinals: Int64Array) -> list[StoredPassage]:
+        """The passages at the given ordinals, in that order."""
+        statement = "SELECT row, id, number, parts, start, title, text, metadata FROM passages WHERE row IN"
+        found = {
+            row: StoredPassage._make((*values, json.loads(metadata)))
+            for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist())
+        }
+        return [found[row] for row in self.rows[ordinals].tolist()]
+
+    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
+        """(document id, part number) of the passages at the given ordinals."""
+        statement = "SELECT row, id, number FROM passages WHERE row IN"
+        found = {
+            row: (document, number)
+            for row, document, number in self._lookup(statement, self.rows[ordinals].tolist())
+        }
+        return [found[row] for row in self.rows[ordinals].tolist()]
+
+    def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
+        """The ordinals of the parts of each document that is here, by its id."""
+        found: dict[str, list[int]] = {}
+        ordinals = self._ordinal_of_row()
+        statement = "SELECT row, id FROM passages WHERE id IN"
+        for row, document in self._lookup(statement, list(documents)):
+            found.setdefault(document, []).append(int(ordinals[row]))
+        return found
+
+    def contents(self, ordinals: Int64Array) -> list[str]:
+        """The searched texts (title and body) of the passages at the given ordinals."""
+        return [content(passage.title, passage.text) for passage in self.get(ordinals)]
+
+    def blocks(self, size: int) -> Iterator[Int64Array]:
+        """All ordinals in ascending blocks of at most `size`."""
+        for start in range(0, self.size, size):
+            yield np.arange(start, min(start + size, self.size), dtype=np.int64)
+
+    def groups(self) -> Int64Array:
+        """(n,) a number for each ordinal, equal for the parts of one document and ascending."""
+        numbers = np.empty(self.size, dtype=np.int64)
+        with self._lock:
+            cursor = self._database.execute("SELECT number FROM passages ORDER BY id, number")
+            for ordinal, (number,) in enumerate(cursor):
+                numbers[ordinal] = number
+        return np.cumsum(numbers == 0)
+
+    def select(self, field: str, where: str, parameters: Sequence[Scalar]) -> Int64Array:
+        """Ordinals (c,) of the passages one of whose values of `field` meets the SQL condition `where`."""
+        with self._lock:
+            if field in ("id", "title"):
+                statement = (
+                    f"SELECT row FROM (SELECT row, {field} AS value, 'string' AS kind FROM passages) "
+                    f"WHERE {where}"
+                )
+                found = self._database.execute(statement, tuple(parameters)).fetchall()
+            else:
+                statement = f"SELECT row FROM metadata WHERE field = ? AND ({where})"
+                found = self._database.execute(statement, (field, *parameters)).fetchall()
+        rows = np.fromiter((row for (row,) in found), dtype=np.int64, count=len(found))
+        return self._ordinal_of_row()[rows]
+
+    def fields(self) -> list[str]:
+        """The names of the metadata fields, sorted."""
+        with self._lock:
+            found = self._database.execute("SELECT DISTINCT field FROM metadata ORDER BY field").fetchall()
+        return [field for (field,) in found]
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._database.close()
+
+    def _lookup(self, statement: str, keys: Sequence[Scalar]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(keys), LOOKUP):
+            some = keys[start : start + LOOKUP]
+            marks = ", ".join("?" * len(some))
+            with self._lock:
+                found = self._database.execute(f"{statement} ({marks})", some).fetchall()
+            yield from found
+
+    def _ordinal_of_row(self) -> Int64Array:
+        if self._ordinals is None:
+            last = int(self.rows.max()) if self.size else -1
+            ordinals = np.full(last + 1, -1, dtype=np.int64)
+            ordinals[self.rows] = np.arange(self.size)
+            self._ordinals = ordinals
+        return self._ordinals
+
+
+def columns(metadata: Metadata) -> Iterator[tuple[str, str, Scalar]]:
+    """(field, kind, value) of each filterable element of the metadata."""
+    for field, value in metadata.items():
+        for element in elements(value):
+            yield field, element.kind, element.value

@@ -1,0 +1,186 @@
+"""One committed generation of an index, opened for reading; later commits do not change it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from leanseek.errors import IndexDamagedError, UsageError
+from leanseek.filters import parse_filter
+from leanseek.indexing.analysis import Analyzer, load_analyzer
+from leanseek.indexing.catalog import State, read_state
+from leanseek.indexing.passages import StoredPassage
+from leanseek.indexing.segment import Segment
+from leanseek.indexing.sparse import SparseIndex, open_sparse
+from leanseek.indexing.sparse.base import Candidates
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+ATTEMPTS = 20
+"""A writer may remove segments between reading the catalog and opening them; the newer catalog then counts."""
+
+
+class Snapshot:
+    """The live passages of one generation, under global ordinals: the segments' one after another.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self, folder: Path, state: State, segments: Sequence[Segment], with_dense: bool = True
+    ) -> None:
+        self.folder = folder
+        self.with_dense = with_dense
+        self.matching = functools.lru_cache(maxsize=16)(self._matching)
+        self.state = state
+        self.segments = tuple(segments)
+        self.bases = np.cumsum([0, *(segment.size for segment in segments)]).astype(np.int64)
+
+    @classmethod
+    def open(cls, folder: Path, dense: bool = True) -> Snapshot:
+        """The last committed generation; `dense=False` leaves the vectors closed.
+
+        Raises IndexNotFoundError, IndexFormatError or IndexDamagedError.
+        """
+        for _ in range(ATTEMPTS):
+            state, segments = read_state(folder), list[Segment]()
+            try:
+                for record in state.segments:
+                    tombstones = state.tombstones.get(record.number)
+                    segments.append(Segment(folder, record, state.settings, tombstones, dense))
+            except FileNotFoundError as error:
+                missing = error.filename
+                for segment in segments:
+                    segment.close()
+                continue
+            return cls(folder, state, segments, dense)
+        raise IndexDamagedError(
+            f"'{folder}' lacks the file '{missing}'. Restore the index from a copy, or index again."
+        )
+
+    @property
+    def size(self) -> int:
+        """Passages, deleted ones included: global ordinals run below it."""
+        return int(self.bases[-1])
+
+    @functools.cached_property
+    def live(self) -> BoolArray | None:
+        """(size,) True where a passage is not deleted; None where none is."""
+        if all(segment.deleted is None for segment in self.segments):
+            return None
+        return np.concatenate(
+            [
+                np.ones(segment.size, dtype=np.bool_) if segment.deleted is None else ~segment.deleted
+                for segment in self.segments
+            ]
+        )
+
+    @functools.cached_property
+    def analyzer(self) -> Analyzer:
+        """The analyser of the sparse side; the simplest one where there is none, for snippets."""
+        sparse = self.state.settings.sparse
+        return load_analyzer(sparse.analyzer if sparse is not None else "simple")
+
+    @functools.cached_property
+    def sparse(self) -> SparseIndex:
+        """The sparse side. Raises UsageError where the index has none."""
+        settings = self.state.settings.sparse
+        if settings is None:
+            raise UsageError(f"'{self.folder}' was made without a sparse side; search it with --mode dense")
+        return open_sparse(settings, self)
+
+    @functools.cached_property
+    def documents(self) -> Int64Array | None:
+        """(size,) a number for each passage, equal for the parts of one document; None without chunking."""
+        if self.state.settings.chunk_words is None:
+            return None
+        numbers, last = [np.zeros(0, dtype=np.int64)], 0
+        for segment in self.segments:
+            numbers.append(segment.passages.groups() + last)
+            last = int(numbers[-1][-1]) if segment.size else last
+        return np.concatenate(numbers)
+
+    def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
+        """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
+        found: list[list[Candidates]] = [[] for _ in queries]
+        allowed = self.live if allowed is None else allowed
+        for base, segment in zip(self.bases, self.segments, strict=False):
+            if segment.dense is None or segment.size == 0:
+                continue
+            here = None if allowed is None else allowed[base : base + segment.size]
+            scores, ordinals = segment.dense.search(queries, min(k, segment.size), here)
+            for row, candidates in enumerate(found):
+                kept = ordinals[row] >= 0
+                candidates.append(Candidates(scores[row, kept], ordinals[row, kept] + base))
+        return [self.best(candidates, k) for candidates in found]
+
+    def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
+        """(c,) exact inner products of one query (D,) with passages at global ordinals (c,)."""
+        scores = np.zeros(len(ordinals), dtype=np.float32)
+        for number, mine in self._by_segment(ordinals):
+            dense = self.segments[number].dense
+            if dense is not None:
+                scores[mine] = dense.score(query, ordinals[mine] - self.bases[number])
+        return scores
+
+    def best(self, candidates: Sequence[Candidates], k: int) -> Candidates:
+        """The k best of several segments' candidates, each best first."""
+        if len(candidates) == 1:
+            return Candidates(candidates[0].scores[:k], candidates[0].ordinals[:k])
+        scores = np.concatenate([part.scores for part in candidates] or [np.zeros(0, dtype=np.float32)])
+        ordinals = np.concatenate([part.ordinals for part in candidates] or [np.zeros(0, dtype=np.int64)])
+        order = self.order(scores, ordinals)[:k]
+        return Candidates(scores[order], ordinals[order])
+
+    def order(self, scores: Float32Array, ordinals: Int64Array) -> Int64Array:
+        """(c,) the permutation that sorts by descending score, ties by (document id, part number)."""
+        order = np.lexsort((ordinals, -scores))
+        if len(self.segments) < 2 or len(order) < 2:
+            return order
+        ties = np.flatnonzero(np.diff(scores[order]) == 0)
+        if len(ties):
+            # Inside a segment ordinals are in order of ids; across segments the ids must be asked for.
+            tied = np.union1d(ties, ties + 1)
+            keys = dict(zip(tied.tolist(), self.keys(ordinals[order[tied]]), strict=True))
+            places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], keys[place]))
+            order[tied] = order[places]
+        return order
+
+    def get(self, ordinals: Int64Array) -> list[StoredPassage]:
+        """The passages at the given global ordinals, in that order."""
+        found: list[StoredPassage | None] = [None] * len(ordinals)
+        for number, mine in self._by_segment(ordinals):
+            passages = self.segments[number].passages.get(ordinals[mine] - self.bases[number])
+            for place, passage in zip(mine.tolist(), passages, strict=True):
+                found[place] = passage
+        return [passage for passage in found if passage is not None]
+
+    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
+        """(document id, part number) of the passages at the given global ordinals, in that order."""
+        found: list[tuple[str, int]] = [("", 0)] * len(ordinals)
+        for number, mine in self._by_segment(ordinals):
+            keys = self.segments[number].passages.keys(ordinals[mine] - self.bases[number])
+            for place, key in zip(mine.tolist(), keys, strict=True):
+                found[place] = key
+        return found
+
+    def close(self) -> None:
+        """Let the files go."""
+        for segment in self.segments:
+            with suppress(Exception):
+                segment.close()
+
+    def _matching(self, condition: str) -> BoolArray:
+        """(size,) True for the live passages that meet a metadata filter; the last few are remembered."""
+        parsed = parse_filter(condition)
+        masks = [parsed.mask(segment.passages, segment.size) for segment in self.segments]
+        mask = np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
+        return mask if self.live is None else mask & self.live
+
+    def _by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
+        """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
+        owners = np.searchsorted(self.bases, ordinals, side="right") - 1
+        return [(int(number), np.flatnonzero(owners == number)) for number in np.unique(owners)]

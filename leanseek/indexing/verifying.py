@@ -1,0 +1,64 @@
+"""Whether every byte of an index is as it was committed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from leanseek.errors import IndexDamagedError
+from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, check_seal, checksum, read_state
+from leanseek.indexing.locking import LOCK
+from leanseek.types import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was checked and what is wrong; `strangers` are files that do not belong to the index."""
+
+    files: int
+    size: int
+    problems: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True where nothing is damaged or missing."""
+        return not self.problems
+
+
+def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> VerifyReport:
+    """Read every file of the index and compare it with the checksum that was committed with it.
+
+    Raises IndexNotFoundError or IndexFormatError; damage is reported, not raised.
+    """
+    folder = Path(path)
+    try:
+        state = read_state(folder)
+        damage = check_seal(folder, state.generation)
+    except IndexDamagedError as error:
+        return VerifyReport(1, (folder / CATALOG).stat().st_size, (str(error),), ())
+    problems = [damage] if damage is not None else []
+    known = {CATALOG, SEAL, LOCK}
+    total = sum(file.size for segment in state.segments for file in segment.files)
+    done = 0
+    for segment in state.segments:
+        for file in segment.files:
+            name = f"{segment.folder}/{file.name}"
+            known.add(name)
+            try:
+                size = (folder / name).stat().st_size
+                if size != file.size:
+                    problems.append(f"{name} has {size} bytes instead of {file.size}")
+                elif checksum(folder / name) != file.sha256:
+                    problems.append(f"{name} differs from its checksum")
+            except FileNotFoundError:
+                problems.append(f"{name} is missing")
+            except OSError as error:
+                problems.append(f"{name} cannot be read: {error.strerror}")
+            done += file.size
+            if progress is not None:
+                progress("verifying", done, total)
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    strangers = sorted(name for name in present - known if not name.startswith(f"{SEGMENTS}/"))
+    return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers))

@@ -1,0 +1,133 @@
+"""From a query to a ranking of passages: candidates from each side, exact scores for all, one fused order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from leanseek.errors import UsageError
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.sparse.base import Candidates
+from leanseek.searcher.fusion import Fusion, Side
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+Mode = Literal["hybrid", "dense", "sparse"]
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
+
+
+class SideView(NamedTuple):
+    """What one side says of a ranking's passages: `ranks` (c,) from 1, 0 where not a candidate; `scores` (c,)."""
+
+    ranks: Int64Array
+    scores: Float32Array
+
+
+class Ranking(NamedTuple):
+    """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow."""
+
+    ordinals: Int64Array
+    scores: Float32Array
+    sparse: SideView | None
+    dense: SideView | None
+    complete: bool
+
+    def take(self, places: Int64Array) -> Ranking:
+        """The same for some of the places."""
+        sparse, dense = (
+            SideView(view.ranks[places], view.scores[places]) if view is not None else None
+            for view in (self.sparse, self.dense)
+        )
+        return Ranking(self.ordinals[places], self.scores[places], sparse, dense, self.complete)
+
+
+def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
+    """The mode asked for, or the fullest that the index allows. Raises UsageError where it lacks a side."""
+    if mode is None:
+        if settings.sparse is None:
+            return "dense"
+        return "hybrid" if settings.dense is not None else "sparse"
+    if mode not in MODES:
+        raise UsageError(f"'{mode}' is not a search mode. Choose from: {', '.join(MODES)}")
+    for side, lacking in (("dense", settings.dense is None), ("sparse", settings.sparse is None)):
+        if lacking and mode in (side, "hybrid"):
+            other = "sparse" if side == "dense" else "dense"
+            raise UsageError(f"the index was made without a {side} side; search it with --mode {other}")
+    return mode
+
+
+def rank_batch(
+    snapshot: Snapshot,
+    queries: Sequence[str],
+    vectors: Float32Array | None,
+    depth: int,
+    mode: Mode,
+    fusion: Fusion,
+    allowed: BoolArray | None,
+) -> list[Ranking]:
+    """A ranking for each query; `vectors` (m, D) are the queries', None in sparse mode.
+
+    Each side gives its `depth` best passages. In hybrid mode the union of both is scored exactly by both.
+    """
+    sparse = snapshot.sparse.search_batch(queries, depth, allowed) if mode != "dense" else []
+    dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else []
+    if mode == "sparse":
+        return [single(found, depth, "sparse") for found in sparse]
+    if mode == "dense":
+        return [single(found, depth, "dense") for found in dense]
+    if vectors is None:
+        raise UsageError("a hybrid ranking needs the queries' vectors")
+    return [
+        fuse(snapshot, query, vector, by_terms, by_vector, depth, fusion)
+        for query, vector, by_terms, by_vector in zip(queries, vectors, sparse, dense, strict=True)
+    ]
+
+
+def single(found: Candidates, depth: int, side: Literal["sparse", "dense"]) -> Ranking:
+    """A ranking by one side alone."""
+    view = SideView(np.arange(1, len(found.ordinals) + 1), found.scores)
+    return Ranking(
+        found.ordinals,
+        found.scores,
+        view if side == "sparse" else None,
+        view if side == "dense" else None,
+        complete=len(found.ordinals) < depth,
+    )
+
+
+def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], Float32Array]) -> SideView:
+    """One side's ranks and scores for the union; `score` gives those of passages it did not find itself."""
+    order = np.argsort(found.ordinals)
+    places = np.searchsorted(found.ordinals, union, sorter=order)
+    places = order[np.minimum(places, len(order) - 1)] if len(order) else np.zeros(len(union), dtype=np.int64)
+    mine = found.ordinals[places] == union if len(order) else np.zeros(len(union), dtype=np.bool_)
+    ranks = np.where(mine, places + 1, 0)
+    scores = np.empty(len(union), dtype=np.float32)
+    scores[mine] = found.scores[places[mine]]
+    scores[~mine] = score(union[~mine])
+    return SideView(ranks, scores)
+
+
+def fuse(
+    snapshot: Snapshot,
+    query: str,
+    vector: Float32Array,
+    by_terms: Candidates,
+    by_vector: Candidates,
+    depth: int,
+    fusion: Fusion,
+) -> Ranking:
+    """A ranking of the union of both sides' candidates."""
+    union = np.union1d(by_terms.ordinals, by_vector.ordinals)
+    if len(snapshot.segments) > 1:
+        keys = snapshot.keys(union)
+        union = union[sorted(range(len(union)), key=keys.__getitem__)]
+    sparse = view_of(union, by_terms, lambda rest: snapshot.sparse.score(query, rest))
+    dense = view_of(union, by_vector, lambda rest: snapshot.dense_score(vector, rest))
+    fused = fusion.fuse(Side(sparse.scores, sparse.ranks > 0), Side(dense.scores, dense.ranks > 0))
+    # Stable: the union stands in order of ids, so equal scores stay in that order.
+    order = np.argsort(-fused, kind="stable")
+    complete = len(by_terms.ordinals) < depth and len(by_vector.ordinals) < depth
+    return Ranking(union, fused, sparse, dense, complete).take(order)
