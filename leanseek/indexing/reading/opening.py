@@ -107,12 +107,10 @@ def whole(stream: io.BufferedReader, place: Place) -> str:
     """
     probe = stream.peek(_PROBE)[:_PROBE]
     encoding = _encoding(stream)
-    if encoding == "utf-8":
-        controls = len(probe) - len(probe.translate(None, _CONTROLS))
-        if probe.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\x7fELF")) or controls * 10 > len(probe):
-            raise place.error(
-                "this is binary data (or UTF-16 without a byte order mark), not the text its name promises"
-            )
+    if encoding == "utf-8" and _is_binary(probe):
+        raise place.error(
+            "this is binary data (or UTF-16 without a byte order mark), not the text its name promises"
+        )
     raw = stream.read()
     try:
         text = raw.decode(encoding)
@@ -120,6 +118,20 @@ def whole(stream: io.BufferedReader, place: Place) -> str:
         text = raw.decode(encoding, errors="replace")
         place.repaired = True
     return without_nul(text, place).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_binary(probe: bytes) -> bool:
+    """Whether the beginning of a file is that of a known binary format, or is full of control characters."""
+    if probe.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\x7fELF")):
+        return True
+    controls = len(probe) - len(probe.translate(None, _CONTROLS))
+    if controls * 20 <= len(probe):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(probe)
+    except UnicodeDecodeError:
+        return True
+    return controls * 5 > len(probe) * 2
 
 
 def without_nul(text: str, place: Place) -> str:

@@ -189,7 +189,7 @@ def encrypted_pdf() -> bytes:
         ("bad.docx", b"PK\x03\x04 broken", r"bad\.docx: damaged, or not a \.docx"),
         ("bad.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"bad\.docx: the document is encrypted or"),
         ("bad.txt", b"%PDF-1.4 renamed", r"bad\.txt: this is binary data"),
-        ("bad.md", os.urandom(0) + bytes(range(256)) * 8, r"bad\.md: this is binary data"),
+        ("bad.md", bytes(range(256)) * 8, r"bad\.md: this is binary data"),
         ("bad.txt", "no mark".encode("utf-16-le"), r"bad\.txt: this is binary data \(or UTF-16 without"),
         ("bad.jsonl", pdf("x"), r"bad\.jsonl:1: not JSON"),
         ("bad.jsonl", b"\x28\xb5\x2f\xfd0000", r"zstd -d"),
@@ -234,9 +234,9 @@ def test_invalid_bytes_and_other_encodings_of_texts(tmp_path: Path) -> None:
     report = ReadReport()
     raws = [b"caf\xe9", b"a\0b", "äöü".encode("utf-16"), "äöü".encode("utf-8-sig"), "äöü".encode("utf-32")]
     for number, raw in enumerate(raws):
-        write(tmp_path / f"{number}.txt", raw * 1 if number != 1 else raw + b" long enough to be a text")
+        write(tmp_path / f"{number}.txt", raw)
     texts = [document.text for document in read(tmp_path, report=report)]
-    assert texts == ["caf\ufffd", "ab long enough to be a text", "äöü", "äöü", "äöü"]
+    assert texts == ["caf\ufffd", "ab", "äöü", "äöü", "äöü"]
     assert report.repaired == 2
 
 
