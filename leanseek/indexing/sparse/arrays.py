@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -14,6 +13,13 @@ from leanseek.errors import IndexDamagedError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = 128
+
+
+def _header(dtype: np.dtype[Any], count: int) -> bytes:
+    """The first bytes of a .npy file (format version 1.0), always as many."""
+    text = repr({"descr": dtype.str, "fortran_order": False, "shape": (count,)}).encode()
+    room = _HEADER - len(_MAGIC) - 2
+    return _MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"
 
 
 class ArrayAppender:
@@ -38,13 +44,10 @@ class ArrayAppender:
 
     def close(self) -> None:
         """Write the header and close the file."""
-        if self._file.closed:
-            return
-        text = repr({"descr": self._dtype.str, "fortran_order": False, "shape": (self._count,)}).encode()
-        room = _HEADER - len(_MAGIC) - 2
-        self._file.seek(0)
-        self._file.write(_MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n")
-        self._file.close()
+        if not self._file.closed:
+            with self._file:
+                self._file.seek(0)
+                self._file.write(_header(self._dtype, self._count))
 
     def __enter__(self) -> ArrayAppender:
         return self
@@ -62,31 +65,22 @@ def write_array(path: Path, values: NDArray[Any], dtype: type[np.generic]) -> No
 
 
 def open_array(path: Path, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
-    """A read-only memory map of a one-dimensional .npy file.
+    """A read-only memory map of a file that `ArrayAppender` wrote.
 
     Raises IndexDamagedError where the file is cut short, or of another dtype or length; a missing one is the
     FileNotFoundError that it is, for the caller may be late for a segment that was merged away.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise ValueError(f"header version {version}")
-            shape, _, found = np.lib.format.read_array_header_1_0(file)
-            start = file.tell()
-        if size != start + math.prod(shape) * found.itemsize:
-            raise ValueError("the file's size does not match its header")
-        # An empty file cannot be mapped.
-        array: NDArray[Any] = np.load(path, allow_pickle=False, mmap_mode="r" if math.prod(shape) else None)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise IndexDamagedError(f"{path}: {error}. Run 'leanseek verify' on the index.") from error
-    if array.ndim != 1 or array.dtype != np.dtype(dtype) or (length is not None and len(array) != length):
-        wanted = f"{np.dtype(dtype).name} ({'n' if length is None else length},)"
+    little = np.dtype(dtype).newbyteorder("<")
+    with path.open("rb") as file:
+        found = file.read(_HEADER)
+        count, rest = divmod(file.seek(0, 2) - _HEADER, little.itemsize)
+    if rest or count < 0 or found != _header(little, count) or length not in (None, count):
+        wanted = f"{'' if length is None else f'{length} '}{little.name} values"
         raise IndexDamagedError(
-            f"{path} holds {array.dtype.name} {array.shape} where {wanted} belongs. "
-            "Run 'leanseek verify' on the index."
+            f"'{path}' does not hold the {wanted} that belong there. Restore the index from a copy, or index "
+            "again; 'leanseek verify' lists all that is damaged."
         )
-    return np.asarray(array)
+    if count == 0:
+        # An empty file cannot be mapped.
+        return np.empty(0, little)
+    return np.asarray(np.memmap(path, little, "r", _HEADER, (count,)))

@@ -98,7 +98,7 @@ class PostingsReader:
         if len(ordinals) and int(ordinals.max()) >= len(self):
             raise IndexDamagedError(
                 f"{array_path(self.folder, 'places')} names passages beyond the last. "
-                "Run 'leanseek verify' on the index."
+                "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
             )
         frequencies = self.frequencies[begin:stop].astype(np.int32)
         if len(self.large):
@@ -113,7 +113,7 @@ class PostingsReader:
         if not sound:
             raise IndexDamagedError(
                 f"{array_path(self.folder, name)} does not fit the other files of its segment. "
-                "Run 'leanseek verify' on the index."
+                "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
             )
 
 
