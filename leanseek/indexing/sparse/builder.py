@@ -12,7 +12,7 @@ from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.writing import PostingsWriter
 from leanseek.types import Int64Array
 
-_BATCH = 1 << 22
+_BATCH = 1 << 20
 """Tokens sorted at a time: bounds the memory of `write` to some 100 MB over that of the tokens."""
 
 
@@ -54,39 +54,45 @@ class SparseBuilder:
         `order` (n,) int64 is the arrival number of each ordinal's passage; passages not in it are left out.
         """
         arrived = np.frombuffer(self._lengths, np.int32)
-        # Slots of absent passages stay -1.
-        ordinals = np.full(len(arrived), -1, np.int64)
-        ordinals[order] = np.arange(len(order))
-        owners = np.repeat(ordinals.astype(np.int32), arrived)
         tokens = np.frombuffer(self._tokens, np.int32)
-        if len(order) < len(arrived):
-            tokens = tokens[owners >= 0]
-            owners = owners[owners >= 0]
+        ends = np.cumsum(arrived, dtype=np.int64)
+        # Slots of absent passages stay -1.
+        ordinals = np.full(len(arrived), -1, np.int32)
+        ordinals[order] = np.arange(len(order))
 
-        counts = np.bincount(tokens, minlength=len(self._numbers))
         names = [term.encode() for term in self._numbers]
         by_name = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
-        by_name = by_name[counts[by_name] > 0]
-        ranks = np.zeros(len(names), np.int32)
-        ranks[by_name] = np.arange(len(by_name))
-        ranked = ranks[tokens]
-
+        sizes = np.cumsum(np.bincount(tokens, minlength=len(names))[by_name])
+        written: list[int] = []
         with PostingsWriter(folder, arrived[order]) as writer:
-            ends = np.cumsum(counts[by_name])
             first = 0
             while first < len(by_name):
-                done = ends[first - 1] if first else 0
-                last = max(first + 1, int(np.searchsorted(ends, done + _BATCH, side="right")))
-                inside = (ranked >= first) & (ranked < last)
-                writer.append(*_count(ranked[inside] - first, owners[inside]), terms=last - first)
+                done = sizes[first - 1] if first else 0
+                last = max(first + 1, int(np.searchsorted(sizes, done + _BATCH, side="right")))
+                terms = by_name[first:last]
+                ranks = np.full(len(names), -1, np.int32)
+                ranks[terms] = np.arange(len(terms))
+                chosen = np.zeros(len(names), np.bool_)
+                chosen[terms] = True
+                places = np.flatnonzero(chosen[tokens])
+                owners = ordinals[np.searchsorted(ends, places, side="right")]
+                keys, frequencies = _count(ranks[tokens[places]], owners)
+                # Terms that only passages left out have are not written.
+                present = np.unique(keys >> 32)
+                if len(present) < len(terms):
+                    keys = np.searchsorted(present, keys >> 32) << 32 | (keys & 0xFFFFFFFF)
+                writer.append(keys, frequencies, terms=len(present))
+                written.extend(terms[present].tolist())
                 first = last
-            writer.finish([names[term] for term in by_name])
+            writer.finish([names[term] for term in written])
 
 
 def _count(terms: NDArray[np.int32], ordinals: NDArray[np.int32]) -> tuple[Int64Array, NDArray[np.int32]]:
-    """Distinct term << 32 | ordinal, ascending, and how often each occurs."""
-    keys = terms.astype(np.int64) << 32
+    """Distinct term << 32 | ordinal of the tokens with an ordinal, ascending, and how often each occurs."""
+    keys = terms.astype(np.int64)
+    keys <<= 32
     keys |= ordinals
+    keys = keys[ordinals >= 0]
     keys.sort()
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     return keys[starts], np.diff(starts, append=len(keys)).astype(np.int32)

@@ -12,8 +12,8 @@ from leanseek.indexing.sparse.reader import PostingsReader
 from leanseek.indexing.sparse.writing import PostingsWriter
 from leanseek.types import Int64Array
 
-_BATCH = 1 << 22
-"""Postings merged at a time, which bounds the memory beside the vocabulary to some 200 MB."""
+_BATCH = 1 << 20
+"""Postings merged at a time, which bounds the memory beside the vocabulary to some 100 MB."""
 
 
 def merge_sparse(
