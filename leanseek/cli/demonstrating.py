@@ -17,11 +17,11 @@ from leanseek.cli import options as opt
 from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
 
 QUESTIONS = (
-    "how do I turn a JSON string into a dictionary?",
-    "run another program and capture what it prints",
+    "run a shell command and capture its output",
+    "cache the results of a slow function",
     "wrap long lines of text to a given width",
-    "remember the results of an expensive function",
-    "copy a whole folder with everything in it",
+    "find all files matching a pattern in a directory tree",
+    "count how often each element occurs in a list",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, load_query_encoder
 from leanseek.errors import IndexExistsError, ModelError, UsageError
 from leanseek.indexing.analysis import load_analyzer
 from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS
@@ -55,10 +55,15 @@ def describe(encoder: Encoder) -> EncoderSettings:
     return EncoderSettings(encoder.name, encoder.fingerprint, encoder.dimensions, encoder.max_tokens)
 
 
-def recorded_encoder(recorded: EncoderSettings, device: str | None = None) -> Encoder:
-    """Load the encoder that an index was made with. Raises ModelError where it is another one by now."""
+def recorded_encoder(
+    recorded: EncoderSettings, device: str | None = None, for_queries: bool = False
+) -> Encoder:
+    """Load the encoder that an index was made with; `for_queries` takes the back end that starts fastest.
+
+    Raises ModelError where it cannot be loaded, or is another one by now.
+    """
     try:
-        encoder = load_encoder(recorded.name, device)
+        encoder = (load_query_encoder if for_queries else load_encoder)(recorded.name, device)
     except ModelError as error:
         raise ModelError(
             f"the index was made with the encoder '{recorded.name}', which cannot be loaded: {error}"

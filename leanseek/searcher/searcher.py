@@ -98,7 +98,7 @@ class Searcher:
             recorded = self.settings.encoder
             if recorded is None:
                 raise UsageError("the index was made without a dense side; search it with --mode sparse")
-            self._encoder = recorded_encoder(recorded, self._device)
+            self._encoder = recorded_encoder(recorded, self._device, for_queries=True)
         return self._encoder
 
     def search(
