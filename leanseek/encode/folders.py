@@ -44,7 +44,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield temporary
         _rename(temporary, target)
     except OSError as error:
-        if isinstance(error, StorageError) or error.filename is None:
+        if isinstance(error, StorageError):
             raise
         raise _unwritable(target, error) from error
     finally:

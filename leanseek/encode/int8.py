@@ -1,8 +1,10 @@
 """Rewrites an ONNX graph so that its weight matrices are multiplied in 8-bit integers.
 
 Both sides of a product are quantised: a weight matrix once, with a scale a column; an activation as it
-comes, with a scale a token, as in ZeroQuant (Yao et al., NeurIPS 2022). ONNX Runtime's own dynamic
-quantisation has one scale for a whole batch, so that a text's vector would depend on its neighbours.
+comes, with a scale a token (ZeroQuant: Yao et al., NeurIPS 2022), while its few outlying columns, which
+would leave no levels to the others, are multiplied in float32 (LLM.int8(): Dettmers et al., NeurIPS 2022).
+ONNX Runtime's own dynamic quantisation has one scale for a whole batch, so that a text's vector would
+depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -11,81 +13,129 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE, ExportSettings
+from leanseek.encode.outliers import outlier_columns
 
 _LEVELS = 127.0
 _ZERO = 128
 
 
-def quantised(source: Path, target: Path) -> None:
-    """Write the float32 model `source` to `target` with every product by a constant matrix in 8 bits."""
+def quantise_export(source: Path, target: Path) -> None:
+    """Write the float32 export in the folder `source` to the folder `target` with products in 8 bits."""
     import onnx
 
-    model = onnx.load(str(source))
-    graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    products = [n for n in graph.node if n.op_type == "MatMul" and n.input[1] in weights]
-    products = [n for n in products if len(weights[n.input[1]].dims) == 2]
-    chosen = {id(n) for n in products}
-    replaced = {n.input[1] for n in products}
+    settings = ExportSettings.read(source)
+    tokenizer = (source / TOKENIZER_FILE).read_text(encoding="utf-8")
+    model = onnx.load(str(source / MODEL_FILE))
+    products = _products(model.graph)
+    activations = list(dict.fromkeys(node.input[0] for node in products))
+    _rewrite(model, products, outlier_columns(model, activations, tokenizer, settings))
+    onnx.save(model, str(target / MODEL_FILE))
+    (target / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+    settings.write(target)
 
+
+def _products(graph: Any) -> list[Any]:
+    """The nodes that multiply an activation by a constant matrix."""
+    matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
+    return [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+
+
+def _rewrite(model: Any, products: list[Any], outliers: dict[str, NDArray[np.int64]]) -> None:
+    from onnx.helper import make_opsetid
+    from onnx.numpy_helper import to_array
+
+    graph = model.graph
+    matrices = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {node.output[0] for node in products}
     nodes: list[Any] = []
-    rows: set[str] = set()
+    constants = _constants()
+    ready: set[str] = set()
     for node in graph.node:
-        if id(node) not in chosen:
+        if node.output[0] not in outputs:
             nodes.append(node)
             continue
-        if node.input[0] not in rows:
-            rows.add(node.input[0])
-            nodes.extend(_quantise_rows(node.input[0]))
-        nodes.extend(_multiply(node.input[0], node.input[1], node.output[0]))
+        (activation, weight), output = node.input, node.output[0]
+        columns = outliers[activation]
+        if activation not in ready:
+            ready.add(activation)
+            width = matrices[weight].dims[0]
+            _quantise_rows(activation, columns, width, nodes, constants)
+        _multiply(activation, to_array(matrices[weight]), columns, output, nodes, constants)
 
-    added = _constants()
-    for name in sorted(replaced):
-        added.extend(_quantise_columns(name, onnx.numpy_helper.to_array(weights[name])))
-    still_used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in still_used]
+    needed = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(kept + added)
+    graph.initializer.extend(kept + constants)
     if all(entry.domain != "com.microsoft" for entry in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
-    onnx.save(model, str(target))
+        model.opset_import.append(make_opsetid("com.microsoft", 1))
 
 
-def _quantise_columns(name: str, matrix: Any) -> list[Any]:
-    """A weight matrix (inputs, outputs) in signed 8 bits, and the scale (outputs,) of each column."""
+def _quantise_rows(
+    name: str, outliers: NDArray[np.int64], width: int, nodes: list[Any], constants: list[Any]
+) -> None:
+    """Add nodes that make of the activation `name` (..., width) its 8-bit form and the scale of each row."""
+    from onnx.helper import make_node
     from onnx.numpy_helper import from_array
 
-    scale = np.maximum(np.abs(matrix).max(axis=0), 1e-12) / _LEVELS
-    rounded = np.clip(np.rint(matrix / scale), -_LEVELS, _LEVELS).astype(np.int8)
-    return [from_array(rounded, f"{name}.int8"), from_array(scale.astype(np.float32), f"{name}.scale")]
-
-
-def _quantise_rows(name: str) -> list[Any]:
-    """Nodes that make of an activation (..., inputs) its unsigned 8-bit form and the scale of each row."""
-    from onnx.helper import make_node
-
-    return [
-        make_node("Abs", [name], [f"{name}.abs"]),
+    regular = name
+    if len(outliers):
+        mask = np.ones(width, np.float32)
+        mask[outliers] = 0
+        constants += [from_array(mask, f"{name}.mask"), from_array(outliers, f"{name}.columns")]
+        regular = f"{name}.regular"
+        nodes += [
+            make_node("Mul", [name, f"{name}.mask"], [regular]),
+            make_node("Gather", [name, f"{name}.columns"], [f"{name}.outliers"], axis=-1),
+        ]
+    nodes += [
+        make_node("Abs", [regular], [f"{name}.abs"]),
         make_node("ReduceMax", [f"{name}.abs", "int8.last_axis"], [f"{name}.largest"], keepdims=1),
         make_node("Max", [f"{name}.largest", "int8.least"], [f"{name}.bound"]),
         make_node("Div", ["int8.levels", f"{name}.bound"], [f"{name}.to_levels"]),
         make_node("Mul", [f"{name}.bound", "int8.level"], [f"{name}.scale"]),
-        make_node("Mul", [name, f"{name}.to_levels"], [f"{name}.scaled"]),
+        make_node("Mul", [regular, f"{name}.to_levels"], [f"{name}.scaled"]),
         make_node("QuantizeLinear", [f"{name}.scaled", "int8.one", "int8.zero"], [f"{name}.uint8"]),
     ]
 
 
-def _multiply(activation: str, weight: str, output: str) -> list[Any]:
+def _multiply(
+    activation: str,
+    matrix: NDArray[np.float32],
+    outliers: NDArray[np.int64],
+    output: str,
+    nodes: list[Any],
+    constants: list[Any],
+) -> None:
+    """Add nodes that compute `output`, the product of a quantised activation and a matrix (inputs, outputs)."""
     from onnx.helper import make_node
+    from onnx.numpy_helper import from_array
 
+    regular = matrix.copy()
+    regular[outliers] = 0
+    scale = np.maximum(np.abs(regular).max(axis=0), 1e-12) / _LEVELS
+    levels = np.clip(np.rint(regular / scale), -_LEVELS, _LEVELS).astype(np.int8)
+    constants += [
+        from_array(levels, f"{output}.int8"),
+        from_array(scale.astype(np.float32), f"{output}.scale"),
+    ]
     # ONNX Runtime applies the columns' scales while the product is still in registers, but takes one
     # scale alone for the rows, so theirs follows as a product of its own.
-    inputs = [f"{activation}.uint8", f"{weight}.int8", "int8.one", f"{weight}.scale", "int8.zero"]
-    return [
-        make_node("MatMulIntegerToFloat", inputs, [f"{output}.columns"], domain="com.microsoft"),
-        make_node("Mul", [f"{output}.columns", f"{activation}.scale"], [output]),
+    inputs = [f"{activation}.uint8", f"{output}.int8", "int8.one", f"{output}.scale", "int8.zero"]
+    total = f"{output}.regular" if len(outliers) else output
+    nodes += [
+        make_node("MatMulIntegerToFloat", inputs, [f"{output}.product"], domain="com.microsoft"),
+        make_node("Mul", [f"{output}.product", f"{activation}.scale"], [total]),
     ]
+    if len(outliers):
+        constants.append(from_array(np.ascontiguousarray(matrix[outliers]), f"{output}.rows"))
+        nodes += [
+            make_node("MatMul", [f"{activation}.outliers", f"{output}.rows"], [f"{output}.rest"]),
+            make_node("Add", [total, f"{output}.rest"], [output]),
+        ]
 
 
 def _constants() -> list[Any]:

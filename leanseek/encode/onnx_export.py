@@ -55,13 +55,11 @@ def exported(source: Path, fingerprint: str, precision: Precision) -> Path:
     if precision == "float32":
         _export(source, target)
     else:
-        from leanseek.encode.int8 import quantised
+        from leanseek.encode.int8 import quantise_export
 
         full = exported(source, fingerprint, "float32")
         with new_folder(target) as folder:
-            quantised(full / MODEL_FILE, folder / MODEL_FILE)
-            (folder / TOKENIZER_FILE).write_bytes((full / TOKENIZER_FILE).read_bytes())
-            ExportSettings.read(full).write(folder)
+            quantise_export(full, folder)
     return target
 
 
@@ -77,7 +75,7 @@ def _export(source: Path, target: Path) -> None:
         try:
             with _quiet():
                 dimensions = _write_graph(model, inputs, folder / MODEL_FILE)
-        except LeanseekError:
+        except (LeanseekError, OSError):
             raise
         except Exception as error:  # The exporter's errors are as many as the models.
             raise _unsupported(source, " ".join(str(error).split())[:300]) from error
@@ -138,11 +136,12 @@ def _input_names(model: Any) -> tuple[str, ...]:
 
 def _check(model: Any, folder: Path, source: Path) -> None:
     encoder = OnnxEncoder("", folder, "")
-    for encode, reference in (
-        (encoder.encode_queries, model.encode_query),
-        (encoder.encode_documents, model.encode_document),
+    query_prompt, document_prompt = prompts_of(model)
+    for encode, reference, prompt in (
+        (encoder.encode_queries, model.encode_query, query_prompt),
+        (encoder.encode_documents, model.encode_document, document_prompt),
     ):
-        expected = reference(list(_PROBES), normalize_embeddings=True, show_progress_bar=False)
+        expected = reference(list(_PROBES), prompt=prompt, normalize_embeddings=True, show_progress_bar=False)
         difference = float(np.abs(encode(_PROBES).vectors - expected).max())
         if not difference <= _TOLERANCE:
             raise _unsupported(source, f"its vectors differ from those of torch by {difference:.2g}")

@@ -11,7 +11,7 @@ from leanseek.encode.base import Encoder
 from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
 from leanseek.encode.models import ResolvedModel, resolve_model
 
-_INT8 = "int8 with a scale a token, version 1"
+_INT8 = "int8 with a scale a token and outlying columns in float32, version 1"
 
 
 def load_encoder(name: str, device: str | None = None) -> Encoder:

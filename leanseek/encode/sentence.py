@@ -33,6 +33,7 @@ class TorchEncoder:
         self._name = name
         self._folder = folder
         self._fingerprint = fingerprint
+        self._prompts = prompts_of(self._model)
         self._max_tokens = max_tokens_of(self._model)
         self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self._max_tokens)
         self._budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
@@ -65,11 +66,11 @@ class TorchEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""
-        return self._encode(texts, self._model.encode_query, prompts_of(self._model)[0])
+        return self._encode(texts, self._model.encode_query, self._prompts[0])
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of passages, with the model's own document prompt."""
-        return self._encode(texts, self._model.encode_document, prompts_of(self._model)[1])
+        return self._encode(texts, self._model.encode_document, self._prompts[1])
 
     def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
         texts = [encodable(text) for text in texts]
@@ -79,6 +80,7 @@ class TorchEncoder:
         for batch in batches(cut, self._budget):
             vectors[batch] = encode(
                 [texts[i] for i in batch],
+                prompt=prompt,
                 batch_size=len(batch),
                 normalize_embeddings=True,
                 show_progress_bar=False,
@@ -93,7 +95,7 @@ def load_model(folder: Path, device: str | None, **model_options: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _no_progress_bar():
+        with quiet_loading():
             model = SentenceTransformer(
                 str(folder), device=device, local_files_only=True, model_kwargs=model_options
             )
@@ -113,14 +115,14 @@ def max_tokens_of(model: Any) -> int | None:
 
 
 def prompts_of(model: Any) -> tuple[str, str]:
-    """The texts that a SentenceTransformer puts before a query and before a document."""
+    """The texts that a model's configuration puts before a query and before a document.
+
+    sentence-transformers gives every model an empty `document` prompt, which would hide a `passage` or
+    `corpus` prompt of the configuration; here the first that is not empty counts.
+    """
     prompts = model.prompts
-    fallback = prompts.get(model.default_prompt_name) or ""
-    query = prompts.get("query", fallback)
-    document = next(
-        (prompts[role] for role in ("document", "passage", "corpus") if role in prompts), fallback
-    )
-    return query or "", document or ""
+    document = next((prompts[role] for role in ("document", "passage", "corpus") if prompts.get(role)), "")
+    return prompts.get("query") or "", document
 
 
 def tokenizer_definition(model: Any) -> str:
@@ -140,13 +142,15 @@ def tokenizer_definition(model: Any) -> str:
 
 
 @contextlib.contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()

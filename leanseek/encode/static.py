@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,11 @@ def distilled(source: Path, fingerprint: str) -> Path:
             raise MissingPackageError("Distilling a static encoder", package, "static")
     from model2vec.distill import distill
 
+    from leanseek.encode.sentence import quiet_loading
+
     with new_folder(target) as folder:
         try:
-            with _quiet():
+            with quiet_loading(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
                 model = distill(str(source), pca_dims=_DIMENSIONS, device="cpu", quantize_to="float32")
                 model.save_pretrained(str(folder))
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -154,17 +156,3 @@ def _load(folder: Path) -> Any:
         return StaticModel.from_pretrained(str(folder))
     except Exception as error:  # Its errors come from several file formats.
         raise ModelError(f"The static model in {folder} cannot be read ({error}).") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ import pytest
 from leanseek.encode import Encoder, load_encoder
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_trace() -> None:
+    """Keep torch's export trace, thousands of records, away from pytest's log capture."""
+    logging.getLogger("torch.__trace").propagate = False
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +104,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             BertConfig(
                 vocab_size=len(vocabulary),
                 hidden_size=32,
-                num_hidden_layers=2,
+                num_hidden_layers=1,
                 num_attention_heads=4,
                 intermediate_size=64,
                 max_position_embeddings=64,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def test_int8_is_close_to_float32_and_has_its_own_fingerprint(minilm: MiniLM, te
     small, full = minilm("onnx-int8:"), minilm("onnx:")
     assert small.fingerprint != full.fingerprint
     cosines = (small.encode_documents(texts).vectors * full.encode_documents(texts).vectors).sum(axis=1)
-    assert cosines.min() > 0.99 and cosines.mean() > 0.995
+    assert cosines.min() > 0.998 and cosines.mean() > 0.999
 
 
 @pytest.mark.usefixtures("shared_cache")
@@ -92,7 +93,6 @@ def test_an_interrupted_export_leaves_nothing_behind(
         with pytest.raises(KeyboardInterrupt):
             load_encoder(f"onnx:{folder}")
     assert not list(target.parent.iterdir())
-    assert load_encoder(f"onnx:{folder}").dimensions == 32
 
 
 def test_an_unfaithful_export_is_refused(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +105,16 @@ def test_an_unfaithful_export_is_refused(tiny_model: TinyModel, monkeypatch: pyt
         load_encoder(f"onnx:{folder}")
 
 
-def test_a_damaged_export_is_one_clear_error(tiny_model: TinyModel) -> None:
+def test_a_damaged_export_is_one_clear_error(
+    tiny_model: TinyModel, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tiny_model()
-    load_encoder(f"onnx:{folder}")
+    with monkeypatch.context() as patch:
+        patch.setenv("LEANSEEK_CACHE", str(model_cache))
+        load_encoder(f"onnx:{folder}")
+        good = export_folder(model_fingerprint(folder), "float32")
     target = export_folder(model_fingerprint(folder), "float32")
+    shutil.copytree(good, target)
     for name in ("model.onnx", "settings.json"):
         (target / name).write_bytes(b"damaged")
         with pytest.raises(ModelError, match="Delete that folder"):
@@ -133,10 +139,13 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout.strip() == "[]"
 
 
-def test_the_query_encoder_fits_the_index_of_the_torch_encoder(tiny_model: TinyModel) -> None:
+def test_the_query_encoder_fits_the_index_of_the_torch_encoder(
+    tiny_model: TinyModel, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tiny_model()
     torch = load_query_encoder(str(folder), "cpu")
     assert torch.name == str(folder), "without an export, the torch encoder itself"
+    monkeypatch.setenv("LEANSEEK_CACHE", str(model_cache))
     load_encoder(f"onnx:{folder}")
     fast = load_query_encoder(str(folder))
     assert fast.name == f"onnx:{folder}" and fast.fingerprint == torch.fingerprint
