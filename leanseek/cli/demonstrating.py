@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 from leanseek.cli import options as opt
 from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
 
+SUBJECT = "python documentation"
 QUESTIONS = (
     "run a shell command and capture its output",
     "cache the results of a slow function",
@@ -36,7 +38,8 @@ def demo(
     from leanseek.searcher.searcher import Searcher
 
     started = time.perf_counter()
-    origin = json.dumps(["python documentation", platform.python_version(), encoder])
+    encoder = encoder or fastest_encoder()
+    origin = json.dumps([SUBJECT, platform.python_version(), encoder])
     say: Callable[[str], None] = (lambda text: None) if as_json else typer.echo
     if not is_made(into, origin):
         say(f"Indexing the documentation of Python {platform.python_version()} into {into}.")
@@ -58,16 +61,19 @@ def demo(
     say(f'\nAsk the next one:\n  {program} search {shlex.quote(str(into))} "how do I ..."')
 
 
-def make(into: Path, origin: str, encoder: str | None, quiet: bool) -> None:
+def make(into: Path, origin: str, encoder: str, quiet: bool) -> None:
     """Index the documentation, or replace what an earlier Python or encoder left there."""
-    from leanseek.encode import DEFAULT_MODEL
-    from leanseek.indexing.catalog import CATALOG
+    from leanseek.errors import IndexExistsError
+    from leanseek.indexing.catalog import CATALOG, read_state
     from leanseek.indexing.configuring import make_settings
     from leanseek.indexing.index import Index
     from leanseek.indexing.pydocs import python_documentation
 
-    settings, loaded = make_settings(encoder=encoder or DEFAULT_MODEL)
-    index = Index.open(into) if (into / CATALOG).exists() else Index.create(into, encoder=loaded)
+    state = read_state(into) if (into / CATALOG).exists() else None
+    if state is not None and state.segments and not (state.origin or "").startswith(f'["{SUBJECT}"'):
+        raise IndexExistsError(f"'{into}' holds other documents. Choose another path with --into.")
+    settings, loaded = make_settings(encoder=encoder)
+    index = Index.open(into) if state is not None else Index.create(into, encoder=loaded)
     with progress_bar(quiet) as progress:
         report = index.rebuild(
             python_documentation(), settings=settings, encoder=loaded, origin=origin, progress=progress
@@ -76,6 +82,14 @@ def make(into: Path, origin: str, encoder: str | None, quiet: bool) -> None:
         typer.echo(f"{count(report.documents, 'passage')}.")
         if report.truncation is not None:
             typer.echo(report.truncation.sentence())
+
+
+def fastest_encoder() -> str:
+    """The default model on the back end that encodes and starts fastest of those installed."""
+    from leanseek.encode import DEFAULT_MODEL
+
+    installed = all(find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript"))
+    return f"onnx-int8:{DEFAULT_MODEL}" if installed else DEFAULT_MODEL
 
 
 def is_made(into: Path, origin: str) -> bool:

@@ -12,7 +12,7 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Machine output: o
 Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="BEIR folders, .jsonl .json .csv .tsv .parquet (gzip too), folders of .txt .md .rst .html .pdf "
         ".docx, or - for JSON lines from standard input.",
     ),
@@ -44,7 +44,7 @@ NoCache: TypeAlias = Annotated[
 ]
 ModeOption: TypeAlias = Annotated[
     Literal["hybrid", "dense", "sparse"] | None,
-    typer.Option("--mode", help="Which sides to search. [default: hybrid where the index has both]"),
+    typer.Option("--mode", help="Which sides to search; by default both where the index has both."),
 ]
 FilterOption: TypeAlias = Annotated[
     str | None, typer.Option("--filter", metavar="EXPR", help="""E.g. 'year >= 2015 and lang = "en"'.""")
@@ -56,5 +56,5 @@ DenseWeight: TypeAlias = Annotated[
     float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")
 ]
 Depth: TypeAlias = Annotated[
-    int | None, typer.Option(help="Candidates asked of each side. [default: the larger of K and 100]")
+    int | None, typer.Option(help="Candidates asked of each side; by default 100, or K where larger.")
 ]

@@ -1,0 +1,72 @@
+"""`verify` must find any byte that differs from what was committed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from support import HashEncoder, make_documents
+
+from leanseek.indexing.catalog import CATALOG, SEAL, Change, commit
+from leanseek.indexing.index import Index
+from leanseek.indexing.verifying import verify
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    index = Index.create(tmp_path / "index", encoder=HashEncoder())
+    index.add(make_documents(40, 1), cache=False)
+    index.add(make_documents(10, 2, prefix="m"), cache=False)
+    index.delete(["d1", "m2"])
+    assert verify(tmp_path / "index").sound
+    return tmp_path / "index"
+
+
+def committed_files(path: Path) -> list[Path]:
+    return [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != "LOCK"]
+
+
+def test_any_flipped_bit_is_found(path: Path) -> None:
+    chance = random.Random(3)
+    files = committed_files(path)
+    assert {file.name for file in files} >= {CATALOG, SEAL, "passages.sqlite", "rows.npy", "flat.faiss"}
+    for file in files:
+        whole = file.read_bytes()
+        places = {0, len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(4))}
+        if file.name in (CATALOG, SEAL):
+            places |= set(range(0, min(len(whole), 100))) | {chance.randrange(len(whole)) for _ in range(30)}
+        for place in sorted(places):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << chance.randrange(8)
+            file.write_bytes(damaged)
+            try:
+                sound = verify(path).sound
+            except Exception as error:  # a newer format number, or no catalog at all, is told as such
+                assert "format" in str(error), (file, place)
+                sound = False
+            assert not sound, f"bit flipped at byte {place} of {file.name}"
+        file.write_bytes(whole)
+    assert verify(path).sound
+
+
+def test_missing_shortened_and_strange_files_are_told(path: Path) -> None:
+    (path / "notes.txt").write_text("mine")
+    report = verify(path)
+    assert report.sound and report.strangers == ("notes.txt",)
+    first, second = (file for file in committed_files(path) if file.name == "rows.npy")
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    problems = verify(path).problems
+    assert len(problems) == 2
+    assert any("missing" in problem for problem in problems)
+    assert any("bytes instead of" in problem for problem in problems)
+
+
+def test_a_crash_between_commit_and_seal_is_no_damage(path: Path) -> None:
+    seal = (path / SEAL).read_text()
+    commit(path, Change())
+    (path / SEAL).write_text(seal)
+    assert verify(path).sound
+    (path / SEAL).unlink()
+    assert verify(path).sound
