@@ -1,4 +1,4 @@
-"""The static back end: a vector a token, averaged. Over a hundred times faster than a transformer on a CPU."""
+"""The static back end: a vector a token, averaged. About a hundred times faster than a transformer on a CPU."""
 
 from __future__ import annotations
 
