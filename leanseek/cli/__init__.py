@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -53,6 +54,10 @@ def options(
 
 def main() -> None:
     """The `leanseek` program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows another in its place, rather than none at all.
+            stream.reconfigure(errors="replace")
     arguments = sys.argv[1:]
     if "--debug" in arguments:
         arguments.remove("--debug")

@@ -12,6 +12,12 @@ from typer.core import TyperGroup
 
 from leanseek.errors import ExitCode, LeanseekError
 
+REFUSALS = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "EIO", "EMFILE", "ENFILE")
+}
+"""How the operating system says that the disk, a permission or a limit is in the way."""
+
 
 class Guarded(TyperGroup):
     """A command group that turns every exception of its commands into a message and an exit code."""
@@ -27,7 +33,7 @@ class Guarded(TyperGroup):
                 # The reader of a pipe such as `| head` has gone: that is no error.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
-            typer.echo(message(error), err=True)
+            typer.echo(message(error, ctx.invoked_subcommand), err=True)
             raise typer.Exit(int(exit_code(error))) from None
         except (typer.Exit, SystemExit):
             raise
@@ -46,10 +52,12 @@ def is_usage(error: Exception) -> bool:
     return type(error).__module__.startswith(("click", "typer"))
 
 
-def message(error: BaseException) -> str:
-    """What the user reads."""
+def message(error: BaseException, command: str | None) -> str:
+    """What the user of that command reads."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted: nothing was committed. Repeat the command: what was encoded so far is kept."
+        if command in ("index", "add", "demo"):
+            return "interrupted: nothing was committed. Repeat the command: what was encoded so far is kept."
+        return "interrupted."
     if isinstance(error, MemoryError):
         return "error: out of memory. Index in smaller parts with 'leanseek add', or on a larger machine."
     if isinstance(error, OSError) and not isinstance(error, LeanseekError):
@@ -64,6 +72,6 @@ def exit_code(error: BaseException) -> ExitCode:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in REFUSALS:
         return ExitCode.STORAGE
     return ExitCode.INPUT if isinstance(error, OSError) else ExitCode.FAILURE

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from leanseek.types import Hit, Progress, Snippet
 
 
+INDENT = 5
+
+
 def console(stderr: bool = False) -> Console:
     """A terminal, or a plain stream that is never wrapped."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # handled with all other errors; rich would exit with a failure
+
+    made = Piped(stderr=stderr, highlight=False)
     if not made.is_terminal:
         made.width = 10_000
     return made
@@ -28,7 +35,8 @@ def console(stderr: bool = False) -> Console:
 
 def print_json(value: dict[str, Any]) -> None:
     """One line of JSON on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=not unicode, allow_nan=False) + "\n")
 
 
 def hit_record(hit: Hit) -> dict[str, Any]:
@@ -58,6 +66,7 @@ def hit_record(hit: Hit) -> dict[str, Any]:
 
 def print_hits(hits: list[Hit], explain: bool) -> None:
     """Hits for people: rank, score, id and title, then the snippet; the stages where asked for."""
+    from rich.padding import Padding
     from rich.text import Text
 
     out = console()
@@ -71,11 +80,10 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
             head.append(f"  (part {hit.passage.number + 1} of {hit.passage.count})", style="dim")
         out.print(head, soft_wrap=True)
         if hit.explanation is not None:
-            line = Text("     ")
-            line.append_text(highlighted(hit.explanation.snippet))
-            out.print(line, soft_wrap=not out.is_terminal)
+            text = highlighted(hit.explanation.snippet)
+            out.print(Padding(text, (0, 0, 0, INDENT)) if out.is_terminal else Text(" " * INDENT) + text)
             if explain:
-                out.print(Text(f"     {stages_line(hit)}", style="dim"), soft_wrap=True)
+                out.print(Text(" " * INDENT + stages_line(hit), style="dim"), soft_wrap=True)
 
 
 def stages_line(hit: Hit) -> str:

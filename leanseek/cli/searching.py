@@ -12,7 +12,7 @@ from leanseek.cli import options as opt
 from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from leanseek.types import Hit, Query
 
@@ -41,13 +41,19 @@ def search(
     ) as searcher:
         # People always see a snippet; programs get it where they ask for the explanation.
         hits = searcher.search(query, k, filter=filter, explain=explain or not as_json, depth=depth)
+        fields = searcher.fields if filter is not None and not hits else ()
     if as_json:
         for hit in hits:
             print_json(hit_record(hit))
     elif hits:
         print_hits(hits, explain)
     else:
-        typer.echo(f"Nothing found{' that meets the filter' if filter else ''}.", err=True)
+        typer.echo(f"Nothing found{that_meets(fields) if filter else ''}.", err=True)
+
+
+def that_meets(fields: Sequence[str]) -> str:
+    """A filter that nothing meets may name a field that nothing has."""
+    return f" that meets the filter; the index has the fields {', '.join(fields)}"
 
 
 def run(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -55,22 +56,28 @@ def index(
     sources and encodes only what is new.
     """
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.errors import IndexExistsError
+    from leanseek.errors import IndexExistsError, UsageError
     from leanseek.indexing.catalog import CATALOG, read_state
     from leanseek.indexing.configuring import make_settings
     from leanseek.indexing.index import Index, remove_index
     from leanseek.indexing.settings import SparseSettings
 
-    origin = json.dumps([str(Path(source).absolute()) if source != "-" else source for source in sources])
+    # What comes in on standard input cannot be known to be the same again.
+    origin = None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
     known = (into / CATALOG).exists()
     if known and not overwrite:
         state = read_state(into)
         held = sum(segment.documents for segment in state.segments)
-        if held and state.origin != origin:
+        if held and (origin is None or state.origin != origin):
             raise IndexExistsError(
                 f"'{into}' already holds {count(held, 'document')}, not only from these sources. "
-                f"Add to it with: leanseek add {into} {' '.join(sources)}; or replace it all with --overwrite."
+                f"Add to it with: leanseek add {quote(str(into))} {' '.join(map(quote, sources))}; "
+                "or replace it all with --overwrite."
             )
+    if overlap and chunk is None:
+        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
+    if encoder is not None and dense == "none":
+        raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
     wishes: dict[str, Any] = {
         "encoder": None if dense == "none" else encoder or DEFAULT_MODEL,
         "dense": None if dense == "none" else dense,
@@ -136,7 +143,7 @@ def delete(
     ] = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Delete documents by id, or all that meet a filter."""
+    """Delete documents by id, and all that meet a filter."""
     from leanseek.errors import UsageError
     from leanseek.indexing.index import Index
 
@@ -146,7 +153,9 @@ def delete(
     if as_json:
         print_json({"deleted": deleted})
     else:
-        typer.echo(f"{count(deleted, 'document')} deleted. 'leanseek compact {index}' frees the space.")
+        typer.echo(
+            f"{count(deleted, 'document')} deleted. 'leanseek compact {quote(str(index))}' frees the space."
+        )
 
 
 def compact(index: opt.IndexPath, as_json: opt.Json = False) -> None:
@@ -198,8 +207,8 @@ def show_added(index: Path, report: AddReport, read_report: ReadReport, as_json:
     for line in read_report.messages:
         typer.echo(f"  {line}")
     parts = f" in {count(report.passages, 'passage')}" if report.passages != report.documents else ""
-    replaced = f", {report.replaced:,} of them in place of earlier ones" if report.replaced else ""
+    replaced = f", {count(report.replaced, 'earlier one')} replaced" if report.replaced else ""
     typer.echo(f"{count(report.documents, 'document')}{parts} added to {index}{replaced}.")
     if report.truncation is not None:
         typer.echo(report.truncation.sentence())
-    typer.echo(f'Ask it something: leanseek search {index} "your question"')
+    typer.echo(f'Ask it something: leanseek search {quote(str(index))} "your question"')

@@ -39,7 +39,9 @@ REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big
 """How SQLite's messages say that the file system, or another process, refused."""
 
 SCHEMA = """
-CREATE TABLE state (settings TEXT NOT NULL, generation INTEGER NOT NULL, origin TEXT);
+CREATE TABLE state (
+    settings TEXT NOT NULL, generation INTEGER NOT NULL, next_segment INTEGER NOT NULL, origin TEXT
+);
 CREATE TABLE segments (
     number INTEGER PRIMARY KEY, documents INTEGER NOT NULL, passages INTEGER NOT NULL,
     tokens INTEGER NOT NULL, truncated INTEGER NOT NULL, tokens_lost INTEGER NOT NULL
@@ -87,6 +89,8 @@ class State:
 
     settings: IndexSettings
     generation: int
+    next_segment: int
+    """A number that no segment has had: a late reader must never find another segment in its place."""
     origin: str | None
     segments: tuple[SegmentRecord, ...]
     tombstones: Mapping[int, Int64Array]
@@ -114,7 +118,7 @@ def create_catalog(folder: Path, settings: IndexSettings) -> None:
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {FORMAT}")
         database.executescript(f"BEGIN; {SCHEMA}")
-        database.execute("INSERT INTO state VALUES (?, 0, NULL)", (settings.to_json(),))
+        database.execute("INSERT INTO state VALUES (?, 0, 1, NULL)", (settings.to_json(),))
         database.execute("COMMIT")
     with storage_errors(folder):
         (folder / SEGMENTS).mkdir(exist_ok=True)
@@ -147,7 +151,8 @@ def read_state(folder: Path) -> State:
         if "unable to open" in str(error) or "locked" in str(error):
             raise StorageError(f"the catalog of '{folder}' cannot be opened: {error}") from error
         raise IndexDamagedError(
-            f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or index again."
+            f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or remove the "
+            "folder and index again."
         ) from error
 
 
@@ -156,6 +161,7 @@ def commit(folder: Path, change: Change) -> int:
     with storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
         database.execute("BEGIN IMMEDIATE")
         for segment in change.added:
+            database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
             database.execute(
                 "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -219,6 +225,8 @@ def check_seal(folder: Path, generation: int) -> str | None:
             return None if same else f"{CATALOG} differs from its checksum"
         if int(words[0]) > generation:
             return f"{SEAL} is of generation {words[0]}, the catalog of generation {generation}"
+    elif generation > 0:
+        return f"{SEAL} is missing"
     with closing(connect(folder / CATALOG, "ro")) as database:
         (verdict,) = database.execute("PRAGMA integrity_check").fetchone()
     return None if verdict == "ok" else f"{CATALOG}: {verdict}"
@@ -254,7 +262,7 @@ def check_format(folder: Path, database: sqlite3.Connection) -> None:
 
 
 def load(database: sqlite3.Connection) -> State:
-    settings, generation, origin = database.execute("SELECT * FROM state").fetchone()
+    settings, generation, next_segment, origin = database.execute("SELECT * FROM state").fetchone()
     files: dict[int, list[FileRecord]] = {}
     for number, name, size, digest in database.execute("SELECT * FROM files ORDER BY segment, name"):
         files.setdefault(number, []).append(FileRecord(name, size, digest))
@@ -268,10 +276,22 @@ def load(database: sqlite3.Connection) -> State:
     return State(
         settings=IndexSettings.from_json(settings),
         generation=generation,
+        next_segment=next_segment,
         origin=origin,
         segments=segments,
         tombstones={number: np.array(rows, dtype=np.int64) for number, rows in tombstones.items()},
     )
+
+
+def file_problem(folder: Path, segment: SegmentRecord, file: FileRecord) -> str | None:
+    """How a segment's file differs from what was committed, or None. Raises OSError where it cannot be read."""
+    path, name = folder / segment.folder / file.name, f"{segment.folder}/{file.name}"
+    if not path.is_file():
+        return f"{name} is missing"
+    size = path.stat().st_size
+    if size != file.size:
+        return f"{name} has {size} bytes instead of {file.size}"
+    return None if checksum(path) == file.sha256 else f"{name} differs from its checksum"
 
 
 def checksum(path: Path) -> str:

@@ -30,6 +30,8 @@ def make_settings(
     if sparse is not None:
         check_sparse(sparse)
         load_analyzer(sparse.analyzer)
+    if dense == "none":
+        dense = None
     if dense is not None:
         check_dense_kind(dense)
     if dense is None or encoder is None:

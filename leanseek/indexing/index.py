@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
 from leanseek.encode.report import TruncationReport
-from leanseek.errors import IndexExistsError, InputError, UsageError
-from leanseek.filters import parse_filter
+from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
+from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
     CATALOG,
     SEAL,
@@ -25,6 +25,7 @@ from leanseek.indexing.catalog import (
     State,
     commit,
     create_catalog,
+    file_problem,
     read_state,
     storage_errors,
 )
@@ -32,10 +33,11 @@ from leanseek.indexing.configuring import check_vacant, given_encoder, make_sett
 from leanseek.indexing.intake import Intake, OnDuplicate
 from leanseek.indexing.locking import LOCK, writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
-from leanseek.indexing.segment import Encode, Segment
+from leanseek.indexing.segment import Encode, held_segments
 from leanseek.indexing.settings import IndexSettings, SparseSettings
 from leanseek.types import Document, Float32Array, Int64Array, Progress
 
+RESTORE = "Restore the index from a copy, or index again."
 MOST_SEGMENTS = 8
 """Above this many, an add merges the smaller ones, so that each search has few to visit."""
 
@@ -59,6 +61,14 @@ class CompactReport:
     segments: int
     removed: int
     generation: int
+
+
+class Doomed(NamedTuple):
+    """What a delete takes from one segment: ordinals (c,) of so many documents, all that are left if `empties`."""
+
+    ordinals: Int64Array
+    documents: int
+    empties: bool
 
 
 class Index:
@@ -165,6 +175,8 @@ class Index:
     ) -> AddReport:
         """Replace everything in the index by `documents`, in one commit; until then the old content stands.
 
+        No documents raise InputError where that would empty the index.
+
         `settings` (with the `encoder` they name) become the index's own; `origin` is recorded, see `State`.
         """
         with self._writing() as state:
@@ -176,43 +188,28 @@ class Index:
             return self._add(emptied, documents, on_duplicate, progress or silent, cache, change)
 
     def delete(
-        self, ids: Sequence[str] = (), *, filter: str | None = None, ignore_missing: bool = False
+        self, ids: Iterable[str] = (), *, filter: str | None = None, ignore_missing: bool = False
     ) -> int:
         """Delete documents by id, by a metadata filter, or both; returns how many were deleted.
 
         An unknown id raises InputError and nothing is deleted, unless `ignore_missing`.
         """
+        wanted = given_ids(ids)
         condition = parse_filter(filter) if filter is not None else None
         with self._writing() as state:
-            tombstones: dict[int, Int64Array] = {}
-            emptied: list[int] = []
-            missing, deleted = dict.fromkeys(ids), 0
-            for segment in self._segments(state, dense=False):
-                found = segment.find_live(ids)
-                for document in found:
-                    missing.pop(document, None)
-                doomed = np.zeros(segment.size, dtype=np.bool_)
-                doomed[[ordinal for parts in found.values() for ordinal in parts]] = True
-                if condition is not None:
-                    doomed |= condition.mask(segment.passages, segment.size)
-                if segment.deleted is not None:
-                    doomed &= ~segment.deleted
-                ordinals = np.flatnonzero(doomed)
-                if len(ordinals):
-                    tombstones[segment.record.number] = ordinals
-                    deleted += sum(number == 0 for _, number in segment.passages.keys(ordinals))
-                    if len(ordinals) == len(segment.live):
-                        emptied.append(segment.record.number)
+            doomed, missing = self._doomed(state, wanted, condition)
             if missing and not ignore_missing:
-                some = ", ".join(repr(document) for document in islice(missing, 5))
+                some = ", ".join(repr(document) for document in missing[:5])
                 raise InputError(
                     f"{len(missing)} of the ids are not in '{self.path}': {some}"
                     f"{', …' if len(missing) > 5 else ''}. Nothing was deleted; --ignore-missing deletes the others."
                 )
-            if deleted:
-                kept = {number: rows for number, rows in tombstones.items() if number not in emptied}
+            if doomed:
+                # A segment that has nothing left goes whole.
+                emptied = [number for number, part in doomed.items() if part.empties]
+                kept = {number: part.ordinals for number, part in doomed.items() if not part.empties}
                 self._commit(Change(removed=emptied, tombstones=kept))
-            return deleted
+            return sum(part.documents for part in doomed.values())
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
         """Merge all segments into one and drop what was deleted; searching gives the same answers, faster."""
@@ -224,6 +221,30 @@ class Index:
                 numbers = [segment.number for segment in state.segments]
                 self._commit(Change(added=[record], removed=numbers, origin=state.origin))
             return CompactReport(before, len(self._state.segments), removed, self.generation)
+
+    def _doomed(
+        self, state: State, ids: list[str], condition: Filter | None
+    ) -> tuple[dict[int, Doomed], list[str]]:
+        """What a delete takes from each segment, by its number, and the ids that no segment has."""
+        doomed: dict[int, Doomed] = {}
+        missing = dict.fromkeys(ids)
+        with held_segments(self.path, state, state.segments, dense=False) as segments:
+            for segment in segments:
+                found = segment.find_live(ids)
+                for document in found:
+                    missing.pop(document, None)
+                mask = np.zeros(segment.size, dtype=np.bool_)
+                mask[[ordinal for parts in found.values() for ordinal in parts]] = True
+                if condition is not None:
+                    mask |= condition.mask(segment.passages, segment.size)
+                if segment.deleted is not None:
+                    mask &= ~segment.deleted
+                ordinals = np.flatnonzero(mask)
+                if len(ordinals):
+                    documents = sum(number == 0 for _, number in segment.passages.keys(ordinals))
+                    empties = len(ordinals) == len(segment.live)
+                    doomed[segment.record.number] = Doomed(ordinals, documents, empties)
+        return doomed, list(missing)
 
     def _add(
         self,
@@ -240,6 +261,8 @@ class Index:
         try:
             intake.add(documents, on_duplicate)
             added, tombstones = intake.finish()
+            if change.removed and not added:
+                raise InputError(f"the input holds no documents; '{self.path}' was left as it was")
             progress("committing", 0, None)
             if added or tombstones or change.removed or change.origin:
                 self._commit(replace(change, added=added, tombstones=tombstones))
@@ -274,19 +297,17 @@ class Index:
     def _merge(self, state: State, records: Sequence[SegmentRecord], progress: Progress) -> SegmentRecord:
         number = self._first_number()
         folder = self.path / SEGMENTS / f"{number:06d}"
-        segments = [
-            Segment(self.path, record, state.settings, state.tombstones.get(record.number))
-            for record in records
-        ]
         try:
-            with storage_errors(self.path):
+            with storage_errors(self.path), held_segments(self.path, state, records) as segments:
+                for record in records:
+                    # Merging gives new checksums: damage must be found while the old ones still tell it.
+                    for file in record.files:
+                        if (problem := file_problem(self.path, record, file)) is not None:
+                            raise IndexDamagedError(f"'{self.path}': {problem}. {RESTORE}")
                 return merge_segments(segments, folder, number, state.settings, progress)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        finally:
-            for segment in segments:
-                segment.close()
 
     def _limit_segments(self, progress: Progress) -> None:
         state = self._state
@@ -299,14 +320,8 @@ class Index:
             Change(added=[record], removed=[segment.number for segment in small], origin=state.origin)
         )
 
-    def _segments(self, state: State, dense: bool = True) -> Iterator[Segment]:
-        for record in state.segments:
-            segment = Segment(self.path, record, state.settings, state.tombstones.get(record.number), dense)
-            yield segment
-            segment.close()
-
     def _first_number(self) -> int:
-        return max((segment.number for segment in self._state.segments), default=0) + 1
+        return self._state.next_segment
 
     def _commit(self, change: Change) -> None:
         commit(self.path, change)
@@ -326,6 +341,13 @@ class Index:
             self._state = read_state(self.path)
             self._remove_orphans()
             yield self._state
+
+
+def given_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list. Raises UsageError for a single string, which would count as its characters."""
+    if isinstance(ids, str):
+        raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
+    return list(ids)
 
 
 def remove_index(path: Path) -> None:

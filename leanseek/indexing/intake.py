@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from leanseek.errors import DuplicateIdError, InputError
+from leanseek.errors import DuplicateIdError, InputError, UsageError
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state, storage_errors
 from leanseek.indexing.reading.metadata import add_metadata, valid
-from leanseek.indexing.segment import Encode, Segment, SegmentBuilder, stores_postings
+from leanseek.indexing.segment import Encode, Segment, SegmentBuilder, held_segments, stores_postings
 from leanseek.types import Document, Int64Array, MetadataValue, Progress
 
 OnDuplicate = Literal["reject", "replace"]
@@ -41,16 +42,16 @@ class Intake:
         self._analyzer: Analyzer | None = None
         if sparse is not None and stores_postings(state.settings):
             self._analyzer = load_analyzer(sparse.analyzer)
-        self._older = [
-            Segment(path, record, state.settings, state.tombstones.get(record.number), dense=False)
-            for record in state.segments
-        ]
+        self._held = ExitStack()
+        self._older = self._held.enter_context(held_segments(path, state, state.segments, dense=False))
         self._tombstones: dict[int, set[int]] = {}
         self._finished: list[SegmentRecord] = []
         self._builder: SegmentBuilder | None = None
 
     def add(self, documents: Iterable[Document], on_duplicate: OnDuplicate) -> None:
         """Take documents in; raises DuplicateIdError, or whatever reading them raises."""
+        if isinstance(documents, Document):
+            raise UsageError("documents is a single Document; give a list of them")
         source, seen = iter(documents), 0
         while batch := list(islice(source, BATCH)):
             batch = [checked(document, place) for place, document in enumerate(batch, seen)]
@@ -67,8 +68,7 @@ class Intake:
     def finish(self) -> tuple[list[SegmentRecord], dict[int, Int64Array]]:
         """The new segments, flushed to the disk, and the ordinals that later documents replace."""
         self._close_segment()
-        for segment in self._older:
-            segment.close()
+        self._held.close()
         tombstones = {
             number: np.array(sorted(ordinals), dtype=np.int64)
             for number, ordinals in self._tombstones.items()
@@ -81,8 +81,7 @@ class Intake:
         if self._builder is not None:
             self._builder.abandon()
             shutil.rmtree(self._builder.folder, ignore_errors=True)
-        for segment in self._older:
-            segment.close()
+        self._held.close()
         committed = {segment.number for segment in read_state(self._path).segments}
         for record in self._finished:
             if record.number not in committed:
@@ -122,13 +121,14 @@ class Intake:
         self._finished.append(record)
         self._builder = None
         # Later documents of this input may repeat ids of this segment.
-        self._older.append(Segment(self._path, record, self._state.settings, None, dense=False))
+        self._older.append(Segment(self._path, record, self._state, dense=False))
 
 
 def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     return DuplicateIdError(
         f"document {place + 1} of the input: {who} the id {document!r}. "
-        "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace."
+        "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
+        "(Text files are known by their path below the source: index the folder above them all.)"
     )
 
 

@@ -6,18 +6,22 @@ number), so that inside a segment a smaller ordinal always wins a tie; `rows` ma
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from leanseek.errors import IndexDamagedError
 from leanseek.filters import elements
+from leanseek.indexing.arrays import open_array, write_array
 from leanseek.types import Int64Array, Metadata, Scalar, content
+
+Found = TypeVar("Found")
 
 FILE = "passages.sqlite"
 ROWS_FILE = "rows.npy"
@@ -95,7 +99,7 @@ class PassageWriter:
         rows = np.fromiter((row for (row,) in found), dtype=np.int64)
         self._database.execute("COMMIT")
         self._database.close()
-        np.save(self._folder / ROWS_FILE, rows)
+        write_array(self._folder / ROWS_FILE, rows, np.int64)
         return rows
 
     def close(self) -> None:
@@ -127,18 +131,17 @@ class PassageStore:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self.rows: Int64Array = np.load(folder / ROWS_FILE, mmap_mode="r", allow_pickle=False)
+            self.rows: Int64Array = open_array(folder / ROWS_FILE, np.int64)
             uri = f"{(folder / FILE).absolute().as_uri()}?mode=ro&immutable=1"
             self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
             (count,) = self._database.execute("SELECT count(*) FROM passages").fetchone()
-        except FileNotFoundError:
-            raise
-        except (sqlite3.Error, ValueError, EOFError) as error:
+        except sqlite3.Error as error:
             if not (folder / FILE).exists():
-                raise FileNotFoundError(folder / FILE) from error
+                raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {error}") from error
         if count != len(self.rows):
             raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
+        self._folder = folder
         self._lock = threading.Lock()
         self._ordinals: Int64Array | None = None
 
@@ -154,7 +157,7 @@ class PassageStore:
             row: StoredPassage._make((*values, json.loads(metadata)))
             for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist())
         }
-        return [found[row] for row in self.rows[ordinals].tolist()]
+        return self._in_order(found, ordinals)
 
     def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
         """(document id, part number) of the passages at the given ordinals."""
@@ -163,7 +166,7 @@ class PassageStore:
             row: (document, number)
             for row, document, number in self._lookup(statement, self.rows[ordinals].tolist())
         }
-        return [found[row] for row in self.rows[ordinals].tolist()]
+        return self._in_order(found, ordinals)
 
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The ordinals of the parts of each document that is here, by its id."""
@@ -217,6 +220,12 @@ class PassageStore:
         """Let the file go."""
         self._database.close()
 
+    def __del__(self) -> None:
+        # A connection refers to itself through its statement cache: left to the garbage collector, its file
+        # would stay open for an unknown time after the last reader has let the segment go.
+        if (database := getattr(self, "_database", None)) is not None:
+            database.close()
+
     def _lookup(self, statement: str, keys: Sequence[Scalar]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), LOOKUP):
             some = keys[start : start + LOOKUP]
@@ -225,10 +234,22 @@ class PassageStore:
                 found = self._database.execute(f"{statement} ({marks})", some).fetchall()
             yield from found
 
+    def _in_order(self, found: Mapping[int, Found], ordinals: Int64Array) -> list[Found]:
+        try:
+            return [found[row] for row in self.rows[ordinals].tolist()]
+        except KeyError as error:
+            raise IndexDamagedError(
+                f"'{self._folder}' has no passage in row {error}, which its ordinals name. Restore the index "
+                "from a copy, or index again; 'leanseek verify' lists all that is damaged."
+            ) from None
+
     def _ordinal_of_row(self) -> Int64Array:
         if self._ordinals is None:
-            last = int(self.rows.max()) if self.size else -1
-            ordinals = np.full(last + 1, -1, dtype=np.int64)
+            (last,) = self._database.execute("SELECT max(row) FROM passages").fetchone()
+            ordinals = np.full((last or 0) + 1, -1, dtype=np.int64)
+            inside = (self.rows >= 0) & (self.rows < len(ordinals))
+            if not inside.all():
+                self._in_order({}, np.flatnonzero(~inside)[:1])
             ordinals[self.rows] = np.arange(self.size)
             self._ordinals = ordinals
         return self._ordinals

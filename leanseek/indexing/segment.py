@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from leanseek.encode.report import TruncationReport
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.analysis import Analyzer
-from leanseek.indexing.catalog import FileRecord, SegmentRecord, checksum, sync
+from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
 from leanseek.indexing.chunking import Chunking
 from leanseek.indexing.dense import DenseIndex, build_dense, open_dense
 from leanseek.indexing.passages import PassageStore, PassageWriter, StoredPassage
@@ -120,14 +121,8 @@ class SegmentBuilder:
 class Segment:
     """A committed segment, opened for reading: its files stay readable even after they are removed."""
 
-    def __init__(
-        self,
-        index: Path,
-        record: SegmentRecord,
-        settings: IndexSettings,
-        tombstones: Int64Array | None,
-        dense: bool = True,
-    ) -> None:
+    def __init__(self, index: Path, record: SegmentRecord, state: State, dense: bool = True) -> None:
+        settings, tombstones = state.settings, state.tombstones.get(record.number)
         folder = index / record.folder
         for file in record.files:
             size = (folder / file.name).stat().st_size
@@ -179,6 +174,42 @@ def report_encoded(progress: Progress, before: int, total: int, done: int) -> No
 def stores_postings(settings: IndexSettings) -> bool:
     """Whether segments carry our own postings: the other sparse back ends are built from the texts."""
     return settings.sparse is not None and settings.sparse.backend == "bm25"
+
+
+def open_segments(
+    index: Path, state: State, records: Iterable[SegmentRecord], dense: bool = True
+) -> list[Segment]:
+    """Open segments for reading. Raises FileNotFoundError for a missing file, IndexDamagedError for a damaged one."""
+    opened: list[Segment] = []
+    try:
+        for record in records:
+            opened.append(Segment(index, record, state, dense))
+    except BaseException:
+        for segment in opened:
+            segment.close()
+        raise
+    return opened
+
+
+@contextmanager
+def held_segments(
+    index: Path, state: State, records: Iterable[SegmentRecord], dense: bool = True
+) -> Iterator[list[Segment]]:
+    """Segments for the writer, whom nobody can have removed them from: a missing file is damage."""
+    try:
+        opened = open_segments(index, state, records, dense)
+    except FileNotFoundError as error:
+        raise IndexDamagedError(missing_file(index, error)) from error
+    try:
+        yield opened
+    finally:
+        for segment in opened:
+            segment.close()
+
+
+def missing_file(index: Path, error: FileNotFoundError) -> str:
+    """What to tell of a file that the catalog names and the disk has not."""
+    return f"'{index}' lacks the file '{error.filename}'. Restore the index from a copy, or index again."
 
 
 def seal_segment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,19 +15,53 @@ from leanseek.filters import parse_filter
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.passages import StoredPassage
-from leanseek.indexing.segment import Segment
+from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
+REMEMBERED_FILTERS = 16
 ATTEMPTS = 20
 """A writer may remove segments between reading the catalog and opening them; the newer catalog then counts."""
 
 
-class Snapshot:
-    """The live passages of one generation, under global ordinals: the segments' one after another.
+class Passages:
+    """All passages of a generation under global ordinals: the segments' one after another."""
 
-    Safe to use from several threads.
+    def __init__(self, segments: Sequence[Segment], analyzer: Analyzer) -> None:
+        self.segments = tuple(segments)
+        self.analyzer = analyzer
+        self.bases = np.cumsum([0, *(segment.size for segment in segments)]).astype(np.int64)
+
+    def get(self, ordinals: Int64Array) -> list[StoredPassage]:
+        """The passages at the given global ordinals, in that order."""
+        found: list[StoredPassage | None] = [None] * len(ordinals)
+        for number, mine in self.by_segment(ordinals):
+            passages = self.segments[number].passages.get(ordinals[mine] - self.bases[number])
+            for place, passage in zip(mine.tolist(), passages, strict=True):
+                found[place] = passage
+        return [passage for passage in found if passage is not None]
+
+    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
+        """(document id, part number) of the passages at the given global ordinals, in that order."""
+        found: list[tuple[str, int]] = [("", 0)] * len(ordinals)
+        for number, mine in self.by_segment(ordinals):
+            keys = self.segments[number].passages.keys(ordinals[mine] - self.bases[number])
+            for place, key in zip(mine.tolist(), keys, strict=True):
+                found[place] = key
+        return found
+
+    def by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
+        """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
+        owners = np.searchsorted(self.bases, ordinals, side="right") - 1
+        return [(int(number), np.flatnonzero(owners == number)) for number in np.unique(owners)]
+
+
+class Snapshot:
+    """The live passages of one generation.
+
+    Nothing it holds refers back to it, so its files close when the last user lets it go. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -34,10 +69,13 @@ class Snapshot:
     ) -> None:
         self.folder = folder
         self.with_dense = with_dense
-        self.matching = functools.lru_cache(maxsize=16)(self._matching)
         self.state = state
-        self.segments = tuple(segments)
-        self.bases = np.cumsum([0, *(segment.size for segment in segments)]).astype(np.int64)
+        sparse = state.settings.sparse
+        # Without a sparse side, snippets take the simplest analyser.
+        analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
+        self.passages = Passages(segments, analyzer)
+        self._masks: dict[str, BoolArray] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, folder: Path, dense: bool = True) -> Snapshot:
@@ -46,25 +84,22 @@ class Snapshot:
         Raises IndexNotFoundError, IndexFormatError or IndexDamagedError.
         """
         for _ in range(ATTEMPTS):
-            state, segments = read_state(folder), list[Segment]()
+            state = read_state(folder)
             try:
-                for record in state.segments:
-                    tombstones = state.tombstones.get(record.number)
-                    segments.append(Segment(folder, record, state.settings, tombstones, dense))
+                return cls(folder, state, open_segments(folder, state, state.segments, dense), dense)
             except FileNotFoundError as error:
-                missing = error.filename
-                for segment in segments:
-                    segment.close()
-                continue
-            return cls(folder, state, segments, dense)
-        raise IndexDamagedError(
-            f"'{folder}' lacks the file '{missing}'. Restore the index from a copy, or index again."
-        )
+                missing = missing_file(folder, error)
+        raise IndexDamagedError(missing)
 
     @property
     def size(self) -> int:
         """Passages, deleted ones included: global ordinals run below it."""
-        return int(self.bases[-1])
+        return int(self.passages.bases[-1])
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments, in the order of their global ordinals."""
+        return self.passages.segments
 
     @functools.cached_property
     def live(self) -> BoolArray | None:
@@ -79,18 +114,12 @@ class Snapshot:
         )
 
     @functools.cached_property
-    def analyzer(self) -> Analyzer:
-        """The analyser of the sparse side; the simplest one where there is none, for snippets."""
-        sparse = self.state.settings.sparse
-        return load_analyzer(sparse.analyzer if sparse is not None else "simple")
-
-    @functools.cached_property
     def sparse(self) -> SparseIndex:
         """The sparse side. Raises UsageError where the index has none."""
         settings = self.state.settings.sparse
         if settings is None:
             raise UsageError(f"'{self.folder}' was made without a sparse side; search it with --mode dense")
-        return open_sparse(settings, self)
+        return open_sparse(settings, self.passages)
 
     @functools.cached_property
     def documents(self) -> Int64Array | None:
@@ -107,7 +136,7 @@ class Snapshot:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
         found: list[list[Candidates]] = [[] for _ in queries]
         allowed = self.live if allowed is None else allowed
-        for base, segment in zip(self.bases, self.segments, strict=False):
+        for base, segment in zip(self.passages.bases, self.segments, strict=False):
             if segment.dense is None or segment.size == 0:
                 continue
             here = None if allowed is None else allowed[base : base + segment.size]
@@ -120,10 +149,10 @@ class Snapshot:
     def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) exact inner products of one query (D,) with passages at global ordinals (c,)."""
         scores = np.zeros(len(ordinals), dtype=np.float32)
-        for number, mine in self._by_segment(ordinals):
+        for number, mine in self.passages.by_segment(ordinals):
             dense = self.segments[number].dense
             if dense is not None:
-                scores[mine] = dense.score(query, ordinals[mine] - self.bases[number])
+                scores[mine] = dense.score(query, ordinals[mine] - self.passages.bases[number])
         return scores
 
     def best(self, candidates: Sequence[Candidates], k: int) -> Candidates:
@@ -144,28 +173,10 @@ class Snapshot:
         if len(ties):
             # Inside a segment ordinals are in order of ids; across segments the ids must be asked for.
             tied = np.union1d(ties, ties + 1)
-            keys = dict(zip(tied.tolist(), self.keys(ordinals[order[tied]]), strict=True))
+            keys = dict(zip(tied.tolist(), self.passages.keys(ordinals[order[tied]]), strict=True))
             places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], keys[place]))
             order[tied] = order[places]
         return order
-
-    def get(self, ordinals: Int64Array) -> list[StoredPassage]:
-        """The passages at the given global ordinals, in that order."""
-        found: list[StoredPassage | None] = [None] * len(ordinals)
-        for number, mine in self._by_segment(ordinals):
-            passages = self.segments[number].passages.get(ordinals[mine] - self.bases[number])
-            for place, passage in zip(mine.tolist(), passages, strict=True):
-                found[place] = passage
-        return [passage for passage in found if passage is not None]
-
-    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
-        """(document id, part number) of the passages at the given global ordinals, in that order."""
-        found: list[tuple[str, int]] = [("", 0)] * len(ordinals)
-        for number, mine in self._by_segment(ordinals):
-            keys = self.segments[number].passages.keys(ordinals[mine] - self.bases[number])
-            for place, key in zip(mine.tolist(), keys, strict=True):
-                found[place] = key
-        return found
 
     def close(self) -> None:
         """Let the files go."""
@@ -173,14 +184,18 @@ class Snapshot:
             with suppress(Exception):
                 segment.close()
 
-    def _matching(self, condition: str) -> BoolArray:
+    def matching(self, condition: str) -> BoolArray:
         """(size,) True for the live passages that meet a metadata filter; the last few are remembered."""
+        with self._lock:
+            if condition in self._masks:
+                return self._masks[condition]
         parsed = parse_filter(condition)
         masks = [parsed.mask(segment.passages, segment.size) for segment in self.segments]
         mask = np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
-        return mask if self.live is None else mask & self.live
-
-    def _by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
-        """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
-        owners = np.searchsorted(self.bases, ordinals, side="right") - 1
-        return [(int(number), np.flatnonzero(owners == number)) for number in np.unique(owners)]
+        if self.live is not None:
+            mask &= self.live
+        with self._lock:
+            if len(self._masks) >= REMEMBERED_FILTERS:
+                del self._masks[next(iter(self._masks))]
+            self._masks[condition] = mask
+        return mask

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, check_seal, checksum, read_state
+from leanseek.indexing.catalog import (
+    CATALOG,
+    SEAL,
+    SEGMENTS,
+    check_seal,
+    file_problem,
+    read_state,
+    storage_errors,
+)
 from leanseek.indexing.locking import LOCK
 from leanseek.types import Progress
 
@@ -46,16 +54,10 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
         for file in segment.files:
             name = f"{segment.folder}/{file.name}"
             known.add(name)
-            try:
-                size = (folder / name).stat().st_size
-                if size != file.size:
-                    problems.append(f"{name} has {size} bytes instead of {file.size}")
-                elif checksum(folder / name) != file.sha256:
-                    problems.append(f"{name} differs from its checksum")
-            except FileNotFoundError:
-                problems.append(f"{name} is missing")
-            except OSError as error:
-                problems.append(f"{name} cannot be read: {error.strerror}")
+            with storage_errors(folder):
+                problem = file_problem(folder, segment, file)
+            if problem is not None:
+                problems.append(problem)
             done += file.size
             if progress is not None:
                 progress("verifying", done, total)

@@ -122,7 +122,7 @@ def fuse(
     """A ranking of the union of both sides' candidates."""
     union = np.union1d(by_terms.ordinals, by_vector.ordinals)
     if len(snapshot.segments) > 1:
-        keys = snapshot.keys(union)
+        keys = snapshot.passages.keys(union)
         union = union[sorted(range(len(union)), key=keys.__getitem__)]
     sparse = view_of(union, by_terms, lambda rest: snapshot.sparse.score(query, rest))
     dense = view_of(union, by_vector, lambda rest: snapshot.dense_score(vector, rest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -92,6 +92,12 @@ class Searcher:
         return self._snapshot.state.settings
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that a filter can name: id, title and those of the metadata."""
+        found = {field for segment in self._snapshot.segments for field in segment.passages.fields()}
+        return ("id", "title", *sorted(found - {"id", "title"}))
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of the index, loaded at first use. Raises UsageError where the index has no dense side."""
         if self._encoder is None:
@@ -123,7 +129,7 @@ class Searcher:
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         filter: str | None = None,
@@ -133,6 +139,7 @@ class Searcher:
         progress: Progress | None = None,
     ) -> list[list[Hit]]:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
+        queries = queries if isinstance(queries, str) else list(queries)
         snapshot = self._snapshot
         rankings = self._rankings(snapshot, queries, k, filter, mode, depth, roll_up=True)
         results: list[list[Hit]] = []
@@ -207,8 +214,10 @@ class Searcher:
         depth: int | None,
         roll_up: bool,
     ) -> Iterator[Ranking]:
-        if k < 1:
-            raise UsageError(f"k is {k}; it must be at least 1")
+        if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
+            raise UsageError("queries must be a list of strings; `search` takes a single one")
+        if not isinstance(k, int) or k < 1:
+            raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")
         if depth is not None and depth < k:
             raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
         chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else self.mode
@@ -267,7 +276,7 @@ def first_of_each(ranking: Ranking, documents: Int64Array | None, k: int) -> Int
 
 def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = False) -> list[Hit]:
     """The hits of a ranking, in its order."""
-    passages = snapshot.get(ranking.ordinals)
+    passages = snapshot.passages.get(ranking.ordinals)
     hits = [
         Hit(
             rank=rank,
@@ -280,7 +289,7 @@ def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = 
         )
         for rank, (stored, score) in enumerate(zip(passages, ranking.scores, strict=True), 1)
     ]
-    return explain_hits(hits, ranking, query, snapshot.analyzer) if explain else hits
+    return explain_hits(hits, ranking, query, snapshot.passages.analyzer) if explain else hits
 
 
 def estimate_tokens(text: str) -> int:

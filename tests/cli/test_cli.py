@@ -243,6 +243,41 @@ def test_reading_standard_input(tmp_path: Path) -> None:
     assert "3 documents added" in done.stdout
 
 
+def test_standard_input_and_empty_input_never_replace_an_index(tmp_path: Path, index: Path) -> None:
+    row = json.dumps({"_id": "n", "text": "new"}) + "\n"
+    for stdin in (row, ""):
+        refused(
+            call("index", "-", "--into", index, "--dense", "none", stdin=stdin),
+            ExitCode.INDEX,
+            "already holds",
+        )
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text("")
+    result = call("index", nothing, "--into", index, "--dense", "none", "--overwrite")
+    refused(result, ExitCode.INPUT, "no documents")
+    assert lines(call("info", index, "--json").stdout)[0]["documents"] == 3
+
+
+def test_options_that_would_be_ignored_are_refused(tmp_path: Path, corpus: Path) -> None:
+    target = tmp_path / "x.index"
+    refused(call("index", corpus, "--into", target, "--overlap", 3), ExitCode.USAGE, "--chunk")
+    options = ("--dense", "none", "--encoder", "x/y")
+    refused(call("index", corpus, "--into", target, *options), ExitCode.USAGE, "--encoder")
+
+
+def test_a_filter_on_an_unknown_field_names_the_known_ones(index: Path) -> None:
+    assert "id, title, lang, year" in call("search", index, "wing", "--filter", "yaer > 3").stderr
+
+
+def test_output_survives_an_encoding_that_lacks_characters(index: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "leanseek", "search", str(index), "slipstream"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "env": environment, "check": True}
+    (hit,) = lines(subprocess.run([*command, "--json"], **options).stdout)
+    assert hit["id"] == "🚀"
+    assert "slipstream" in subprocess.run(command, **options).stdout
+
+
 def test_sparse_never_imports_torch_and_help_imports_almost_nothing(index: Path) -> None:
     program = (
         "import sys\n"

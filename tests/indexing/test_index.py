@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -195,6 +196,50 @@ def test_a_reader_keeps_its_generation(tmp_path: Path) -> None:
     assert reader.generation == 2
     assert reader.refresh() and not reader.refresh()
     assert reader.search_batch(QUERIES, 50) == searched(path, *QUERIES)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files through /proc")
+def test_refreshing_lets_old_files_go(tmp_path: Path) -> None:
+    index = create(tmp_path / "index")
+    reader = Searcher.open(tmp_path / "index", encoder=HashEncoder())
+    gc.disable()  # files must close when the last user lets go, not when cycles are swept
+    try:
+        counts = []
+        for number in range(12):
+            index.add(make_documents(5, number, prefix=f"{number}-"), cache=False)
+            assert reader.refresh()
+            reader.search("statin trial", filter="year > 1990")
+            index.compact()
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    finally:
+        gc.enable()
+    assert max(counts[6:]) <= max(counts[:6]) + 2
+
+
+def test_segment_numbers_are_never_used_twice(tmp_path: Path) -> None:
+    index = create(tmp_path / "index")
+    seen: set[int] = set()
+    for _ in range(3):
+        index.add(make_documents(3), cache=False)
+        (segment,) = read_state(tmp_path / "index").segments
+        assert segment.number not in seen
+        seen.add(segment.number)
+        index.delete(filter='tags = "x"')
+
+
+def test_strings_are_not_lists_of_ids_or_queries(tmp_path: Path) -> None:
+    index = create(tmp_path / "index")
+    index.add([Document("1", "statin"), Document("2", "wing")], cache=False)
+    with pytest.raises(UsageError, match="list of ids"):
+        index.delete("12")
+    assert index.delete(id for id in ["1"]) == 1
+    searcher = Searcher.open(tmp_path / "index", encoder=HashEncoder())
+    with pytest.raises(UsageError, match="list of strings"):
+        searcher.search_batch("statin")
+    assert len(searcher.search_batch(query for query in ["wing", "statin"])) == 2
+    with pytest.raises(InputError, match="no documents"):
+        index.rebuild([])
+    assert len(contents_of(tmp_path / "index")) == 1
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from support import HashEncoder, make_documents
 
+from leanseek.errors import IndexDamagedError
 from leanseek.indexing.catalog import CATALOG, SEAL, Change, commit
 from leanseek.indexing.index import Index
 from leanseek.indexing.verifying import verify
+from leanseek.searcher.searcher import Searcher
 
 
 @pytest.fixture
@@ -69,4 +71,38 @@ def test_a_crash_between_commit_and_seal_is_no_damage(path: Path) -> None:
     (path / SEAL).write_text(seal)
     assert verify(path).sound
     (path / SEAL).unlink()
-    assert verify(path).sound
+    assert verify(path).problems == (f"{SEAL} is missing",)
+
+
+def test_compacting_does_not_launder_damage(path: Path) -> None:
+    before = [file for file in committed_files(path) if file.name == "passages.sqlite"]
+    damaged = before[0].read_bytes().replace(b"statin", b"~tatin")
+    before[0].write_bytes(damaged)
+    with pytest.raises(IndexDamagedError, match=r"passages\.sqlite differs from its checksum"):
+        Index.open(path, encoder=HashEncoder()).compact()
+    assert not verify(path).sound
+
+
+@pytest.mark.parametrize("place", [8, 76, 131, 140])
+def test_damaged_ordinals_are_one_clear_error(path: Path, place: int) -> None:
+    for file in committed_files(path):
+        if file.name == "rows.npy":
+            damaged = bytearray(file.read_bytes())
+            damaged[place] ^= 0x10
+            file.write_bytes(damaged)
+    with pytest.raises(IndexDamagedError):
+        Searcher.open(path, encoder=HashEncoder()).search("statin trial wing", 50)
+    with pytest.raises(IndexDamagedError):
+        Index.open(path, encoder=HashEncoder()).add(make_documents(3), on_duplicate="replace", cache=False)
+
+
+def test_a_missing_file_is_damage_to_the_writer_too(path: Path) -> None:
+    next(file for file in committed_files(path) if file.name == "rows.npy").unlink()
+    index = Index.open(path, encoder=HashEncoder())
+    for change in (
+        lambda: index.add(make_documents(3), cache=False),
+        lambda: index.delete(["d2"]),
+        index.compact,
+    ):
+        with pytest.raises(IndexDamagedError, match=r"rows\.npy"):
+            change()

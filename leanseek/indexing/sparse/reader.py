@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.sparse.arrays import open_array
+from leanseek.indexing.arrays import open_array
 from leanseek.indexing.sparse.writing import WINDOW, WINDOW_BITS, array_path
 from leanseek.types import BoolArray, Int64Array
 

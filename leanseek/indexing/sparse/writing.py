@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.sparse.arrays import ArrayAppender, write_array
+from leanseek.indexing.arrays import ArrayAppender, write_array
 from leanseek.types import Int64Array
 
 WINDOW_BITS = 16

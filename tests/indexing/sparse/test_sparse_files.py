@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError
+from leanseek.indexing.arrays import write_array
 from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader, SparseBuilder, merge_sparse
-from leanseek.indexing.sparse.arrays import write_array
 
 passages = st.lists(
     st.lists(st.sampled_from(["a", "b", "ca", "é", "茶道"]), max_size=8).map(" ".join), max_size=12
