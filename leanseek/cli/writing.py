@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -55,7 +55,7 @@ def index(
     Interrupted, the same command goes on where it stopped; repeated, it refreshes the index from the same
     sources and encodes only what is new.
     """
-    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.encode import DEFAULT_MODEL, prepare_queries
     from leanseek.errors import IndexExistsError, UsageError
     from leanseek.indexing.catalog import CATALOG, read_state
     from leanseek.indexing.configuring import make_settings
@@ -108,6 +108,11 @@ def index(
             remove_index(into)
         raise
     show_added(into, report, read_report, as_json)
+    if settings.encoder is not None:
+        # The index is complete: breaking this off only leaves queries as slow to start as the encoder is.
+        with suppress(KeyboardInterrupt), progress_bar(as_json) as progress:
+            progress("preparing the encoder for queries", 0, None)
+            prepare_queries(settings.encoder.name)
 
 
 def add(

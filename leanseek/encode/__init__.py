@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from leanseek.encode.cache import VectorCache, encode_corpus
     from leanseek.encode.folders import cache_folder
     from leanseek.encode.models import DEFAULT_MODEL, ResolvedModel, resolve_model
-    from leanseek.encode.registry import load_encoder, load_query_encoder
+    from leanseek.encode.registry import load_encoder, load_query_encoder, prepare_queries
     from leanseek.encode.report import TruncationReport
 
 _HOMES = {
@@ -24,6 +24,7 @@ _HOMES = {
     "resolve_model": "models",
     "load_encoder": "registry",
     "load_query_encoder": "registry",
+    "prepare_queries": "registry",
     "TruncationReport": "report",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "encode_corpus",
     "load_encoder",
     "load_query_encoder",
+    "prepare_queries",
     "resolve_model",
 ]
 

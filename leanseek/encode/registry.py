@@ -10,6 +10,7 @@ from pathlib import Path
 from leanseek.encode.base import Encoder
 from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
 from leanseek.encode.models import ResolvedModel, resolve_model
+from leanseek.errors import ModelError, StorageError
 
 _INT8 = "int8 with a scale a token and outlying columns in float32, version 1"
 
@@ -53,6 +54,21 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
             return _onnx(resolved, device)
         return _torch(resolved, device)
     return load_encoder(name, device)
+
+
+def prepare_queries(name: str) -> bool:
+    """Export a torch model, so that `load_query_encoder` starts fast from now on; whether there is an export.
+
+    Nothing happens where the packages for it are missing or the model cannot be exported.
+    """
+    backend, model = _split(name)
+    if backend != "" or not all(map(importlib.util.find_spec, ("onnx", "onnxruntime", "onnxscript"))):
+        return False
+    try:
+        _onnx(resolve_model(model), None)
+    except (ModelError, StorageError):
+        return False
+    return True
 
 
 def _split(name: str) -> tuple[str, str]:

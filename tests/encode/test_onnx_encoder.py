@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leanseek.encode import Encoder, load_encoder, load_query_encoder, resolve_model
+from leanseek.encode import Encoder, load_encoder, load_query_encoder, prepare_queries, resolve_model
 from leanseek.encode.fingerprint import model_fingerprint
 from leanseek.encode.onnx_export import export_folder
 from leanseek.errors import MissingPackageError, ModelError, UsageError
@@ -147,6 +147,7 @@ def test_the_query_encoder_fits_the_index_of_the_torch_encoder(
     assert torch.name == str(folder), "without an export, the torch encoder itself"
     monkeypatch.setenv("LEANSEEK_CACHE", str(model_cache))
     load_encoder(f"onnx:{folder}")
+    assert prepare_queries(str(folder)) and not prepare_queries(f"static:{folder}")
     fast = load_query_encoder(str(folder))
     assert fast.name == f"onnx:{folder}" and fast.fingerprint == torch.fingerprint
     np.testing.assert_allclose(
