@@ -71,41 +71,18 @@ class OnnxEncoder:
             UsageError: the installed ONNX Runtime does not have the device.
         """
         self._settings = ExportSettings.read(folder)
+        self.dimensions = self._settings.dimensions
+        self.max_tokens = self._settings.max_tokens
         self._session = _session(folder, device)
-        self._name = name
-        self._folder = folder
-        self._fingerprint = fingerprint
+        self.name = name
+        self.folder = folder
+        self.fingerprint = fingerprint
         self._budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
         try:
             definition = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise _damaged(folder, error) from error
         self._tokenizer = TextTokenizer(definition, self._settings.max_tokens)
-
-    @property
-    def name(self) -> str:
-        """What `load_encoder` takes to load this encoder again."""
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of weights, settings and precision; in float32 that of the torch model."""
-        return self._fingerprint
-
-    @property
-    def folder(self) -> Path:
-        """Where the model's files stand."""
-        return self._folder
-
-    @property
-    def dimensions(self) -> int:
-        """D, the length of a vector."""
-        return self._settings.dimensions
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The longest input in tokens, special tokens included."""
-        return self._settings.max_tokens
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""

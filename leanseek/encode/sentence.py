@@ -30,39 +30,14 @@ class TorchEncoder:
             ModelError: the folder holds no model that it can load, or the device does not exist.
         """
         self._model = load_model(folder, device)
-        self._name = name
-        self._folder = folder
-        self._fingerprint = fingerprint
+        self.name = name
+        self.folder = folder
+        self.fingerprint = fingerprint
         self._prompts = prompts_of(self._model)
-        self._max_tokens = max_tokens_of(self._model)
-        self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self._max_tokens)
+        self.max_tokens = max_tokens_of(self._model)
+        self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self.max_tokens)
         self._budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
-        self._dimensions = int(self._model.encode_query([""], show_progress_bar=False).shape[1])
-
-    @property
-    def name(self) -> str:
-        """What `load_encoder` takes to load this encoder again."""
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the model's weights and settings; its float32 ONNX export has the same."""
-        return self._fingerprint
-
-    @property
-    def folder(self) -> Path:
-        """Where the model's files stand."""
-        return self._folder
-
-    @property
-    def dimensions(self) -> int:
-        """D, the length of a vector."""
-        return self._dimensions
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The longest input in tokens, special tokens included."""
-        return self._max_tokens
+        self.dimensions = int(self._model.encode_query([""], show_progress_bar=False).shape[1])
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""
@@ -75,8 +50,8 @@ class TorchEncoder:
     def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
         texts = [encodable(text) for text in texts]
         lengths = self._tokenizer([prompt + text for text in texts]).lengths
-        cut = lengths if self._max_tokens is None else np.minimum(lengths, self._max_tokens)
-        vectors: Float32Array = np.empty((len(texts), self._dimensions), dtype=np.float32)
+        cut = lengths if self.max_tokens is None else np.minimum(lengths, self.max_tokens)
+        vectors: Float32Array = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for batch in batches(cut, self._budget):
             vectors[batch] = encode(
                 [texts[i] for i in batch],

@@ -78,10 +78,12 @@ class StaticEncoder:
                 f"A static encoder runs on the device cpu, not on {device!r}: leave the device out."
             )
         model = _load(folder)
-        self._name = name
-        self._folder = folder
-        self._fingerprint = fingerprint
+        self.name = name
+        self.folder = folder
+        self.fingerprint = fingerprint
         self._embedding: Float32Array = np.ascontiguousarray(model.embedding, dtype=np.float32)
+        self.dimensions = int(self._embedding.shape[1])
+        self.max_tokens: int | None = None
         vocabulary = model.tokenizer.get_vocab_size()
         mapping = model.token_mapping
         self._row = np.arange(vocabulary) if mapping is None else np.asarray(mapping)
@@ -89,31 +91,6 @@ class StaticEncoder:
         self._weight = None if weights is None else np.asarray(weights, dtype=np.float32)
         self._unknown = model.unk_token_id
         self._tokenizer = TextTokenizer(model.tokenizer.to_str(), None, special=False)
-
-    @property
-    def name(self) -> str:
-        """What `load_encoder` takes to load this encoder again."""
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the token vectors and the tokenizer."""
-        return self._fingerprint
-
-    @property
-    def folder(self) -> Path:
-        """Where the model's files stand."""
-        return self._folder
-
-    @property
-    def dimensions(self) -> int:
-        """D, the length of a vector."""
-        return int(self._embedding.shape[1])
-
-    @property
-    def max_tokens(self) -> int | None:
-        """None: there is no limit."""
-        return None
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries."""
