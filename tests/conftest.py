@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,10 @@ def collection() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test away from the user's own cache."""
-    if "LEANSEEK_CACHE" in os.environ:
-        return Path(os.environ["LEANSEEK_CACHE"])
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("LEANSEEK_CACHE", str(folder))
-    return folder
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the whole run away from the user's own cache; what one test exports serves the next."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("LEANSEEK_CACHE", str(folder))
+        yield folder
