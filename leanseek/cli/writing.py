@@ -104,8 +104,8 @@ def index(
                 cache=not no_cache,
             )
     except BaseException:
-        if not known:  # leave nothing behind of an index that never came to be
-            remove_index(into)
+        if not known and read_state(into).generation == 0:
+            remove_index(into)  # leave nothing behind of an index that never came to be
         raise
     show_added(into, report, read_report, as_json)
     if settings.encoder is not None:

@@ -148,7 +148,7 @@ def read_state(folder: Path) -> State:
             database.execute("BEGIN")
             return load(database)
     except sqlite3.DatabaseError as error:
-        if "unable to open" in str(error) or "locked" in str(error):
+        if any(sign in str(error) for sign in ("unable to open", "locked", "readonly")):
             raise StorageError(f"the catalog of '{folder}' cannot be opened: {error}") from error
         raise IndexDamagedError(
             f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or remove the "

@@ -101,12 +101,19 @@ def checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
     return encoder
 
 
+def is_segment_name(name: str) -> bool:
+    """Whether a folder is named as a segment's is: six digits or more."""
+    return name.isdecimal() and len(name) >= 6
+
+
 def check_vacant(folder: Path) -> None:
     """Raise IndexExistsError where a new index would mix with other files."""
     if folder.exists() and not folder.is_dir():
         raise IndexExistsError(f"'{folder}' is a file; an index is a folder. Choose another path.")
     ours = (LOCK, SEGMENTS, CATALOG, SEAL)  # what a creation that was killed leaves, drafts included
-    if folder.is_dir() and not all(entry.name.startswith(ours) for entry in folder.iterdir()):
+    segments = folder / SEGMENTS
+    strangers = segments.is_dir() and not all(is_segment_name(entry.name) for entry in segments.iterdir())
+    if folder.is_dir() and (strangers or not all(entry.name.startswith(ours) for entry in folder.iterdir())):
         raise IndexExistsError(
             f"'{folder}' is not empty and holds no index. Choose a new or an empty folder for --into."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
 from leanseek.encode.report import TruncationReport
-from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
+from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, StorageError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
     CATALOG,
@@ -29,7 +29,13 @@ from leanseek.indexing.catalog import (
     read_state,
     storage_errors,
 )
-from leanseek.indexing.configuring import check_vacant, given_encoder, make_settings, recorded_encoder
+from leanseek.indexing.configuring import (
+    check_vacant,
+    given_encoder,
+    is_segment_name,
+    make_settings,
+    recorded_encoder,
+)
 from leanseek.indexing.intake import Intake, OnDuplicate
 from leanseek.indexing.locking import LOCK, writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
@@ -121,6 +127,8 @@ class Index:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with writer_lock(folder):
+            if (folder / CATALOG).exists():
+                raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, settings)
         return cls(folder, read_state(folder), loaded)
 
@@ -180,12 +188,17 @@ class Index:
         `settings` (with the `encoder` they name) become the index's own; `origin` is recorded, see `State`.
         """
         with self._writing() as state:
-            emptied = replace(state, segments=(), tombstones={}, settings=settings or state.settings)
+            blank = replace(state, segments=(), tombstones={}, settings=settings or state.settings)
+            previous = self._encoder
             if encoder is not None:
                 self._encoder = encoder
             removed = [segment.number for segment in state.segments]
             change = Change(removed=removed, origin=origin, settings=settings)
-            return self._add(emptied, documents, on_duplicate, progress or silent, cache, change)
+            try:
+                return self._add(blank, documents, on_duplicate, progress or silent, cache, change)
+            except BaseException:
+                self._encoder = previous
+                raise
 
     def delete(
         self, ids: Iterable[str] = (), *, filter: str | None = None, ignore_missing: bool = False
@@ -261,15 +274,20 @@ class Index:
         try:
             intake.add(documents, on_duplicate)
             added, tombstones = intake.finish()
+            # A segment whose last passages are replaced goes whole.
+            removed = [*change.removed, *emptied(state, tombstones)]
+            tombstones = {number: rows for number, rows in tombstones.items() if number not in removed}
             if change.removed and not added:
                 raise InputError(f"the input holds no documents; '{self.path}' was left as it was")
             progress("committing", 0, None)
-            if added or tombstones or change.removed or change.origin:
-                self._commit(replace(change, added=added, tombstones=tombstones))
-                self._limit_segments(progress)
+            if added or tombstones or removed or change.origin:
+                self._commit(replace(change, added=added, tombstones=tombstones, removed=removed))
         except BaseException:
             intake.abandon()
             raise
+        with suppress(StorageError):
+            # The documents are in; that there was no room to merge segments only costs some speed.
+            self._limit_segments(progress)
         encoded = state.settings.encoder is not None
         return AddReport(
             documents=sum(segment.documents for segment in added),
@@ -282,7 +300,8 @@ class Index:
     def _encode(self, settings: IndexSettings, cache: bool) -> Encode | None:
         if settings.dense is None or settings.encoder is None:
             return None
-        if self._encoder is None:
+        if self._encoder is None or self._encoder.fingerprint != settings.encoder.fingerprint:
+            # Not loaded yet, or another process has rebuilt the index with another encoder since.
             self._encoder = recorded_encoder(settings.encoder)
         encoder = self._encoder
         vectors = VectorCache(encoder.fingerprint) if cache else None
@@ -332,7 +351,7 @@ class Index:
         """Remove what no catalog names: left by a crash, or replaced by the last commit."""
         named = {segment.folder for segment in self._state.segments}
         for folder in (self.path / SEGMENTS).glob("*"):
-            if f"{SEGMENTS}/{folder.name}" not in named:
+            if f"{SEGMENTS}/{folder.name}" not in named and is_segment_name(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
@@ -341,6 +360,12 @@ class Index:
             self._state = read_state(self.path)
             self._remove_orphans()
             yield self._state
+
+
+def emptied(state: State, tombstones: Mapping[int, Int64Array]) -> list[int]:
+    """The committed segments that have nothing left once these ordinals are deleted too."""
+    gone = {number: len(rows) + len(state.tombstones.get(number, ())) for number, rows in tombstones.items()}
+    return [record.number for record in state.segments if gone.get(record.number) == record.passages]
 
 
 def given_ids(ids: Iterable[str]) -> list[str]:

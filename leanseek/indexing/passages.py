@@ -64,6 +64,7 @@ class PassageWriter:
         self.rows = 0
         self._folder = folder
         self._pending: list[StoredPassage] = []
+        self._discarded = False
         self._database = sqlite3.connect(folder / FILE, isolation_level=None)
         # Until the catalog names this file it does not exist for anyone: no journal, one flush at the end.
         self._database.execute("PRAGMA journal_mode = OFF")
@@ -85,14 +86,15 @@ class PassageWriter:
         self._flush()
         first = self.documents.pop(document)
         (parts,) = self._database.execute("SELECT parts FROM passages WHERE row = ?", (first,)).fetchone()
-        for table in ("passages", "metadata"):
-            self._database.execute(
-                f"DELETE FROM {table} WHERE row BETWEEN ? AND ?", (first, first + parts - 1)
-            )
+        self._database.execute("DELETE FROM passages WHERE row BETWEEN ? AND ?", (first, first + parts - 1))
+        self._discarded = True
 
     def finish(self) -> Int64Array:
         """Close the file; returns rows (n,), the row of each ordinal."""
         self._flush()
+        if self._discarded:
+            # Once for all: the metadata have no index by row.
+            self._database.execute("DELETE FROM metadata WHERE row NOT IN (SELECT row FROM passages)")
         for statement in INDEXES:
             self._database.execute(statement)
         found = self._database.execute("SELECT row FROM passages ORDER BY id, number")

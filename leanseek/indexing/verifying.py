@@ -41,11 +41,20 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
     Raises IndexNotFoundError or IndexFormatError; damage is reported, not raised.
     """
     folder = Path(path)
+    while True:
+        report, generation = check(folder, progress)
+        if report.sound or generation is None or read_state(folder).generation == generation:
+            return report
+        # A commit came between: what was looked for may be gone rightly.
+
+
+def check(folder: Path, progress: Progress | None) -> tuple[VerifyReport, int | None]:
+    """One pass, and the generation that it judged; None where the catalog cannot be read."""
     try:
         state = read_state(folder)
         damage = check_seal(folder, state.generation)
     except IndexDamagedError as error:
-        return VerifyReport(1, (folder / CATALOG).stat().st_size, (str(error),), ())
+        return VerifyReport(1, (folder / CATALOG).stat().st_size, (str(error),), ()), None
     problems = [damage] if damage is not None else []
     known = {CATALOG, SEAL, LOCK}
     total = sum(file.size for segment in state.segments for file in segment.files)
@@ -63,4 +72,4 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
                 progress("verifying", done, total)
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     strangers = sorted(name for name in present - known if not name.startswith(f"{SEGMENTS}/"))
-    return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers))
+    return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers)), state.generation

@@ -52,6 +52,7 @@ class Searcher:
         self._device = device
         self.truncation = TruncationReport()
         """What the encoder's limit has cut off the queries so far."""
+        self._asked_mode = mode
         self.mode: Mode = choose_mode(snapshot.state.settings, mode)
 
     @classmethod
@@ -189,6 +190,11 @@ class Searcher:
         if newest.state.generation == self.generation:
             newest.close()
             return False
+        settings = newest.state.settings
+        self.mode = choose_mode(settings, self._asked_mode)
+        recorded = settings.encoder
+        if self._encoder and (recorded is None or recorded.fingerprint != self._encoder.fingerprint):
+            self._encoder = None  # the index was rebuilt with another one
         self._snapshot = newest
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +32,8 @@ class FlatIndex:
     @classmethod
     def open(cls, folder: Path) -> FlatIndex:
         """The index that `save` wrote, memory-mapped. Raises IndexDamagedError where it cannot be read."""
+        if not (folder / FILE).is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE))
         try:
             index = faiss().read_index(str(folder / FILE), faiss().IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
