@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,13 +23,14 @@ from leanseek.errors import (
     IndexNotFoundError,
     InputError,
     ModelError,
+    StorageError,
     UsageError,
 )
 from leanseek.indexing import intake
 from leanseek.indexing.catalog import SEGMENTS, read_state
 from leanseek.indexing.index import MOST_SEGMENTS, Index
 from leanseek.indexing.locking import writer_lock
-from leanseek.indexing.settings import SparseSettings
+from leanseek.indexing.settings import EncoderSettings, SparseSettings
 from leanseek.indexing.verifying import verify
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Hit
@@ -379,3 +382,63 @@ def test_the_other_sparse_back_ends_follow_changes(tmp_path: Path, backend: str)
 def searched_sparse(path: Path) -> list[list[Hit]]:
     with Searcher.open(path) as searcher:
         return searcher.search_batch(QUERIES, 100)
+
+
+class OtherEncoder(HashEncoder):
+    name = "other"
+    fingerprint = "f" * 64
+
+    def _vector(self, text: str):  # type: ignore[no-untyped-def]
+        return -super()._vector(text)
+
+
+def test_a_full_disk_while_merging_does_not_undo_the_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("leanseek.indexing.index.merge_segments", full)
+    index = create(tmp_path / "index")
+    documents = make_documents(40)
+    for start in range(0, 40, 4):
+        assert index.add(documents[start : start + 4], cache=False).documents == 4
+    assert contents_of(tmp_path / "index") == model_of(documents)
+    with pytest.raises(StorageError, match="No space left"):
+        index.compact()
+    assert verify(tmp_path / "index").sound
+
+
+def test_a_folder_of_the_users_own_is_never_taken_for_segments(tmp_path: Path) -> None:
+    (tmp_path / "data" / "segments").mkdir(parents=True)
+    mine = tmp_path / "data" / "segments" / "mine.txt"
+    mine.write_text("mine")
+    with pytest.raises(IndexExistsError, match="not empty"):
+        create(tmp_path / "data")
+    assert mine.read_text() == "mine"
+
+
+def test_a_rebuild_with_another_encoder_is_noticed_by_those_who_have_it_open(tmp_path: Path) -> None:
+    path, documents = tmp_path / "index", make_documents(30)
+    stale = create(path)
+    stale.add(documents, cache=False)
+    reader = Searcher.open(path, encoder=HashEncoder())
+    settings = replace(
+        stale.settings, encoder=EncoderSettings("other", OtherEncoder.fingerprint, HashEncoder.dimensions, 12)
+    )
+    Index.open(path).rebuild(documents, settings=settings, encoder=OtherEncoder(), cache=False)
+    with pytest.raises(ModelError, match="other"):
+        stale.add(make_documents(3, 5, prefix="x"), cache=False)
+    assert reader.search("statin trial")
+    assert reader.refresh()
+    with pytest.raises(ModelError, match="other"):
+        reader.search("statin trial")
+
+
+def test_a_segment_that_is_wholly_replaced_goes(tmp_path: Path) -> None:
+    index = create(tmp_path / "index")
+    for seed in range(4):
+        documents = [Document(f"d{number}", f"statin version {seed}") for number in range(20)]
+        index.add(documents, on_duplicate="replace", cache=False)
+    assert len(read_state(tmp_path / "index").segments) == 1
+    assert contents_of(tmp_path / "index") == model_of(documents)
