@@ -1,0 +1,1 @@
+"""Evaluation: collections, runs, measures, significance and reports."""

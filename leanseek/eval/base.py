@@ -1,0 +1,85 @@
+"""What every part of an evaluation speaks of: judgments, runs, collections, scores and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from leanseek.types import Document, Query
+
+Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Query id → document id → grade. 0 is judged and not relevant; a negative grade counts as 0 gain."""
+
+Rankings: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Query id → document id → score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one system answered: `tag` is its name, `rankings` its scores by query and document."""
+
+    tag: str
+    rankings: Rankings
+
+
+class Collection(Protocol):
+    """Documents, queries and judgments under one name; documents are streamed, never held as a whole."""
+
+    @property
+    def name(self) -> str:
+        """E.g. `scifact`."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have judgments, e.g. ("test", "train"); empty where the collection has none."""
+        ...
+
+    @property
+    def self_hits(self) -> bool:
+        """Whether queries are themselves documents under the same id, which a search must not return."""
+        ...
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over the collection's files (documents, queries, judgments), hexadecimal."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, in the order of its source."""
+        ...
+
+    def queries(self, split: str | None = None) -> list[Query]:
+        """The queries that have judgments in the split; None gives every query.
+
+        Raises UsageError for a split that does not exist, listing those that do.
+        """
+        ...
+
+    def qrels(self, split: str) -> Qrels:
+        """The judgments of a split. Raises UsageError as `queries` does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How numbers were taken; printed beside them, because each of these changes them."""
+
+    ties: str
+    missing_queries: str
+    self_hits: str
+    gains: str
+    titles: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The measures of one run: `per_query[query id][measure]` and their `means` over the judged queries."""
+
+    measures: tuple[str, ...]
+    per_query: Mapping[str, Mapping[str, float]]
+    means: Mapping[str, float]
+    rules: Rules
+    warnings: Sequence[str] = ()
