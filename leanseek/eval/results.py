@@ -1,0 +1,322 @@
+"""What an evaluation leaves behind: the folder of a result, and how it is written and read back.
+
+OUT/<collection>/<split>/
+  queries.tsv             the judged queries: id and text
+  qrels.trec              the judgments, as TREC has them
+  <system>/
+    run.trec              the rankings
+    per_query.jsonl       {"query": id, "scores": {measure: value}} a line, in the queries' order
+    result.json           everything else; written last, so a folder that has it is complete
+OUT/indexes/<collection>/<settings>/             the index, and beside it
+OUT/indexes/<collection>/<settings>.build.json   what building it cost
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from leanseek.errors import InputError, StorageError
+from leanseek.eval.base import Rules
+from leanseek.indexing.settings import SparseSettings
+
+FORMAT = 1
+RESULT = "result.json"
+RUN = "run.trec"
+PER_QUERY = "per_query.jsonl"
+QUERIES = "queries.tsv"
+QRELS = "qrels.trec"
+INDEXES = "indexes"
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where something was timed."""
+
+    cpu: str
+    cores: int
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBuild:
+    """What building the index cost. `encoded` of the passages' texts were encoded, the others' vectors came
+    from the cache, which the seconds must be read with; `peak_memory_bytes` is the high-water mark of the
+    building process, None where the system does not tell."""
+
+    seconds: float
+    documents: int
+    passages: int
+    documents_per_second: float
+    encoded: int
+    bytes_on_disk: int
+    peak_memory_bytes: int | None
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds for a single query: percentiles over `queries` of them, one at a time after a warm-up."""
+
+    queries: int
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What the numbers cost. `index` is None where the index's build was not recorded; `latency` is None
+    where stored candidates were re-ranked, which no single search does. `queries_per_second` is that of the
+    batch that made the run; `peak_memory_bytes` as in `IndexBuild`, of the process that searched."""
+
+    index: IndexBuild | None
+    latency: Latency | None
+    batch_seconds: float
+    queries_per_second: float
+    peak_memory_bytes: int | None
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """How the rankings were made. `sparse`, `dense`, `encoder` and `fusion` are None where the mode has no use
+    for them; `candidates` is the stored run, as it was named, of which the best `candidates_depth` documents
+    of each query were re-ranked."""
+
+    mode: str
+    sparse: SparseSettings | None
+    dense: str | None
+    encoder: str | None
+    fusion: str | None
+    dense_weight: float | None
+    depth: int | None
+    chunk_words: int | None
+    chunk_overlap: int
+    candidates: str | None
+    candidates_depth: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the numbers come from. `inputs` is a digest of all that decides the run and its scores; fingerprints
+    and checksums are hexadecimal; `commit` is that of leanseek's source where it runs from a clone; `time` is
+    UTC in ISO 8601."""
+
+    command: tuple[str, ...]
+    leanseek: str
+    commit: str | None
+    python: str
+    packages: Mapping[str, str]
+    model_fingerprint: str | None
+    index_fingerprint: str
+    collection_checksum: str
+    candidates_checksum: str | None
+    run_checksum: str
+    inputs: str
+    seeds: Mapping[str, int]
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The measures of one system on one split of a collection, with their rules, costs and provenance."""
+
+    collection: str
+    split: str
+    system: str
+    settings: SystemSettings
+    k: int
+    documents: int
+    queries: int
+    measures: tuple[str, ...]
+    means: Mapping[str, float]
+    rules: Rules
+    warnings: tuple[str, ...]
+    efficiency: Efficiency
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A result and the folder that holds it."""
+
+    folder: Path
+    result: Result
+
+    @property
+    def run_path(self) -> Path:
+        """The TREC run."""
+        return self.folder / RUN
+
+    @property
+    def qrels_path(self) -> Path:
+        """The judgments that the run was scored by, in TREC's four columns."""
+        return self.folder.parent / QRELS
+
+    def queries(self) -> dict[str, str]:
+        """Query id → text, of the judged queries."""
+        path = self.folder.parent / QUERIES
+        lines = (line.partition("\t") for line in read_text(path).split("\n") if line)
+        return {query: text for query, _, text in lines}
+
+    def per_query(self) -> dict[str, dict[str, float]]:
+        """Query id → measure → value. Raises InputError where the file is damaged."""
+        path = self.folder / PER_QUERY
+        found: dict[str, dict[str, float]] = {}
+        for number, line in enumerate(read_text(path).splitlines(), 1):
+            try:
+                record = json.loads(line)
+                found[record["query"]] = {name: float(value) for name, value in record["scores"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(
+                    f"{path}:{number}: no scores of a query can be read here ({error})"
+                ) from error
+        return found
+
+
+def result_folder(out: Path, collection: str, split: str, system: str) -> Path:
+    """Where the result of a system belongs. A slash in the collection's name makes a folder in a folder."""
+    parts = [safe_name(part) for part in collection.split("/") if part]
+    return out.joinpath(*parts, safe_name(split), safe_name(system))
+
+
+def index_folder(out: Path, collection: str, settings: str) -> Path:
+    """Where the index of a collection belongs; `settings` is a digest of what it is made with."""
+    parts = [safe_name(part) for part in collection.split("/") if part]
+    return out.joinpath(INDEXES, *parts, settings)
+
+
+def safe_name(name: str) -> str:
+    """`name` as a file name of any system: letters, digits and `._+=-`, others become `-`."""
+    safe = re.sub(r"[^\w.+=-]+", "-", name).strip("-.")
+    return safe or "-"
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write result.json, which makes the result complete. Raises StorageError."""
+    write_json(folder / RESULT, {"format": FORMAT, **asdict(result)})
+
+
+def read_result(folder: Path) -> StoredResult:
+    """The result in one folder. Raises InputError where there is none, or it cannot be understood."""
+    return StoredResult(folder, read_record(folder / RESULT, Result))
+
+
+def read_results(out: str | os.PathLike[str]) -> list[StoredResult]:
+    """Every complete result below `out`, in the order of collection, split and system.
+
+    Raises InputError where there is none, or one cannot be understood.
+    """
+    root = Path(out)
+    if not root.is_dir():
+        raise InputError(f"'{root}' is not a folder. {MAKE_ONE} --out {root}")
+    paths = sorted(path for path in root.rglob(RESULT) if INDEXES not in path.relative_to(root).parts[:1])
+    if not paths:
+        raise InputError(f"'{root}' holds no result of an evaluation. {MAKE_ONE} --out {root}")
+    found = [read_result(path.parent) for path in paths]
+    return sorted(found, key=lambda one: (one.result.collection, one.result.split, one.result.system))
+
+
+MAKE_ONE = "Make one with: leanseek eval collection PATH_OR_NAME"
+
+
+def write_build(index: Path, build: IndexBuild) -> None:
+    """Keep what building the index cost beside it. Raises StorageError."""
+    write_json(build_path(index), {"format": FORMAT, **asdict(build)})
+
+
+def read_build(index: Path) -> IndexBuild | None:
+    """What building the index cost; None where that was not recorded."""
+    path = build_path(index)
+    return read_record(path, IndexBuild) if path.is_file() else None
+
+
+def build_path(index: Path) -> Path:
+    """The file beside an index that tells what building it cost."""
+    return index.with_name(f"{index.name}.build.json")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON for people and programs, whole or not at all. Raises StorageError."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as draft:
+        draft.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft's path; it takes the place of `path` once its writing has succeeded. Raises StorageError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path}: this cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a result's file. Raises InputError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: this file of the result is missing; evaluate again with --force"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: this file of the result cannot be read: {error}") from error
+
+
+def read_record(path: Path, kind: type[Kind]) -> Kind:
+    """A frozen record as `write_json` wrote it. Raises InputError where it cannot be understood."""
+    try:
+        values = json.loads(read_text(path))
+        if values["format"] > FORMAT:
+            raise InputError(
+                f"{path}: written by a newer version of leanseek (format {values['format']}, this one knows "
+                f"{FORMAT}). Upgrade: pip install --upgrade leanseek"
+            )
+        return made(kind, values)
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: this is no result of an evaluation ({error!r})") from error
+
+
+NESTED: Mapping[str, type] = {
+    "machine": Machine,
+    "index": IndexBuild,
+    "latency": Latency,
+    "efficiency": Efficiency,
+    "settings": SystemSettings,
+    "sparse": SparseSettings,
+    "provenance": Provenance,
+    "rules": Rules,
+}
+
+
+def made(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+    """A record of `kind` from JSON values; what a later minor version may have added is left out."""
+    given: dict[str, Any] = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in values:
+            continue  # the constructor tells what it cannot do without
+        value = values[field.name]
+        if isinstance(value, dict) and field.name in NESTED:
+            value = made(NESTED[field.name], value)
+        given[field.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given)
