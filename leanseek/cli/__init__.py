@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from leanseek.cli.demonstrating import demo
+from leanseek.cli.evaluation import eval_app
 from leanseek.cli.guarding import Guarded
 from leanseek.cli.inspecting import doctor, info, verify
 from leanseek.cli.searching import run, search
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 for command in (index, search, run, add, delete, compact, info, verify, doctor, demo):
     app.command()(command)
+app.add_typer(eval_app)
 
 
 def show_version(wanted: bool) -> None:

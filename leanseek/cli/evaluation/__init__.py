@@ -1,0 +1,17 @@
+"""`leanseek eval …`: one command for a leaderboard run, a comparison of systems, a paper's table."""
+
+from __future__ import annotations
+
+import typer
+
+from leanseek.cli.evaluation.scoring import compare, score
+
+eval_app = typer.Typer(
+    name="eval",
+    help="Measure: score runs, compare them, evaluate collections.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+eval_app.command()(score)
+eval_app.command()(compare)
