@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leanseek.cli import options as opt
 from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from leanseek.indexing.catalog import State
 
 SUBJECT = "python documentation"
 QUESTIONS = (
@@ -64,20 +67,17 @@ def demo(
 def make(into: Path, origin: str, encoder: str, quiet: bool) -> None:
     """Index the documentation, or replace what an earlier Python or encoder left there."""
     from leanseek.errors import IndexExistsError
-    from leanseek.indexing.catalog import CATALOG, read_state
-    from leanseek.indexing.configuring import make_settings
+    from leanseek.indexing.configuring import make_plan
     from leanseek.indexing.index import Index
     from leanseek.indexing.pydocs import python_documentation
 
-    state = read_state(into) if (into / CATALOG).exists() else None
-    if state is not None and state.segments and not (state.origin or "").startswith(f'["{SUBJECT}"'):
-        raise IndexExistsError(f"'{into}' holds other documents. Choose another path with --into.")
-    settings, loaded = make_settings(encoder=encoder)
-    index = Index.open(into) if state is not None else Index.create(into, encoder=loaded)
+    def check(state: State) -> None:
+        if state.segments and not (state.origin or "").startswith(f'["{SUBJECT}"'):
+            raise IndexExistsError(f"'{into}' holds other documents. Choose another path with --into.")
+
+    plan = make_plan(encoder=encoder)
     with progress_bar(quiet) as progress:
-        report = index.rebuild(
-            python_documentation(), settings=settings, encoder=loaded, origin=origin, progress=progress
-        )
+        report = Index.make(into, python_documentation(), plan, origin=origin, check=check, progress=progress)
     if not quiet:
         typer.echo(f"{count(report.documents, 'passage')}.")
         if report.truncation is not None:

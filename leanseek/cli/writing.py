@@ -16,6 +16,7 @@ from leanseek.cli import options as opt
 from leanseek.cli.output import count, print_json, progress_bar
 
 if TYPE_CHECKING:
+    from leanseek.indexing.catalog import State
     from leanseek.indexing.index import AddReport
     from leanseek.indexing.reading import ReadReport
 
@@ -57,62 +58,54 @@ def index(
     """
     from leanseek.encode import DEFAULT_MODEL, prepare_queries
     from leanseek.errors import IndexExistsError, UsageError
-    from leanseek.indexing.catalog import CATALOG, read_state
-    from leanseek.indexing.configuring import make_settings
-    from leanseek.indexing.index import Index, remove_index
+    from leanseek.indexing.configuring import make_plan
+    from leanseek.indexing.index import Index
     from leanseek.indexing.settings import SparseSettings
 
     # What comes in on standard input cannot be known to be the same again.
     origin = None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
-    known = (into / CATALOG).exists()
-    if known and not overwrite:
-        state = read_state(into)
+    if overlap and chunk is None:
+        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
+    if encoder is not None and dense == "none":
+        raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
+    plan = make_plan(
+        encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
+        dense=None if dense == "none" else dense,
+        sparse=None if sparse == "none" else SparseSettings(sparse, analyzer, variant, k1, b, delta),
+        chunk_words=chunk,
+        chunk_overlap=overlap,
+        device=device,
+    )
+
+    def check(state: State) -> None:
         held = sum(segment.documents for segment in state.segments)
-        if held and (origin is None or state.origin != origin):
+        if held and not overwrite and (origin is None or state.origin != origin):
             raise IndexExistsError(
                 f"'{into}' already holds {count(held, 'document')}, not only from these sources. "
                 f"Add to it with: leanseek add {quote(str(into))} {' '.join(map(quote, sources))}; "
                 "or replace it all with --overwrite."
             )
-    if overlap and chunk is None:
-        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
-    if encoder is not None and dense == "none":
-        raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
-    wishes: dict[str, Any] = {
-        "encoder": None if dense == "none" else encoder or DEFAULT_MODEL,
-        "dense": None if dense == "none" else dense,
-        "sparse": None if sparse == "none" else SparseSettings(sparse, analyzer, variant, k1, b, delta),
-        "chunk_words": chunk,
-        "chunk_overlap": overlap,
-        "device": device,
-    }
-    settings, loaded = make_settings(**wishes)
-    if not known:
-        Index.create(into, **{**wishes, "encoder": loaded})
-    try:
-        with (
-            progress_bar(as_json) as progress,
-            reading(sources, id_field, text_field, title_field, on_error) as (documents, read_report),
-        ):
-            report = Index.open(into, encoder=None).rebuild(
-                documents,
-                settings=settings,
-                encoder=loaded,
-                origin=origin,
-                on_duplicate=on_duplicate,
-                progress=progress,
-                cache=not no_cache,
-            )
-    except BaseException:
-        if not known and read_state(into).generation == 0:
-            remove_index(into)  # leave nothing behind of an index that never came to be
-        raise
+
+    with (
+        progress_bar(as_json) as progress,
+        reading(sources, id_field, text_field, title_field, on_error) as (documents, read_report),
+    ):
+        report = Index.make(
+            into,
+            documents,
+            plan,
+            origin=origin,
+            check=check,
+            on_duplicate=on_duplicate,
+            progress=progress,
+            cache=not no_cache,
+        )
     show_added(into, report, read_report, as_json)
-    if settings.encoder is not None:
+    if plan.encoder is not None:
         # The index is complete: breaking this off only leaves queries as slow to start as the encoder is.
         with suppress(KeyboardInterrupt), progress_bar(as_json) as progress:
             progress("preparing the encoder for queries", 0, None)
-            prepare_queries(settings.encoder.name)
+            prepare_queries(plan.encoder.name)
 
 
 def add(
@@ -216,4 +209,7 @@ def show_added(index: Path, report: AddReport, read_report: ReadReport, as_json:
     typer.echo(f"{count(report.documents, 'document')}{parts} added to {index}{replaced}.")
     if report.truncation is not None:
         typer.echo(report.truncation.sentence())
+    if report.unmerged is not None:
+        again = f"leanseek compact {quote(str(index))}"
+        typer.echo(f"Everything was added, but {report.unmerged}; later: {again}")
     typer.echo(f'Ask it something: leanseek search {quote(str(index))} "your question"')

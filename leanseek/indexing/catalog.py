@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ APPLICATION_ID = 0x6C736B31
 CATALOG = "catalog.sqlite"
 SEAL = "catalog.sha256"
 SEGMENTS = "segments"
+
+ONE_AT_A_TIME = threading.RLock()
+"""Closing any descriptor of a file drops all POSIX locks that the process has on it, SQLite's own included:
+while one thread reads the catalog's bytes for its checksum no other may be in a transaction on it."""
 
 REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
 """How SQLite's messages say that the file system, or another process, refused."""
@@ -143,22 +148,28 @@ def read_state(folder: Path) -> State:
         )
     try:
         # A writer killed in mid-commit leaves a journal, and undoing what it began is a write.
-        with closing(connect(path, "rw" if journal(path).exists() else "ro")) as database:
+        with ONE_AT_A_TIME, closing(connect(path, "rw" if journal(path).exists() else "ro")) as database:
             check_format(folder, database)
             database.execute("BEGIN")
             return load(database)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise damaged(folder, error) from error
     except sqlite3.DatabaseError as error:
         if any(sign in str(error) for sign in ("unable to open", "locked", "readonly")):
             raise StorageError(f"the catalog of '{folder}' cannot be opened: {error}") from error
-        raise IndexDamagedError(
-            f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or remove the "
-            "folder and index again."
-        ) from error
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> IndexDamagedError:
+    return IndexDamagedError(
+        f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or remove the folder and "
+        "index again."
+    )
 
 
 def commit(folder: Path, change: Change) -> int:
     """Apply a change in one transaction; returns the new generation. The caller holds the writer lock."""
-    with storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
+    with ONE_AT_A_TIME, storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
         database.execute("BEGIN IMMEDIATE")
         for segment in change.added:
             database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
@@ -198,8 +209,11 @@ def commit(folder: Path, change: Change) -> int:
 def write_seal(folder: Path, generation: int) -> None:
     """Record the catalog file's own checksum beside it, so that `verify` can tell any flipped byte."""
     draft = folder / f"{SEAL}.draft"
-    draft.write_text(seal_line(generation, checksum(folder / CATALOG)))
+    with ONE_AT_A_TIME:
+        draft.write_text(seal_line(generation, checksum(folder / CATALOG)))
+    sync(draft)
     draft.replace(folder / SEAL)
+    sync(folder)
 
 
 def seal_line(generation: int, digest: str) -> str:
@@ -214,6 +228,11 @@ def check_seal(folder: Path, generation: int) -> str | None:
     A crash between a commit and its seal leaves the older seal, which is no damage: the database is then
     judged by SQLite's own integrity check.
     """
+    with ONE_AT_A_TIME:
+        return seal_problem(folder, generation)
+
+
+def seal_problem(folder: Path, generation: int) -> str | None:
     seal = folder / SEAL
     if seal.is_file():
         text = seal.read_text(errors="replace")
@@ -270,8 +289,11 @@ def load(database: sqlite3.Connection) -> State:
         SegmentRecord(row[0], row[1], row[2], row[3], row[4], row[5], tuple(files.get(row[0], ())))
         for row in database.execute("SELECT * FROM segments ORDER BY number")
     )
+    passages = {segment.number: segment.passages for segment in segments}
     tombstones: dict[int, list[int]] = {}
     for number, ordinal in database.execute("SELECT * FROM tombstones ORDER BY segment, ordinal"):
+        if not 0 <= ordinal < passages.get(number, 0):
+            raise ValueError(f"segment {number} has no passage {ordinal} that could be deleted")
         tombstones.setdefault(number, []).append(ordinal)
     return State(
         settings=IndexSettings.from_json(settings),
@@ -307,7 +329,8 @@ def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows has no handle for a folder; NTFS journals the names itself
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

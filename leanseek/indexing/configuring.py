@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, load_query_encoder
 from leanseek.errors import IndexExistsError, ModelError, UsageError
@@ -15,7 +17,14 @@ from leanseek.indexing.settings import EncoderSettings, IndexSettings, SparseSet
 from leanseek.indexing.sparse import check_sparse
 
 
-def make_settings(
+class Plan(NamedTuple):
+    """What an index is to be: its settings, and the encoder that they name."""
+
+    settings: IndexSettings
+    encoder: Encoder | None
+
+
+def make_plan(
     *,
     encoder: str | Encoder | None = DEFAULT_MODEL,
     dense: str | None = "flat",
@@ -23,7 +32,7 @@ def make_settings(
     chunk_words: int | None = None,
     chunk_overlap: int = 0,
     device: str | None = None,
-) -> tuple[IndexSettings, Encoder | None]:
+) -> Plan:
     """Check the wishes for a new index and load its encoder. Raises UsageError, ModelError or MissingPackageError."""
     if chunk_words is not None:
         Chunking(chunk_words, chunk_overlap)
@@ -54,7 +63,7 @@ def make_settings(
         chunk_words=chunk_words,
         chunk_overlap=chunk_overlap,
     )
-    return settings, loaded
+    return Plan(settings, loaded)
 
 
 def describe(encoder: Encoder) -> EncoderSettings:
@@ -102,18 +111,24 @@ def checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
 
 
 def is_segment_name(name: str) -> bool:
-    """Whether a folder is named as a segment's is: six digits or more."""
-    return name.isdecimal() and len(name) >= 6
+    """Whether a folder is named as a segment's is. A user's folder of a date has eight digits."""
+    return re.fullmatch("[0-9]{6}", name) is not None
 
 
 def check_vacant(folder: Path) -> None:
-    """Raise IndexExistsError where a new index would mix with other files."""
+    """Raise IndexExistsError where a new index would mix with other files; an index itself passes."""
+    if (folder / CATALOG).is_file():
+        return
     if folder.exists() and not folder.is_dir():
         raise IndexExistsError(f"'{folder}' is a file; an index is a folder. Choose another path.")
     ours = (LOCK, SEGMENTS, CATALOG, SEAL)  # what a creation that was killed leaves, drafts included
-    segments = folder / SEGMENTS
-    strangers = segments.is_dir() and not all(is_segment_name(entry.name) for entry in segments.iterdir())
-    if folder.is_dir() and (strangers or not all(entry.name.startswith(ours) for entry in folder.iterdir())):
+    if not folder.is_dir():
+        return
+    names = {entry.name for entry in folder.iterdir()}
+    segments = {entry.name for entry in (folder / SEGMENTS).glob("*")}
+    # Whoever makes segments holds LOCK: without it even folders named like ours are somebody else's.
+    strangers = segments and (LOCK not in names or not all(map(is_segment_name, segments)))
+    if strangers or not all(name.startswith(ours) for name in names):
         raise IndexExistsError(
             f"'{folder}' is not empty and holds no index. Choose a new or an empty folder for --into."
         )

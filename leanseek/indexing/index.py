@@ -14,7 +14,7 @@ import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
 from leanseek.encode.report import TruncationReport
-from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, StorageError, UsageError
+from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
     CATALOG,
@@ -28,15 +28,17 @@ from leanseek.indexing.catalog import (
     file_problem,
     read_state,
     storage_errors,
+    sync,
 )
 from leanseek.indexing.configuring import (
+    Plan,
     check_vacant,
     given_encoder,
     is_segment_name,
-    make_settings,
+    make_plan,
     recorded_encoder,
 )
-from leanseek.indexing.intake import Intake, OnDuplicate
+from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
 from leanseek.indexing.locking import LOCK, writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
 from leanseek.indexing.segment import Encode, held_segments
@@ -50,13 +52,18 @@ MOST_SEGMENTS = 8
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What an add did. `truncation` is None for an index without vectors."""
+    """What an add did.
+
+    `truncation` is None for an index without vectors. `unmerged` says why many small segments were left as
+    they are; the documents are in all the same, and `compact` makes up for it.
+    """
 
     documents: int
     passages: int
     replaced: int
     generation: int
     truncation: TruncationReport | None
+    unmerged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Index:
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
         """
         folder = Path(path)
-        settings, loaded = make_settings(
+        plan = make_plan(
             encoder=encoder,
             dense=dense,
             sparse=sparse,
@@ -123,14 +130,46 @@ class Index:
             raise IndexExistsError(
                 f"'{folder}' already holds an index. Open it with Index.open, or choose another path."
             )
-        check_vacant(folder)
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with writer_lock(folder):
+        with claimed(folder):
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
-            create_catalog(folder, settings)
-        return cls(folder, read_state(folder), loaded)
+            create_catalog(folder, plan.settings)
+        return cls(folder, read_state(folder), plan.encoder)
+
+    @classmethod
+    def make(
+        cls,
+        path: str | os.PathLike[str],
+        documents: Iterable[Document],
+        plan: Plan,
+        *,
+        origin: str | None = None,
+        check: Callable[[State], None] | None = None,
+        on_duplicate: OnDuplicate = "reject",
+        progress: Progress | None = None,
+        cache: bool = True,
+    ) -> AddReport:
+        """Make `path` an index of just these documents, whether it is new or refreshed, under one lock.
+
+        `check` is called with the state of an index that is there already, and raises to leave it alone. An
+        index that was not there before the call is not there after an error either.
+        """
+        folder = Path(path)
+        with claimed(folder):
+            fresh = not (folder / CATALOG).exists()
+            if fresh:
+                create_catalog(folder, plan.settings)
+            state = read_state(folder)
+            if check is not None and not fresh:
+                check(state)
+            index = cls(folder, state)
+            index._remove_orphans()
+            try:
+                return index._rebuild(state, documents, plan, origin, on_duplicate, progress or silent, cache)
+            except BaseException:
+                if fresh and index.generation == 0:
+                    remove_files(folder)
+                raise
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, encoder: str | Encoder | None = None) -> Index:
@@ -145,7 +184,7 @@ class Index:
 
     @property
     def settings(self) -> IndexSettings:
-        """What the index was created with."""
+        """What the index was created with, or rebuilt with since."""
         return self._state.settings
 
     @property
@@ -174,8 +213,7 @@ class Index:
         self,
         documents: Iterable[Document],
         *,
-        settings: IndexSettings | None = None,
-        encoder: Encoder | None = None,
+        plan: Plan | None = None,
         origin: str | None = None,
         on_duplicate: OnDuplicate = "reject",
         progress: Progress | None = None,
@@ -185,20 +223,10 @@ class Index:
 
         No documents raise InputError where that would empty the index.
 
-        `settings` (with the `encoder` they name) become the index's own; `origin` is recorded, see `State`.
+        `plan` (see `make_plan`) brings new settings; `origin` is recorded, see `State`.
         """
         with self._writing() as state:
-            blank = replace(state, segments=(), tombstones={}, settings=settings or state.settings)
-            previous = self._encoder
-            if encoder is not None:
-                self._encoder = encoder
-            removed = [segment.number for segment in state.segments]
-            change = Change(removed=removed, origin=origin, settings=settings)
-            try:
-                return self._add(blank, documents, on_duplicate, progress or silent, cache, change)
-            except BaseException:
-                self._encoder = previous
-                raise
+            return self._rebuild(state, documents, plan, origin, on_duplicate, progress or silent, cache)
 
     def delete(
         self, ids: Iterable[str] = (), *, filter: str | None = None, ignore_missing: bool = False
@@ -280,14 +308,13 @@ class Index:
             if change.removed and not added:
                 raise InputError(f"the input holds no documents; '{self.path}' was left as it was")
             progress("committing", 0, None)
-            if added or tombstones or removed or change.origin:
+            renewed = change.settings not in (None, self.settings)
+            if added or tombstones or removed or change.origin or renewed:
                 self._commit(replace(change, added=added, tombstones=tombstones, removed=removed))
         except BaseException:
             intake.abandon()
             raise
-        with suppress(StorageError):
-            # The documents are in; that there was no room to merge segments only costs some speed.
-            self._limit_segments(progress)
+        unmerged = self._limit_segments(progress)
         encoded = state.settings.encoder is not None
         return AddReport(
             documents=sum(segment.documents for segment in added),
@@ -295,7 +322,31 @@ class Index:
             replaced=intake.replaced,
             generation=self.generation,
             truncation=truncation(added, state.settings) if encoded else None,
+            unmerged=unmerged,
         )
+
+    def _rebuild(
+        self,
+        state: State,
+        documents: Iterable[Document],
+        plan: Plan | None,
+        origin: str | None,
+        on_duplicate: OnDuplicate,
+        progress: Progress,
+        cache: bool,
+    ) -> AddReport:
+        settings = plan.settings if plan is not None else state.settings
+        blank = replace(state, segments=(), tombstones={}, settings=settings)
+        removed = [segment.number for segment in state.segments]
+        change = Change(removed=removed, origin=origin, settings=settings)
+        previous = self._encoder
+        if plan is not None:
+            self._encoder = plan.encoder
+        try:
+            return self._add(blank, documents, on_duplicate, progress, cache, change)
+        except BaseException:
+            self._encoder = previous
+            raise
 
     def _encode(self, settings: IndexSettings, cache: bool) -> Encode | None:
         if settings.dense is None or settings.encoder is None:
@@ -328,16 +379,29 @@ class Index:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _limit_segments(self, progress: Progress) -> None:
+    def _limit_segments(self, progress: Progress) -> str | None:
+        """Merge the smaller segments where there are many; returns what hindered it, or None.
+
+        The documents are in by now. Whatever happens here, Ctrl-C included, only leaves searching slower, so
+        it must not look as if the add had failed.
+        """
         state = self._state
-        if len(state.segments) <= MOST_SEGMENTS:
-            return
-        by_size = sorted(state.segments, key=lambda segment: segment.passages)
-        small = by_size[: len(by_size) - MOST_SEGMENTS // 2]
-        record = self._merge(state, small, progress)
-        self._commit(
-            Change(added=[record], removed=[segment.number for segment in small], origin=state.origin)
-        )
+        # Full segments stay as they are: copying them again and again would make adding quadratic.
+        growing = [segment for segment in state.segments if segment.passages < SEGMENT_PASSAGES]
+        if len(growing) <= MOST_SEGMENTS:
+            return None
+        growing.sort(key=lambda segment: segment.passages)
+        small = growing[: len(growing) - MOST_SEGMENTS // 2]
+        try:
+            record = self._merge(state, small, progress)
+            self._commit(
+                Change(added=[record], removed=[segment.number for segment in small], origin=state.origin)
+            )
+        except KeyboardInterrupt:
+            return "merging small segments was interrupted"
+        except Exception as error:
+            return f"merging small segments failed: {str(error) or type(error).__name__}"
+        return None
 
     def _first_number(self) -> int:
         return self._state.next_segment
@@ -375,15 +439,40 @@ def given_ids(ids: Iterable[str]) -> list[str]:
     return list(ids)
 
 
-def remove_index(path: Path) -> None:
-    """Remove an index's own files, and its folder where nothing else is in it."""
-    with writer_lock(path):
-        for name in (CATALOG, SEAL):
-            (path / name).unlink(missing_ok=True)
-        shutil.rmtree(path / SEGMENTS, ignore_errors=True)
-    (path / LOCK).unlink(missing_ok=True)
-    with suppress(OSError):
-        path.rmdir()
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold the writer lock of a folder that is an index, or free to become one; made where there is none.
+
+    Raises IndexExistsError where other files are in it. A folder made here goes again if nothing came into it.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    check_vacant(folder)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            sync(place.parent)
+    try:
+        with writer_lock(folder):
+            try:
+                check_vacant(folder)
+                yield
+            except BaseException:
+                if not (folder / CATALOG).exists():
+                    with suppress(OSError):
+                        (folder / LOCK).unlink()  # while it is ours: nobody else's lock may be taken away
+                raise
+    except BaseException:
+        if missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def remove_files(folder: Path) -> None:
+    """Remove an index's own files. The caller holds the writer lock."""
+    for name in (CATALOG, SEAL):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
 
 
 def silent(stage: str, done: int, total: int | None) -> None:

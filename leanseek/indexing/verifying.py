@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from leanseek.errors import IndexDamagedError
+from leanseek.errors import IndexDamagedError, StorageError
 from leanseek.indexing.catalog import (
     CATALOG,
     SEAL,
@@ -14,7 +14,6 @@ from leanseek.indexing.catalog import (
     check_seal,
     file_problem,
     read_state,
-    storage_errors,
 )
 from leanseek.indexing.locking import LOCK
 from leanseek.types import Progress
@@ -42,19 +41,35 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
     """
     folder = Path(path)
     while True:
-        report, generation = check(folder, progress)
-        if report.sound or generation is None or read_state(folder).generation == generation:
-            return report
-        # A commit came between: what was looked for may be gone rightly.
+        generation = generation_of(folder)
+        refusal: OSError | None = None
+        try:
+            report = check(folder, progress)
+        except OSError as error:
+            refusal = error
+        if generation != generation_of(folder):
+            continue  # a commit came between: what was looked for may be gone rightly
+        if refusal is not None:
+            where = f" '{refusal.filename}'" if refusal.filename else ""
+            raise StorageError(f"reading{where} failed: {refusal.strerror or refusal}") from refusal
+        return report
 
 
-def check(folder: Path, progress: Progress | None) -> tuple[VerifyReport, int | None]:
-    """One pass, and the generation that it judged; None where the catalog cannot be read."""
+def generation_of(folder: Path) -> int | None:
+    """The committed generation; None where the catalog is too damaged to tell."""
+    try:
+        return read_state(folder).generation
+    except IndexDamagedError:
+        return None
+
+
+def check(folder: Path, progress: Progress | None) -> VerifyReport:
+    """One pass. Raises OSError for a file that cannot be read."""
     try:
         state = read_state(folder)
         damage = check_seal(folder, state.generation)
     except IndexDamagedError as error:
-        return VerifyReport(1, (folder / CATALOG).stat().st_size, (str(error),), ()), None
+        return VerifyReport(1, (folder / CATALOG).stat().st_size, (str(error),), ())
     problems = [damage] if damage is not None else []
     known = {CATALOG, SEAL, LOCK}
     total = sum(file.size for segment in state.segments for file in segment.files)
@@ -63,13 +78,11 @@ def check(folder: Path, progress: Progress | None) -> tuple[VerifyReport, int | 
         for file in segment.files:
             name = f"{segment.folder}/{file.name}"
             known.add(name)
-            with storage_errors(folder):
-                problem = file_problem(folder, segment, file)
-            if problem is not None:
+            if (problem := file_problem(folder, segment, file)) is not None:
                 problems.append(problem)
             done += file.size
             if progress is not None:
                 progress("verifying", done, total)
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     strangers = sorted(name for name in present - known if not name.startswith(f"{SEGMENTS}/"))
-    return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers)), state.generation
+    return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers))

@@ -27,7 +27,8 @@ from leanseek.errors import (
     UsageError,
 )
 from leanseek.indexing import intake
-from leanseek.indexing.catalog import SEGMENTS, read_state
+from leanseek.indexing.catalog import SEGMENTS, Change, State, commit, read_state
+from leanseek.indexing.configuring import Plan, make_plan
 from leanseek.indexing.index import MOST_SEGMENTS, Index
 from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.settings import EncoderSettings, SparseSettings
@@ -392,21 +393,103 @@ class OtherEncoder(HashEncoder):
         return -super()._vector(text)
 
 
-def test_a_full_disk_while_merging_does_not_undo_the_add(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+        (MemoryError(), "MemoryError"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_what_hinders_merging_does_not_undo_the_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: BaseException, told: str
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def hindered(*_: object) -> None:
+        raise trouble
 
-    monkeypatch.setattr("leanseek.indexing.index.merge_segments", full)
+    monkeypatch.setattr("leanseek.indexing.index.merge_segments", hindered)
     index = create(tmp_path / "index")
     documents = make_documents(40)
-    for start in range(0, 40, 4):
-        assert index.add(documents[start : start + 4], cache=False).documents == 4
+    reports = [index.add(documents[start : start + 4], cache=False) for start in range(0, 40, 4)]
+    assert [report.documents for report in reports] == [4] * 10
+    assert [report.unmerged for report in reports[:MOST_SEGMENTS]] == [None] * MOST_SEGMENTS
+    assert told in (reports[-1].unmerged or "")
     assert contents_of(tmp_path / "index") == model_of(documents)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError if isinstance(trouble, OSError) else type(trouble)):
         index.compact()
     assert verify(tmp_path / "index").sound
+
+
+def test_full_segments_are_left_out_of_automatic_merges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leanseek.indexing.index.SEGMENT_PASSAGES", 20)
+    index = create(tmp_path / "index")
+    index.add(make_documents(20, prefix="big"), cache=False)
+    (big,) = read_state(index.path).segments
+    for number in range(MOST_SEGMENTS + 1):
+        index.add(make_documents(2, prefix=f"{number}-"), cache=False)
+    after = read_state(index.path).segments
+    assert big in after
+    assert len(after) < MOST_SEGMENTS
+
+
+def test_making_an_index_anew_is_one_step(tmp_path: Path) -> None:
+    path, plan = tmp_path / "new" / "index", make_plan(encoder=HashEncoder())
+
+    def failing() -> Iterator[Document]:
+        yield from make_documents(5)
+        with pytest.raises(IndexLockedError):
+            Index.make(path, make_documents(5), plan, cache=False)
+        raise InputError("line 6 is broken")
+
+    with pytest.raises(InputError, match="line 6"):
+        Index.make(path, failing(), plan, cache=False)
+    assert not path.exists()
+    assert Index.make(path, make_documents(5), plan, origin="here", cache=False).documents == 5
+
+    def refuse(state: State) -> None:
+        raise IndexExistsError(f"made from {state.origin}")
+
+    with pytest.raises(IndexExistsError, match="made from here"):
+        Index.make(path, make_documents(9), plan, check=refuse, cache=False)
+    with pytest.raises(InputError, match="line 6"):
+        Index.make(path, failing(), plan, cache=False)
+    assert contents_of(path) == model_of(make_documents(5))
+    assert Index.make(path, make_documents(9), plan, cache=False).documents == 9
+    assert contents_of(path) == model_of(make_documents(9))
+
+
+def test_settings_of_an_empty_rebuild_are_kept(tmp_path: Path) -> None:
+    create(tmp_path / "index")
+    index = Index.open(tmp_path / "index")
+    index.rebuild([], plan=make_plan(encoder=None))
+    assert read_state(tmp_path / "index").settings.dense is None
+
+
+def test_everything_is_on_the_disk_before_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = create(tmp_path / "index")
+    synced: set[str] = set()
+    flush = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        flush(descriptor)
+
+    def committing(folder: Path, change: Change) -> int:
+        (added,) = change.added
+        place = (folder / added.folder).resolve()
+        for file in added.files:
+            assert str(place / file.name) in synced
+            assert str((place / file.name).parent) in synced
+        assert {str(place), str(place.parent)} <= synced
+        return commit(folder, change)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to tell which file a descriptor is")
+    monkeypatch.setattr("leanseek.indexing.catalog.os.fsync", recorded)
+    monkeypatch.setattr("leanseek.indexing.index.commit", committing)
+    index.add(make_documents(30), cache=False)
 
 
 def test_a_folder_of_the_users_own_is_never_taken_for_segments(tmp_path: Path) -> None:
@@ -416,6 +499,18 @@ def test_a_folder_of_the_users_own_is_never_taken_for_segments(tmp_path: Path) -
     with pytest.raises(IndexExistsError, match="not empty"):
         create(tmp_path / "data")
     assert mine.read_text() == "mine"
+    mine.unlink()
+    dated = tmp_path / "data" / "segments" / "202401"
+    dated.mkdir()
+    (dated / "mine.txt").write_text("mine")
+    with pytest.raises(IndexExistsError, match="not empty"):
+        create(tmp_path / "data")
+    assert (dated / "mine.txt").read_text() == "mine"
+    create(tmp_path / "index").add(make_documents(3), cache=False)
+    day = tmp_path / "index" / "segments" / "20240101"
+    day.mkdir()
+    Index.open(tmp_path / "index", encoder=HashEncoder()).delete(["d1"])
+    assert day.is_dir()
 
 
 def test_a_rebuild_with_another_encoder_is_noticed_by_those_who_have_it_open(tmp_path: Path) -> None:
@@ -426,7 +521,7 @@ def test_a_rebuild_with_another_encoder_is_noticed_by_those_who_have_it_open(tmp
     settings = replace(
         stale.settings, encoder=EncoderSettings("other", OtherEncoder.fingerprint, HashEncoder.dimensions, 12)
     )
-    Index.open(path).rebuild(documents, settings=settings, encoder=OtherEncoder(), cache=False)
+    Index.open(path).rebuild(documents, plan=Plan(settings, OtherEncoder()), cache=False)
     with pytest.raises(ModelError, match="other"):
         stale.add(make_documents(3, 5, prefix="x"), cache=False)
     assert reader.search("statin trial")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support import HashEncoder, make_documents
 
-from leanseek.errors import IndexDamagedError
-from leanseek.indexing.catalog import CATALOG, SEAL, Change, commit
+from leanseek.errors import IndexDamagedError, IndexFormatError
+from leanseek.indexing.catalog import CATALOG, SEAL, Change, commit, read_state
 from leanseek.indexing.index import Index
 from leanseek.indexing.verifying import verify
 from leanseek.searcher.searcher import Searcher
@@ -72,6 +72,37 @@ def test_a_crash_between_commit_and_seal_is_no_damage(path: Path) -> None:
     assert verify(path).sound
     (path / SEAL).unlink()
     assert verify(path).problems == (f"{SEAL} is missing",)
+
+
+def test_a_damaged_catalog_is_always_told_as_damage(path: Path) -> None:
+    catalog = path / CATALOG
+    whole = catalog.read_bytes()
+    chance = random.Random(5)
+    for place in range(0, len(whole), 17):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << chance.randrange(8)
+        catalog.write_bytes(damaged)
+        try:
+            state = read_state(path)
+        except (IndexDamagedError, IndexFormatError):
+            continue
+        for segment in state.segments:
+            assert all(
+                0 <= ordinal < segment.passages for ordinal in state.tombstones.get(segment.number, ())
+            )
+
+
+def test_verifying_beside_a_writer(path: Path) -> None:
+    index = Index.open(path, encoder=HashEncoder())
+    calls: list[str] = []
+
+    def compacting(stage: str, done: int, total: int | None) -> None:
+        if not calls:
+            index.compact()
+        calls.append(stage)
+
+    assert verify(path, compacting).sound
+    assert calls
 
 
 def test_compacting_does_not_launder_damage(path: Path) -> None:
