@@ -13,6 +13,9 @@ import traceback
 import faiss  # noqa: F401 - imported before the fork, used after it
 from support import HashEncoder, make_documents
 
+from leanseek.indexing import index as writing
+from leanseek.indexing import intake
+from leanseek.indexing.configuring import make_plan
 from leanseek.indexing.index import Index
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -21,14 +24,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def operate(operation: str, path: str, seed: int) -> None:
     encoder = HashEncoder()
     if operation == "index":
-        if os.path.exists(f"{path}/catalog.sqlite"):  # noqa: PTH110
-            index = Index.open(path, encoder=encoder)
-        else:
-            index = Index.create(path, encoder=encoder)
-        index.rebuild(make_documents(300, seed), on_duplicate="replace")
+        Index.make(path, make_documents(300, seed), make_plan(encoder=encoder), on_duplicate="replace")
         return
     index = Index.open(path, encoder=encoder)
-    if operation == "add":
+    if operation == "grow":  # as "add", but in many segments, and merged at once: two commits
+        intake.BATCH, intake.SEGMENT_PASSAGES, writing.MOST_SEGMENTS = 20, 40, 2
+    if operation in ("add", "grow"):
         index.add(make_documents(150, seed, prefix="n"), on_duplicate="replace")
     elif operation == "delete":
         index.delete([f"d{number}" for number in range(seed, 300, 7)], ignore_missing=True)

@@ -68,7 +68,7 @@ def expected_after(
 ) -> dict[str, tuple[str, str]]:
     if operation == "index":
         return model_of(make_documents(300, seed))
-    if operation == "add":
+    if operation in ("add", "grow"):
         return before | model_of(make_documents(150, seed, prefix="n"))
     if operation == "delete":
         doomed = {f"d{number}" for number in range(seed, 300, 7)}
@@ -76,7 +76,7 @@ def expected_after(
     return before
 
 
-@pytest.mark.parametrize("operation", ["index", "add", "delete", "compact"])
+@pytest.mark.parametrize("operation", ["index", "add", "grow", "delete", "compact"])
 def test_a_killed_writer_loses_nothing(operation: str, runner: Runner, tmp_path: Path) -> None:
     chance = random.Random(operation)
     original = tmp_path / "original"
