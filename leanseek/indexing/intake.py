@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,8 @@ from leanseek.types import Document, Int64Array, MetadataValue, Progress
 OnDuplicate = Literal["reject", "replace"]
 
 BATCH = 1000
+BATCH_CHARACTERS = 8_000_000
+"""Documents are taken in together up to one of the two: long ones would fill the memory by the thousand."""
 SEGMENT_TOKENS = 32_000_000
 SEGMENT_PASSAGES = 1_000_000
 """A segment is closed at either: its postings and ids are held in memory until then."""
@@ -52,8 +53,8 @@ class Intake:
         """Take documents in; raises DuplicateIdError, or whatever reading them raises."""
         if isinstance(documents, Document):
             raise UsageError("documents is a single Document; give a list of them")
-        source, seen = iter(documents), 0
-        while batch := list(islice(source, BATCH)):
+        seen = 0
+        for batch in batches(documents):
             batch = [checked(document, place) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
@@ -122,6 +123,20 @@ class Intake:
         self._builder = None
         # Later documents of this input may repeat ids of this segment.
         self._older.append(Segment(self._path, record, self._state, dense=False))
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in lists of at most `BATCH`, closed by the one that brings the texts to `BATCH_CHARACTERS`."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text) if isinstance(document, Document) else 0
+        if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def duplicate(document: str, place: int, who: str) -> DuplicateIdError:

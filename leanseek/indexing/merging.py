@@ -24,21 +24,26 @@ def merge_segments(
 ) -> SegmentRecord:
     """Write the live passages of `segments` as one new segment into `folder`, which must not exist."""
     folder.mkdir(parents=True)
-    total = sum(len(segment.live) for segment in segments)
+    kept = [segment.live for segment in segments]
+    total = sum(len(ordinals) for ordinals in kept)
     writer = PassageWriter(folder)
+    documents = 0
     try:
-        for segment in segments:
-            for start in range(0, len(segment.live), BLOCK):
-                writer.add(segment.passages.get(segment.live[start : start + BLOCK]))
-                progress("merging", writer.rows, total)
-        documents = len(writer.documents)
-        rows = writer.finish()
+        for place, (segment, ordinals) in enumerate(zip(segments, kept, strict=True)):
+            rows = segment.passages.rows[ordinals]
+            arrived = np.argsort(rows)
+            kept[place] = ordinals[arrived]
+            documents += writer.copy(
+                segment.passages.folder, rows[arrived], lambda done: progress("merging", done, total)
+            )
+        new_rows = writer.finish()
     except BaseException:
         writer.close()
         raise
     # Rows were appended segment by segment: where each new ordinal comes from follows from its row.
-    origin = np.repeat(np.arange(len(segments)), [len(segment.live) for segment in segments])[rows]
-    ordinals = np.concatenate([segment.live for segment in segments])[rows]
+    origin = np.repeat(np.arange(len(segments)), [len(ordinals) for ordinals in kept])[new_rows]
+    ordinals = np.concatenate(kept)[new_rows]
+    del kept
     if segments[0].postings is not None:
         (folder / SPARSE).mkdir()
         postings = [segment.postings for segment in segments if segment.postings is not None]
@@ -48,7 +53,7 @@ def merge_segments(
         (folder / DENSE).mkdir()
         build_dense(settings.dense, blocks, settings.encoder.dimensions).save(folder / DENSE)
     report = truncation((segment.record for segment in segments), settings)
-    return seal_segment(folder, number, documents, len(rows), report)
+    return seal_segment(folder, number, documents, len(new_rows), report)
 
 
 def gather(

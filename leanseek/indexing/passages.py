@@ -10,7 +10,8 @@ import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,12 +34,17 @@ CREATE TABLE passages (
 );
 CREATE TABLE metadata (row INTEGER NOT NULL, field TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL);
 """
+COLUMNS = "id, number, parts, start, title, text, metadata"
+"""What a `StoredPassage` is made of; before them stands the row."""
 INDEXES = (
     "CREATE UNIQUE INDEX by_id ON passages (id, number)",
     "CREATE INDEX by_title ON passages (title)",
     "CREATE INDEX by_value ON metadata (field, kind, value, row)",
 )
 WRITE_BLOCK = 1000
+WRITE_CHARACTERS = 4_000_000
+"""Passages wait in memory for one of the two, whichever comes first."""
+COPY_BLOCK = 65_536
 LOOKUP = 500
 """Parameters in one statement: the oldest SQLite builds allow 999."""
 
@@ -64,8 +70,9 @@ class PassageWriter:
         self.rows = 0
         self._folder = folder
         self._pending: list[StoredPassage] = []
+        self._pending_characters = 0
         self._discarded = False
-        self._database = sqlite3.connect(folder / FILE, isolation_level=None)
+        self._database = sqlite3.connect(file_uri(folder), uri=True, isolation_level=None)
         # Until the catalog names this file it does not exist for anyone: no journal, one flush at the end.
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
@@ -78,8 +85,49 @@ class PassageWriter:
                 self.documents[passage.id] = row
         self.rows += len(passages)
         self._pending.extend(passages)
-        if len(self._pending) >= WRITE_BLOCK:
+        self._pending_characters += sum(len(passage.text) for passage in passages)
+        if len(self._pending) >= WRITE_BLOCK or self._pending_characters >= WRITE_CHARACTERS:
             self._flush()
+
+    def copy(self, folder: Path, rows: Int64Array, progress: Callable[[int], None]) -> int:
+        """Append the given rows (c,), ascending, of another segment's folder; returns how many documents they are.
+
+        SQLite copies them from file to file: neither texts nor ids are held, so `discard` does not know them.
+        `progress` is called with the number of rows that this file has so far.
+        Raises IndexDamagedError where a row is not there.
+        """
+        self._flush()
+        execute = self._database.execute
+        execute("COMMIT")  # databases are attached only outside of transactions
+        execute("ATTACH ? AS source", (f"{file_uri(folder)}?mode=ro&immutable=1",))
+        execute("BEGIN")
+        execute("CREATE TEMP TABLE kept (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
+        documents = 0
+        for start in range(0, len(rows), COPY_BLOCK):
+            block = rows[start : start + COPY_BLOCK].tolist()
+            self._database.executemany(
+                "INSERT INTO kept VALUES (?, ?)", zip(block, count(self.rows), strict=False)
+            )
+            inside = "FROM kept JOIN source.passages ON row = old WHERE old BETWEEN ? AND ?"
+            ends = (block[0], block[-1])
+            execute(f"INSERT INTO passages SELECT new, {COLUMNS} {inside} ORDER BY old", ends)
+            found, parts = execute(f"SELECT count(*), sum(number > 0) {inside}", ends).fetchone()
+            if found < len(block):
+                raise IndexDamagedError(
+                    f"'{folder}' lacks {len(block) - found} of the passages it should have"
+                )
+            documents += found - parts
+            self.rows += found
+            progress(self.rows)
+        # Once for all rows, as the metadata have no index by row.
+        execute(
+            "INSERT INTO metadata SELECT new, field, kind, value FROM source.metadata JOIN kept ON old = row"
+        )
+        execute("DROP TABLE kept")
+        execute("COMMIT")
+        execute("DETACH source")
+        execute("BEGIN")
+        return documents
 
     def discard(self, document: str) -> None:
         """Take a document back, for a later one of the same id."""
@@ -109,7 +157,7 @@ class PassageWriter:
         self._database.close()
 
     def _flush(self) -> None:
-        passages, self._pending = self._pending, []
+        passages, self._pending, self._pending_characters = self._pending, [], 0
         first = self.rows - len(passages)
         self._database.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -134,7 +182,7 @@ class PassageStore:
     def __init__(self, folder: Path) -> None:
         try:
             self.rows: Int64Array = open_array(folder / ROWS_FILE, np.int64)
-            uri = f"{(folder / FILE).absolute().as_uri()}?mode=ro&immutable=1"
+            uri = f"{file_uri(folder)}?mode=ro&immutable=1"
             self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
             (count,) = self._database.execute("SELECT count(*) FROM passages").fetchone()
         except sqlite3.Error as error:
@@ -143,7 +191,7 @@ class PassageStore:
             raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {error}") from error
         if count != len(self.rows):
             raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.Lock()
         self._ordinals: Int64Array | None = None
 
@@ -154,7 +202,7 @@ class PassageStore:
 
     def get(self, ordinals: Int64Array) -> list[StoredPassage]:
         """The passages at the given ordinals, in that order."""
-        statement = "SELECT row, id, number, parts, start, title, text, metadata FROM passages WHERE row IN"
+        statement = f"SELECT row, {COLUMNS} FROM passages WHERE row IN"
         found = {
             row: StoredPassage._make((*values, json.loads(metadata)))
             for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist())
@@ -241,7 +289,7 @@ class PassageStore:
             return [found[row] for row in self.rows[ordinals].tolist()]
         except KeyError as error:
             raise IndexDamagedError(
-                f"'{self._folder}' has no passage in row {error}, which its ordinals name. Restore the index "
+                f"'{self.folder}' has no passage in row {error}, which its ordinals name. Restore the index "
                 "from a copy, or index again; 'leanseek verify' lists all that is damaged."
             ) from None
 
@@ -255,6 +303,11 @@ class PassageStore:
             ordinals[self.rows] = np.arange(self.size)
             self._ordinals = ordinals
         return self._ordinals
+
+
+def file_uri(folder: Path) -> str:
+    """The passages' file of a segment's folder, as SQLite takes it with further parameters."""
+    return (folder / FILE).absolute().as_uri()
 
 
 def columns(metadata: Metadata) -> Iterator[tuple[str, str, Scalar]]:
