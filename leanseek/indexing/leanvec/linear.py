@@ -131,18 +131,21 @@ def sphering(data: Float64Array, queries: Float64Array, dims: int) -> Pair:
     return Pair(basis @ inverse, basis @ root)
 
 
-def shrunk(queries: Moments, data: Moments) -> tuple[Float64Array, float]:
-    """K_Q (D, D) drawn toward K_X, and by how much (0 to 1): few queries say little about D² moments.
+def shrunk(few: Moments, target: Moments) -> tuple[Float64Array, float]:
+    """The second moments (D, D) of few vectors drawn toward the target's, and by how much (0 to 1).
 
-    The target is K_X scaled to K_Q's trace, and the share the one that minimises the expected error
-    (Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004). At 1
-    `sphering` is `principal`.
+    Few vectors say little about D² moments. The target is scaled to the same trace, and the share is the one
+    that minimises the expected error (Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
+    covariance matrices", 2004). With the queries' moments drawn all the way to the data's, `sphering` is
+    `principal`.
     """
-    target = data.second * (_trace(queries.second) / _trace(data.second))
-    apart = float(np.square(queries.second - target).sum())
-    noise = (queries.fourth - float(np.square(queries.second).sum())) / max(queries.count, 1)
+    if few.count == 0:
+        return target.second, 1.0
+    aim = target.second * (_trace(few.second) / _trace(target.second))
+    apart = float(np.square(few.second - aim).sum())
+    noise = (few.fourth - float(np.square(few.second).sum())) / few.count
     share = min(max(noise / apart, 0.0), 1.0) if apart > 0.0 else 1.0
-    return (1.0 - share) * queries.second + share * target, share
+    return (1.0 - share) * few.second + share * aim, share
 
 
 def _leading(matrix: Float64Array, dims: int) -> Float64Array:

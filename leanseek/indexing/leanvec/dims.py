@@ -1,0 +1,137 @@
+"""How many dimensions a reduction needs for a recall that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from leanseek.errors import InputError, UsageError
+from leanseek.indexing.dense.flat import faiss
+from leanseek.indexing.leanvec.learning import HELD_OUT, Method, Queries, data_moments, learn_from_moments
+from leanseek.indexing.leanvec.moments import checked, finite, sample, split_queries
+from leanseek.indexing.leanvec.reduction import Reduction
+from leanseek.types import Float32Array, Int64Array
+
+_JUDGES: Final = 500
+"""Held-out queries that are asked at most: recall is then known within about a percent."""
+_ROUNDING: Final = 1e-5
+
+
+class DimsPoint(NamedTuple):
+    """The mean recall that was measured with reduced vectors of length `dims`."""
+
+    dims: int
+    recall: float
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenDims:
+    """The smallest length of reduced vectors that reaches a recall, and what was measured on the way.
+
+    `curve` holds the lengths that were tried, ascending; `reduction` is that of length `dims`.
+    """
+
+    dims: int
+    target: float
+    k: int
+    depth: int
+    curve: tuple[DimsPoint, ...]
+    reduction: Reduction
+
+    @property
+    def recall(self) -> float:
+        """The recall measured at `dims`."""
+        return next(point.recall for point in self.curve if point.dims == self.dims)
+
+
+def choose_dims(
+    vectors: Float32Array,
+    queries: Float32Array,
+    recall: float = 0.95,
+    k: int = 10,
+    depth: int = 50,
+    *,
+    method: Method = "auto",
+    multiple: int = 16,
+    held_out: float | Float32Array | None = None,
+    seed: int = 0,
+) -> ChosenDims:
+    """The smallest multiple of `multiple` whose reduced top `depth` holds the true top k at that recall.
+
+    Measured on held-out queries (at most 500 of them) over a sample of at most 32,768 of the vectors (n, D);
+    the lengths are found by bisection, taking recall to grow with them. D itself, where recall is 1, is the
+    last resort. The other arguments and the errors are those of `learn_reduction`; UsageError also for
+    recall outside (0, 1], k < 1, depth < k or multiple < 1, InputError where there are fewer than two queries.
+    """
+    queries = checked(vectors, queries, 1)
+    if not 0.0 < recall <= 1.0:
+        raise UsageError(f"recall is {recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
+    if k < 1 or depth < k or multiple < 1:
+        raise UsageError(
+            f"k is {k}, depth {depth} and multiple {multiple}; k and multiple must be at least 1, depth at least k"
+        )
+    if isinstance(held_out, np.ndarray):
+        learning, judges = queries, held_out
+        checked(vectors, judges, 1)
+    else:
+        learning, judges = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)
+    if len(judges) == 0 or len(learning) == 0:
+        raise InputError(
+            f"{len(queries)} queries are too few to learn from some and measure with others; give two or more, "
+            "or make them from the corpus with make_learning_queries"
+        )
+    asked = Queries(learning, judges, seed)
+    data = data_moments(vectors, seed)
+    measure = _Measure(vectors, judges, k, depth, seed)
+
+    lengths = sorted({*range(multiple, data.dimensions, multiple), data.dimensions})
+    points: dict[int, DimsPoint] = {}
+    reductions: dict[int, Reduction] = {}
+    low, high = 0, len(lengths) - 1
+    while low <= high:
+        # The answer is rarely near D, and short vectors are the quick ones to try.
+        middle = (2 * low + high) // 3 if low < high else low
+        dims = lengths[middle]
+        reductions[dims] = learn_from_moments(data, asked, dims, method)
+        points[dims] = DimsPoint(dims, measure.recall(reductions[dims]))
+        if points[dims].recall >= recall:
+            high = middle - 1
+        else:
+            low = middle + 1
+    chosen = lengths[min(low, len(lengths) - 1)]
+    curve = tuple(points[dims] for dims in sorted(points))
+    return ChosenDims(chosen, recall, k, depth, curve, reductions[chosen])
+
+
+class _Measure:
+    """Recall of the true top k in the reduced top `depth`, over a sample of the vectors."""
+
+    def __init__(self, vectors: Float32Array, judges: Float32Array, k: int, depth: int, seed: int) -> None:
+        rows = sample(len(vectors), seed)
+        self._vectors = finite(np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32))
+        few = sample(len(judges), seed, _JUDGES)
+        self._judges = finite(np.asarray(judges if few is None else judges[few], dtype=np.float32))
+        self._k = min(k, len(self._vectors))
+        self._depth = min(depth, len(self._vectors))
+        scores, _ = _nearest(self._judges, self._vectors, self._k)
+        # Whatever scores as much as the k-th is as good an answer: copies of a vector are interchangeable.
+        self._least = scores[:, -1] - _ROUNDING
+
+    def recall(self, reduction: Reduction) -> float:
+        """The mean over queries of the share of the k best that the reduced top `depth` holds."""
+        reduced = reduction.reduce_queries(self._judges), reduction.reduce_data(self._vectors)
+        _, found = _nearest(*reduced, self._depth)
+        good = np.empty(len(found))
+        for row, (query, ordinals) in enumerate(zip(self._judges, found, strict=True)):
+            good[row] = np.count_nonzero(self._vectors[ordinals] @ query >= self._least[row])
+        return float((np.minimum(good, self._k) / self._k).mean())
+
+
+def _nearest(queries: Float32Array, vectors: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
+    """Scores and ordinals (m, k) of the largest inner products, best first."""
+    scores, ordinals = faiss().knn(
+        np.ascontiguousarray(queries), np.ascontiguousarray(vectors), k, metric=faiss().METRIC_INNER_PRODUCT
+    )
+    return scores, ordinals
