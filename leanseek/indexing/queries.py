@@ -42,9 +42,10 @@ def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     """The queries of a file, a BEIR folder (its `queries.jsonl`), or standard input ("-"), in order.
 
     The kinds are JSON Lines (`_id` and `text`, or the like), TSV (.tsv: query id, tab, text, with or without
-    a header), TREC topics (SGML with or without end tags, or XML; the title is the query), and otherwise one
-    query a line, numbered from 1. The content tells them apart; a file packed by gzip or bzip2 is unpacked.
-    On standard input, a first line with a tab means TSV. A query may be empty.
+    a header; also a file named `topics...` of any suffix whose lines all have one tab), TREC topics (SGML with
+    or without end tags, or XML; the title is the query), and otherwise one query a line, numbered from 1. The
+    content tells them apart; a file packed by gzip or bzip2 is unpacked. On standard input, a first line with
+    a tab means TSV. A query may be empty.
 
     Raises InputError for what cannot be read, beginning with `file:line:`, and for a query id given twice.
     """
@@ -100,7 +101,9 @@ def _parser(rows: Sequence[str], name: str, place: Place) -> _Parser:
     kind = suffixes[-1] if suffixes else ""
     if kind in (".jsonl", ".ndjson") or first.lstrip().startswith("{"):
         return _json_lines
-    if kind == ".tsv" or (name == STANDARD_INPUT and "\t" in first):
+    # Anserini's and TREC's own topic files are often tables under the name of a text.
+    table = name.startswith("topics") and all(row.count("\t") == 1 for row in rows if row.strip())
+    if kind == ".tsv" or table or (name == STANDARD_INPUT and "\t" in first):
         return _tsv
     if _TOPICS.match(first):
         return _topics

@@ -20,6 +20,7 @@ from leanseek.indexing.reading.parquet import read_parquet
 from leanseek.indexing.reading.plain import markdown_title, rst_title
 from leanseek.indexing.reading.report import Place, ReadReport
 from leanseek.indexing.reading.tables import read_csv, read_tsv
+from leanseek.indexing.reading.trec import begins_trec, read_trec
 from leanseek.types import Document, MetadataValue
 
 _Table: TypeAlias = Callable[[io.BufferedReader, Place, DocumentBuilder], Iterator[Document]]
@@ -30,11 +31,14 @@ _TABLES: Final[dict[str, _Table]] = {
     ".json": read_json,
     ".tsv": read_tsv,
     ".csv": read_csv,
+    ".trec": read_trec,
+    ".trectext": read_trec,
 }
 _TEXTS: Final = (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".pdf", ".docx")
 _PACKED: Final = (".gz", ".bz2")
 _READABLE: Final = (*_TABLES, ".parquet", *_TEXTS)
 _CORPUS: Final = ("corpus.jsonl", *(f"corpus.jsonl{suffix}" for suffix in _PACKED))
+_PROBE: Final = 1024
 _READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 
 
@@ -66,6 +70,9 @@ def read(
       the source folder with "/" between its parts (the file's name, where the source is the file); the title
       is the first heading or the title the file states, else the name without suffix; metadata has `path`
       and, for .pdf, `pages`.
+
+    - TREC documents (`<DOC>`, `<DOCNO>`): .trec, .trectext, and any file of another or no suffix, or .txt, that
+      begins with one.
 
     Any of them but .parquet may be packed by gzip or bzip2. `on_error="skip"` counts unusable records and
     files in `report` and goes on. Documents with neither title nor text are left out and counted.
@@ -139,7 +146,7 @@ def _files(source: str, report: ReadReport) -> list[_File]:
     if not path.exists():
         raise InputError(f"{source}: no such file or folder")
     if not path.is_dir():
-        kind = _kind(path.name)
+        kind = _kind_of_file(source)
         if kind is None:
             raise InputError(f"{source}: files of this kind are not read; those that are: {_kinds()}")
         return [_File(source, kind, _name(source))]
@@ -173,12 +180,24 @@ def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> No
         if entry.is_dir(follow_symlinks=False):
             _walk(root, Path(entry.path), found, others)
         elif entry.is_file():
-            kind = _kind(entry.name)
+            kind = _kind_of_file(entry.path)
             relative = Path(entry.path).relative_to(root).as_posix()
             if kind is None:
                 others.append(relative)
             else:
                 found.append(_File(entry.path, kind, relative))
+
+
+def _kind_of_file(path: str) -> str | None:
+    """`_kind` of its name, but TREC's files, which often have no suffix at all, are known by their first bytes."""
+    kind = _kind(Path(path).name)
+    if kind not in (None, ".txt"):
+        return kind
+    try:
+        with opened(path) as stream:
+            return ".trec" if begins_trec(stream.peek(_PROBE)[:_PROBE]) else kind
+    except (InputError, *_READ_ERRORS):
+        return kind  # who reads it will say what is wrong with it
 
 
 def _kind(name: str) -> str | None:
