@@ -16,25 +16,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from leanseek.errors import InputError, StorageError
-from leanseek.eval.base import Rules
+from leanseek.eval.base import Qrels, Rules
+from leanseek.eval.records import read_record, read_text, write_lines, write_record
 from leanseek.indexing.settings import SparseSettings
+from leanseek.types import Query
 
-FORMAT = 1
 RESULT = "result.json"
 RUN = "run.trec"
 PER_QUERY = "per_query.jsonl"
 QUERIES = "queries.tsv"
 QRELS = "qrels.trec"
 INDEXES = "indexes"
-
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +180,18 @@ class StoredResult:
         return found
 
 
+NESTED: Mapping[str, type] = {
+    "machine": Machine,
+    "index": IndexBuild,
+    "latency": Latency,
+    "efficiency": Efficiency,
+    "settings": SystemSettings,
+    "sparse": SparseSettings,
+    "provenance": Provenance,
+    "rules": Rules,
+}
+
+
 def result_folder(out: Path, collection: str, split: str, system: str) -> Path:
     """Where the result of a system belongs. A slash in the collection's name makes a folder in a folder."""
     parts = [safe_name(part) for part in collection.split("/") if part]
@@ -203,12 +212,36 @@ def safe_name(name: str) -> str:
 
 def write_result(folder: Path, result: Result) -> None:
     """Write result.json, which makes the result complete. Raises StorageError."""
-    write_json(folder / RESULT, {"format": FORMAT, **asdict(result)})
+    write_record(folder / RESULT, result)
+
+
+def write_evidence(folder: Path, queries: Iterable[Query], qrels: Qrels) -> None:
+    """Write the queries and judgments that the results of a split share. Raises StorageError."""
+    split = folder.parent
+    write_lines(split / QUERIES, (f"{query.id}\t{' '.join(query.text.split())}" for query in queries))
+    judged = ((query, document, grade) for query, row in qrels.items() for document, grade in row.items())
+    write_lines(split / QRELS, (f"{query} 0 {document} {grade}" for query, document, grade in judged))
+
+
+def write_per_query(folder: Path, scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the scores of each query. Raises StorageError."""
+    records = ({"query": query, "scores": dict(row)} for query, row in scores.items())
+    write_lines(folder / PER_QUERY, (json.dumps(record, ensure_ascii=False) for record in records))
+
+
+def remove_result(folder: Path) -> None:
+    """Make what is in the folder incomplete, before any of it is replaced. Raises StorageError."""
+    try:
+        (folder / RESULT).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder / RESULT}: this cannot be replaced: {error.strerror or error}"
+        ) from error
 
 
 def read_result(folder: Path) -> StoredResult:
     """The result in one folder. Raises InputError where there is none, or it cannot be understood."""
-    return StoredResult(folder, read_record(folder / RESULT, Result))
+    return StoredResult(folder, read_record(folder / RESULT, Result, NESTED))
 
 
 def read_results(out: str | os.PathLike[str]) -> list[StoredResult]:
@@ -231,92 +264,15 @@ MAKE_ONE = "Make one with: leanseek eval collection PATH_OR_NAME"
 
 def write_build(index: Path, build: IndexBuild) -> None:
     """Keep what building the index cost beside it. Raises StorageError."""
-    write_json(build_path(index), {"format": FORMAT, **asdict(build)})
+    write_record(build_path(index), build)
 
 
 def read_build(index: Path) -> IndexBuild | None:
     """What building the index cost; None where that was not recorded."""
     path = build_path(index)
-    return read_record(path, IndexBuild) if path.is_file() else None
+    return read_record(path, IndexBuild, NESTED) if path.is_file() else None
 
 
 def build_path(index: Path) -> Path:
     """The file beside an index that tells what building it cost."""
     return index.with_name(f"{index.name}.build.json")
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON for people and programs, whole or not at all. Raises StorageError."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as draft:
-        draft.write_text(f"{text}\n", encoding="utf-8", newline="\n")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A draft's path; it takes the place of `path` once its writing has succeeded. Raises StorageError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{path}: this cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def read_text(path: Path) -> str:
-    """The text of a result's file. Raises InputError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: this file of the result is missing; evaluate again with --force"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this file of the result cannot be read: {error}") from error
-
-
-def read_record(path: Path, kind: type[Kind]) -> Kind:
-    """A frozen record as `write_json` wrote it. Raises InputError where it cannot be understood."""
-    try:
-        values = json.loads(read_text(path))
-        if values["format"] > FORMAT:
-            raise InputError(
-                f"{path}: written by a newer version of leanseek (format {values['format']}, this one knows "
-                f"{FORMAT}). Upgrade: pip install --upgrade leanseek"
-            )
-        return made(kind, values)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: this is no result of an evaluation ({error!r})") from error
-
-
-NESTED: Mapping[str, type] = {
-    "machine": Machine,
-    "index": IndexBuild,
-    "latency": Latency,
-    "efficiency": Efficiency,
-    "settings": SystemSettings,
-    "sparse": SparseSettings,
-    "provenance": Provenance,
-    "rules": Rules,
-}
-
-
-def made(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
-    """A record of `kind` from JSON values; what a later minor version may have added is left out."""
-    given: dict[str, Any] = {}
-    for field in fields(kind):  # type: ignore[arg-type]
-        if field.name not in values:
-            continue  # the constructor tells what it cannot do without
-        value = values[field.name]
-        if isinstance(value, dict) and field.name in NESTED:
-            value = made(NESTED[field.name], value)
-        given[field.name] = tuple(value) if isinstance(value, list) else value
-    return kind(**given)
