@@ -146,7 +146,7 @@ def _files(source: str, report: ReadReport) -> list[_File]:
     if not path.exists():
         raise InputError(f"{source}: no such file or folder")
     if not path.is_dir():
-        kind = _kind_of_file(source)
+        kind = file_kind(source)
         if kind is None:
             raise InputError(f"{source}: files of this kind are not read; those that are: {_kinds()}")
         return [_File(source, kind, _name(source))]
@@ -180,7 +180,7 @@ def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> No
         if entry.is_dir(follow_symlinks=False):
             _walk(root, Path(entry.path), found, others)
         elif entry.is_file():
-            kind = _kind_of_file(entry.path)
+            kind = file_kind(entry.path)
             relative = Path(entry.path).relative_to(root).as_posix()
             if kind is None:
                 others.append(relative)
@@ -188,8 +188,11 @@ def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> No
                 found.append(_File(entry.path, kind, relative))
 
 
-def _kind_of_file(path: str) -> str | None:
-    """`_kind` of its name, but TREC's files, which often have no suffix at all, are known by their first bytes."""
+def file_kind(path: str) -> str | None:
+    """The suffix that tells how a file is read; None if it is not.
+
+    TREC's files, which often have no suffix at all, are known by their first bytes and are of the kind ".trec".
+    """
     kind = _kind(Path(path).name)
     if kind not in (None, ".txt"):
         return kind
