@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from leanseek.cli.evaluation.collections import collections
 from leanseek.cli.evaluation.scoring import compare, score
 
 eval_app = typer.Typer(
@@ -15,3 +16,4 @@ eval_app = typer.Typer(
 
 eval_app.command()(score)
 eval_app.command()(compare)
+eval_app.command()(collections)
