@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from leanseek.indexing.verifying import verify
     from leanseek.searcher.packing import Context
     from leanseek.searcher.searcher import Searcher
-    from leanseek.types import Document, Explanation, Hit, Passage, Query, Snippet
+    from leanseek.types import Document, Explanation, Hit, Passage, Query, Ranked, Snippet
 
 __version__ = "0.1.0"
 
@@ -39,6 +39,7 @@ HOMES = {
     "LeanseekError": "leanseek.errors",
     "Passage": "leanseek.types",
     "Query": "leanseek.types",
+    "Ranked": "leanseek.types",
     "ReadReport": "leanseek.indexing.reading",
     "Searcher": "leanseek.searcher.searcher",
     "Snippet": "leanseek.types",
@@ -61,6 +62,7 @@ __all__ = [
     "LeanseekError",
     "Passage",
     "Query",
+    "Ranked",
     "ReadReport",
     "Searcher",
     "Snippet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,3 +95,10 @@ class Hit:
     metadata: Metadata
     passage: Passage | None = None
     explanation: Explanation | None = None
+
+
+class Ranked(NamedTuple):
+    """A document of a ranking, without its text. `score` orders the list and is comparable only inside it."""
+
+    id: str
+    score: float

@@ -14,7 +14,7 @@ from leanseek.cli.output import count, hit_record, print_hits, print_json, progr
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leanseek.types import Hit, Query
+    from leanseek.types import Query, Ranked
 
 
 def search(
@@ -90,16 +90,16 @@ def run(
         progress_bar(as_json) as progress,
     ):
 
-        def results() -> Iterator[tuple[Query, list[Hit]]]:
+        def results() -> Iterator[tuple[Query, list[Ranked]]]:
             nonlocal answered
             for start in range(0, len(asked), 64):
                 block = asked[start : start + 64]
                 texts = [query.text for query in block]
-                for query, hits in zip(
-                    block, searcher.search_batch(texts, k, filter=filter, depth=depth), strict=True
+                for query, ranked in zip(
+                    block, searcher.rank_batch(texts, k, filter=filter, depth=depth), strict=True
                 ):
-                    answered += bool(hits)
-                    yield query, hits
+                    answered += bool(ranked)
+                    yield query, ranked
                 progress("searching", start + len(block), len(asked))
 
         lines = write_run(out, results(), tag=tag)

@@ -11,15 +11,17 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from leanseek.errors import IndexDamagedError
+from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import elements
 from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.ids import DocumentIds
 from leanseek.types import Int64Array, Metadata, Scalar, content
 
 Found = TypeVar("Found")
@@ -47,6 +49,10 @@ WRITE_CHARACTERS = 4_000_000
 COPY_BLOCK = 65_536
 LOOKUP = 500
 """Parameters in one statement: the oldest SQLite builds allow 999."""
+SCAN_BLOCK = 65_536
+REMEDY = "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
+IDS_HELD_FROM = 8
+"""Looking one id up takes as long as reading about so many in order."""
 
 
 class StoredPassage(NamedTuple):
@@ -177,23 +183,29 @@ class PassageWriter:
 
 
 class PassageStore:
-    """Reads a segment's passages by ordinal. Safe to use from several threads."""
+    """Reads a segment's passages by ordinal. Safe to use from several threads.
+
+    Every method raises IndexDamagedError where the file holds what no writer wrote, and UsageError once the
+    store is closed.
+    """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            self.rows: Int64Array = open_array(folder / ROWS_FILE, np.int64)
-            uri = f"{file_uri(folder)}?mode=ro&immutable=1"
-            self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            (count,) = self._database.execute("SELECT count(*) FROM passages").fetchone()
-        except sqlite3.Error as error:
-            if not (folder / FILE).exists():
-                raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
-            raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {error}") from error
-        if count != len(self.rows):
-            raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
         self.folder = folder
         self._lock = threading.Lock()
         self._ordinals: Int64Array | None = None
+        self._ids: DocumentIds | None = None
+        self._ids_asked = 0
+        self.rows: Int64Array = open_array(folder / ROWS_FILE, np.int64)
+        try:
+            uri = f"{file_uri(folder)}?mode=ro&immutable=1"
+            self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        except sqlite3.Error as error:
+            if not (folder / FILE).exists():
+                raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
+            raise self._damaged(error) from error
+        ((count,),) = self._query("SELECT count(*) FROM passages")
+        if count != len(self.rows):
+            raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
 
     @property
     def size(self) -> int:
@@ -204,7 +216,7 @@ class PassageStore:
         """The passages at the given ordinals, in that order."""
         statement = f"SELECT row, {COLUMNS} FROM passages WHERE row IN"
         found = {
-            row: StoredPassage._make((*values, json.loads(metadata)))
+            row: StoredPassage._make((*values, self._metadata(metadata)))
             for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist())
         }
         return self._in_order(found, ordinals)
@@ -217,6 +229,19 @@ class PassageStore:
             for row, document, number in self._lookup(statement, self.rows[ordinals].tolist())
         }
         return self._in_order(found, ordinals)
+
+    def ids(self, ordinals: Int64Array) -> list[str]:
+        """The document ids of the passages at the given ordinals (c,), in that order.
+
+        Whoever asks for many is soon answered from memory, which then holds the ids of all passages.
+        """
+        with self._lock:
+            self._ids_asked += len(ordinals)
+            if self._ids is None and self._ids_asked * IDS_HELD_FROM > self.size:
+                self._ids = self._read_ids()
+        if self._ids is None:
+            return [document for document, _ in self.keys(ordinals)]
+        return self._ids.take(ordinals)
 
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The ordinals of the parts of each document that is here, by its id."""
@@ -238,37 +263,34 @@ class PassageStore:
 
     def groups(self) -> Int64Array:
         """(n,) a number for each ordinal, equal for the parts of one document and ascending."""
-        numbers = np.empty(self.size, dtype=np.int64)
-        with self._lock:
-            cursor = self._database.execute("SELECT number FROM passages ORDER BY id, number")
-            for ordinal, (number,) in enumerate(cursor):
-                numbers[ordinal] = number
-        return np.cumsum(numbers == 0)
+        ((firsts,),) = self._query("SELECT count(*) FROM passages WHERE number = 0")
+        # SQLite tells first parts from later ones; only the fewer of the two come over to Python.
+        few = 2 * firsts < self.size
+        rows = self._rows(f"SELECT row FROM passages WHERE number {'=' if few else '>'} 0")
+        begins = np.full(self.size, not few)
+        begins[self._ordinal_of_row()[rows]] = few
+        return np.cumsum(begins)
 
     def select(self, field: str, where: str, parameters: Sequence[Scalar]) -> Int64Array:
         """Ordinals (c,) of the passages one of whose values of `field` meets the SQL condition `where`."""
-        with self._lock:
-            if field in ("id", "title"):
-                statement = (
-                    f"SELECT row FROM (SELECT row, {field} AS value, 'string' AS kind FROM passages) "
-                    f"WHERE {where}"
-                )
-                found = self._database.execute(statement, tuple(parameters)).fetchall()
-            else:
-                statement = f"SELECT row FROM metadata WHERE field = ? AND ({where})"
-                found = self._database.execute(statement, (field, *parameters)).fetchall()
-        rows = np.fromiter((row for (row,) in found), dtype=np.int64, count=len(found))
+        if field in ("id", "title"):
+            rows = self._rows(
+                f"SELECT row FROM (SELECT row, {field} AS value, 'string' AS kind FROM passages) "
+                f"WHERE {where}",
+                parameters,
+            )
+        else:
+            rows = self._rows(f"SELECT row FROM metadata WHERE field = ? AND ({where})", (field, *parameters))
         return self._ordinal_of_row()[rows]
 
     def fields(self) -> list[str]:
         """The names of the metadata fields, sorted."""
-        with self._lock:
-            found = self._database.execute("SELECT DISTINCT field FROM metadata ORDER BY field").fetchall()
-        return [field for (field,) in found]
+        return [field for (field,) in self._query("SELECT DISTINCT field FROM metadata ORDER BY field")]
 
     def close(self) -> None:
         """Let the file go."""
-        self._database.close()
+        with self._lock:
+            self._database.close()
 
     def __del__(self) -> None:
         # A connection refers to itself through its statement cache: left to the garbage collector, its file
@@ -276,26 +298,59 @@ class PassageStore:
         if (database := getattr(self, "_database", None)) is not None:
             database.close()
 
+    def _query(self, statement: str, parameters: Sequence[Scalar] = ()) -> list[tuple[Any, ...]]:
+        """All rows that a statement gives."""
+        with self._lock, self._told():
+            return self._database.execute(statement, tuple(parameters)).fetchall()
+
     def _lookup(self, statement: str, keys: Sequence[Scalar]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), LOOKUP):
             some = keys[start : start + LOOKUP]
-            marks = ", ".join("?" * len(some))
-            with self._lock:
-                found = self._database.execute(f"{statement} ({marks})", some).fetchall()
-            yield from found
+            yield from self._query(f"{statement} ({', '.join('?' * len(some))})", some)
+
+    def _rows(self, statement: str, parameters: Sequence[Scalar] = ()) -> Int64Array:
+        """(c,) the row numbers that a statement gives."""
+        found = self._query(statement, parameters)
+        return np.fromiter((row for (row,) in found), dtype=np.int64, count=len(found))
+
+    def _read_ids(self) -> DocumentIds:
+        """The ids of all passages. The caller holds the lock."""
+        with self._told():
+            cursor = self._database.execute("SELECT id FROM passages ORDER BY id, number")
+            blocks = iter(lambda: cursor.fetchmany(SCAN_BLOCK), [])
+            ids = DocumentIds([document for (document,) in block] for block in blocks)
+        if len(ids) != self.size:
+            raise self._damaged(f"it gives {len(ids)} ids for {self.size} passages")
+        return ids
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what SQLite says of the file into the error for a user."""
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            raise UsageError(f"the index was closed while it was being searched: {error}") from error
+        except (sqlite3.Error, UnicodeError) as error:
+            raise self._damaged(error) from error
+
+    def _metadata(self, stored: str) -> Metadata:
+        try:
+            metadata: Metadata = json.loads(stored)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+        return metadata
 
     def _in_order(self, found: Mapping[int, Found], ordinals: Int64Array) -> list[Found]:
         try:
             return [found[row] for row in self.rows[ordinals].tolist()]
         except KeyError as error:
             raise IndexDamagedError(
-                f"'{self.folder}' has no passage in row {error}, which its ordinals name. Restore the index "
-                "from a copy, or index again; 'leanseek verify' lists all that is damaged."
+                f"'{self.folder}' has no passage in row {error}, which its ordinals name. {REMEDY}"
             ) from None
 
     def _ordinal_of_row(self) -> Int64Array:
         if self._ordinals is None:
-            (last,) = self._database.execute("SELECT max(row) FROM passages").fetchone()
+            ((last,),) = self._query("SELECT max(row) FROM passages")
             ordinals = np.full((last or 0) + 1, -1, dtype=np.int64)
             inside = (self.rows >= 0) & (self.rows < len(ordinals))
             if not inside.all():
@@ -303,6 +358,9 @@ class PassageStore:
             ordinals[self.rows] = np.arange(self.size)
             self._ordinals = ordinals
         return self._ordinals
+
+    def _damaged(self, reason: object) -> IndexDamagedError:
+        return IndexDamagedError(f"'{self.folder / FILE}' cannot be read: {reason}. {REMEDY}")
 
 
 def file_uri(folder: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import parse_filter
+from leanseek.filters import Filter
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.passages import StoredPassage
@@ -42,14 +42,30 @@ class Passages:
                 found[place] = passage
         return [passage for passage in found if passage is not None]
 
-    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
-        """(document id, part number) of the passages at the given global ordinals, in that order."""
-        found: list[tuple[str, int]] = [("", 0)] * len(ordinals)
+    def ids(self, ordinals: Int64Array) -> list[str]:
+        """The document ids of the passages at the given global ordinals (c,), in that order."""
+        if len(self.segments) == 1:
+            return self.segments[0].passages.ids(ordinals)
+        found = [""] * len(ordinals)
         for number, mine in self.by_segment(ordinals):
-            keys = self.segments[number].passages.keys(ordinals[mine] - self.bases[number])
-            for place, key in zip(mine.tolist(), keys, strict=True):
-                found[place] = key
+            ids = self.segments[number].passages.ids(ordinals[mine] - self.bases[number])
+            for place, identifier in zip(mine.tolist(), ids, strict=True):
+                found[place] = identifier
         return found
+
+    def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
+        """What orders the passages at the given global ordinals as (document id, part number) do.
+
+        The live parts of a document are in one segment, where ordinals ascend with their numbers.
+        """
+        return list(zip(self.ids(ordinals), ordinals.tolist(), strict=True))
+
+    def in_order(self, ordinals: Int64Array) -> Int64Array:
+        """Global ordinals (c,), given ascending, in the order of (document id, part number)."""
+        if len(self.segments) < 2:
+            return ordinals
+        keys = self.keys(ordinals)
+        return ordinals[sorted(range(len(ordinals)), key=keys.__getitem__)]
 
     def by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
         """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
@@ -74,7 +90,7 @@ class Snapshot:
         # Without a sparse side, snippets take the simplest analyser.
         analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
         self.passages = Passages(segments, analyzer)
-        self._masks: dict[str, BoolArray] = {}
+        self._masks: dict[Filter, BoolArray] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -132,6 +148,14 @@ class Snapshot:
             last = int(numbers[-1][-1]) if segment.size else last
         return np.concatenate(numbers)
 
+    def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
+        """The global ordinals of the live parts of each document that is here, by its id."""
+        return {
+            document: [base + part for part in parts]
+            for base, segment in zip(self.passages.bases.tolist(), self.segments, strict=False)
+            for document, parts in segment.find_live(documents).items()
+        }
+
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
         found: list[list[Candidates]] = [[] for _ in queries]
@@ -184,13 +208,12 @@ class Snapshot:
             with suppress(Exception):
                 segment.close()
 
-    def matching(self, condition: str) -> BoolArray:
+    def matching(self, condition: Filter) -> BoolArray:
         """(size,) True for the live passages that meet a metadata filter; the last few are remembered."""
         with self._lock:
             if condition in self._masks:
                 return self._masks[condition]
-        parsed = parse_filter(condition)
-        masks = [parsed.mask(segment.passages, segment.size) for segment in self.segments]
+        masks = [condition.mask(segment.passages, segment.size) for segment in self.segments]
         mask = np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
         if self.live is not None:
             mask &= self.live

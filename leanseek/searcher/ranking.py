@@ -11,7 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
-from leanseek.searcher.fusion import Fusion, Side
+from leanseek.searcher.fusion import Fusion, Side, ranks
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -120,14 +120,43 @@ def fuse(
     fusion: Fusion,
 ) -> Ranking:
     """A ranking of the union of both sides' candidates."""
-    union = np.union1d(by_terms.ordinals, by_vector.ordinals)
-    if len(snapshot.segments) > 1:
-        keys = snapshot.passages.keys(union)
-        union = union[sorted(range(len(union)), key=keys.__getitem__)]
+    union = snapshot.passages.in_order(np.union1d(by_terms.ordinals, by_vector.ordinals))
     sparse = view_of(union, by_terms, lambda rest: snapshot.sparse.score(query, rest))
     dense = view_of(union, by_vector, lambda rest: snapshot.dense_score(vector, rest))
-    fused = fusion.fuse(Side(sparse.scores, sparse.ranks > 0), Side(dense.scores, dense.ranks > 0))
-    # Stable: the union stands in order of ids, so equal scores stay in that order.
-    order = np.argsort(-fused, kind="stable")
     complete = len(by_terms.ordinals) < depth and len(by_vector.ordinals) < depth
-    return Ranking(union, fused, sparse, dense, complete).take(order)
+    return fused(union, sparse, dense, fusion, complete)
+
+
+def rank_given(
+    snapshot: Snapshot,
+    query: str,
+    vector: Float32Array | None,
+    ordinals: Int64Array,
+    mode: Mode,
+    fusion: Fusion,
+) -> Ranking:
+    """A ranking of the given passages alone: global `ordinals` (c,) of live ones, ascending, each once.
+
+    In hybrid mode they are what both sides have found; on the sparse side, as in a search, only those that
+    share a term with the query. A passage without one keeps its place with a score of 0.
+    """
+    ordinals = snapshot.passages.in_order(ordinals)
+    sparse = dense = None
+    if mode != "dense":
+        scores = snapshot.sparse.score(query, ordinals)
+        sparse = SideView(ranks(Side(scores, scores != 0)), scores)
+    if vector is not None:
+        scores = snapshot.dense_score(vector, ordinals)
+        dense = SideView(ranks(Side(scores, np.ones(len(scores), dtype=np.bool_))), scores)
+    if sparse is not None and dense is not None:
+        return fused(ordinals, sparse, dense, fusion, complete=True)
+    order = np.argsort(-scores, kind="stable")
+    return Ranking(ordinals, scores, sparse, dense, complete=True).take(order)
+
+
+def fused(union: Int64Array, sparse: SideView, dense: SideView, fusion: Fusion, complete: bool) -> Ranking:
+    """The ranking that a fusion makes of two views of the same passages, given in order of their ids."""
+    scores = fusion.fuse(Side(sparse.scores, sparse.ranks > 0), Side(dense.scores, dense.ranks > 0))
+    # Stable: equal scores stay in order of ids.
+    order = np.argsort(-scores, kind="stable")
+    return Ranking(union, scores, sparse, dense, complete).take(order)

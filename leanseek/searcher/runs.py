@@ -10,18 +10,28 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Protocol, cast
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.types import Hit, Query
+from leanseek.types import Query
 
 STANDARD_OUTPUT: Final = "-"
 _BUFFER: Final = 1 << 20
 
 
+class Scored(Protocol):
+    """What a run says of a document: a `Ranked`, a `Hit`, or the like."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+
 def write_run(
     destination: str | os.PathLike[str] | IO[str],
-    results: Iterable[tuple[Query, Sequence[Hit]]],
+    results: Iterable[tuple[Query, Sequence[Scored]]],
     tag: str = "leanseek",
 ) -> int:
     """Write `query-id Q0 document-id rank score tag` lines, best first, and return how many.
@@ -51,7 +61,7 @@ def write_run(
     return written
 
 
-def _blocks(results: Iterable[tuple[Query, Sequence[Hit]]], tag: str) -> Iterator[list[str]]:
+def _blocks(results: Iterable[tuple[Query, Sequence[Scored]]], tag: str) -> Iterator[list[str]]:
     """The lines of one query after another."""
     for query, hits in results:
         _check_word(query.id, "the query id", InputError, "change it in the file of the queries")

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import parse_filter
-from leanseek.indexing.configuring import given_encoder, recorded_encoder
+from leanseek.indexing.configuring import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.batching import Plan, rank_all, search_all
 from leanseek.searcher.explaining import explain_hits
 from leanseek.searcher.fusion import Fusion, load_fusion
 from leanseek.searcher.packing import Context, pack
-from leanseek.searcher.ranking import Mode, Ranking, choose_mode, rank_batch
-from leanseek.types import BoolArray, Hit, Int64Array, Passage, Progress
+from leanseek.searcher.ranking import Mode, Ranking, choose_mode
+from leanseek.searcher.serving import QueryEncoder, Serving
+from leanseek.types import Hit, Passage, Progress, Ranked
 
 DEPTH = 100
 """Candidates asked of each side, where k is smaller."""
-BLOCK = 256
-"""Queries of a batch ranked together."""
 
 
 class Searcher:
@@ -46,14 +45,14 @@ class Searcher:
         mode: str | None = None,
         device: str | None = None,
     ) -> None:
-        self._snapshot = snapshot
-        self._encoder = encoder
         self._fusion = fusion or load_fusion("convex")
-        self._device = device
-        self.truncation = TruncationReport()
-        """What the encoder's limit has cut off the queries so far."""
         self._asked_mode = mode
-        self.mode: Mode = choose_mode(snapshot.state.settings, mode)
+        settings = snapshot.state.settings
+        self._serving = Serving(
+            snapshot, QueryEncoder(settings.encoder, encoder, device), choose_mode(settings, mode)
+        )
+        self._refreshing = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(
@@ -85,28 +84,34 @@ class Searcher:
     @property
     def generation(self) -> int:
         """The generation of the index that is being searched."""
-        return self._snapshot.state.generation
+        return self._serving.snapshot.state.generation
 
     @property
     def settings(self) -> IndexSettings:
         """What the index was created with."""
-        return self._snapshot.state.settings
+        return self._serving.snapshot.state.settings
+
+    @property
+    def mode(self) -> Mode:
+        """How queries are answered that do not name a mode."""
+        return self._serving.mode
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that a filter can name: id, title and those of the metadata."""
-        found = {field for segment in self._snapshot.segments for field in segment.passages.fields()}
+        segments = self._open_serving().snapshot.segments
+        found = {field for segment in segments for field in segment.passages.fields()}
         return ("id", "title", *sorted(found - {"id", "title"}))
 
     @property
     def encoder(self) -> Encoder:
         """The encoder of the index, loaded at first use. Raises UsageError where the index has no dense side."""
-        if self._encoder is None:
-            recorded = self.settings.encoder
-            if recorded is None:
-                raise UsageError("the index was made without a dense side; search it with --mode sparse")
-            self._encoder = recorded_encoder(recorded, self._device, for_queries=True)
-        return self._encoder
+        return self._serving.encoder.load()
+
+    @property
+    def truncation(self) -> TruncationReport:
+        """What this encoder's limit has cut off the queries so far."""
+        return self._serving.encoder.truncation
 
     def search(
         self,
@@ -141,14 +146,56 @@ class Searcher:
     ) -> list[list[Hit]]:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
         queries = queries if isinstance(queries, str) else list(queries)
-        snapshot = self._snapshot
-        rankings = self._rankings(snapshot, queries, k, filter, mode, depth, roll_up=True)
+        serving = self._open_serving()
+        plan = self._plan(serving, queries, k, filter, mode, depth)
         results: list[list[Hit]] = []
-        for query, ranking in zip(queries, rankings, strict=True):
-            results.append(make_hits(snapshot, query, ranking, explain))
+        for query, ranking in zip(queries, search_all(serving, queries, plan), strict=True):
+            results.append(make_hits(serving.snapshot, query, ranking, explain))
             if progress is not None:
                 progress("searching", len(results), len(queries))
         return results
+
+    def rank_batch(
+        self,
+        queries: Iterable[str],
+        k: int = 1000,
+        *,
+        filter: str | None = None,
+        mode: str | None = None,
+        depth: int | None = None,
+        candidates: Sequence[Sequence[str]] | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[Ranked]]:
+        """The documents that `search_batch` finds, in the same order with the same scores, without their texts.
+
+        `candidates` gives for each query the ids of the documents to rank instead of searching: how a stored
+        run is re-ranked. Each gets the exact score of every side that the mode asks; one that shares no term
+        with the query has 0 on the sparse side. Ids that the index does not have are left out (`missing`
+        tells them), as are documents that `filter` excludes.
+
+        Raises UsageError or FilterError; UsageError too where none of all the candidates is in the index.
+        """
+        queries = queries if isinstance(queries, str) else list(queries)
+        serving = self._open_serving()
+        plan = self._plan(serving, queries, k, filter, mode, depth)
+        if candidates is None:
+            rankings = search_all(serving, queries, plan)
+        else:
+            check_candidates(candidates, len(queries), depth)
+            rankings = rank_all(serving, queries, candidates, plan)
+        results: list[list[Ranked]] = []
+        for ranking in rankings:
+            ids = serving.snapshot.passages.ids(ranking.ordinals)
+            results.append(list(map(Ranked, ids, ranking.scores.tolist())))
+            if progress is not None:
+                progress("searching", len(results), len(queries))
+        return results
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of the document ids that the index does not have, each once, in the order given."""
+        wanted = list(dict.fromkeys(ids))
+        here = self._open_serving().snapshot.find(wanted)
+        return [identifier for identifier in wanted if identifier not in here]
 
     async def asearch(
         self,
@@ -180,27 +227,33 @@ class Searcher:
         Near-duplicates are left out, the parts of one document stand in their order, and a citation is
         never cut. Tokens are estimated at four characters each unless `count_tokens` counts them.
         """
-        snapshot = self._snapshot
-        [ranking] = self._rankings(snapshot, [query], k, filter, mode, None, roll_up=False)
-        return pack(make_hits(snapshot, query, ranking), max_tokens, count_tokens or estimate_tokens)
+        serving = self._open_serving()
+        plan = self._plan(serving, [query], k, filter, mode, None, roll_up=False)
+        [ranking] = search_all(serving, [query], plan)
+        return pack(make_hits(serving.snapshot, query, ranking), max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""
-        newest = Snapshot.open(self._snapshot.folder, dense=self._snapshot.with_dense)
-        if newest.state.generation == self.generation:
-            newest.close()
-            return False
-        settings = newest.state.settings
-        self.mode = choose_mode(settings, self._asked_mode)
-        recorded = settings.encoder
-        if self._encoder and (recorded is None or recorded.fingerprint != self._encoder.fingerprint):
-            self._encoder = None  # the index was rebuilt with another one
-        self._snapshot = newest
+        with self._refreshing:
+            current = self._open_serving()
+            newest = Snapshot.open(current.snapshot.folder, dense=current.snapshot.with_dense)
+            settings = newest.state.settings
+            try:
+                if newest.state.generation == current.snapshot.state.generation:
+                    newest.close()
+                    return False
+                mode = choose_mode(settings, self._asked_mode)
+            except BaseException:
+                newest.close()
+                raise
+            self._serving = Serving(newest, current.encoder.for_settings(settings.encoder), mode)
         return True
 
     def close(self) -> None:
-        """Let the files go."""
-        self._snapshot.close()
+        """Let the files go. Whatever is asked afterwards, and what is under way, raises UsageError."""
+        with self._refreshing:
+            self._closed = True
+            self._serving.snapshot.close()
 
     def __enter__(self) -> Searcher:
         return self
@@ -210,74 +263,39 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _rankings(
+    def _open_serving(self) -> Serving:
+        if self._closed:
+            raise UsageError("this searcher is closed; open another with Searcher.open")
+        return self._serving
+
+    def _plan(
         self,
-        snapshot: Snapshot,
+        serving: Serving,
         queries: Sequence[str],
         k: int,
         filter: str | None,
         mode: str | None,
         depth: int | None,
-        roll_up: bool,
-    ) -> Iterator[Ranking]:
+        roll_up: bool = True,
+    ) -> Plan:
         if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
             raise UsageError("queries must be a list of strings; `search` takes a single one")
         if not isinstance(k, int) or k < 1:
             raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")
         if depth is not None and depth < k:
             raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
-        chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else self.mode
+        snapshot = serving.snapshot
+        chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else serving.mode
         if chosen != "sparse" and not snapshot.with_dense:
             raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
-        allowed = snapshot.matching(str(parse_filter(filter))) if filter is not None else None
-        documents = snapshot.documents if roll_up else None
-        return self._rank(snapshot, queries, k, max(k, depth or DEPTH), chosen, allowed, documents)
-
-    def _rank(
-        self,
-        snapshot: Snapshot,
-        queries: Sequence[str],
-        k: int,
-        depth: int,
-        mode: Mode,
-        allowed: BoolArray | None,
-        documents: Int64Array | None,
-    ) -> Iterator[Ranking]:
-        for start in range(0, len(queries), BLOCK):
-            block = queries[start : start + BLOCK]
-            asked = [place for place, query in enumerate(block) if query.strip()]
-            texts = [block[place] for place in asked]
-            vectors = None
-            if mode != "sparse":
-                encoded = self.encoder.encode_queries(texts)
-                vectors = encoded.vectors
-                self.truncation += TruncationReport.of(encoded.tokens, self.encoder.max_tokens)
-            rankings = [NOTHING] * len(block)
-            reach = min(depth, max(snapshot.size, 1))
-            while asked:
-                found = rank_batch(snapshot, texts, vectors, reach, mode, self._fusion, allowed)
-                short = []
-                for row, (place, ranking) in enumerate(zip(asked, found, strict=True)):
-                    best = first_of_each(ranking, documents, k)
-                    rankings[place] = ranking.take(best)
-                    if len(best) < k and not ranking.complete and reach < snapshot.size:
-                        short.append(row)
-                # Many of the candidates were parts of the same documents: look deeper.
-                asked, texts = [asked[row] for row in short], [texts[row] for row in short]
-                vectors = vectors[short] if vectors is not None else None
-                reach = min(reach * 4, snapshot.size)
-            yield from rankings
-
-
-NOTHING = Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None, None, complete=True)
-
-
-def first_of_each(ranking: Ranking, documents: Int64Array | None, k: int) -> Int64Array:
-    """Places (at most k) of the best passage of each document, best first."""
-    if documents is None:
-        return np.arange(min(k, len(ranking.ordinals)))
-    _, first = np.unique(documents[ranking.ordinals], return_index=True)
-    return np.sort(first)[:k]
+        return Plan(
+            mode=chosen,
+            fusion=self._fusion,
+            k=k,
+            depth=max(k, depth or DEPTH),
+            allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,
+            documents=snapshot.documents if roll_up else None,
+        )
 
 
 def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = False) -> list[Hit]:
@@ -296,6 +314,18 @@ def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = 
         for rank, (stored, score) in enumerate(zip(passages, ranking.scores, strict=True), 1)
     ]
     return explain_hits(hits, ranking, query, snapshot.passages.analyzer) if explain else hits
+
+
+def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
+    """Raise UsageError where the candidates are not one list of ids for each query."""
+    if depth is not None:
+        raise UsageError("depth is for searching; candidates are all ranked. Leave one of the two out")
+    if len(candidates) != queries:
+        raise UsageError(
+            f"there are {queries} queries and {len(candidates)} lists of candidates; give one each"
+        )
+    if any(isinstance(ids, str) for ids in candidates):
+        raise UsageError("the candidates of each query must be a list of document ids, not a string")
 
 
 def estimate_tokens(text: str) -> int:
