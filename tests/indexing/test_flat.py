@@ -63,6 +63,20 @@ def test_scores_do_not_depend_on_what_is_asked_together() -> None:
         assert index.score(query, ordinals[row, 3:4])[0] == together[row, 3]
 
 
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+def test_thousands_of_equal_vectors_come_in_the_order_of_their_ordinals(kept: float) -> None:
+    chance = np.random.default_rng(2)
+    pool = chance.standard_normal((3, 8)).astype(np.float32)
+    vectors = pool[chance.integers(0, 3, 20_000)]
+    allowed = chance.random(len(vectors)) < kept
+    queries = np.concatenate([pool, chance.standard_normal((3, 8)).astype(np.float32)])
+    for k in (1, 50, 9_000):
+        scores, ordinals = made(vectors).search(queries, k, allowed)
+        for row, query in enumerate(queries):
+            assert ordinals[row].tolist() == brute_force(vectors, query, k, allowed)
+            assert np.array_equal(scores[row], np.einsum("cd,d->c", vectors[ordinals[row]], query))
+
+
 def test_reopening_gives_the_same(tmp_path: Path) -> None:
     vectors = np.random.default_rng(1).standard_normal((50, 16)).astype(np.float32)
     built = build_dense("flat", [vectors[:20], vectors[20:]], 16)

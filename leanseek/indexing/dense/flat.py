@@ -17,6 +17,9 @@ FILE = "flat.faiss"
 ROUNDING = 1e-5
 """FAISS sums in another order than `score`; scores of unit vectors differ by far less than this."""
 
+SCORE_BLOCK = 8192
+"""Vectors copied at a time where all are scored."""
+
 
 class FlatIndex:
     """All vectors (n, D) float32, compared by inner product. Opened memory-mapped."""
@@ -71,21 +74,21 @@ class FlatIndex:
         if k == 0:
             return scores, ordinals
         pending = np.arange(len(queries))
-        depth = min(k + 16, available)
-        while len(pending):
+        for depth in (min(k + 16, available), min(4 * (k + 16), available)):
+            if not len(pending):
+                break
             rough, found = self._candidates(queries[pending], depth, allowed)
-            unsettled = []
-            for row, query in enumerate(pending):
-                # Candidates left out score at most the last one found: while that one may still tie with
-                # the k-th, a smaller ordinal may be among those left out.
-                if depth < available and rough[row, -1] >= rough[row, k - 1] - ROUNDING:
-                    unsettled.append(query)
-                    continue
+            # Candidates left out score at most the last one found: while that one may still tie with the
+            # k-th, a smaller ordinal may be among those left out.
+            unsettled = (rough[:, -1] >= rough[:, k - 1] - ROUNDING) & (depth < available)
+            for row in np.flatnonzero(~unsettled):
+                query = pending[row]
                 exact = self.score(queries[query], found[row])
                 best = np.lexsort((found[row], -exact))[:k]
                 scores[query, :k], ordinals[query, :k] = exact[best], found[row, best]
-            pending = np.array(unsettled, dtype=np.int64)
-            depth = min(depth * 4, available)
+            pending = pending[unsettled]
+        for query in pending:
+            scores[query, :k], ordinals[query, :k] = self._best_of_all(queries[query], k, allowed)
         return scores, ordinals
 
     def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
@@ -104,6 +107,17 @@ class FlatIndex:
             faiss().write_index(self._index, str(folder / FILE))
         except RuntimeError as error:
             raise StorageError(f"writing '{folder / FILE}' failed: {reason(error)}") from error
+
+    def _best_of_all(
+        self, query: Float32Array, k: int, allowed: BoolArray | None
+    ) -> tuple[Float32Array, Int64Array]:
+        """Scores and ordinals (k,) of the best vectors, every one scored exactly: for very many that are equal."""
+        ordinals = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
+        starts = range(0, len(ordinals), SCORE_BLOCK)
+        exact = np.concatenate([self.score(query, ordinals[start : start + SCORE_BLOCK]) for start in starts])
+        places = np.flatnonzero(exact >= np.partition(exact, len(exact) - k)[len(exact) - k])
+        best = places[np.lexsort((places, -exact[places]))[:k]]
+        return exact[best], ordinals[best]
 
     def _candidates(
         self, queries: Float32Array, depth: int, allowed: BoolArray | None
