@@ -95,9 +95,7 @@ def _read_ms_marco(filled: Iterator[str], rankings: dict[str, dict[str, float]],
         rank = int(number)
         if rank < 1:
             raise place.error(
-                f"the rank is {rank}, and ranks begin at 1; {SWAPPED[0].lower()}{SWAPPED[1:]}"
-                if rank == 0
-                else f"the rank is {rank}, and ranks begin at 1"
+                f"the rank is {rank}; ranks begin at 1 (are these judgments? They follow --qrels)"
             )
         ranking = rankings.setdefault(query, {})
         if document in ranking:

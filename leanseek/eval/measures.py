@@ -1,0 +1,165 @@
+"""Scoring a run: one door to ir_measures and pytrec_eval, with the rules stated beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from math import fsum
+from typing import Final
+
+from leanseek.errors import InputError
+from leanseek.eval.base import Qrels, Rankings, Rules, Scores
+from leanseek.eval.judgments import MAX_GRADE
+from leanseek.eval.naming import Asked, PrAuc, parse_measures
+from leanseek.eval.ordering import by_place, trec_order
+from leanseek.eval.pr_auc import pooled_pr_auc, pr_auc
+from leanseek.eval.providers import Part, assign, describe, evaluate
+
+DEFAULT_MEASURES: Final = ("nDCG@10", "R@100", "RR@10", "Judged@10")
+_BLOCK: Final = 1000
+"""Queries measured together: what a provider copies is bounded."""
+
+TIES: Final = "as trec_eval: by score as float32, equal scores by document id from last to first"
+MISSING: Final = (
+    "the mean is over all judged queries (trec_eval -c): one without results, or without a relevant document, "
+    "counts 0 (BEIR and MTEB take it over the queries with results); queries without judgments are left out"
+)
+GAINS: Final = (
+    "nDCG: the gain is the grade itself, negative ones 0, discounted by log2(rank + 1), as in trec_eval, BEIR "
+    "and MTEB; other measures: relevant from grade 1, unless rel= says otherwise (TREC Deep Learning: rel=2)"
+)
+TITLES: Final = "as the run was made; a run does not tell"
+
+
+def score(
+    rankings: Rankings,
+    qrels: Qrels,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    self_hits: bool = False,
+    provider: str | None = None,
+) -> Scores:
+    """The measures of a run's rankings, for each judged query and their means.
+
+    Every ranking is first put into trec_eval's order (see `trec_order`), so that ties are broken alike
+    whoever computes a measure. `measures` are named as in ir_measures, such as "nDCG@10" or "AP(rel=2)", and
+    "PR-AUC", which is 0 to 1 like the others; "PR-AUC(pooled=True)" has a mean only, being one number for the
+    whole run. `self_hits` drops from each ranking the document that has the query's own id. `provider` is
+    "pytrec_eval", "ranx", or None for the first that is installed.
+
+    Raises UsageError for an unknown measure or provider, MissingPackageError for one that is not installed,
+    InputError for empty judgments, grades beyond ±1000, scores that are not finite, and rankings of which no
+    query is judged.
+    """
+    asked = parse_measures(measures)
+    parts = assign(dict.fromkeys(one for one in asked.values() if not isinstance(one, PrAuc)), provider)
+    judged = {query: documents for query, documents in qrels.items() if documents}
+    _check(rankings, judged)
+    answered = (query for query in judged if rankings.get(query))
+    single = [name for name, one in asked.items() if one != PrAuc(pooled=True)]
+    per_query = {query: dict.fromkeys(single, 0.0) for query in judged}
+    found_judged = dropped = empty = 0
+    while block := list(islice(answered, _BLOCK)):
+        kept = {query: _kept(query, rankings[query], self_hits) for query in block}
+        dropped += sum(len(kept[query]) < len(rankings[query]) for query in block)
+        for query, values in _measured(kept, judged, asked, parts):
+            per_query[query].update(values)
+        found_judged += sum(not judged[query].keys().isdisjoint(ranking) for query, ranking in kept.items())
+        empty += sum(not ranking for ranking in kept.values())
+    means = {name: fsum(values[name] for values in per_query.values()) / len(judged) for name in single}
+    if len(single) < len(asked):
+        area = pooled_pr_auc(
+            (_kept(query, rankings.get(query, {}), self_hits), judged[query]) for query in judged
+        )
+        means = {name: means.get(name, area) for name in asked}
+    return Scores(
+        measures=tuple(asked),
+        per_query=per_query,
+        means=means,
+        rules=_rules(asked, parts, self_hits),
+        warnings=_warnings(rankings, judged, found_judged, dropped, empty),
+    )
+
+
+def _check(rankings: Rankings, judged: Qrels) -> None:
+    if not judged:
+        raise InputError(
+            "there are no judgments to score by; see that the qrels are those of the run's queries"
+        )
+    if rankings and rankings.keys().isdisjoint(judged):
+        raise InputError(
+            f"none of the run's {len(rankings):,} queries is judged: the run has, for one, query "
+            f"{next(iter(rankings))!r}, the judgments have {next(iter(judged))!r}; see that both are of the same "
+            "collection and split"
+        )
+    for query, documents in judged.items():
+        for document, grade in documents.items():
+            if abs(grade) > MAX_GRADE:
+                raise InputError(
+                    f"document {document!r} has the grade {grade} for query {query!r}; grades lie between "
+                    f"-{MAX_GRADE} and {MAX_GRADE}"
+                )
+
+
+def _kept(query: str, ranking: Mapping[str, float], self_hits: bool) -> Mapping[str, float]:
+    if not self_hits or query not in ranking:
+        return ranking
+    return {document: score for document, score in ranking.items() if document != query}
+
+
+def _measured(
+    rankings: Rankings, judged: Qrels, asked: Mapping[str, Asked], parts: Sequence[Part]
+) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """The values of a block of queries, some of them at a time."""
+    names: dict[Asked, list[str]] = {}
+    for name, one in asked.items():
+        names.setdefault(one, []).append(name)
+    orders = {query: trec_order(query, ranking) for query, ranking in rankings.items() if ranking}
+    placed = {query: by_place(order) for query, order in orders.items()}
+    if placed:
+        for query, measure, value in evaluate(parts, {query: judged[query] for query in placed}, placed):
+            yield query, dict.fromkeys(names[measure], value)
+    if PrAuc(pooled=False) in names:
+        for query in placed:
+            value = pr_auc(rankings[query], judged[query])
+            yield query, dict.fromkeys(names[PrAuc(pooled=False)], value)
+
+
+def _rules(asked: Mapping[str, Asked], parts: Sequence[Part], self_hits: bool) -> Rules:
+    by_area = any(isinstance(one, PrAuc) for one in asked.values())
+    from_elsewhere = ["scikit-learn (PR-AUC)"] if by_area else []
+    return Rules(
+        ties=f"{TIES}; PR-AUC: equal scores are one threshold" if by_area else TIES,
+        missing_queries=MISSING,
+        self_hits="the document that has the query's own id is dropped" if self_hits else "kept",
+        gains=GAINS,
+        titles=TITLES,
+        provider="; ".join(([describe(parts)] if parts else []) + from_elsewhere),
+    )
+
+
+def _warnings(
+    rankings: Rankings, judged: Qrels, found_judged: int, dropped: int, empty: int
+) -> tuple[str, ...]:
+    """What the numbers alone would hide."""
+    found = []
+    if unjudged := [query for query in rankings if query not in judged]:
+        found.append(
+            f"{_queries(len(unjudged))} of the run without judgments left out, such as {unjudged[0]!r}"
+        )
+    if missing := [query for query in judged if not rankings.get(query)]:
+        found.append(
+            f"{_queries(len(missing))} of the judgments without results counted 0, such as {missing[0]!r}"
+        )
+    if without := sum(all(grade < 1 for grade in documents.values()) for documents in judged.values()):
+        found.append(f"{_queries(without)} of the judgments without a relevant document counted 0")
+    if dropped:
+        left = f", after which {empty:,} had no result" if empty else ""
+        found.append(f"{_queries(dropped)} had their own document among the results, which was dropped{left}")
+    if not found_judged and len(missing) < len(judged):
+        found.append("no document found is judged: see that run and judgments are of the same collection")
+    return tuple(found)
+
+
+def _queries(count: int) -> str:
+    return f"{count:,} {'query' if count == 1 else 'queries'}"
