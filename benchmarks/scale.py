@@ -1,8 +1,9 @@
 """What indexing costs as a collection grows: `big`, repeated under new ids, streamed into a sparse index.
 
-    python benchmarks/scale.py [--data FOLDER] [--passages 250000,500000,1000000,2000000] [--folder FOLDER]
+    python benchmarks/scale.py [--data FOLDER] [--passages 250000,500000,1000000,2000000] [--join 1]
 
-Each size is indexed by a process of its own from a generator, so that no texts are held; another process opens
+`--join 2` makes each passage of two texts, which is somewhat longer than a passage of MS MARCO (429 characters on
+average against some 330). Each size is indexed by a process of its own from a generator, so that no texts are held; another process opens
 the index and searches it, and a third merges its segments. Prints a Markdown table. Memory is told twice: what
 the process has of its own (the largest RssAnon of /proc/self/status, looked at 50 times a second), and all that
 was resident (VmHWM), which counts the pages of memory-mapped files too that the system takes back when it needs
@@ -27,6 +28,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from leanseek import Document, Index, Searcher, read
+from leanseek.types import content
 
 K = 10
 QUERIES = 1000
@@ -73,13 +75,16 @@ def memory(name: str) -> float:
     raise SystemExit("the kernel's account of memory is needed: this benchmark runs on Linux only")
 
 
-def repeated(corpus: Path, passages: int) -> Iterator[Document]:
+def repeated(corpus: Path, passages: int, join: int) -> Iterator[Document]:
     """So many documents: the collection again and again, the ids of each round with its number behind them."""
 
     def rounds() -> Iterator[Document]:
         for number in count():
-            for document in read(corpus):
-                yield Document(f"{document.id}-{number}", document.text, document.title)
+            source = read(corpus)
+            while texts := list(islice(source, join)):
+                text = " ".join(content(document.title, document.text) for document in texts[1:])
+                first = texts[0]
+                yield Document(f"{first.id}-{number}", f"{first.text} {text}".strip(), first.title)
 
     return islice(rounds(), passages)
 
@@ -100,24 +105,24 @@ def segments(folder: Path) -> list[Path]:
     return [path for path in (folder / "segments").iterdir() if path.is_dir()]
 
 
-def build(corpus: Path, passages: int, folder: Path) -> Task:
+def build(corpus: Path, passages: int, join: int, folder: Path) -> Task:
     def work() -> None:
-        Index.create(folder, encoder=None).add(repeated(corpus, passages))
+        Index.create(folder, encoder=None).add(repeated(corpus, passages, join))
 
     return measured(work, folder)
 
 
-def compact(corpus: Path, passages: int, folder: Path) -> Task:
+def compact(corpus: Path, passages: int, join: int, folder: Path) -> Task:
     def work() -> None:
         Index.open(folder).compact()
 
     return measured(work, folder)
 
 
-def search(corpus: Path, passages: int, folder: Path) -> Task:
+def search(corpus: Path, passages: int, join: int, folder: Path) -> Task:
     """`seconds` is what opening and the first query take; then each of `QUERIES` texts of titles, once."""
     choose = random.Random(7)
-    titles = [document.title for document in repeated(corpus, 200_000) if document.title]
+    titles = [document.title for document in read(corpus) if document.title]
     queries = choose.sample(titles, QUERIES)
     taken = []
     with Watch() as watch:
@@ -144,9 +149,10 @@ def search(corpus: Path, passages: int, folder: Path) -> Task:
 TASKS = {"build": build, "search": search, "compact": compact}
 
 
-def in_process(task: str, data: Path, passages: int, folder: Path) -> Task:
+def in_process(task: str, data: Path, passages: int, join: int, folder: Path) -> Task:
     """What a task returns in a process of its own."""
     command = [sys.executable, __file__, "--task", task, "--data", str(data), "--passages", str(passages)]
+    command += ["--join", str(join)]
     done = subprocess.run(
         [*command, "--folder", str(folder)],
         env={**os.environ, **dict.fromkeys(THREADS, "1")},
@@ -157,7 +163,7 @@ def in_process(task: str, data: Path, passages: int, folder: Path) -> Task:
     return Task(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def table(sizes: list[int], data: Path, folder: Path) -> Iterator[str]:
+def table(sizes: list[int], join: int, data: Path, folder: Path) -> Iterator[str]:
     heads = (
         "passages | index s | passages/s | own MB | resident MB | disk MB | segments | open ms | query median ms | "
         "p99 ms | search own MB | compact s | compact own MB | after it: query median ms | p99 ms"
@@ -167,10 +173,10 @@ def table(sizes: list[int], data: Path, folder: Path) -> Iterator[str]:
     for size in sizes:
         index = folder / f"scale-{size}.index"
         shutil.rmtree(index, ignore_errors=True)
-        built = in_process("build", data, size, index)
-        served = in_process("search", data, size, index)
-        merged = in_process("compact", data, size, index)
-        again = in_process("search", data, size, index)
+        built = in_process("build", data, size, join, index)
+        served = in_process("search", data, size, join, index)
+        merged = in_process("compact", data, size, join, index)
+        again = in_process("search", data, size, join, index)
         shutil.rmtree(index)
         cells = [
             *(f"{size:,}", f"{built.seconds:.0f}", f"{size / built.seconds:,.0f}", f"{built.own:,.0f}"),
@@ -193,16 +199,17 @@ def main() -> None:
     parser.add_argument(
         "--passages", default="250000,500000,1000000,2000000", help="sizes, with commas between"
     )
+    parser.add_argument("--join", type=int, default=1, help="texts of `big` that make up a passage")
     parser.add_argument("--folder", type=Path, help="where the indexes stand while they are measured")
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     sizes = [int(size) for size in given.passages.split(",")]
     if given.task:
-        done = TASKS[given.task](given.data / "big", sizes[0], given.folder)
+        done = TASKS[given.task](given.data / "big", sizes[0], given.join, given.folder)
         print(json.dumps(asdict(done)))
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for line in table(sizes, given.data, Path(folder)):
+        for line in table(sizes, given.join, given.data, Path(folder)):
             print(line, flush=True)
 
 

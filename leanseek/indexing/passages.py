@@ -246,10 +246,9 @@ class PassageStore:
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The ordinals of the parts of each document that is here, by its id."""
         found: dict[str, list[int]] = {}
-        ordinals = self._ordinal_of_row()
         statement = "SELECT row, id FROM passages WHERE id IN"
         for row, document in self._lookup(statement, list(documents)):
-            found.setdefault(document, []).append(int(ordinals[row]))
+            found.setdefault(document, []).append(int(self._ordinal_of_row()[row]))
         return found
 
     def contents(self, ordinals: Int64Array) -> list[str]:
