@@ -1,25 +1,17 @@
-"""The analyser: one text to the terms it is found by."""
+"""The analyser of the Snowball languages, and of any other."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
 
+from leanseek.indexing.analysis.base import Span
 from leanseek.indexing.analysis.words import ASCII_WORDS, LONGEST, fold, pieces, word_pattern
 
 _MEMO_WORDS = 1 << 19
 """Distinct words remembered; past this the memo starts anew, which bounds it at some 100 MB."""
 _MEMO_LENGTH = 40
 """Longer words are analysed each time: they are rarely seen twice."""
-
-
-class Span(NamedTuple):
-    """A term and the characters [start, end) of the text it comes from."""
-
-    token: str
-    start: int
-    end: int
 
 
 class _Terms(dict[str, str]):
@@ -47,8 +39,8 @@ class _Terms(dict[str, str]):
         return term
 
 
-class Analyzer:
-    """Turns a text into terms, in order; `load_analyzer` makes one.
+class WordAnalyzer:
+    """An Analyzer of words in any script.
 
     Words are runs of letters, digits and combining marks of any script, so `don't` and `snake_case` are two
     words each. They are folded (NFKC, no case; with `fold_accents` no accents), stop words and words

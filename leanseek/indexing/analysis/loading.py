@@ -6,16 +6,19 @@ from functools import cache
 from pathlib import Path
 
 from leanseek.errors import UsageError
-from leanseek.indexing.analysis.analyzer import Analyzer
+from leanseek.indexing.analysis.analyzer import WordAnalyzer
+from leanseek.indexing.analysis.base import Analyzer
+from leanseek.indexing.analysis.lucene import LuceneAnalyzer
 
 _SIMPLE = "simple"
+_LUCENE = "lucene"
 
 
 def analyzer_names() -> list[str]:
-    """The names that `load_analyzer` takes: `simple`, and a language for each Snowball stemmer."""
+    """The names that `load_analyzer` takes: `simple`, `lucene`, and a language for each Snowball stemmer."""
     import Stemmer
 
-    return [_SIMPLE, *Stemmer.algorithms()]
+    return [_SIMPLE, _LUCENE, *Stemmer.algorithms()]
 
 
 def load_analyzer(spec: str) -> Analyzer:
@@ -23,7 +26,8 @@ def load_analyzer(spec: str) -> Analyzer:
 
     `"english"`, `"german"` … stem with that language's Snowball stemmer and leave out its stop words, where
     there is a list (Snowball's; for English the 33 of Lucene). `"simple"` does neither, for text of any
-    language. `";stopwords=none"` behind a name keeps the stop words.
+    language. `"lucene"` gives the terms of Lucene's English analyser as Anserini and Pyserini use it, for scores
+    that compare with theirs. `";stopwords=none"` behind a name keeps the stop words.
 
     English leaves out words of one character, which scores higher on Cranfield, CISI, Vaswani and CoSQA than
     keeping them (nDCG@10 .343, .372, .445, .362 against .342, .361, .441, .361; SciFact .676 against .680),
@@ -48,13 +52,15 @@ def load_analyzer(spec: str) -> Analyzer:
         keep_stopwords = True
 
     canonical = f"{name};stopwords=none" if keep_stopwords else name
+    if name == _LUCENE:
+        return LuceneAnalyzer(canonical, stopwords=frozenset() if keep_stopwords else _stopwords("english"))
     if name == _SIMPLE:
-        return Analyzer(canonical, stopwords=frozenset(), stem=None, shortest=1, fold_accents=True)
+        return WordAnalyzer(canonical, stopwords=frozenset(), stem=None, shortest=1, fold_accents=True)
 
     import Stemmer
 
     english = name in ("english", "porter")
-    return Analyzer(
+    return WordAnalyzer(
         canonical,
         stopwords=frozenset() if keep_stopwords else _stopwords("english" if english else name),
         # The analyser's own memo takes the place of the stemmer's.
