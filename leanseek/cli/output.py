@@ -178,6 +178,6 @@ def file_size(size: int) -> str:
     return f"{size} bytes"
 
 
-def count(number: int, one: str) -> str:
-    """`1 document`, `2,000 documents`."""
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 document`, `2,000 documents`; `many` is the plural that does not end in s alone."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

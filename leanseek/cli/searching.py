@@ -118,13 +118,13 @@ def run(
         )
         return
     typer.echo(
-        f"{count(len(asked), 'query').replace('querys', 'queries')} answered in {seconds:.1f} s, "
+        f"{count(len(asked), 'query', 'queries')} answered in {seconds:.1f} s, "
         f"{len(asked) - answered:,} of them with no hit: {count(lines, 'line')} in {out}.",
         err=out == "-",
     )
     if truncation.truncated:
         typer.echo(
-            f"{count(truncation.truncated, 'query').replace('querys', 'queries')} cut at the encoder's "
+            f"{count(truncation.truncated, 'query', 'queries')} cut at the encoder's "
             f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
             err=out == "-",
         )

@@ -84,7 +84,7 @@ def recorded_encoder(
         raise ModelError(
             f"the index was made with the encoder '{recorded.name}', which cannot be loaded: {error}"
         ) from error
-    return checked(encoder, recorded)
+    return fitting(encoder, recorded)
 
 
 def given_encoder(
@@ -96,10 +96,10 @@ def given_encoder(
     if settings.encoder is None:
         raise UsageError("this index has no dense side, so it takes no encoder")
     loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
-    return checked(loaded, settings.encoder)
+    return fitting(loaded, settings.encoder)
 
 
-def checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
+def fitting(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
     """`encoder` itself where it makes the index's vectors. Raises ModelError otherwise."""
     if encoder.fingerprint != recorded.fingerprint:
         raise ModelError(

@@ -55,7 +55,7 @@ class Intake:
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
         for batch in batches(documents):
-            batch = [checked(document, place) for place, document in enumerate(batch, seen)]
+            batch = [storable(document, place) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
                 for place, document in enumerate(batch, seen):
@@ -147,7 +147,7 @@ def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     )
 
 
-def checked(document: Document, place: int) -> Document:
+def storable(document: Document, place: int) -> Document:
     """The document as it can be stored: without NUL and lone surrogates in its texts.
 
     Raises InputError for what is no document, or has an id that no run file could hold.
