@@ -38,6 +38,8 @@ CREATE TABLE metadata (row INTEGER NOT NULL, field TEXT NOT NULL, kind TEXT NOT 
 """
 COLUMNS = "id, number, parts, start, title, text, metadata"
 """What a `StoredPassage` is made of; before them stands the row."""
+PASSAGE = (int, str, int, int, int, str, str, str)
+"""The types of the row and those columns."""
 INDEXES = (
     "CREATE UNIQUE INDEX by_id ON passages (id, number)",
     "CREATE INDEX by_title ON passages (title)",
@@ -203,7 +205,7 @@ class PassageStore:
             if not (folder / FILE).exists():
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise self._damaged(error) from error
-        ((count,),) = self._query("SELECT count(*) FROM passages")
+        ((count,),) = self._query("SELECT count(*) FROM passages", (), (int,))
         if count != len(self.rows):
             raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
 
@@ -217,7 +219,7 @@ class PassageStore:
         statement = f"SELECT row, {COLUMNS} FROM passages WHERE row IN"
         found = {
             row: StoredPassage._make((*values, self._metadata(metadata)))
-            for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist())
+            for row, *values, metadata in self._lookup(statement, self.rows[ordinals].tolist(), PASSAGE)
         }
         return self._in_order(found, ordinals)
 
@@ -226,7 +228,9 @@ class PassageStore:
         statement = "SELECT row, id, number FROM passages WHERE row IN"
         found = {
             row: (document, number)
-            for row, document, number in self._lookup(statement, self.rows[ordinals].tolist())
+            for row, document, number in self._lookup(
+                statement, self.rows[ordinals].tolist(), (int, str, int)
+            )
         }
         return self._in_order(found, ordinals)
 
@@ -245,10 +249,12 @@ class PassageStore:
 
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The ordinals of the parts of each document that is here, by its id."""
-        found: dict[str, list[int]] = {}
         statement = "SELECT row, id FROM passages WHERE id IN"
-        for row, document in self._lookup(statement, list(documents)):
-            found.setdefault(document, []).append(int(self._ordinal_of_row()[row]))
+        parts = list(self._lookup(statement, list(documents), (int, str)))
+        ordinals = self._ordinals_of(np.array([row for row, _ in parts], dtype=np.int64))
+        found: dict[str, list[int]] = {}
+        for ordinal, (_, document) in zip(ordinals.tolist(), parts, strict=True):
+            found.setdefault(document, []).append(ordinal)
         return found
 
     def contents(self, ordinals: Int64Array) -> list[str]:
@@ -262,12 +268,12 @@ class PassageStore:
 
     def groups(self) -> Int64Array:
         """(n,) a number for each ordinal, equal for the parts of one document and ascending."""
-        ((firsts,),) = self._query("SELECT count(*) FROM passages WHERE number = 0")
+        ((firsts,),) = self._query("SELECT count(*) FROM passages WHERE number = 0", (), (int,))
         # SQLite tells first parts from later ones; only the fewer of the two come over to Python.
         few = 2 * firsts < self.size
         rows = self._rows(f"SELECT row FROM passages WHERE number {'=' if few else '>'} 0")
         begins = np.full(self.size, not few)
-        begins[self._ordinal_of_row()[rows]] = few
+        begins[self._ordinals_of(rows)] = few
         return np.cumsum(begins)
 
     def select(self, field: str, where: str, parameters: Sequence[Scalar]) -> Int64Array:
@@ -280,11 +286,12 @@ class PassageStore:
             )
         else:
             rows = self._rows(f"SELECT row FROM metadata WHERE field = ? AND ({where})", (field, *parameters))
-        return self._ordinal_of_row()[rows]
+        return self._ordinals_of(rows)
 
     def fields(self) -> list[str]:
         """The names of the metadata fields, sorted."""
-        return [field for (field,) in self._query("SELECT DISTINCT field FROM metadata ORDER BY field")]
+        statement = "SELECT DISTINCT field FROM metadata ORDER BY field"
+        return [field for (field,) in self._query(statement, (), (str,))]
 
     def close(self) -> None:
         """Let the file go."""
@@ -297,30 +304,45 @@ class PassageStore:
         if (database := getattr(self, "_database", None)) is not None:
             database.close()
 
-    def _query(self, statement: str, parameters: Sequence[Scalar] = ()) -> list[tuple[Any, ...]]:
-        """All rows that a statement gives."""
+    def _query(
+        self, statement: str, parameters: Sequence[Scalar], types: Sequence[type]
+    ) -> list[tuple[Any, ...]]:
+        """All rows that a statement gives, with columns of the given types."""
         with self._lock, self._told():
-            return self._database.execute(statement, tuple(parameters)).fetchall()
+            found = self._database.execute(statement, tuple(parameters)).fetchall()
+        self._check_types(found, types)
+        return found
 
-    def _lookup(self, statement: str, keys: Sequence[Scalar]) -> Iterator[tuple[Any, ...]]:
+    def _lookup(
+        self, statement: str, keys: Sequence[Scalar], types: Sequence[type]
+    ) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(keys), LOOKUP):
             some = keys[start : start + LOOKUP]
-            yield from self._query(f"{statement} ({', '.join('?' * len(some))})", some)
+            yield from self._query(f"{statement} ({', '.join('?' * len(some))})", some, types)
 
     def _rows(self, statement: str, parameters: Sequence[Scalar] = ()) -> Int64Array:
         """(c,) the row numbers that a statement gives."""
-        found = self._query(statement, parameters)
+        found = self._query(statement, parameters, (int,))
         return np.fromiter((row for (row,) in found), dtype=np.int64, count=len(found))
 
     def _read_ids(self) -> DocumentIds:
-        """The ids of all passages. The caller holds the lock."""
+        """The ids of all passages, read in blocks. The caller holds the lock."""
         with self._told():
             cursor = self._database.execute("SELECT id FROM passages ORDER BY id, number")
-            blocks = iter(lambda: cursor.fetchmany(SCAN_BLOCK), [])
-            ids = DocumentIds([document for (document,) in block] for block in blocks)
+            ids = DocumentIds(self._id_blocks(cursor))
         if len(ids) != self.size:
             raise self._damaged(f"it gives {len(ids)} ids for {self.size} passages")
         return ids
+
+    def _id_blocks(self, cursor: sqlite3.Cursor) -> Iterator[list[str]]:
+        while block := cursor.fetchmany(SCAN_BLOCK):
+            self._check_types(block, (str,))
+            yield [document for (document,) in block]
+
+    def _check_types(self, rows: Sequence[tuple[Any, ...]], types: Sequence[type]) -> None:
+        for column, expected in zip(zip(*rows, strict=True), types, strict=False):
+            if set(map(type, column)) != {expected}:
+                raise self._damaged(f"not every {expected.__name__} in it is one")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -347,10 +369,22 @@ class PassageStore:
                 f"'{self.folder}' has no passage in row {error}, which its ordinals name. {REMEDY}"
             ) from None
 
+    def _ordinals_of(self, rows: Int64Array) -> Int64Array:
+        """(c,) the ordinals of the passages in the given rows (c,)."""
+        if not len(rows):
+            return rows
+        known = self._ordinal_of_row()
+        ordinals = np.full(len(rows), -1, dtype=np.int64)
+        inside = (rows >= 0) & (rows < len(known))
+        ordinals[inside] = known[rows[inside]]
+        if ordinals.min() < 0:
+            raise self._damaged("it names rows that have no passage")
+        return ordinals
+
     def _ordinal_of_row(self) -> Int64Array:
         if self._ordinals is None:
-            ((last,),) = self._query("SELECT max(row) FROM passages")
-            ordinals = np.full((last or 0) + 1, -1, dtype=np.int64)
+            ((last,),) = self._query("SELECT ifnull(max(row), 0) FROM passages", (), (int,))
+            ordinals = np.full(last + 1, -1, dtype=np.int64)
             inside = (self.rows >= 0) & (self.rows < len(ordinals))
             if not inside.all():
                 self._in_order({}, np.flatnonzero(~inside)[:1])
