@@ -3,11 +3,13 @@
     python benchmarks/scale.py [--data FOLDER] [--passages 250000,500000,1000000,2000000] [--join 1]
 
 `--join 2` makes each passage of two texts, which is somewhat longer than a passage of MS MARCO (429 characters on
-average against some 330). Each size is indexed by a process of its own from a generator, so that no texts are held; another process opens
-the index and searches it, and a third merges its segments. Prints a Markdown table. Memory is told twice: what
-the process has of its own (the largest RssAnon of /proc/self/status, looked at 50 times a second), and all that
-was resident (VmHWM), which counts the pages of memory-mapped files too that the system takes back when it needs
-them. Linux only.
+average against some 330).
+
+Each size is indexed by a process of its own from a generator, so that no texts are held; another process opens the
+index and searches it, and a third merges its segments. Prints a Markdown table. Memory is told twice: what the
+process has of its own (the largest RssAnon of /proc/self/status, looked at 50 times a second), and all that was
+resident (VmHWM), which counts the pages of memory-mapped files too that the system takes back when it needs them.
+Linux only.
 """
 
 from __future__ import annotations
