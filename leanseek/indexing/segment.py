@@ -15,10 +15,11 @@ from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
 from leanseek.indexing.chunking import Chunking
 from leanseek.indexing.dense import DenseIndex, build_dense, open_dense
-from leanseek.indexing.passages import PassageStore, PassageWriter, StoredPassage
+from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder
 from leanseek.indexing.sparse.reader import PostingsReader
+from leanseek.indexing.stored import PassageStore
 from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Progress, content
 
 SPARSE = "sparse"
