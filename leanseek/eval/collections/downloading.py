@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import socket
 import ssl
 import time
 import urllib.error
@@ -104,6 +105,8 @@ def receive(url: str, part: Path, progress: Progress) -> str | None:
             return f"the server answered {error.code} {error.reason}"
         raise UnreachableError(f"{url}: the server answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror):  # no network, or no such server: nothing to wait for
+            raise UnreachableError(f"{url}: {error.reason.strerror}") from error
         return str(error.reason)
     except (http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError) as error:
         return str(error) or type(error).__name__

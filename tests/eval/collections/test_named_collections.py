@@ -214,6 +214,12 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     assert all(way in told for way in ("--mirror", "mirror=", MIRROR, "NAME.zip"))
 
 
+def test_a_name_that_no_server_has(tmp_path: Path) -> None:
+    # ".invalid" is reserved never to resolve, and is given up on without pauses.
+    with pytest.raises(UnreachableError, match="server.invalid/z.zip: "):
+        download("http://server.invalid/z.zip", tmp_path / "z.zip", "", lambda *_: None)
+
+
 def test_a_cache_that_cannot_be_written(server: Server, scifact: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="LEANSEEK_CACHE"):
