@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leanseek.errors import UsageError
+from leanseek.indexing.learning_queries import given_learning_queries, make_learning_queries
+from leanseek.indexing.reading import read
+from leanseek.types import Document
+
+
+def test_titles_first_sentences_and_questions_are_taken() -> None:
+    document = Document(
+        id="d",
+        title="Boundary layers on wings",
+        text='Flow over a wing was measured. The tunnel was cold. But "does the layer separate early?" Yes.',
+    )
+    found = make_learning_queries([document])
+    assert sorted(found.texts + found.held_out) == [
+        "Boundary layers on wings",
+        'But "does the layer separate early?"',
+        "Flow over a wing was measured.",
+    ]
+    assert found.source == "corpus" and found.documents == ("d", "d", "d")
+
+
+def test_what_is_too_short_or_too_long_for_a_query_is_left_out() -> None:
+    documents = [
+        Document(id="a", text="word " * 41 + ". Second sentence here."),
+        Document(id="b", title="Title", text=""),
+        Document(id="c", text="  \n "),
+    ]
+    assert make_learning_queries(documents).texts == ()
+    assert make_learning_queries([]).held_out == ()
+
+
+def test_kinds_share_equally_and_one_makes_up_for_another() -> None:
+    documents = [
+        Document(
+            id=f"d{number}", title=f"Title number {number}", text=f"First sentence {number}. Nothing more."
+        )
+        for number in range(400)
+    ]
+    documents[7] = Document(id="d7", text="So what is number seven? It is the only question.")
+    found = make_learning_queries(documents, limit=101)
+    everything = found.texts + found.held_out
+    assert len(everything) == 101
+    assert sum("?" in text for text in everything) == 1
+    assert abs(sum(text.startswith("Title") for text in everything) - 50) <= 1
+
+
+texts = st.text(alphabet="ab ?.", max_size=30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.builds(Document, id=st.uuids().map(str), title=texts, text=texts), max_size=30),
+    st.integers(2, 20),
+    st.integers(0, 3),
+    st.randoms(use_true_random=False),
+)
+def test_distinct_within_the_limit_and_whatever_the_order(
+    documents: list[Document], limit: int, seed: int, chance: object
+) -> None:
+    found = make_learning_queries(documents, limit, seed)
+    shuffled = list(documents)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert make_learning_queries(shuffled, limit, seed) == found
+    everything = found.texts + found.held_out
+    assert len(everything) <= limit and len({text.casefold() for text in everything}) == len(everything)
+    assert len(found.documents) == len(everything)
+    of = {document.id: f"{document.title} {document.text}" for document in documents}
+    for text, document in zip(everything, found.documents, strict=True):
+        assert text in " ".join(of[document].split())
+    if len(everything) >= 2:
+        assert found.texts and found.held_out
+
+
+def test_a_collection_gives_its_share_and_seeds_differ(collection: Callable[[str], Path]) -> None:
+    documents = list(read(collection("cranfield") / "corpus.jsonl"))
+    found = make_learning_queries(documents, limit=500)
+    assert (len(found.texts), len(found.held_out)) == (400, 100)
+    assert make_learning_queries(iter(documents), limit=500) == found
+    other = make_learning_queries(documents, limit=500, seed=1)
+    assert 0 < len(set(found.texts) & set(other.texts)) < 400
+
+
+def test_given_queries_are_tidied_and_split() -> None:
+    given_texts = [f"query  number\t{number}" for number in range(50)] + ["QUERY number 3", "", "  "]
+    found = given_learning_queries(given_texts, held_out=0.1)
+    everything = {text.casefold() for text in found.texts + found.held_out}
+    assert everything == {f"query number {number}" for number in range(50)}
+    assert (len(found.held_out), found.source, found.documents) == (5, "given", ())
+    assert given_learning_queries(reversed(given_texts), held_out=0.1) == found
+    assert len(given_learning_queries(given_texts, limit=10).texts) == 8
+
+
+def test_bad_arguments_are_told() -> None:
+    with pytest.raises(UsageError, match="limit is 1"):
+        make_learning_queries([], limit=1)
+    with pytest.raises(UsageError, match="held_out is 1"):
+        given_learning_queries(["a b"], held_out=1.0)
