@@ -7,6 +7,8 @@ import io
 import socket
 import stat
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,10 +216,19 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     assert all(way in told for way in ("--mirror", "mirror=", MIRROR, "NAME.zip"))
 
 
-def test_a_name_that_no_server_has(tmp_path: Path) -> None:
-    # ".invalid" is reserved never to resolve, and is given up on without pauses.
-    with pytest.raises(UnreachableError, match="server.invalid/z.zip: "):
-        download("http://server.invalid/z.zip", tmp_path / "z.zip", "", lambda *_: None)
+def test_a_name_that_does_not_resolve_is_given_up_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def unresolved(request: urllib.request.Request, timeout: float) -> None:
+        asked.append(request.full_url)
+        raise urllib.error.URLError(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", unresolved)
+    with pytest.raises(UnreachableError, match=r"http://x\.example/z\.zip: Name or service not known"):
+        download("http://x.example/z.zip", tmp_path / "z.zip", "", lambda *_: None)
+    assert len(asked) == 1
 
 
 def test_a_cache_that_cannot_be_written(server: Server, scifact: bytes, tmp_path: Path) -> None:
