@@ -203,9 +203,11 @@ class PassageStore:
 
     def _metadata(self, stored: str) -> Metadata:
         try:
-            metadata: Metadata = json.loads(stored)
-        except (ValueError, TypeError) as error:
+            metadata = json.loads(stored)
+        except ValueError as error:
             raise self._damaged(error) from error
+        if not isinstance(metadata, dict):
+            raise self._damaged(f"it has {stored[:40]!r} where metadata belong")
         return metadata
 
     def _in_order(self, found: Mapping[int, Found], ordinals: Int64Array) -> list[Found]:

@@ -20,7 +20,7 @@ NOTHING = Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None, None, co
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Request:
     """How the queries of one call are answered: at most `k` results each, of `depth` candidates from each side.
 
     `allowed` (n,) keeps the passages that are True. `documents` (n,) numbers each passage's document, None
@@ -35,21 +35,21 @@ class Plan:
     documents: Int64Array | None
 
 
-def search_all(serving: Serving, queries: Sequence[str], plan: Plan) -> Iterator[Ranking]:
+def search_all(serving: Serving, queries: Sequence[str], request: Request) -> Iterator[Ranking]:
     """The ranking of each query, from the whole index; a blank query has none."""
     snapshot = serving.snapshot
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK]
-        asked, texts, vectors = encoded(serving, block, plan.mode)
+        asked, texts, vectors = encoded(serving, block, request.mode)
         rankings = [NOTHING] * len(block)
-        reach = min(plan.depth, max(snapshot.size, 1))
+        reach = min(request.depth, max(snapshot.size, 1))
         while asked:
-            found = rank_batch(snapshot, texts, vectors, reach, plan.mode, plan.fusion, plan.allowed)
+            found = rank_batch(snapshot, texts, vectors, reach, request.mode, request.fusion, request.allowed)
             short = []
             for row, (place, ranking) in enumerate(zip(asked, found, strict=True)):
-                best = first_of_each(ranking, plan.documents, plan.k)
+                best = first_of_each(ranking, request.documents, request.k)
                 rankings[place] = ranking.take(best)
-                if len(best) < plan.k and not ranking.complete and reach < snapshot.size:
+                if len(best) < request.k and not ranking.complete and reach < snapshot.size:
                     short.append(row)
             # Many of the candidates were parts of the same documents: look deeper.
             asked, texts = [asked[row] for row in short], [texts[row] for row in short]
@@ -59,7 +59,7 @@ def search_all(serving: Serving, queries: Sequence[str], plan: Plan) -> Iterator
 
 
 def rank_all(
-    serving: Serving, queries: Sequence[str], candidates: Sequence[Sequence[str]], plan: Plan
+    serving: Serving, queries: Sequence[str], candidates: Sequence[Sequence[str]], request: Request
 ) -> Iterator[Ranking]:
     """The ranking of each query's candidates, given as document ids; those that are not in the index are left out.
 
@@ -71,16 +71,16 @@ def rank_all(
         block, given = queries[start : start + BLOCK], candidates[start : start + BLOCK]
         parts = snapshot.find(list(dict.fromkeys(identifier for ids in given for identifier in ids)))
         known = known or bool(parts)
-        asked, texts, vectors = encoded(serving, block, plan.mode)
+        asked, texts, vectors = encoded(serving, block, request.mode)
         rankings = [NOTHING] * len(block)
         for row, place in enumerate(asked):
             ordinals = np.unique([part for identifier in given[place] for part in parts.get(identifier, ())])
             ordinals = ordinals.astype(np.int64)
-            if plan.allowed is not None:
-                ordinals = ordinals[plan.allowed[ordinals]]
+            if request.allowed is not None:
+                ordinals = ordinals[request.allowed[ordinals]]
             vector = vectors[row] if vectors is not None else None
-            ranking = rank_given(snapshot, texts[row], vector, ordinals, plan.mode, plan.fusion)
-            rankings[place] = ranking.take(first_of_each(ranking, plan.documents, plan.k))
+            ranking = rank_given(snapshot, texts[row], vector, ordinals, request.mode, request.fusion)
+            rankings[place] = ranking.take(first_of_each(ranking, request.documents, request.k))
         yield from rankings
     strangers = list(dict.fromkeys(identifier for ids in candidates for identifier in ids))
     if strangers and not known:

@@ -15,7 +15,7 @@ from leanseek.filters import parse_filter
 from leanseek.indexing.configuring import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.batching import Plan, rank_all, search_all
+from leanseek.searcher.batching import Request, rank_all, search_all
 from leanseek.searcher.explaining import explain_hits
 from leanseek.searcher.fusion import Fusion, load_fusion
 from leanseek.searcher.packing import Context, pack
@@ -147,9 +147,9 @@ class Searcher:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
-        plan = self._plan(serving, queries, k, filter, mode, depth)
+        request = self._request(serving, queries, k, filter, mode, depth)
         results: list[list[Hit]] = []
-        for query, ranking in zip(queries, search_all(serving, queries, plan), strict=True):
+        for query, ranking in zip(queries, search_all(serving, queries, request), strict=True):
             results.append(make_hits(serving.snapshot, query, ranking, explain))
             if progress is not None:
                 progress("searching", len(results), len(queries))
@@ -177,12 +177,12 @@ class Searcher:
         """
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
-        plan = self._plan(serving, queries, k, filter, mode, depth)
+        request = self._request(serving, queries, k, filter, mode, depth)
         if candidates is None:
-            rankings = search_all(serving, queries, plan)
+            rankings = search_all(serving, queries, request)
         else:
             check_candidates(candidates, len(queries), depth)
-            rankings = rank_all(serving, queries, candidates, plan)
+            rankings = rank_all(serving, queries, candidates, request)
         results: list[list[Ranked]] = []
         for ranking in rankings:
             ids = serving.snapshot.passages.ids(ranking.ordinals)
@@ -228,8 +228,8 @@ class Searcher:
         never cut. Tokens are estimated at four characters each unless `count_tokens` counts them.
         """
         serving = self._open_serving()
-        plan = self._plan(serving, [query], k, filter, mode, None, roll_up=False)
-        [ranking] = search_all(serving, [query], plan)
+        request = self._request(serving, [query], k, filter, mode, None, roll_up=False)
+        [ranking] = search_all(serving, [query], request)
         return pack(make_hits(serving.snapshot, query, ranking), max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
@@ -268,7 +268,7 @@ class Searcher:
             raise UsageError("this searcher is closed; open another with Searcher.open")
         return self._serving
 
-    def _plan(
+    def _request(
         self,
         serving: Serving,
         queries: Sequence[str],
@@ -277,7 +277,7 @@ class Searcher:
         mode: str | None,
         depth: int | None,
         roll_up: bool = True,
-    ) -> Plan:
+    ) -> Request:
         if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
             raise UsageError("queries must be a list of strings; `search` takes a single one")
         if not isinstance(k, int) or k < 1:
@@ -288,7 +288,7 @@ class Searcher:
         chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else serving.mode
         if chosen != "sparse" and not snapshot.with_dense:
             raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
-        return Plan(
+        return Request(
             mode=chosen,
             fusion=self._fusion,
             k=k,
