@@ -229,13 +229,17 @@ def write_per_query(folder: Path, scores: Mapping[str, Mapping[str, float]]) -> 
     write_lines(folder / PER_QUERY, (json.dumps(record, ensure_ascii=False) for record in records))
 
 
-def remove_result(folder: Path) -> None:
-    """Make what is in the folder incomplete, before any of it is replaced. Raises StorageError."""
+def begin_result(folder: Path) -> None:
+    """Make the folder where it is missing, and what it holds incomplete before any of it is replaced.
+
+    Raises StorageError.
+    """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{folder / RESULT}: this cannot be replaced: {error.strerror or error}"
+            f"{folder}: no result can be written here: {error.strerror or error}"
         ) from error
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from leanseek.cli.evaluation.collection import collection
 from leanseek.cli.evaluation.collections import collections
+from leanseek.cli.evaluation.leaderboard import leaderboard
+from leanseek.cli.evaluation.reproduce import reproduce
 from leanseek.cli.evaluation.scoring import compare, score
 
 eval_app = typer.Typer(
@@ -17,3 +20,6 @@ eval_app = typer.Typer(
 eval_app.command()(score)
 eval_app.command()(compare)
 eval_app.command()(collections)
+eval_app.command()(collection)
+eval_app.command()(reproduce)
+eval_app.command()(leaderboard)

@@ -1,0 +1,195 @@
+"""The BEIR table over the results that are there: a row a collection, a column a system."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from leanseek.errors import InputError, UsageError
+from leanseek.eval.beir_sets import BEIR_SETS, CQADUPSTACK, FORUMS, beir_name
+from leanseek.eval.results import Result
+
+SPLIT = "test"
+MISSING = "—"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A system's measure on a collection; of a set with parts, `present` of `parts` are there."""
+
+    value: float
+    present: int = 1
+    parts: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether no part is missing: only then does it count in a mean over sets."""
+        return self.present == self.parts
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A collection and the cells of those systems, by name, that have been evaluated on it."""
+
+    title: str
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over `present` of `sets` sets."""
+
+    value: float
+    present: int
+    sets: int
+
+    @property
+    def label(self) -> str:
+        """E.g. `mean of 3 of 18`."""
+        return f"mean of {self.present} of {self.sets}"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """The table of one measure.
+
+    `rows` are the BEIR sets, in their usual order, missing ones with no cells; `others` are the collections
+    that BEIR does not have, which no mean counts. `means` are each system's over the sets it has; `common` is
+    over the `shared` sets that all systems have, since means over different sets cannot be compared.
+    """
+
+    measure: str
+    systems: tuple[str, ...]
+    rows: tuple[Row, ...]
+    others: tuple[Row, ...]
+    means: Mapping[str, Mean]
+    shared: tuple[str, ...]
+    common: Mapping[str, Mean]
+
+
+def leaderboard(results: Iterable[Result], measure: str = "nDCG@10") -> Leaderboard:
+    """The BEIR table of the results' test splits; other collections and splits stand apart from it.
+
+    CQADupStack is the mean of its twelve sub-forums, and counts in means only where all are there.
+
+    Raises InputError where there is no result, UsageError where none has the measure.
+    """
+    results = list(results)
+    if not results:
+        raise InputError("there are no results to make a table of")
+    measured = [result for result in results if measure in result.means]
+    if not measured:
+        known = sorted({name for result in results for name in result.means})
+        raise UsageError(f"no result has the measure '{measure}'. They have: {', '.join(known)}")
+    values: dict[str, dict[str, float]] = {}
+    beir = {found.name for found in BEIR_SETS} | {f"{CQADUPSTACK}/{forum.name}" for forum in FORUMS}
+    others: dict[str, dict[str, Cell]] = {}
+    for result in measured:
+        name = beir_name(result.collection)
+        if name in beir and result.split == SPLIT:
+            values.setdefault(name, {})[result.system] = result.means[measure]
+        else:
+            cells = others.setdefault(f"{result.collection} ({result.split})", {})
+            cells[result.system] = Cell(result.means[measure])
+    systems = tuple(dict.fromkeys(result.system for result in measured))
+    rows = []
+    for found in BEIR_SETS:
+        if found.name == CQADUPSTACK and not values.get(CQADUPSTACK):
+            cells = forums(values, systems)
+        else:
+            cells = {system: Cell(value) for system, value in values.get(found.name, {}).items()}
+        rows.append(Row(found.title, cells))
+    whole = [{system for system, cell in row.cells.items() if cell.whole} for row in rows]
+    common = [row for row, there in zip(rows, whole, strict=True) if there.issuperset(systems)]
+    return Leaderboard(
+        measure=measure,
+        systems=systems,
+        rows=tuple(rows),
+        others=tuple(Row(title, cells) for title, cells in sorted(others.items())),
+        means={system: mean for system in systems if (mean := mean_of(rows, system)) is not None},
+        shared=tuple(row.title for row in common),
+        common={
+            system: Mean(mean.value, mean.present, len(rows))
+            for system in systems
+            if (mean := mean_of(common, system)) is not None
+        },
+    )
+
+
+def forums(values: Mapping[str, Mapping[str, float]], systems: Sequence[str]) -> dict[str, Cell]:
+    """CQADupStack's cells: the means over those of its sub-forums that are there."""
+    cells = {}
+    for system in systems:
+        found = [values.get(f"{CQADUPSTACK}/{forum.name}", {}).get(system) for forum in FORUMS]
+        there = [value for value in found if value is not None]
+        if there:
+            cells[system] = Cell(fmean(there), len(there), len(FORUMS))
+    return cells
+
+
+def mean_of(rows: Sequence[Row], system: str) -> Mean | None:
+    """A system's mean over the rows it has whole; None where it has none."""
+    there = [row.cells[system].value for row in rows if system in row.cells and row.cells[system].whole]
+    return Mean(fmean(there), len(there), len(rows)) if there else None
+
+
+def table(board: Leaderboard) -> list[list[str]]:
+    """The table as text, the head first; sets that no system has are marked like any missing value."""
+    lines = [[board.measure, *board.systems]]
+    lines += [
+        [row.title, *(cell_text(row.cells.get(system)) for system in board.systems)] for row in board.rows
+    ]
+    lines += mean_lines(board)
+    lines += [
+        [f"{row.title}, not in BEIR", *(cell_text(row.cells.get(system)) for system in board.systems)]
+        for row in board.others
+    ]
+    return lines
+
+
+def mean_lines(board: Leaderboard) -> list[list[str]]:
+    """The lines of means, labelled by what they are over."""
+    lines = []
+    counts = {board.means[system].present if system in board.means else 0 for system in board.systems}
+    if len(counts) == 1:
+        label = next(iter(board.means.values())).label if board.means else f"mean of 0 of {len(board.rows)}"
+        means = [board.means.get(system) for system in board.systems]
+        lines.append([label, *(f"{mean.value:.4f}" if mean is not None else MISSING for mean in means)])
+    else:
+        means = [board.means.get(system) for system in board.systems]
+        lines.append(
+            [
+                f"mean of those there, of {len(board.rows)}",
+                *(f"{mean.value:.4f} ({mean.present})" if mean is not None else MISSING for mean in means),
+            ]
+        )
+        if board.common:
+            shared = [board.common[system] for system in board.systems]
+            lines.append([f"{shared[0].label} that all have", *(f"{mean.value:.4f}" for mean in shared)])
+    return lines
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A value with four decimals; how many of its parts are there, where not all are; — where it is missing."""
+    if cell is None:
+        return MISSING
+    return f"{cell.value:.4f}" if cell.whole else f"{cell.value:.4f} ({cell.present}/{cell.parts})"
+
+
+def as_markdown(board: Leaderboard) -> str:
+    """The table for a README."""
+    head, *lines = ([cell.replace("|", "\\|") for cell in line] for line in table(board))
+    rule = ["---", *("---:" for _ in board.systems)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *lines))
+
+
+def as_csv(board: Leaderboard) -> str:
+    """The table for a spreadsheet; missing values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for line in table(board):
+        writer.writerow(["" if cell == MISSING else cell for cell in line])
+    return text.getvalue()

@@ -1,0 +1,130 @@
+"""What is evaluated: a way of searching, under a name that tells it from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path, PurePath
+
+from leanseek.encode import DEFAULT_MODEL, Encoder
+from leanseek.errors import UsageError
+from leanseek.eval.results import SystemSettings, safe_name
+from leanseek.indexing.configuring import Plan, make_plan
+from leanseek.indexing.settings import SparseSettings
+from leanseek.searcher.fusion import Fusion, load_fusion
+from leanseek.searcher.ranking import MODES, Mode
+
+CANDIDATES_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A way of searching. What the mode has no use for (the encoder of a sparse search) is never loaded.
+
+    `mode` is hybrid, dense or sparse. With `candidates`, a stored run, the best `candidates_depth` documents
+    of each query are re-ranked by the mode instead of searched for. `depth` is how many candidates each side
+    gives; None: as many as documents are asked for. Raises UsageError for what is not allowed.
+    """
+
+    mode: Mode = "hybrid"
+    encoder: str | Encoder = DEFAULT_MODEL
+    dense: str = "flat"
+    sparse: SparseSettings = field(default_factory=SparseSettings)
+    fusion: str = "convex"
+    dense_weight: float | None = None
+    depth: int | None = None
+    chunk_words: int | None = None
+    chunk_overlap: int = 0
+    candidates: Path | None = None
+    candidates_depth: int = CANDIDATES_DEPTH
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"'{self.mode}' is not a search mode. Choose from: {', '.join(MODES)}")
+        if self.candidates_depth < 1:
+            raise UsageError(f"the candidates' depth is {self.candidates_depth}; it must be at least 1")
+        if self.name is not None and safe_name(self.name) != self.name:
+            raise UsageError(
+                f"'{self.name}' cannot name a system: letters, digits and . _ + = - make a name, such as "
+                f"'{safe_name(self.name)}'"
+            )
+        self.load_fusion()
+
+    @property
+    def label(self) -> str:
+        """The name given, or one of what differs from the defaults, such as `bm25` or `rrf-bm25-MODEL`."""
+        if self.name is not None:
+            return self.name
+        parts = [] if self.mode != "hybrid" else [self.fusion]
+        if self.mode == "hybrid" and self.dense_weight is not None:
+            parts.append(f"w{self.dense_weight:g}")
+        if self.mode != "dense":
+            parts.append(sparse_label(self.sparse))
+        if self.mode != "sparse":
+            encoder = self.encoder if isinstance(self.encoder, str) else self.encoder.name
+            backend, colon, model = encoder.rpartition(":")
+            parts += [backend] if colon else []
+            parts.append(PurePath(model).name)
+            parts += [self.dense] if self.dense != "flat" else []
+        if self.depth is not None:
+            parts.append(f"depth{self.depth}")
+        if self.chunk_words is not None:
+            parts.append(f"chunk{self.chunk_words}" + f"+{self.chunk_overlap}" * (self.chunk_overlap > 0))
+        if self.candidates is not None:
+            parts.append(f"on-{self.candidates.name.removesuffix('.gz').removesuffix('.trec')}")
+            parts += [f"top{self.candidates_depth}"] if self.candidates_depth != CANDIDATES_DEPTH else []
+        return safe_name("-".join(parts))
+
+    def load_fusion(self) -> Fusion | None:
+        """The fusion, None where the mode has a single side. Raises UsageError."""
+        return load_fusion(self.fusion, self.dense_weight) if self.mode == "hybrid" else None
+
+    def plan(self, device: str | None = None) -> Plan:
+        """What an index for this system is to be, with the sides that its mode needs; loads the encoder.
+
+        Raises as `make_plan` does.
+        """
+        return make_plan(
+            encoder=self.encoder if self.mode != "sparse" else None,
+            dense=self.dense if self.mode != "sparse" else None,
+            sparse=self.sparse if self.mode != "dense" else None,
+            chunk_words=self.chunk_words,
+            chunk_overlap=self.chunk_overlap,
+            device=device,
+        )
+
+    def record(self, plan: Plan) -> SystemSettings:
+        """What a result tells of the system."""
+        settings = plan.settings
+        hybrid = self.mode == "hybrid"
+        return SystemSettings(
+            mode=self.mode,
+            sparse=settings.sparse,
+            dense=settings.dense,
+            encoder=settings.encoder.name if settings.encoder is not None else None,
+            fusion=self.fusion if hybrid else None,
+            dense_weight=self.dense_weight if hybrid else None,
+            depth=self.depth,
+            chunk_words=self.chunk_words,
+            chunk_overlap=self.chunk_overlap,
+            candidates=str(self.candidates) if self.candidates is not None else None,
+            candidates_depth=self.candidates_depth if self.candidates is not None else None,
+        )
+
+
+def sparse_label(settings: SparseSettings) -> str:
+    """`bm25`, and what differs from the defaults: `bm25-lucene-lossy_lengths`, `bm25-k1=1.2`."""
+    parts = [settings.backend]
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if setting.name == "backend" or value == setting.default:
+            continue
+        if setting.name == "analyzer":
+            parts.append(str(value))
+        elif value is True:
+            parts.append(setting.name)
+        else:
+            parts.append(
+                f"{setting.name}={value:g}" if isinstance(value, float) else f"{setting.name}={value}"
+            )
+    return "-".join(parts)
