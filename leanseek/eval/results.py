@@ -238,9 +238,7 @@ def begin_result(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"{folder}: no result can be written here: {error.strerror or error}"
-        ) from error
+        raise StorageError(f"{folder}: no result can be written here: {error.strerror or error}") from error
 
 
 def read_result(folder: Path) -> StoredResult:
