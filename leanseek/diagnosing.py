@@ -40,7 +40,7 @@ def diagnose() -> list[Finding]:
     advice = "NumPy kernels in use, several times slower: install a C++ compiler, then reinstall leanseek"
     findings.append(Finding("kernels", native, "compiled" if native else advice))
     findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
-    findings += [default_model(), cache()]
+    findings += [lucene(), default_model(), cache()]
     return findings
 
 
@@ -54,6 +54,18 @@ def extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
     if absent:
         return Finding(name, False, f"{purpose}: missing {', '.join(absent)}; pip install 'leanseek[{name}]'")
     return Finding(name, True, f"{purpose}: {', '.join(found)}")
+
+
+def lucene() -> Finding:
+    from leanseek.indexing.sparse.jvm import requirements
+
+    purpose = "the lucene back end"
+    java, absent, complaint = requirements()
+    if absent or java is None:
+        missing = f"missing {', '.join(absent)}; pip install 'leanseek[lucene]'"
+        return Finding("lucene", False, f"{purpose}: {complaint}{missing}")
+    used = f"pyserini {version('pyserini')}, Java {java.version} from {java.source} ({java.home})"
+    return Finding("lucene", True, f"{purpose}: {used}")
 
 
 def default_model() -> Finding:

@@ -42,6 +42,9 @@ Device: TypeAlias = Annotated[str | None, typer.Option(help="Where to encode: cp
 NoCache: TypeAlias = Annotated[
     bool, typer.Option("--no-cache", help="Neither use nor fill the vector cache.")
 ]
+LossyLengths: TypeAlias = Annotated[
+    bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
+]
 ModeOption: TypeAlias = Annotated[
     Literal["hybrid", "dense", "sparse"] | None,
     typer.Option("--mode", help="Which sides to search; by default both where the index has both."),

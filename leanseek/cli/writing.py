@@ -26,7 +26,9 @@ def index(
     into: Annotated[Path, typer.Option("--into", metavar="INDEX", help="The index directory to make.")],
     encoder: opt.EncoderOption = None,
     dense: Annotated[str, typer.Option(help="Vector index: flat (exact), or none.")] = "flat",
-    sparse: Annotated[str, typer.Option(help="Term index: bm25, bm25s, rank-bm25, or none.")] = "bm25",
+    sparse: Annotated[
+        str, typer.Option(help="Term index: bm25, bm25s, rank-bm25, lucene, or none.")
+    ] = "bm25",
     chunk: Annotated[
         int | None,
         typer.Option(metavar="WORDS", help="Split documents into passages of about so many words."),
@@ -34,11 +36,18 @@ def index(
     overlap: Annotated[
         int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")
     ] = 0,
-    analyzer: Annotated[str, typer.Option(help="Language of the texts, or 'simple'.")] = "english",
+    analyzer: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the texts, 'simple', or 'lucene': the terms of Lucene's English analyser. By default "
+            "english, and lucene with --sparse lucene."
+        ),
+    ] = None,
     variant: Annotated[str, typer.Option(help="lucene, robertson, atire, bm25l or bm25plus.")] = "lucene",
     k1: Annotated[float, typer.Option(help="BM25: how soon repeated terms stop counting.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25: how much long texts are held back.")] = 0.4,
     delta: Annotated[float, typer.Option(help="BM25L and BM25+: the floor of a matching term.")] = 0.5,
+    lossy_lengths: opt.LossyLengths = False,
     id_field: opt.IdField = None,
     text_field: opt.TextField = None,
     title_field: opt.TitleField = None,
@@ -68,10 +77,13 @@ def index(
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
     if encoder is not None and dense == "none":
         raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
+    if analyzer is None:
+        analyzer = "lucene" if sparse == "lucene" else "english"
+    terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
     plan = make_plan(
         encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
         dense=None if dense == "none" else dense,
-        sparse=None if sparse == "none" else SparseSettings(sparse, analyzer, variant, k1, b, delta),
+        sparse=None if sparse == "none" else terms,
         chunk_words=chunk,
         chunk_overlap=overlap,
         device=device,

@@ -22,7 +22,11 @@ class EncoderSettings:
 
 @dataclass(frozen=True, slots=True)
 class SparseSettings:
-    """How the sparse side analyses and scores: one of the back ends, an analyser, BM25's parameters."""
+    """How the sparse side analyses and scores: one of the back ends, an analyser, BM25's parameters.
+
+    `lossy_lengths` rounds the passages' lengths down as Lucene does, for scores that equal Lucene's; the back end
+    `lucene` always does that.
+    """
 
     backend: str = "bm25"
     analyzer: str = "english"
@@ -30,6 +34,7 @@ class SparseSettings:
     k1: float = 0.9
     b: float = 0.4
     delta: float = 0.5
+    lossy_lengths: bool = False
 
 
 @dataclass(frozen=True, slots=True)

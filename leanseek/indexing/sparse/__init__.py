@@ -1,4 +1,4 @@
-"""Sparse (lexical) search: BM25 over memory-mapped postings, and other projects' BM25 beside it."""
+"""Sparse (lexical) search: BM25 over memory-mapped postings, and other projects' BM25 beside it, Lucene's too."""
 
 from leanseek.indexing.sparse.base import Candidates, SparseIndex
 from leanseek.indexing.sparse.bm25 import Bm25Index

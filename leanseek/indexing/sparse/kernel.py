@@ -70,7 +70,7 @@ class NativeKernel:
             reader.run_windows,
             reader.run_starts,
             reader.run_frequency,
-            reader.run_length,
+            norm.counted(reader.run_length),
             reader.places,
             reader.frequencies,
             reader.large_at,

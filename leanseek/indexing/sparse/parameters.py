@@ -16,7 +16,7 @@ l terms where the average is L, all variants are
 The last two give a passage something for each query term it lacks, which is the constant; for bm25l the rest
 follows from subtracting that from its own formula. Kamphuis, de Vries, Boytsov and Lin: Which BM25 Do You Mean?
 (ECIR 2020); Lü: BM25S (2024), whose scores these are. A term that the query repeats counts as often, as in
-Lucene and bm25s.
+Lucene and bm25s. With lossy lengths l is rounded down to what Lucene keeps of it in a byte; L stays exact.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Bm25Parameters:
 
     `k1` >= 0: how slowly repetitions of a term saturate. `b` in [0, 1]: how much a long passage is penalised.
     `delta` >= 0: what bm25l and bm25plus add for long passages; the others have no such term.
+    `lossy_lengths`: lengths are rounded as Lucene rounds them.
     Raises UsageError for values outside those.
     """
 
@@ -55,6 +56,7 @@ class Bm25Parameters:
     k1: float = 0.9
     b: float = 0.4
     delta: float = 0.5
+    lossy_lengths: bool = False
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -67,16 +69,37 @@ class Bm25Parameters:
                 raise UsageError(f"BM25's {name} is {value}; it must be {limits}.")
 
 
+_EXACT_LENGTHS = 24
+"""Lucene spends the values of a byte that its four-bit floats leave free on the shortest lengths."""
+
+
 @dataclass(frozen=True, slots=True)
 class LengthNorm:
-    """norm(l) = `base` + `slope` * l, computed in float64 and rounded once."""
+    """norm(l) = `base` + `slope` * l, computed in float64 and rounded once; `lossy`: l is rounded down first."""
 
     base: float
     slope: float
+    lossy: bool = False
 
     def of(self, lengths: NDArray[np.int32]) -> Float32Array:
         """(n,) float32 norms of passages with these lengths (n,)."""
-        return (self.base + self.slope * lengths.astype(np.float64)).astype(np.float32)
+        return (self.base + self.slope * self.counted(lengths).astype(np.float64)).astype(np.float32)
+
+    def counted(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        """(n,) int32: the lengths (n,) as they count; the shortest of several stays the shortest."""
+        return round_lengths(lengths) if self.lossy else lengths
+
+
+def round_lengths(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(n,) int32: lengths (n,) rounded down as Lucene's SmallFloat keeps them in one byte.
+
+    Exact up to 40; from there, what a length has over 24 keeps its four highest bits.
+    """
+    over = lengths.astype(np.int64) - _EXACT_LENGTHS
+    # frexp is exact here, and gives the number of bits as the exponent.
+    dropped = np.maximum(np.frexp(over.astype(np.float64))[1] - 4, 0)
+    rounded = (over >> dropped << dropped) + _EXACT_LENGTHS
+    return np.where(over > 0, rounded, lengths).astype(np.int32)
 
 
 def length_norm(parameters: Bm25Parameters, average_length: float) -> LengthNorm:
@@ -84,7 +107,8 @@ def length_norm(parameters: Bm25Parameters, average_length: float) -> LengthNorm
     scale = parameters.k1
     if parameters.variant is Bm25Variant.BM25L:
         scale += parameters.delta
-    return LengthNorm(scale * (1.0 - parameters.b), scale * parameters.b / (average_length or 1.0))
+    slope = scale * parameters.b / (average_length or 1.0)
+    return LengthNorm(scale * (1.0 - parameters.b), slope, parameters.lossy_lengths)
 
 
 @dataclass(frozen=True, slots=True)
