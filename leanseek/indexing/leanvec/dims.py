@@ -9,8 +9,15 @@ import numpy as np
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.flat import faiss
-from leanseek.indexing.leanvec.learning import HELD_OUT, Method, Queries, data_moments, learn_from_moments
-from leanseek.indexing.leanvec.moments import checked, finite, sample, split_queries
+from leanseek.indexing.leanvec.learning import (
+    HELD_OUT,
+    Method,
+    Queries,
+    better,
+    data_moments,
+    learn_from_moments,
+)
+from leanseek.indexing.leanvec.moments import Moments, checked, finite, sample, split_queries
 from leanseek.indexing.leanvec.reduction import Reduction
 from leanseek.types import Float32Array, Int64Array
 
@@ -84,6 +91,7 @@ def choose_dims(
         )
     asked = Queries(learning, judges, seed)
     data = data_moments(vectors, seed)
+    learner = _Learner(data, asked, method)
     measure = _Measure(vectors, judges, k, depth, seed)
 
     lengths = sorted({*range(multiple, data.dimensions, multiple), data.dimensions})
@@ -94,7 +102,7 @@ def choose_dims(
         # The answer is rarely near D, and short vectors are the quick ones to try.
         middle = (2 * low + high) // 3 if low < high else low
         dims = lengths[middle]
-        reductions[dims] = learn_from_moments(data, asked, dims, method)
+        reductions[dims] = learner.at(dims)
         points[dims] = DimsPoint(dims, measure.recall(reductions[dims]))
         if points[dims].recall >= recall:
             high = middle - 1
@@ -103,6 +111,26 @@ def choose_dims(
     chosen = lengths[min(low, len(lengths) - 1)]
     curve = tuple(points[dims] for dims in sorted(points))
     return ChosenDims(chosen, recall, k, depth, curve, reductions[chosen])
+
+
+class _Learner:
+    """Reductions of one method at any length; those that are nested are learned once and cut."""
+
+    def __init__(self, data: Moments, queries: Queries, method: Method) -> None:
+        self._data, self._queries, self._method = data, queries, method
+        kept: tuple[Method, ...] = ("id", "sphering") if method == "auto" else (method,)
+        self._whole = (
+            [learn_from_moments(data, queries, data.dimensions, one) for one in kept]
+            if method in ("auto", "id", "sphering")
+            else []
+        )
+
+    def at(self, dims: int) -> Reduction:
+        """What learning with that length gives."""
+        cuts = [whole.cut(dims) for whole in self._whole]
+        if not cuts:
+            return learn_from_moments(self._data, self._queries, dims, self._method)
+        return cuts[0] if len(cuts) == 1 else better(cuts[1], cuts[0], self._queries.aside.count)
 
 
 class _Measure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -92,13 +93,20 @@ def learn_from_moments(data: Moments, queries: Queries, dims: int, method: Metho
     plain = _learn(data, queries, dims, "id")
     if queries.aside.count == 0:
         return _noted(plain, "kept id: too few queries to learn from and to hold one out for comparing")
-    fitted = _learn(data, queries, dims, "sphering")
-    comparison = (
-        f"loss {fitted.loss:.4g} against {plain.loss:.4g} of id on {queries.aside.count} held-out queries"
-    )
+    return better(_learn(data, queries, dims, "sphering"), plain, queries.aside.count)
+
+
+def better(fitted: Reduction, plain: Reduction, judges: int) -> Reduction:
+    """The reduction of less loss, noting which it is and by how much; `plain` where they are equal.
+
+    `judges` is the number of held-out queries that the losses are of.
+    """
+    comparison = f"loss {fitted.loss:.4g} against {plain.loss:.4g} of id on {judges} held-out queries"
     if fitted.loss < plain.loss:
-        return _noted(fitted, f"kept sphering: {comparison}, {1.0 - fitted.loss / plain.loss:.0%} less")
-    return _noted(plain, f"kept id: sphering has {comparison}")
+        return _noted(
+            fitted, f"kept {fitted.method}: {comparison}, {1.0 - fitted.loss / plain.loss:.0%} less"
+        )
+    return _noted(plain, f"kept id: {fitted.method} has {comparison}")
 
 
 def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduction:
@@ -136,11 +144,4 @@ def _fit(data: Moments, learning: Moments, dims: int, method: Fitted) -> tuple[P
 
 
 def _noted(reduction: Reduction, note: str) -> Reduction:
-    return Reduction(
-        reduction.queries,
-        reduction.data,
-        reduction.method,
-        reduction.loss,
-        reduction.losses,
-        (note, *reduction.notes),
-    )
+    return replace(reduction, notes=(note, *reduction.notes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from leanseek.indexing.dense.flat import faiss
 from leanseek.indexing.leanvec.learning import Queries, data_moments
 from leanseek.indexing.leanvec.linear import loss, shrunk, sphering
 from leanseek.indexing.leanvec.moments import checked, finite, moments, sample
+from leanseek.indexing.leanvec.reduction import levelled
 from leanseek.types import Float32Array, Int64Array
 
 _KMEANS_ROUNDS: Final = 15
@@ -65,6 +66,17 @@ class PiecewiseReduction:
             members = clusters == cluster
             reduced[members] = vectors[members] @ self.data[cluster].T
         return reduced
+
+    def orthonormal(self) -> PiecewiseReduction:
+        """The same scores, each cluster's data matrix with orthonormal rows, as `Reduction.orthonormal`.
+
+        Inner products of reduced data are then those of the data within a cluster; between clusters reduced
+        vectors cannot be compared, so that one graph over all of them makes no sense.
+        """
+        pairs = [levelled(*pair) for pair in zip(self.queries, self.data, strict=True)]
+        return replace(
+            self, queries=np.stack([pair[0] for pair in pairs]), data=np.stack([pair[1] for pair in pairs])
+        )
 
     def _check(self, vectors: Float32Array, name: str) -> None:
         width = self.centroids.shape[1]

@@ -76,15 +76,18 @@ class Reduction:
         A graph or clusters built on reduced data compare data with data, and only orthonormal rows keep
         those inner products. The result is not nested: cut first.
         """
-        basis, triangle = np.linalg.qr(self.data.astype(np.float64).T)
-        signs = np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
-        queries = (triangle * signs[:, None]) @ self.queries.astype(np.float64)
-        return replace(
-            self,
-            queries=np.ascontiguousarray(queries, dtype=np.float32),
-            data=np.ascontiguousarray((basis * signs).T, dtype=np.float32),
-            losses=(),
-        )
+        queries, data = levelled(self.queries, self.data)
+        return replace(self, queries=queries, data=data, losses=())
+
+
+def levelled(queries: Float32Array, data: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """A and B (d, D) of the same product AᵀB, B with orthonormal rows."""
+    basis, triangle = np.linalg.qr(data.astype(np.float64).T)
+    signs = np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
+    return (
+        np.ascontiguousarray((triangle * signs[:, None]) @ queries.astype(np.float64), dtype=np.float32),
+        np.ascontiguousarray((basis * signs).T, dtype=np.float32),
+    )
 
 
 def _product(vectors: Float32Array, matrix: Float32Array, name: str) -> Float32Array:

@@ -25,7 +25,8 @@ def test_the_choice_on_a_real_collection_is_the_smallest_that_reaches_the_target
         reduction = learn_reduction(scifact.vectors, learning, point.dims, held_out=test)
         assert point.recall == pytest.approx(recall_of(reduction, scifact.vectors, test, 10, 50), abs=0.003)
         if point.dims == choice.dims:
-            assert np.array_equal(reduction.data, choice.reduction.data)
+            np.testing.assert_allclose(reduction.data, choice.reduction.data, atol=1e-5)
+            assert reduction.notes == choice.reduction.notes
     below = next(point for point in choice.curve if point.dims == choice.dims - 8)
     assert below.recall < 0.9
     assert choose_dims(scifact.vectors, learning, 0.98, multiple=8, held_out=test).dims > choice.dims
@@ -59,6 +60,15 @@ def test_copies_count_for_each_other() -> None:
     copies = np.repeat(vectors[:20], 100, axis=0)
     choice = choose_dims(copies, queries, 0.99, k=10, depth=100, multiple=40)
     assert choice.recall == 1.0
+
+
+@pytest.mark.parametrize("method", ["id", "ood-es", "sphering"])
+def test_one_method_can_be_asked_for(method: Any) -> None:
+    vectors, queries = made()
+    choice = choose_dims(vectors, queries, 0.9, method=method, multiple=8)
+    assert choice.reduction.method == method and choice.reduction.dims == choice.dims
+    _, aside = split_queries(queries)
+    assert choice.recall == pytest.approx(recall_of(choice.reduction, vectors, aside, 10, 50), abs=0.003)
 
 
 def test_small_collections_and_bad_arguments() -> None:

@@ -44,6 +44,20 @@ def test_the_loss_is_that_of_the_scores_on_held_out_queries() -> None:
     assert pieces.loss == pytest.approx(np.square(scores - true).sum() / np.square(true).sum(), rel=1e-3)
 
 
+def test_orthonormal_rows_give_the_same_scores() -> None:
+    vectors, queries = bundles()
+    pieces = learn_piecewise(vectors, queries, 4, clusters=5)
+    level = pieces.orthonormal()
+    for rows in level.data:
+        np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=1e-6)
+    nearest = pieces.assign(vectors)
+    scores = [
+        np.einsum("mnd,nd->mn", one.reduce_queries(queries)[:, nearest], one.reduce_data(vectors))
+        for one in (pieces, level)
+    ]
+    np.testing.assert_allclose(*scores, atol=1e-4)
+
+
 def test_the_same_input_gives_the_same_bits() -> None:
     vectors, queries = bundles()
     one, other = (learn_piecewise(vectors, queries, 4, clusters=6, seed=7) for _ in range(2))
