@@ -21,7 +21,8 @@ OLDEST_JAVA = 21
 """What Pyserini's jar is compiled for."""
 
 _starting = threading.Lock()
-_keep: list[Any] = []
+_kept: list[Any] = []
+"""What must outlive every call; empty until Java has started."""
 
 
 class Java(NamedTuple):
@@ -77,9 +78,7 @@ def java_class(name: str) -> Any:
     Neither credentials nor the network are needed. Ctrl-C stays Python's. Raises MissingPackageError where something
     is not installed, UsageError where other code has started Java without Lucene.
     """
-    with _starting:
-        if not _keep:
-            _start()
+    _ensure_started()
     from jnius import autoclass
 
     return autoclass(name)
@@ -88,6 +87,7 @@ def java_class(name: str) -> Any:
 @contextmanager
 def java_thread() -> Iterator[None]:
     """Calls into Java attach the thread that makes them; this lets go of it afterwards, so that it can end."""
+    _ensure_started()
     try:
         yield
     finally:
@@ -95,6 +95,12 @@ def java_thread() -> Iterator[None]:
             from jnius import detach
 
             detach()
+
+
+def _ensure_started() -> None:
+    with _starting:
+        if not _kept:
+            _start()
 
 
 def _start() -> None:
@@ -125,7 +131,7 @@ def _start() -> None:
         else:
             os.environ["JAVA_HOME"] = given
     # Java forgets the settings of a logger that nobody holds.
-    _keep.append(logger)
+    _kept.append(logger)
 
 
 def _jar() -> Path:
