@@ -11,11 +11,13 @@ from leanseek.errors import UsageError
 from leanseek.indexing.dense.flat import faiss
 from leanseek.indexing.leanvec.learning import Queries, data_moments
 from leanseek.indexing.leanvec.linear import loss, shrunk, sphering
-from leanseek.indexing.leanvec.moments import checked, finite, moments, sample
+from leanseek.indexing.leanvec.moments import SAMPLE_ROWS, checked, finite, moments, sample
 from leanseek.indexing.leanvec.reduction import levelled
 from leanseek.types import Float32Array, Int64Array
 
 _KMEANS_ROUNDS: Final = 15
+_ROWS_PER_MOMENT: Final = 4
+"""Vectors read for each dimension of each cluster: with fewer, a pair fits those that were read too closely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +113,21 @@ def learn_piecewise(
     rows = sample(len(vectors), seed)
     read = np.ascontiguousarray(vectors if rows is None else vectors[rows], dtype=np.float32)
     centroids = _centroids(finite(read), min(clusters, len(read)), seed)
-    nearest = (read @ centroids.T).argmax(axis=1)
+    rows = sample(len(vectors), seed, max(SAMPLE_ROWS, _ROWS_PER_MOMENT * vectors.shape[1] * clusters))
+    rows = np.arange(len(vectors)) if rows is None else rows
+    nearest = np.concatenate(
+        [
+            (finite(vectors[part]) @ centroids.T).argmax(axis=1)
+            for part in np.array_split(rows, -(-len(rows) // SAMPLE_ROWS))
+        ]
+    )
 
     second, _ = shrunk(asked.learning, everything)
     judges = asked.aside if asked.aside.count else asked.learning
     pairs = []
     lost = total = 0.0
     for cluster in range(len(centroids)):
-        members = moments(read[nearest == cluster])
+        members = moments(vectors, rows[nearest == cluster])
         pair = sphering(shrunk(members, everything)[0], second, dims)
         pairs.append(pair)
         size = members.count * float(np.einsum("ij,ij->", judges.second, members.second))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec import learn_piecewise, learn_reduction, split_queries
+from leanseek.indexing.leanvec.moments import SAMPLE_ROWS
 
 
 def bundles(seed: int = 0, count: int = 900) -> tuple[np.ndarray, np.ndarray]:
@@ -91,3 +94,15 @@ def test_bad_input_is_told() -> None:
         with pytest.raises(UsageError, match=r"\(900, 5\).*\(n, 12\)"):
             call(vectors[:, :5])
     assert "held out" in learn_piecewise(vectors, queries[:1], 4, clusters=2).notes[0]
+
+
+def test_a_sample_of_vectors_on_disk_stands_for_all(tmp_path: Path) -> None:
+    vectors, queries = bundles(count=3 * 12_000)
+    np.save(tmp_path / "vectors.npy", vectors)
+    pieces = learn_piecewise(np.load(tmp_path / "vectors.npy", mmap_mode="r"), queries, 3, clusters=8)
+    assert len(vectors) > SAMPLE_ROWS
+    nearest, reduced = pieces.assign(vectors), pieces.reduce_data(vectors)
+    _, aside = split_queries(queries)
+    true, asked = aside @ vectors.T, pieces.reduce_queries(aside)
+    scores = np.einsum("mnd,nd->mn", asked[:5][:, nearest], reduced)
+    assert np.square(scores - true[:5]).sum() / np.square(true[:5]).sum() < 0.1
