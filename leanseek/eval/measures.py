@@ -28,6 +28,7 @@ GAINS: Final = (
     "nDCG: the gain is the grade itself, negative ones 0, discounted by log2(rank + 1), as in trec_eval, BEIR "
     "and MTEB; other measures: relevant from grade 1, unless rel= says otherwise (TREC Deep Learning: rel=2)"
 )
+SET_F: Final = "SetF: trec_eval does not square beta, so give it squared"
 TITLES: Final = "as the run was made; a run does not tell"
 
 
@@ -132,7 +133,7 @@ def _rules(asked: Mapping[str, Asked], parts: Sequence[Part], self_hits: bool) -
         ties=f"{TIES}; PR-AUC: equal scores are one threshold" if by_area else TIES,
         missing_queries=MISSING,
         self_hits="the document that has the query's own id is dropped" if self_hits else "kept",
-        gains=GAINS,
+        gains=f"{GAINS}; {SET_F}" if any("SetF(" in str(one) for one in asked.values()) else GAINS,
         titles=TITLES,
         provider="; ".join(([describe(parts)] if parts else []) + from_elsewhere),
     )

@@ -65,8 +65,12 @@ def evaluate(
     for part in parts:
         judged: Any = qrels
         ranked: Any = rankings
-        if part.provider.NAME == "ranx":
-            judged, ranked = _judgments_table(qrels), _rankings_table(rankings)
+        if part.provider.NAME == "pytrec_eval":
+            # A grade below -1 makes it write outside its memory; all negative ones mean the same to it.
+            judged = _at_least(-1, qrels)
+        elif part.provider.NAME == "ranx":
+            # It takes the gain of a negative grade as it stands, where trec_eval has none.
+            judged, ranked = _judgments_table(_at_least(0, qrels)), _rankings_table(rankings)
         for metric in part.provider.evaluator(part.measures, judged).iter_calc(ranked):
             yield metric.query_id, metric.measure, float(metric.value)
 
@@ -103,9 +107,14 @@ def _version(packages: Sequence[str]) -> str:
     return "of unknown version"
 
 
+def _at_least(lowest: int, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {
+        query: {id: max(grade, lowest) for id, grade in judged.items()} for query, judged in qrels.items()
+    }
+
+
 def _judgments_table(qrels: Mapping[str, Mapping[str, int]]) -> pandas.DataFrame:
-    """Judgments for ranx: it takes the gain of a negative grade as it stands, where trec_eval has none."""
-    rows = [(query, id, max(grade, 0)) for query, judged in qrels.items() for id, grade in judged.items()]
+    rows = [(query, id, grade) for query, judged in qrels.items() for id, grade in judged.items()]
     return _table(rows, "relevance").assign(iteration="0")
 
 

@@ -16,7 +16,7 @@ CONFIDENCE: Final = 0.95
 _CELLS: Final = 4_000_000
 """Numbers drawn at a time."""
 _ROUNDING: Final = 1e-12
-"""Sums of the same differences under other signs may differ in their last bits, and count as equal."""
+"""What should be equal may differ in its last bits."""
 
 Values = NDArray[np.float64]
 
@@ -82,10 +82,8 @@ def paired_t(differences: Values) -> float:
     1 where all differences are 0, and 0 where all are the same otherwise. Raises MissingPackageError without
     SciPy.
     """
-    if not differences.any():
-        return 1.0
-    if np.ptp(differences) == 0:
-        return 0.0
+    if _all_equal(differences):
+        return 1.0 if _all_equal(np.append(differences, 0)) else 0.0
     try:
         from scipy.stats import ttest_rel
     except ImportError as error:
@@ -98,10 +96,8 @@ def effect_size(differences: Values) -> float | None:
 
     0 where all differences are 0; None where all are the same otherwise, which have no deviation.
     """
-    if not differences.any():
-        return 0.0
-    if np.ptp(differences) == 0:
-        return None
+    if _all_equal(differences):
+        return 0.0 if _all_equal(np.append(differences, 0)) else None
     return float(differences.mean() / differences.std(ddof=1))
 
 
@@ -117,6 +113,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, p_values[place] * (len(p_values) - position)))
         corrected[place] = highest
     return corrected
+
+
+def _all_equal(values: Values) -> bool:
+    return bool(np.ptp(values) <= _ROUNDING)
 
 
 def _chunks(total: int, width: int) -> Iterator[tuple[int, int]]:
