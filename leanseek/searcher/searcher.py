@@ -171,7 +171,7 @@ class Searcher:
         `candidates` gives for each query the ids of the documents to rank instead of searching: how a stored
         run is re-ranked. Each gets the exact score of every side that the mode asks; one that shares no term
         with the query has 0 on the sparse side. Ids that the index does not have are left out (`missing`
-        tells them), as are documents that `filter` excludes.
+        tells them), as are documents that `filter` excludes; a blank query ranks nothing.
 
         Raises UsageError or FilterError; UsageError too where none of all the candidates is in the index.
         """
@@ -186,7 +186,7 @@ class Searcher:
         results: list[list[Ranked]] = []
         for ranking in rankings:
             ids = serving.snapshot.passages.ids(ranking.ordinals)
-            results.append(list(map(Ranked, ids, ranking.scores.tolist())))
+            results.append(list(map(Ranked._make, zip(ids, ranking.scores.tolist(), strict=True))))
             if progress is not None:
                 progress("searching", len(results), len(queries))
         return results
