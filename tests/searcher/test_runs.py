@@ -14,7 +14,7 @@ import pytest
 
 from leanseek.errors import InputError, StorageError, UsageError
 from leanseek.searcher.runs import write_run
-from leanseek.types import Hit, Query
+from leanseek.types import Hit, Query, Ranked
 
 
 def hits(*pairs: tuple[str, float]) -> list[Hit]:
@@ -34,6 +34,12 @@ def test_lines(tmp_path: Path) -> None:
     assert write_run(path, RESULTS) == 3
     assert path.read_text(encoding="utf-8") == LINES
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rankings_without_texts_give_the_same_lines() -> None:
+    stream = io.StringIO()
+    write_run(stream, [(query, [Ranked(hit.id, hit.score) for hit in found]) for query, found in RESULTS])
+    assert stream.getvalue() == LINES
 
 
 def test_same_results_same_bytes_packed_or_not(tmp_path: Path) -> None:
