@@ -91,6 +91,18 @@ def rank_all(
         )
 
 
+def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
+    """Raise UsageError where the candidates are not one list of ids for each query."""
+    if depth is not None:
+        raise UsageError("depth is for searching; candidates are all ranked. Leave one of the two out")
+    if len(candidates) != queries:
+        raise UsageError(
+            f"there are {queries} queries and {len(candidates)} lists of candidates; give one each"
+        )
+    if any(isinstance(ids, str) for ids in candidates):
+        raise UsageError("the candidates of each query must be a list of document ids, not a string")
+
+
 def encoded(
     serving: Serving, block: Sequence[str], mode: Mode
 ) -> tuple[list[int], list[str], Float32Array | None]:

@@ -15,13 +15,13 @@ from leanseek.filters import parse_filter
 from leanseek.indexing.configuring import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.batching import Request, rank_all, search_all
-from leanseek.searcher.explaining import explain_hits
+from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
 from leanseek.searcher.fusion import Fusion, load_fusion
+from leanseek.searcher.hits import make_hits
 from leanseek.searcher.packing import Context, pack
-from leanseek.searcher.ranking import Mode, Ranking, choose_mode
+from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.serving import QueryEncoder, Serving
-from leanseek.types import Hit, Passage, Progress, Ranked
+from leanseek.types import Hit, Progress, Ranked
 
 DEPTH = 100
 """Candidates asked of each side, where k is smaller."""
@@ -296,36 +296,6 @@ class Searcher:
             allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,
             documents=snapshot.documents if roll_up else None,
         )
-
-
-def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = False) -> list[Hit]:
-    """The hits of a ranking, in its order."""
-    passages = snapshot.passages.get(ranking.ordinals)
-    hits = [
-        Hit(
-            rank=rank,
-            id=stored.id,
-            score=float(score),
-            title=stored.title,
-            text=stored.text,
-            metadata=stored.metadata,
-            passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
-        )
-        for rank, (stored, score) in enumerate(zip(passages, ranking.scores, strict=True), 1)
-    ]
-    return explain_hits(hits, ranking, query, snapshot.passages.analyzer) if explain else hits
-
-
-def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
-    """Raise UsageError where the candidates are not one list of ids for each query."""
-    if depth is not None:
-        raise UsageError("depth is for searching; candidates are all ranked. Leave one of the two out")
-    if len(candidates) != queries:
-        raise UsageError(
-            f"there are {queries} queries and {len(candidates)} lists of candidates; give one each"
-        )
-    if any(isinstance(ids, str) for ids in candidates):
-        raise UsageError("the candidates of each query must be a list of document ids, not a string")
 
 
 def estimate_tokens(text: str) -> int:

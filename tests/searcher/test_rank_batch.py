@@ -84,7 +84,9 @@ def test_candidates_that_the_index_lacks_are_left_out_and_told(searcher: Searche
     assert searcher.missing(ids) == ["nobody", deleted]
     assert searcher.rank_batch(["statin", "wing"], candidates=[[], [LIVE[3]]])[0] == []
     assert searcher.rank_batch(["statin"], candidates=[[]]) == [[]]
-    with pytest.raises(UsageError, match=r"none of the 2 candidates .*'nobody', 'nothing'.*another collection"):
+    with pytest.raises(
+        UsageError, match=r"none of the 2 candidates .*'nobody', 'nothing'.*another collection"
+    ):
         searcher.rank_batch(["statin", "wing"], candidates=[["nobody"], ["nothing", "nobody"]])
 
 
