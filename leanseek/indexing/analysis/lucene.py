@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from leanseek.indexing.analysis.base import Span
 from leanseek.indexing.analysis.porter import porter_stem
-from leanseek.indexing.analysis.standard import ascii_words, word_bounds
+from leanseek.indexing.analysis.standard import ASCII_PARTS, word_bounds
 
-_MEMO_WORDS = 1 << 19
-"""Distinct words remembered; past this the memo starts anew, which bounds it at some 100 MB."""
+_MEMO_PARTS = 1 << 19
+"""Distinct parts of texts remembered; past this the memo starts anew, which bounds it at some 150 MB."""
 _MEMO_LENGTH = 40
-"""Longer words are analysed each time: they are rarely seen twice."""
+"""Longer ones are analysed each time: they are rarely seen twice."""
 _APOSTROPHES = "'\u2019\uff07"
 
 
-class _Terms(dict[str, str]):
-    """Memo of a word as it stands -> term; "" for a word that is left out. Safe to share between threads."""
+class _Terms(dict[str, tuple[str, ...]]):
+    """Memo of what stands between two spaces -> its terms. Safe to share between threads."""
 
-    def __init__(self, analyse: Callable[[str], str]) -> None:
+    def __init__(self, analyse: Callable[[str], list[Span]]) -> None:
         super().__init__()
         self._analyse = analyse
 
-    def __missing__(self, word: str) -> str:
-        term = self._analyse(word)
-        if len(word) <= _MEMO_LENGTH:
-            if len(self) >= _MEMO_WORDS:
+    def __missing__(self, part: str) -> tuple[str, ...]:
+        terms = tuple(span.token for span in self._analyse(part))
+        if len(part) <= _MEMO_LENGTH:
+            if len(self) >= _MEMO_PARTS:
                 self.clear()
-            self[word] = term
-        return term
+            self[part] = terms
+        return terms
 
 
 class LuceneAnalyzer:
@@ -42,7 +43,7 @@ class LuceneAnalyzer:
     def __init__(self, spec: str, *, stopwords: frozenset[str]) -> None:
         self._spec = spec
         self._stopwords = stopwords
-        self._terms = _Terms(self._analyse)
+        self._terms = _Terms(self.spans)
 
     @property
     def spec(self) -> str:
@@ -51,21 +52,20 @@ class LuceneAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as often as they occur."""
-        terms = self._terms
-        if text.isascii():
-            return [term for word in ascii_words(text.lower()) if (term := terms[word])]
-        return [term for start, end in word_bounds(text) if (term := terms[text[start:end]])]
+        # No word crosses a space, and what stands between two is mostly known already.
+        parts = text.translate(ASCII_PARTS).split() if text.isascii() else text.split(" ")
+        return list(chain.from_iterable(map(self._terms.__getitem__, parts)))
 
     def spans(self, text: str) -> list[Span]:
         """The terms of `tokens(text)` with the characters each comes from, for highlighting."""
-        terms = self._terms
         return [
-            Span(term, start, end) for start, end in word_bounds(text) if (term := terms[text[start:end]])
+            Span(term, start, end)
+            for start, end in word_bounds(text)
+            if (term := self._term(text[start:end]))
         ]
 
-    def _analyse(self, word: str) -> str:
-        if not word.strip("_"):
-            return ""
+    def _term(self, word: str) -> str:
+        """The term of one word; "" for one that is left out."""
         if len(word) > 1 and word[-1] in "sS" and word[-2] in _APOSTROPHES:
             word = word[:-2]
         term = word.lower() if word.isascii() else "".join(map(_lower, word))

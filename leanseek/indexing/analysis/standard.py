@@ -27,70 +27,75 @@ from pathlib import Path
 LONGEST = 255
 """UTF-16 units of a word at most: a longer one is cut there, and the rest is read as new text."""
 
-_ASCII = re.compile(
-    r"_*[a-z0-9][a-z0-9_]*(?:(?:(?<=[a-z])[:.'](?=[a-z])|(?<=[0-9])[.,;'](?=[0-9]))[a-z0-9_]+)*|_+"
-)
+ASCII_PARTS = "".join(chr(c).lower() if chr(c).isalnum() or chr(c) in "_:.,;'" else " " for c in range(128))
+"""A table for `str.translate`: ASCII in lower case, with a space for what is in no word of an ASCII text."""
 
 
-def _word_pattern() -> re.Pattern[str]:
-    extend = "[XZFPYTUma]*"  # what belongs to the character before
-    letter, digit, katakana, connector = (f"{kind}{extend}" for kind in ("[LHg]", "N", "K", "E"))
-    hebrew, quote, double_quote = (f"{kind}{extend}" for kind in "HSD")
+_ALL_MARKS = "[XZFPYTUma]*"  # what belongs to the character before it
+_MARKS = "[XZYTUma]*"  # the same in emoji, where the selectors stand for themselves
+
+
+def _word() -> str:
+    letter, digit, katakana, connector = (f"{kind}{_ALL_MARKS}" for kind in ("[LHg]", "N", "K", "E"))
+    hebrew, quote, double_quote = (f"{kind}{_ALL_MARKS}" for kind in "HSD")
     chain = (
         f"(?:{hebrew}(?:{double_quote}{hebrew}|{quote})"
-        f"|{letter}(?:[MBS]{extend}{letter})*"
-        f"|{digit}(?:[CBS]{extend}{digit})*)+"
+        f"|{letter}(?:[MBS]{_ALL_MARKS}{letter})*"
+        f"|{digit}(?:[CBS]{_ALL_MARKS}{digit})*)+"
     )
     block = f"(?:(?:{katakana})+|{chain})"
-    return re.compile(f"(?:{connector})*{block}(?:(?:{connector})+{block})*(?:{connector})*")
+    return f"(?:{connector})*{block}(?:(?:{connector})+{block})*(?:{connector})*"
 
 
-def _emoji_pattern() -> re.Pattern[str]:
-    extend = "[XZYTUma]*"
-    emoji, tone = f"[Gg]{extend}P?", f"m{extend}"
-    # The joiner before a next emoji may have been taken for an extension of the one before.
+def _emoji() -> str:
+    emoji, tone = f"[Gg]{_MARKS}P?", f"m{_MARKS}"
+    # The joiner before a next emoji may have been taken for a mark of the one before.
     joined = f"(?:(?<=Z)(?:{emoji}|{tone})|Z+{emoji}|Z{tone})"
-    return re.compile(f"(?:Z*{emoji}|{tone})(?:{joined}+|T+U)?")
+    return f"(?:Z*{emoji}|{tone})(?:{joined}+|T+U)?"
 
 
-_WORD = _word_pattern()
-_EMOJI = _emoji_pattern()
-_ANY = "[XZFPYTUma]*"
-_TOKEN = re.compile(
-    f"{_WORD.pattern}|{_EMOJI.pattern}|k[XZYTUma]*P?Y[XZYTUma]*|R{_ANY}R{_ANY}|[Aa][AaXZFPYTUm]*|I{_ANY}"
-    # No words, and the only group: runs that could begin one, passed over at once.
-    "|(E[EXFPYTU]*|Z+)"
+_EMOJI = re.compile(_emoji())
+_OTHER = re.compile(
+    f"{_emoji()}|k{_MARKS}P?Y{_MARKS}|R{_ALL_MARKS}R{_ALL_MARKS}|[Aa][AaXZFPYTUm]*|I{_ALL_MARKS}"
 )
-
-
-def ascii_words(text: str) -> list[str]:
-    """The words of an ASCII text in lower case, and runs of `_` alone, which are none."""
-    words: list[str] = _ASCII.findall(text)
-    if len(text) > LONGEST and max(map(len, words), default=0) > LONGEST:
-        return [text[start:end] for start, end in word_bounds(text)]
-    return words
+"""All but words of letters, digits and katakana, which alone may begin with a connector."""
+_TOKEN = re.compile(f"{_word()}|{_OTHER.pattern}|((?:E{_ALL_MARKS})+|Z+)")
+"""Any word; its one group is a run of connectors or joiners in which no word of letters begins."""
+_INSIDE = re.compile("[Zma]")
+"""What in such a run may begin something else."""
 
 
 def word_bounds(text: str) -> list[tuple[int, int]]:
     """Where the words of a text begin and end, in order."""
     classes = text.translate(_classes())
     matches = list(_TOKEN.finditer(classes))
-    if "g" in classes or any(match.end() - match.start() > LONGEST // 2 for match in matches):
+    if "g" in classes or any(_is_intricate(match) for match in matches):
         return list(_scan(classes, text))
     return [match.span() for match in matches if match.lastindex is None]
 
 
+def _is_intricate(match: re.Match[str]) -> bool:
+    """Whether a word may be too long, or something is inside a run of connectors or joiners."""
+    start, end = match.span()
+    return end - start > LONGEST // 2 or (
+        match.lastindex is not None and _INSIDE.search(match.string, start, end) is not None
+    )
+
+
 def _scan(classes: str, text: str) -> Iterator[tuple[int, int]]:
-    """`word_bounds` where a word may be too long, or begin with a character that is letter and emoji."""
+    """`word_bounds`, also where a word is too long or begins with a character that is letter and emoji."""
     at = 0
     while found := _TOKEN.search(classes, at):
         at, end = found.span()
-        if found.lastindex is not None:
-            at = end
-            continue
+        pattern, begin = (_TOKEN, None) if found.lastindex is None else (_OTHER, _INSIDE)
         while at < end:
+            if begin is not None:
+                place = begin.search(classes, at, end)
+                at = place.start() if place else end
+                if place is None:
+                    break
             limit = _limit(text, at)
-            match = _TOKEN.match(classes, at, limit)
+            match = pattern.match(classes, at, limit)
             if classes[at] == "g":
                 match = max(match, _EMOJI.match(classes, at, limit), key=lambda m: m.end() if m else at)
             if match is None or match.lastindex is not None:
