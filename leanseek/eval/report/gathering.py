@@ -1,0 +1,138 @@
+"""From the results of a folder to what a report tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from leanseek.errors import UsageError
+from leanseek.eval.base import Rules
+from leanseek.eval.comparing import TOLERANCE
+from leanseek.eval.judgments import read_qrels
+from leanseek.eval.report.curves import curves
+from leanseek.eval.report.statistics import assess
+from leanseek.eval.report.study import Against, Change, Group, Study, System
+from leanseek.eval.results import StoredResult, read_results
+from leanseek.eval.runs import read_run
+
+LEVEL = 0.95
+
+
+def gather(out: str | os.PathLike[str], *, baseline: str | None = None, measure: str | None = None) -> Study:
+    """Read every result below `out` and compare the systems of each collection and split.
+
+    `baseline` is the system that the others are compared with; by default the sparse one, or else the first by
+    name. `measure` is what plots and per-query differences show; by default the first of the results.
+
+    Raises InputError where there are no results or their files are damaged, and UsageError for a baseline or
+    measure that no collection has, listing those that there are.
+    """
+    stored = read_results(out)
+    check_known("baseline", baseline, {one.result.system for one in stored})
+    check_known("measure", measure, {name for one in stored for name in one.result.measures})
+    parts: dict[tuple[str, str], list[StoredResult]] = {}
+    for one in stored:
+        parts.setdefault((one.result.collection, one.result.split), []).append(one)
+    return Study(tuple(make_group(part, baseline, measure) for part in parts.values()), LEVEL)
+
+
+def make_group(stored: Sequence[StoredResult], baseline: str | None, measure: str | None) -> Group:
+    """The systems of one split of one collection, the baseline first."""
+    ordered = baseline_first(stored, baseline)
+    measures = tuple(
+        name for name in ordered[0].result.measures if all(name in one.result.measures for one in ordered)
+    )
+    if not measures:
+        raise UsageError(
+            f"the results of {title(ordered[0])} have no measure in common; evaluate them with the same --measures"
+        )
+    main = measure if measure in measures else measures[0]
+    scores = {one.result.system: one.per_query() for one in ordered}
+    assessed = assess(scores, measures, LEVEL)
+    texts = ordered[0].queries()
+    first = ordered[0].result.system
+    systems = []
+    for one in ordered:
+        name = one.result.system
+        against = compared(scores[first], scores[name], main, texts) if name != first else None
+        found = curves(read_run(one.run_path).rankings, read_qrels(one.qrels_path), one.result.k)
+        systems.append(System(one.result, assessed.cells[name], found, against))
+    return Group(
+        collection=ordered[0].result.collection,
+        split=ordered[0].result.split,
+        measures=measures,
+        main=main,
+        systems=tuple(systems),
+        rules=rules_of(ordered),
+        method=assessed.method,
+        warnings=warnings_of(ordered, baseline, measure, measures),
+    )
+
+
+def baseline_first(stored: Sequence[StoredResult], baseline: str | None) -> list[StoredResult]:
+    """The results in their order, with the baseline moved to the front."""
+    chosen = next((one for one in stored if one.result.system == baseline), None)
+    if chosen is None:
+        chosen = next((one for one in stored if one.result.settings.mode == "sparse"), stored[0])
+    return [chosen, *(one for one in stored if one is not chosen)]
+
+
+def compared(
+    before: Mapping[str, Mapping[str, float]],
+    after: Mapping[str, Mapping[str, float]],
+    measure: str,
+    texts: Mapping[str, str],
+) -> Against:
+    """Every query that both have scores of, the greatest gain first."""
+    changes = [
+        Change(query, texts.get(query, ""), before[query][measure], after[query][measure])
+        for query in before
+        if query in after
+    ]
+    changes.sort(key=lambda change: (-change.difference, change.query))
+    wins = sum(change.difference > TOLERANCE for change in changes)
+    losses = sum(change.difference < -TOLERANCE for change in changes)
+    return Against(tuple(changes), wins, len(changes) - wins - losses, losses)
+
+
+def rules_of(stored: Sequence[StoredResult]) -> list[tuple[tuple[str, ...], Rules]]:
+    """Each set of rules with the systems it holds for."""
+    found: dict[Rules, list[str]] = {}
+    for one in stored:
+        found.setdefault(one.result.rules, []).append(one.result.system)
+    return [(tuple(systems), rules) for rules, systems in found.items()]
+
+
+def warnings_of(
+    stored: Sequence[StoredResult],
+    baseline: str | None,
+    measure: str | None,
+    measures: Sequence[str],
+) -> tuple[str, ...]:
+    """What a reader must know before comparing these numbers."""
+    found: list[str] = []
+    first = stored[0].result
+    if baseline is not None and first.system != baseline:
+        found.append(f"{baseline} was not evaluated here; the baseline is {first.system}.")
+    if measure is not None and measure not in measures:
+        found.append(f"{measure} was not measured for every system here; plots show {measures[0]}.")
+    if len({one.result.provenance.collection_checksum for one in stored}) > 1:
+        found.append("The systems were evaluated on different versions of the collection: compare with care.")
+    if len({one.result.rules for one in stored}) > 1:
+        found.append("The numbers were not all taken by the same rules: see the rules below.")
+    dropped = sorted({name for one in stored for name in one.result.measures} - set(measures))
+    if dropped:
+        found.append(f"Left out, since not every system has them: {', '.join(dropped)}.")
+    found += [f"{one.result.system}: {warning}" for one in stored for warning in one.result.warnings]
+    return tuple(found)
+
+
+def check_known(what: str, given: str | None, known: set[str]) -> None:
+    """Raises UsageError where a name is given that nothing has."""
+    if given is not None and given not in known:
+        raise UsageError(f"no result has the {what} {given!r}; there are: {', '.join(sorted(known))}")
+
+
+def title(stored: StoredResult) -> str:
+    """Collection and split."""
+    return f"{stored.result.collection} · {stored.result.split}"

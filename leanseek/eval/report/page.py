@@ -1,0 +1,83 @@
+"""A report as one page that needs nothing but a browser."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.resources import files
+
+from leanseek.errors import MissingPackageError
+from leanseek.eval.report import figures
+from leanseek.eval.report.drawing import colour
+from leanseek.eval.report.study import Change, Group, Study, System
+from leanseek.eval.report.table import best, cost, note
+
+MOST_CHANGED = 20
+"""Queries listed for each system beside the baseline."""
+
+
+def page(study: Study) -> str:
+    """The page as HTML: no address, no library, query texts escaped. Raises MissingPackageError."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingPackageError("writing a report's page", "jinja2", "report") from error
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number
+    environment.filters["signed"] = lambda value: f"{value:+.4f}"
+    environment.filters["p"] = lambda value: "—" if value is None else f"{value:.3g}"
+    template = environment.from_string(
+        files("leanseek.eval.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
+    drawn = [
+        {name: Markup(svg) for name, svg in drawings(group, f"g{place}").items()}
+        for place, group in enumerate(study.groups)
+    ]
+    changed = [
+        [
+            (
+                place,
+                system,
+                most_changed(system),
+                Markup(figures.differences(group, system, place, f"g{at}d{place}")),
+            )
+            for place, system in enumerate(group.systems)
+            if place
+        ]
+        for at, group in enumerate(study.groups)
+    ]
+    return template.render(
+        study=study,
+        groups=list(zip(study.groups, drawn, changed, strict=True)),
+        best=best,
+        cost=cost,
+        note=note,
+        colour=colour,
+        asdict=asdict,
+    )
+
+
+def drawings(group: Group, name: str) -> dict[str, str]:
+    """The figures of a group that are about all its systems, by title; those with nothing to show are left out."""
+    found = {
+        f"{group.main} against latency": figures.latency(group, f"{name}l"),
+        f"{group.main} against index size": figures.size(group, f"{name}s"),
+        "Recall": figures.recall(group, f"{name}r"),
+        "Precision": figures.precision(group, f"{name}p"),
+        "Precision over recall": figures.interpolated(group, f"{name}i"),
+    }
+    return {title: svg for title, svg in found.items() if svg}
+
+
+def most_changed(system: System) -> tuple[Change, ...]:
+    """The queries to list for a system."""
+    return system.against.most_changed(MOST_CHANGED) if system.against is not None else ()
+
+
+def number(value: float | None) -> str:
+    """A cost in few digits; a dash where it was not recorded."""
+    if value is None:
+        return "—"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
