@@ -13,7 +13,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import pytest
 
+from leanseek import Index, Searcher, SparseSettings
 from leanseek.indexing.analysis import Analyzer, load_analyzer
+from leanseek.indexing.reading import read
 from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader, SparseBuilder
 from leanseek.indexing.sparse.kernel import Kernel
 from leanseek.types import content
@@ -114,3 +116,28 @@ def many_queries() -> list[str]:
         " ".join(f"w{choose.choice(ranks) + choose.randrange(3)}" for _ in range(length))
         for length in [1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 12, 20, 40] * 3
     ]
+
+
+@pytest.fixture
+def ndcg(tmp_path: Path) -> Callable[[Path, SparseSettings], float]:
+    """`ndcg(folder, settings)`: mean nDCG@10 of a collection's test queries, by pytrec_eval."""
+
+    def measure(folder: Path, settings: SparseSettings) -> float:
+        trec = pytest.importorskip("pytrec_eval")
+        index = Index.create(tmp_path / "measured.index", encoder=None, sparse=settings)
+        index.add(read(str(folder)))
+        qrels: dict[str, dict[str, int]] = {}
+        for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]:
+            query, document, grade = line.split("\t")
+            qrels.setdefault(query, {})[document] = int(grade)
+        records = map(json.loads, (folder / "queries.jsonl").open())
+        queries = {record["_id"]: record["text"] for record in records if record["_id"] in qrels}
+        with Searcher.open(tmp_path / "measured.index") as searcher:
+            ranked = searcher.rank_batch(queries.values(), 100)
+        run = {
+            query: {hit.id: hit.score for hit in hits} for query, hits in zip(queries, ranked, strict=True)
+        }
+        scores = trec.RelevanceEvaluator(qrels, {"ndcg_cut_10"}).evaluate(run)
+        return sum(score["ndcg_cut_10"] for score in scores.values()) / len(qrels)
+
+    return measure
