@@ -154,16 +154,9 @@ class Bm25Index:
         meets = np.flatnonzero((scores[1:] == scores[:-1]) & (segments[1:] != segments[:-1]))
         if not len(meets):
             return found
+        tied = np.flatnonzero(np.isin(scores, scores[meets]))
+        keys = self._tie_key(ordinals[tied])  # once for all: each call asks every segment's database
+        order = sorted(range(len(tied)), key=lambda place: (-scores[tied[place]], keys[place]))
         ordinals = ordinals.copy()
-        done = 0
-        for meet in meets.tolist():
-            if meet < done:
-                continue
-            first, done = (
-                np.searchsorted(-scores, -scores[meet], side="left"),
-                np.searchsorted(-scores, -scores[meet], side="right"),
-            )
-            equals = ordinals[first:done]
-            keys = self._tie_key(equals)
-            ordinals[first:done] = equals[sorted(range(len(equals)), key=keys.__getitem__)]
+        ordinals[tied] = ordinals[tied[order]]
         return Candidates(scores, ordinals)
