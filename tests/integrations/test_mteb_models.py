@@ -56,6 +56,13 @@ def make_task(data: Any, name: str, top_ranked: dict[str, list[str]] | None = No
                 self.top_ranked = {"test": top_ranked}
             self.data_loaded = True
 
+        def task_specific_scores(self, scores: Any, *task: Any, **settings: Any) -> dict[str, float]:
+            """The means that mteb rounds to five places, before it does."""
+            rows = list(scores.values())
+            return {
+                name: sum(row[name] for row in rows) / len(rows) for name in ("ndcg_cut_10", "recall_100")
+            }
+
     return LocalTask()
 
 
@@ -71,6 +78,13 @@ def own_scores(run: dict[str, dict[str, float]], data: Any) -> dict[str, float]:
     return dict(score(run, data.qrels, ["nDCG@10", "R@100"]).means)
 
 
+def assert_same(theirs: dict[str, float], ours: dict[str, float]) -> None:
+    assert theirs["ndcg_cut_10"] == pytest.approx(ours["nDCG@10"], abs=1e-6)
+    assert theirs["recall_100"] == pytest.approx(ours["R@100"], abs=1e-6)
+    assert theirs["ndcg_at_10"] == round(ours["nDCG@10"], 5)
+    assert theirs["recall_at_100"] == round(ours["R@100"], 5)
+
+
 OwnRun = Callable[[str, str], dict[str, dict[str, float]]]
 
 
@@ -78,9 +92,7 @@ def test_our_encoder(loaded: Callable[[str], Any], own_run: OwnRun, encoder: Enc
     data = loaded("scifact")
     ours = own_scores(own_run("scifact", "dense"), data)
     theirs = evaluate(MtebEncoder(encoder), make_task(data, "LocalEncoder"))
-    # mteb rounds its means to five places.
-    assert theirs["ndcg_at_10"] == round(ours["nDCG@10"], 5)
-    assert theirs["recall_at_100"] == round(ours["R@100"], 5)
+    assert_same(theirs, ours)
     assert theirs["ndcg_at_10"] == pytest.approx(0.64508, abs=5e-4)  # as MTEB publishes it
     assert theirs["recall_at_100"] == pytest.approx(0.925, abs=5e-4)
 
@@ -93,8 +105,7 @@ def test_our_pipeline(
     ours = own_scores(own_run(name, mode), data)
     with Pipeline(PipelineSettings(encoder=encoder, mode=mode)) as pipeline:
         theirs = evaluate(MtebSearch(pipeline), make_task(data, "LocalPipeline"))
-    assert theirs["ndcg_at_10"] == round(ours["nDCG@10"], 5)
-    assert theirs["recall_at_100"] == round(ours["R@100"], 5)
+    assert_same(theirs, ours)
 
 
 def test_candidates_are_reranked_and_nothing_else(
