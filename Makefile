@@ -38,10 +38,10 @@ $(VENV)/.torch: constraints.txt
 	$(INSTALL) torch
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
 	$(INSTALL) --editable '.[offline,onnx]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp
+$(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
 	$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/.demo

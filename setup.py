@@ -14,12 +14,7 @@ OPTIONS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-c
 
 setup(
     ext_modules=[
-        Pybind11Extension(
-            "leanseek._native",
-            ["native/bm25.cpp"],
-            cxx_std=17,
-            extra_compile_args=OPTIONS,
-            optional=True,
-        )
+        Pybind11Extension(f"leanseek.{name}", [source], cxx_std=17, extra_compile_args=OPTIONS, optional=True)
+        for name, source in (("_native", "native/bm25.cpp"), ("_scan", "native/scan.cpp"))
     ]
 )

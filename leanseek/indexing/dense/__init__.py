@@ -27,8 +27,25 @@ def open_flat(folder: Path) -> DenseIndex:
     return FlatIndex.open(folder)
 
 
-BUILDERS: dict[str, Callable[[Iterable[Float32Array], int], DenseIndex]] = {"flat": build_flat}
-OPENERS: dict[str, Callable[[Path], DenseIndex]] = {"flat": open_flat}
+def build_lean(blocks: Iterable[Float32Array], dimensions: int) -> DenseIndex:
+    import numpy as np
+
+    from leanseek.indexing.dense.lean import LeanVecIndex
+
+    return LeanVecIndex.build(np.concatenate([np.zeros((0, dimensions), np.float32), *blocks]))
+
+
+def open_lean(folder: Path) -> DenseIndex:
+    from leanseek.indexing.dense.lean import LeanVecIndex
+
+    return LeanVecIndex.open(folder)
+
+
+BUILDERS: dict[str, Callable[[Iterable[Float32Array], int], DenseIndex]] = {
+    "flat": build_flat,
+    "lean": build_lean,
+}
+OPENERS: dict[str, Callable[[Path], DenseIndex]] = {"flat": open_flat, "lean": open_lean}
 
 DENSE_KINDS = tuple(BUILDERS)
 

@@ -1,0 +1,138 @@
+"""The first level's arrays: reduced vectors in lists, each vector's residual as 4-bit codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.indexing.dense.flat import faiss
+from leanseek.indexing.dense.lean.clustering import cluster
+from leanseek.indexing.dense.lean.files import read, write
+from leanseek.types import Float32Array, Int64Array
+
+BLOCK = 32
+"""Vectors whose codes stand together."""
+CODEWORDS = 16
+_LEARNING_POINTS = 16384
+_STEPS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """n vectors reduced to d dimensions, in c lists, each list in blocks of 32 places.
+
+    A vector's code is that of its residual, the difference from its list's centroid: d/s numbers of 4 bits,
+    each for s neighbouring dimensions (Jégou et al., "Product quantization for nearest neighbor search",
+    PAMI 2011). An inner product is that with the centroid plus one table entry a number.
+    """
+
+    reduction: Float32Array
+    """(D, d): queries are multiplied by it."""
+    centroids: Float32Array
+    """(c, d)"""
+    spreads: Float32Array
+    """(c,): a list comes into question by <q, centroid> + |q| * spread, the score of one far out in it."""
+    codebooks: Float32Array
+    """(d/s, s, 16): the codewords of each part."""
+    starts: Int64Array
+    """(c + 1,): each list's first block."""
+    codes: NDArray[np.uint8]
+    """(blocks, d/s/2, 32): two parts' numbers in a byte, the first in the lower half."""
+    ordinals: NDArray[np.int32]
+    """(blocks * 32,): the vector at each place, -1 for none; ascending in a list."""
+
+    @property
+    def count(self) -> int:
+        """c, the number of lists."""
+        return len(self.centroids)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all arrays."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays into an existing folder."""
+        for field in fields(self):
+            write(folder, field.name, getattr(self, field.name))
+
+    @classmethod
+    def open(cls, folder: Path, dimensions: int) -> Lists:
+        """The arrays that `save` wrote, memory-mapped. Raises IndexDamagedError where they cannot be read."""
+        reduction = read(folder, "reduction", "float32", (dimensions, None))
+        dims = reduction.shape[1]
+        centroids = read(folder, "centroids", "float32", (None, dims))
+        codebooks = read(folder, "codebooks", "float32", (None, None, CODEWORDS))
+        codes = read(folder, "codes", "uint8", (None, len(codebooks) // 2, BLOCK))
+        return cls(
+            reduction=reduction,
+            centroids=centroids,
+            spreads=read(folder, "spreads", "float32", (len(centroids),)),
+            codebooks=codebooks,
+            starts=read(folder, "starts", "int64", (len(centroids) + 1,)),
+            codes=codes,
+            ordinals=read(folder, "ordinals", "int32", (len(codes) * BLOCK,)),
+        )
+
+
+def build_lists(
+    reduced: Float32Array, reduction: Float32Array, count: int, dims_a_code: int, seed: int
+) -> Lists:
+    """Lists of reduced vectors (n, d), about `count` of them; `reduction` (D, d) is the queries' matrix.
+
+    d is a multiple of 4 * dims_a_code.
+    """
+    clusters = cluster(reduced, count, seed)
+    residuals = reduced - clusters.centroids[clusters.members]
+    parts = reduced.shape[1] // dims_a_code
+    codebooks, packed = _quantise(residuals, parts, seed)
+
+    sizes = np.bincount(clusters.members, minlength=len(clusters.centroids))
+    starts = np.concatenate([[0], np.cumsum(-(-sizes // BLOCK))])
+    order = np.argsort(clusters.members, kind="stable")
+    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    places = np.repeat(starts[:-1] * BLOCK - firsts, sizes) + np.arange(len(reduced))
+    ordinals = np.full(starts[-1] * BLOCK, -1, dtype=np.int32)
+    ordinals[places] = order
+    codes = np.zeros((starts[-1] * BLOCK, parts // 2), dtype=np.uint8)
+    codes[places] = packed[order]
+    return Lists(
+        reduction=np.ascontiguousarray(reduction),
+        centroids=clusters.centroids,
+        spreads=clusters.spreads,
+        codebooks=codebooks,
+        starts=starts.astype(np.int64),
+        codes=np.ascontiguousarray(codes.reshape(-1, BLOCK, parts // 2).transpose(0, 2, 1)),
+        ordinals=ordinals,
+    )
+
+
+def _quantise(residuals: Float32Array, parts: int, seed: int) -> tuple[Float32Array, NDArray[np.uint8]]:
+    """Codebooks (parts, s, 16) and codes (n, parts / 2)."""
+    dims = residuals.shape[1]
+    quantiser = faiss().ProductQuantizer(dims, parts, 4)
+    quantiser.cp.niter = _STEPS
+    quantiser.cp.seed = seed + 1
+    quantiser.cp.min_points_per_centroid = 1
+    chance = np.random.default_rng(seed)
+    rows = chance.permutation(len(residuals))[:_LEARNING_POINTS]
+    # Fewer vectors than codewords: repeated ones leave some codewords unused.
+    quantiser.train(np.ascontiguousarray(residuals[np.resize(rows, max(len(rows), 2 * CODEWORDS))]))
+    books: Float32Array = faiss().vector_to_array(quantiser.centroids).reshape(parts, CODEWORDS, -1)
+    codes: NDArray[np.uint8] = quantiser.compute_codes(np.ascontiguousarray(residuals))
+    return np.ascontiguousarray(books.transpose(0, 2, 1)), codes
+
+
+def paired(variances: Float32Array, dims_a_code: int) -> Int64Array:
+    """An order of d dimensions (d,) in which each code's neighbours together carry about as much as others'.
+
+    The widest dimensions go to a code each, the next ones to the same codes in reverse, and so on: codes
+    with equally many bits then lose equally much (Ge et al., "Optimized product quantization", PAMI 2014).
+    """
+    ranks = np.argsort(-variances, kind="stable").reshape(dims_a_code, -1)
+    ranks[1::2] = ranks[1::2, ::-1]
+    order: Int64Array = ranks.T.reshape(-1)
+    return order

@@ -1,0 +1,67 @@
+"""What an index tells about itself, and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, get_args
+
+from leanseek.errors import IndexDamagedError, IndexFormatError, StorageError
+from leanseek.indexing.dense.lean.calibrating import Calibration, CurvePoint
+from leanseek.indexing.dense.lean.engine import Effort
+from leanseek.indexing.dense.lean.rows import Precision
+
+FILE: Final = "lean.json"
+VERSION: Final = 1
+_KINDS: Final = ("flat", "ivf", "hnsw")
+
+
+@dataclass(frozen=True)
+class Meta:
+    """The properties of LeanVecIndex that its arrays do not hold."""
+
+    size: int
+    dimensions: int
+    dims: int
+    kind: str
+    secondary: Precision
+    recall: float
+    method: str
+    notes: tuple[str, ...]
+    calibration: Calibration
+
+
+def save_meta(folder: Path, meta: Meta) -> None:
+    """Write it into an existing folder. Raises StorageError where the disk refuses."""
+    path = folder / FILE
+    try:
+        path.write_text(json.dumps({"version": VERSION, **asdict(meta)}, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"writing '{path}' failed: {error.strerror or error}") from error
+
+
+def open_meta(folder: Path) -> Meta:
+    """What `save_meta` wrote.
+
+    Raises IndexDamagedError where it cannot be read, IndexFormatError where a newer version wrote it, and
+    FileNotFoundError where there is none.
+    """
+    path = folder / FILE
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        version = given.pop("version")
+        if version > VERSION:
+            raise IndexFormatError(
+                f"'{path}' has format {version}, and this leanseek reads up to {VERSION}; install a newer leanseek"
+            )
+        points, curve = (
+            tuple(CurvePoint(k, Effort(*effort), recall) for k, effort, recall in part)
+            for part in given.pop("calibration")
+        )
+        meta = Meta(**{**given, "notes": tuple(given["notes"]), "calibration": Calibration(points, curve)})
+        if not points or meta.kind not in _KINDS or meta.secondary not in get_args(Precision):
+            raise ValueError(f"no such index: {meta.kind}, {meta.secondary}")
+    except (UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
+    return meta
