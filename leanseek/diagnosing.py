@@ -15,6 +15,11 @@ EXTRAS = {
     "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
     "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
     "files": ("html, pdf, docx and parquet", ("beautifulsoup4", "pyarrow", "pypdf", "python-docx")),
+    "eval": ("measures and significance", ("ir_measures", "pytrec-eval-terrier", "scikit-learn", "scipy")),
+    "report": ("reports with plots", ("jinja2", "matplotlib")),
+    "irds": ("collections of ir_datasets", ("ir_datasets",)),
+    "beir": ("leanseek as a model of the package beir", ("beir",)),
+    "mteb": ("leanseek as a model of the package mteb", ("mteb",)),
     "peers": ("the bm25s and rank-bm25 back ends", ("bm25s", "numba", "rank-bm25")),
 }
 """What each optional extra is for, and the distributions it brings."""

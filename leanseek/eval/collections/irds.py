@@ -109,7 +109,7 @@ class IrdsCollection:
 
 def _library() -> ModuleType:
     try:
-        import ir_datasets  # type: ignore[import-untyped, unused-ignore]
+        import ir_datasets
     except ImportError as error:
         raise MissingPackageError(f"A collection named {PREFIX}…", "ir_datasets", "irds") from error
     module: ModuleType = ir_datasets

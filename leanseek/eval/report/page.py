@@ -48,7 +48,7 @@ def page(study: Study) -> str:
         ]
         for at, group in enumerate(study.groups)
     ]
-    return template.render(
+    page: str = template.render(
         study=study,
         groups=list(zip(study.groups, drawn, changed, strict=True)),
         best=best,
@@ -57,6 +57,7 @@ def page(study: Study) -> str:
         colour=colour,
         asdict=asdict,
     )
+    return page
 
 
 def drawings(group: Group, name: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from leanseek.indexing.leanvec.learning import (
     data_moments,
     learn_from_moments,
 )
-from leanseek.indexing.leanvec.moments import Moments, checked, finite, sample, split_queries
+from leanseek.indexing.leanvec.moments import Moments, checked_queries, finite, sample, split_queries
 from leanseek.indexing.leanvec.reduction import Reduction
 from leanseek.types import Float32Array, Int64Array
 
@@ -72,7 +72,7 @@ def choose_dims(
     last resort. The other arguments and the errors are those of `learn_reduction`; UsageError also for
     recall outside (0, 1], k < 1, depth < k or multiple < 1, InputError where there are fewer than two queries.
     """
-    queries = checked(vectors, queries, 1)
+    queries = checked_queries(vectors, queries, 1)
     if not 0.0 < recall <= 1.0:
         raise UsageError(f"recall is {recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
     if k < 1 or depth < k or multiple < 1:
@@ -81,7 +81,7 @@ def choose_dims(
         )
     if isinstance(held_out, np.ndarray):
         learning, judges = queries, held_out
-        checked(vectors, judges, 1)
+        checked_queries(vectors, judges, 1)
     else:
         learning, judges = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)
     if len(judges) == 0 or len(learning) == 0:

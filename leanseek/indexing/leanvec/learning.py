@@ -18,7 +18,7 @@ from leanseek.indexing.leanvec.linear import (
     shrunk,
     sphering,
 )
-from leanseek.indexing.leanvec.moments import Moments, checked, moments, sample, split_queries
+from leanseek.indexing.leanvec.moments import Moments, checked_queries, moments, sample, split_queries
 from leanseek.indexing.leanvec.reduction import Reduction
 from leanseek.types import Float32Array
 
@@ -52,7 +52,7 @@ def learn_reduction(
     """
     if method not in get_args(Method):
         raise UsageError(f"method is '{method}'; choose one of {', '.join(get_args(Method))}")
-    queries = checked(vectors, queries, dims)
+    queries = checked_queries(vectors, queries, dims)
     data = data_moments(vectors, seed)
     return learn_from_moments(data, Queries(queries, held_out, seed), dims, method)
 
@@ -62,7 +62,7 @@ class Queries:
 
     def __init__(self, queries: Float32Array, held_out: float | Float32Array | None, seed: int) -> None:
         if isinstance(held_out, np.ndarray):
-            checked(held_out, queries, 1)
+            checked_queries(held_out, queries, 1)
             learning, aside = queries, held_out
         else:
             learning, aside = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)

@@ -71,7 +71,7 @@ def finite(vectors: Float32Array) -> Float32Array:
     return vectors
 
 
-def checked(vectors: Float32Array, queries: Float32Array | None, dims: int) -> Float32Array:
+def checked_queries(vectors: Float32Array, queries: Float32Array | None, dims: int) -> Float32Array:
     """The queries (m, D), of which there may be none, once they and `dims` are seen to fit vectors (n, D).
 
     Raises UsageError for shapes or `dims` that do not fit, InputError where there is no vector.

@@ -11,7 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.dense.flat import faiss
 from leanseek.indexing.leanvec.learning import Queries, data_moments
 from leanseek.indexing.leanvec.linear import loss, shrunk, sphering
-from leanseek.indexing.leanvec.moments import SAMPLE_ROWS, checked, finite, moments, sample
+from leanseek.indexing.leanvec.moments import SAMPLE_ROWS, checked_queries, finite, moments, sample
 from leanseek.indexing.leanvec.reduction import levelled
 from leanseek.types import Float32Array, Int64Array
 
@@ -101,7 +101,7 @@ def learn_piecewise(
     of them. The arguments and errors are those of `learn_reduction`; UsageError also where `clusters` is not
     from 1 to n.
     """
-    queries = checked(vectors, queries, dims)
+    queries = checked_queries(vectors, queries, dims)
     if len(queries) == 0:
         raise UsageError("a piecewise reduction learns from queries and there are none; give some")
     if not 1 <= clusters <= len(vectors):
