@@ -99,7 +99,9 @@ def test_stop_words_are_left_out_in_every_language_that_has_them() -> None:
 
 
 def test_unknown_names_and_options() -> None:
-    with pytest.raises(UsageError, match=r"unknown analyser 'klingon'. Known: simple, lucene, arabic.*Take 'simple'"):
+    with pytest.raises(
+        UsageError, match=r"unknown analyser 'klingon'. Known: simple, lucene, arabic.*Take 'simple'"
+    ):
         load_analyzer("klingon")
     with pytest.raises(UsageError, match="Known: stopwords=none"):
         load_analyzer("english;stem=no")
