@@ -1,89 +1,113 @@
-"""nDCG@10 of the sparse side, the dense side and each fusion on BEIR-style collections.
+"""nDCG@10 of the sparse side, the dense side and their fusions, with significance.
 
-    python benchmarks/quality.py --data FOLDER_OF_COLLECTIONS [--collections scifact cranfield]
+    python benchmarks/quality.py --data FOLDER_OF_COLLECTIONS [--collections scifact cranfield] [--out results]
+        [--systems BM25 dense "RRF(60)" min-max z-score DBSF default]
 
-Prints a Markdown table. Measures come from pytrec_eval. The first run encodes the collections (minutes on
-two cores); later runs take the vectors from the cache.
+Prints a Markdown table. Results, runs and indexes stay in --out; what is there already is not made again. The
+first run encodes the collections; later ones take the vectors from the cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import pytrec_eval
+from leanseek.cli.output import progress_bar
+from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
+from leanseek.eval.base import Run
+from leanseek.eval.collections import open_collection
+from leanseek.eval.comparing import Contrast, compare
+from leanseek.eval.evaluating import evaluate
+from leanseek.eval.judgments import read_qrels
+from leanseek.eval.results import StoredResult
+from leanseek.eval.runs import read_run
+from leanseek.eval.systems import System
 
-from leanseek import Index, Searcher, read, read_queries
-from leanseek.encode import DEFAULT_MODEL
-from leanseek.types import Hit, Query
-
+MEASURE = "nDCG@10"
+LEVEL = 0.05
 SYSTEMS = {
-    "BM25": {"mode": "sparse"},
-    "dense": {"mode": "dense"},
-    "RRF(60)": {"fusion": "rrf"},
-    "min-max": {"fusion": "minmax"},
-    "z-score": {"fusion": "zscore"},
-    "DBSF": {"fusion": "dbsf"},
-    "convex 0.8 (default)": {},
+    "BM25": System(mode="sparse", name="bm25"),
+    "dense": System(mode="dense", name="dense"),
+    "RRF(60)": System(fusion="rrf", name="rrf"),
+    "min-max": System(fusion="minmax", name="minmax"),
+    "z-score": System(fusion="zscore", name="zscore"),
+    "DBSF": System(fusion="dbsf", name="dbsf"),
+    "default": System(name="default"),
 }
+MAIN = ["BM25", "dense", "RRF(60)", "default"]
 
 
-def judgments(path: Path) -> dict[str, dict[str, int]]:
-    """BEIR qrels: query to document to grade."""
-    found: dict[str, dict[str, int]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        found.setdefault(query, {})[document] = int(grade)
+def evaluated(
+    folder: Path, names: Sequence[str], encoder: Encoder, split: str, out: Path
+) -> dict[str, StoredResult]:
+    """Each system's result on a collection. All search one index, which the hybrid ones need both sides of."""
+    results = {}
+    with progress_bar(quiet=False) as progress:
+        for name in sorted(names, key=lambda name: SYSTEMS[name].mode != "hybrid"):
+            [outcome] = evaluate(
+                open_collection(folder),
+                replace(SYSTEMS[name], encoder=encoder),
+                out=out,
+                splits=[split],
+                index=out / "shared" / f"{folder.name}.index",
+                progress=progress,
+            )
+            results[name] = outcome.stored
+    return results
+
+
+def significant(results: Mapping[str, StoredResult]) -> dict[tuple[str, str], Contrast]:
+    """(system, baseline) → their contrast, for the baselines BM25 and dense; Holm's correction over each."""
+    qrels = read_qrels(next(iter(results.values())).qrels_path)
+    runs = {name: Run(name, read_run(stored.run_path).rankings) for name, stored in results.items()}
+    found = {}
+    for baseline in {"BM25", "dense"} & set(runs) if len(runs) > 1 else ():
+        others = [run for name, run in runs.items() if name != baseline]
+        for contrast in compare([runs[baseline], *others], qrels, [MEASURE]).contrasts:
+            found[contrast.run, baseline] = contrast
     return found
 
 
-def ndcg(
-    qrels: dict[str, dict[str, int]], queries: Sequence[Query], results: Sequence[Sequence[Hit]]
-) -> float:
-    """Mean nDCG@10 over the judged queries; one without results counts 0."""
-    # trec_eval breaks ties by descending id; a score strictly falling with the rank keeps our own order.
-    run = {
-        query.id: {hit.id: -float(hit.rank) for hit in hits}
-        for query, hits in zip(queries, results, strict=True)
-        if hits
-    }
-    scores = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(run)
-    return sum(row["ndcg_cut_10"] for row in scores.values()) / len(qrels)
+def cell(name: str, stored: StoredResult, contrasts: Mapping[tuple[str, str], Contrast]) -> str:
+    """The measure, with b or d where it differs from BM25 or dense: + better, - worse."""
+    marks = ""
+    for baseline, letter in (("BM25", "b"), ("dense", "d")):
+        contrast = contrasts.get((name, baseline))
+        if contrast is not None and contrast.randomisation_holm < LEVEL:
+            marks += f" {letter}{'+' if contrast.difference > 0 else '-'}"
+    return f"{stored.result.means[MEASURE]:.4f}{marks}"
 
 
 def main() -> None:
-    """Build an index of each collection in a temporary folder and print the table."""
+    """Evaluate every system on every collection and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--collections", nargs="+", default=["scifact", "cranfield"])
+    parser.add_argument(
+        "--collections", nargs="+", default=["scifact", "cranfield", "vaswani", "cisi", "cosqa"]
+    )
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=MAIN, metavar="SYSTEM")
     parser.add_argument("--encoder", default=DEFAULT_MODEL)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
-    print("| collection | " + " | ".join(SYSTEMS) + " |")
-    print("| --- " * (len(SYSTEMS) + 1) + "|")
-    for name in options.collections:
-        folder = options.data / name
-        qrels = judgments(folder / "qrels" / f"{options.split}.tsv")
-        queries = [query for query in read_queries(folder) if query.id in qrels]
-        cells = []
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "index"
-            Index.create(path, encoder=options.encoder).add(read(folder), progress=show)
-            for system in SYSTEMS.values():
-                with Searcher.open(path, **system) as searcher:
-                    results = searcher.search_batch([query.text for query in queries], k=10)
-                cells.append(f"{ndcg(qrels, queries, results):.4f}")
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-
-
-def show(stage: str, done: int, total: int | None) -> None:
-    """Progress on one line of standard error."""
-    sys.stderr.write(f"\r{stage} {done:,}{f' of {total:,}' if total else ''}    ")
+    names = options.systems
+    encoder = load_encoder(options.encoder)
+    print("| collection | " + " | ".join(names) + " |")
+    print("| --- " * (len(names) + 1) + "|")
+    for collection in options.collections:
+        results = evaluated(options.data / collection, names, encoder, options.split, options.out)
+        contrasts = significant(results)
+        cells = [cell(name, results[name], contrasts) for name in names]
+        print(f"| {collection} | " + " | ".join(cells) + " |", flush=True)
+    sys.stderr.write(
+        f"{MEASURE}; b+ b- d+ d-: significantly better or worse than BM25 or dense (paired randomisation test, "
+        f"p < {LEVEL} after Holm's correction over the systems)\n"
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.eval.results import Latency, Machine
-from leanseek.types import Query
+from leanseek.types import Progress, Query
 
 SAMPLE = 200
 """At most so many queries are timed one at a time."""
@@ -25,7 +25,9 @@ HITS = 10
 """Hits asked for by each timed query: what a person sees of an answer."""
 
 
-def time_queries(answer: Callable[[str], object], queries: Sequence[Query]) -> Latency | None:
+def time_queries(
+    answer: Callable[[str], object], queries: Sequence[Query], progress: Progress | None = None
+) -> Latency | None:
     """Latency of `answer` for single queries; None where there is no query.
 
     A fixed sample of at most `SAMPLE` queries, one at a time, after `WARM_UP` of them that are not counted.
@@ -42,6 +44,8 @@ def time_queries(answer: Callable[[str], object], queries: Sequence[Query]) -> L
         started = time.perf_counter()
         answer(query.text)
         taken.append(1e3 * (time.perf_counter() - started))
+        if progress is not None:
+            progress("timing single queries", len(taken), len(sample))
     p50, p95, p99 = np.percentile(taken, [50, 95, 99])
     return Latency(len(sample), float(p50), float(p95), float(p99))
 

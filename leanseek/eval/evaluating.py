@@ -197,7 +197,7 @@ class Job(NamedTuple):
             candidates=self.candidates,
             progress=progress,
         )
-        latency = self.latency(searcher, queries)
+        latency = self.latency(searcher, queries, progress)
         rankings = {
             query.id: {one.id: one.score for one in ranked}
             for query, ranked in zip(queries, answers.ranked, strict=True)
@@ -236,12 +236,14 @@ class Job(NamedTuple):
         write_result(folder, result)
         return read_result(folder)
 
-    def latency(self, searcher: Searcher, queries: Sequence[Query]) -> Latency | None:
+    def latency(
+        self, searcher: Searcher, queries: Sequence[Query], progress: Progress | None
+    ) -> Latency | None:
         """What single queries take, from the text to the hits that a person sees; None for a re-ranking."""
         if self.candidates is not None:
             return None
         depth = self.system.depth
-        return time_queries(lambda text: searcher.search(text, HITS, depth=depth), queries)
+        return time_queries(lambda text: searcher.search(text, HITS, depth=depth), queries, progress)
 
     def provenance(self, prepared: Prepared, command: tuple[str, ...]) -> Provenance:
         """Where the numbers come from, once the run is written."""

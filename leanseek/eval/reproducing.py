@@ -95,15 +95,18 @@ def expectations() -> tuple[Expectation, ...]:
 
 
 def expected(names: Sequence[str] = ()) -> tuple[Expectation, ...]:
-    """Those of the names given, a name standing for all that begin with it; all where none is given.
+    """Those of the names given, in the data's order; all where none is given.
 
-    Raises UsageError for a name that is none.
+    What is no name itself stands for all names that begin with it. Raises UsageError where there is none.
     """
     known = expectations()
+    wanted: set[str] = set()
     for name in names:
-        if not any(one.name.startswith(name) for one in known):
+        alike = [one.name for one in known if one.name.startswith(name)]
+        if not alike:
             raise UsageError(f"'{name}' is no expected number. Known: {', '.join(one.name for one in known)}")
-    return tuple(one for one in known if not names or any(one.name.startswith(name) for name in names))
+        wanted.update([name] if name in alike else alike)
+    return tuple(one for one in known if not names or one.name in wanted)
 
 
 def data_folder(given: Path | None) -> Path:

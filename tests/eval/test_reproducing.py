@@ -85,7 +85,7 @@ def test_commands_run_with_their_folders_and_absent_collections_are_skipped(tmp_
 
     wanted = expected(["scifact-dense", "dl19-bm25"])
     verdicts = list(reproduce(wanted, data=tmp_path, out=Path("o"), run=run))
-    assert [verdict.status for verdict in verdicts] == ["OK", "OK", "skipped", "skipped"]
+    assert [verdict.status for verdict in verdicts] == ["OK", "OK", "skipped"]
     assert "trec-dl-2019" in (verdicts[2].reason or "")
     [command] = commands
     assert f"{tmp_path}/scifact" in command
@@ -94,6 +94,8 @@ def test_commands_run_with_their_folders_and_absent_collections_are_skipped(tmp_
 
 def test_names() -> None:
     assert [one.name for one in expected(["scifact-d"])] == ["scifact-dense"]
+    assert [one.name for one in expected(["dl19-bm25"])] == ["dl19-bm25"]  # and not dl19-bm25-rm3
+    assert len(expected(["dl19"])) == 4
     assert expected() == expectations()
     with pytest.raises(UsageError, match="scifact-dense"):
         expected(["nothing"])
