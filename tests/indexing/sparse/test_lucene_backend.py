@@ -144,8 +144,8 @@ def test_interrupts_stay_with_python() -> None:
         import time
         from leanseek.indexing.sparse.jvm import java_class
         java_class("org.apache.lucene.util.Version")
-        print("started", flush=True)
         try:
+            print("started", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted")
