@@ -15,6 +15,7 @@ from leanseek.eval.building import Prepared, prepare_index
 from leanseek.eval.candidates import Candidates, read_candidates
 from leanseek.eval.efficiency import HITS, SAMPLE_SEED, peak_memory, this_machine, time_queries
 from leanseek.eval.measures import DEFAULT_MEASURES, score
+from leanseek.eval.naming import parse_measures
 from leanseek.eval.provenance import (
     digest,
     file_checksum,
@@ -79,11 +80,14 @@ def evaluate(
     one of other inputs stands only aside for `force`. `k` documents are ranked for each query. `cache=False`
     leaves the vector cache alone. `command` is recorded.
 
-    Raises UsageError for a split that does not exist, InputError for a collection without judgments or a
-    result of other inputs in the way, and what indexing and searching raise.
+    Raises UsageError for a split or a measure that does not exist, InputError for a collection without judgments
+    or a result of other inputs in the way, and what indexing and searching raise.
     """
     if k < 1:
         raise UsageError(f"k is {k}; it must be a whole number, at least 1")
+    if system.depth is not None and system.depth < k:
+        raise UsageError(f"depth is {system.depth}; it must be at least k, which is {k}")
+    parse_measures(measures)  # a typing error must not cost the time that indexing takes
     if not collection.splits:
         raise InputError(
             f"the collection '{collection.name}' has no judgments, so nothing can be measured on it. "
@@ -218,7 +222,7 @@ class Job(NamedTuple):
             settings=self.system.record(self.plan),
             k=self.k,
             documents=prepared.documents,
-            queries=len(qrels),
+            queries=len(scores.per_query),
             measures=scores.measures,
             means=scores.means,
             rules=replace(scores.rules, titles=TITLES),

@@ -261,6 +261,19 @@ def test_splits(tmp_path: Path) -> None:
         evaluate(Small(splits=()), SPARSE, out=tmp_path / "b")
 
 
+def test_what_is_not_allowed_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="Foo@3"):
+        evaluate(Small(), SPARSE, out=out, measures=("nDCG@10", "Foo@3"))
+    with pytest.raises(UsageError, match="depth is 10"):
+        evaluate(Small(), replace(SPARSE, depth=10), out=out)
+    with pytest.raises(UsageError, match="k is 0"):
+        evaluate(Small(), SPARSE, out=out, k=0)
+    with pytest.raises(InputError, match="no such file"):
+        evaluate(Small(), replace(SPARSE, candidates=tmp_path / "absent.trec"), out=out)
+    assert not out.exists()
+
+
 def test_provenance_and_costs_are_kept(tmp_path: Path) -> None:
     encoder = HashEncoder()
     command = ("leanseek", "eval", "collection", "small")
