@@ -93,7 +93,7 @@ def test_commands_run_with_their_folders_and_absent_collections_are_skipped(tmp_
 
 
 def test_names() -> None:
-    assert [one.name for one in expected(["scifact-d"])] == ["scifact-dense"]
+    assert [one.name for one in expected(["scifact-den"])] == ["scifact-dense"]
     assert [one.name for one in expected(["dl19-bm25"])] == ["dl19-bm25"]  # and not dl19-bm25-rm3
     assert len(expected(["dl19"])) == 4
     assert expected() == expectations()
