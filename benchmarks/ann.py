@@ -102,9 +102,9 @@ class Lean:
 
     def settings(self) -> Iterator[Any]:
         lists = round(4 * self.index.size**0.5)
-        for share, depth in ((0.05, 40), (0.08, 50), (0.12, 60), (0.17, 80), (0.23, 100), (0.3, 120), (0.4, 180),
-                             (0.55, 300), (0.75, 500), (1.0, 800)):  # fmt: skip
-            yield max(1, round(share * lists)), depth
+        for share in (0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3, 0.45, 0.7, 1.0):
+            for depth in (40, 60, 90, 130, 200, 400):
+                yield max(1, round(share * lists)), depth
 
     def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
         from leanseek.indexing.dense.lean import Effort
