@@ -47,6 +47,7 @@ SCHEMA = """
 CREATE TABLE state (
     settings TEXT NOT NULL, generation INTEGER NOT NULL, next_segment INTEGER NOT NULL, origin TEXT
 );
+CREATE TABLE learning_queries (text TEXT NOT NULL);
 CREATE TABLE segments (
     number INTEGER PRIMARY KEY, documents INTEGER NOT NULL, passages INTEGER NOT NULL,
     tokens INTEGER NOT NULL, truncated INTEGER NOT NULL, tokens_lost INTEGER NOT NULL
@@ -99,6 +100,8 @@ class State:
     origin: str | None
     segments: tuple[SegmentRecord, ...]
     tombstones: Mapping[int, Int64Array]
+    learning_queries: tuple[str, ...] = ()
+    """What the user gave for reductions to learn from; empty where they learn from the documents."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,11 @@ class Change:
     """What the whole index was made from; None once anything else has changed its documents."""
     settings: IndexSettings | None = None
     """New settings, allowed only where every segment is new."""
+    learning_queries: Sequence[str] | None = None
+    """None leaves them as they are."""
 
 
-def create_catalog(folder: Path, settings: IndexSettings) -> None:
+def create_catalog(folder: Path, settings: IndexSettings, learning_queries: Sequence[str] = ()) -> None:
     """Make `folder` an empty index of generation 0; it becomes one at once or not at all."""
     draft = folder / f"{CATALOG}.draft"
     for remnant in (draft, journal(draft)):
@@ -124,6 +129,7 @@ def create_catalog(folder: Path, settings: IndexSettings) -> None:
         database.execute(f"PRAGMA user_version = {FORMAT}")
         database.executescript(f"BEGIN; {SCHEMA}")
         database.execute("INSERT INTO state VALUES (?, 0, 1, NULL)", (settings.to_json(),))
+        put_learning_queries(database, learning_queries)
         database.execute("COMMIT")
     with storage_errors(folder):
         (folder / SEGMENTS).mkdir(exist_ok=True)
@@ -196,6 +202,8 @@ def commit(folder: Path, change: Change) -> int:
                 "INSERT OR IGNORE INTO tombstones VALUES (?, ?)",
                 [(number, ordinal) for ordinal in ordinals.tolist()],
             )
+        if change.learning_queries is not None:
+            put_learning_queries(database, change.learning_queries)
         if change.settings is not None:
             database.execute("UPDATE state SET settings = ?", (change.settings.to_json(),))
         database.execute("UPDATE state SET generation = generation + 1, origin = ?", (change.origin,))
@@ -204,6 +212,11 @@ def commit(folder: Path, change: Change) -> int:
     with suppress(OSError):  # the commit stands; without its seal `verify` uses SQLite's own check
         write_seal(folder, generation)
     return int(generation)
+
+
+def put_learning_queries(database: sqlite3.Connection, texts: Sequence[str]) -> None:
+    database.execute("DELETE FROM learning_queries")
+    database.executemany("INSERT INTO learning_queries VALUES (?)", [(text,) for text in texts])
 
 
 def write_seal(folder: Path, generation: int) -> None:
@@ -302,6 +315,9 @@ def load(database: sqlite3.Connection) -> State:
         origin=origin,
         segments=segments,
         tombstones={number: np.array(rows, dtype=np.int64) for number, rows in tombstones.items()},
+        learning_queries=tuple(
+            text for (text,) in database.execute("SELECT text FROM learning_queries ORDER BY rowid")
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ from leanseek.errors import IndexExistsError, ModelError, UsageError
 from leanseek.indexing.analysis import load_analyzer
 from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS
 from leanseek.indexing.chunking import Chunking
-from leanseek.indexing.dense import check_dense_kind
+from leanseek.indexing.dense import check_dense
 from leanseek.indexing.locking import LOCK
-from leanseek.indexing.settings import EncoderSettings, IndexSettings, SparseSettings
+from leanseek.indexing.settings import EncoderSettings, IndexSettings, LeanSettings, SparseSettings
 from leanseek.indexing.sparse import check_sparse
+
+MOST_LEARNING_QUERIES = 10_000
+"""More teach a reduction nothing new."""
 
 
 class Plan(NamedTuple):
@@ -22,12 +26,15 @@ class Plan(NamedTuple):
 
     settings: IndexSettings
     encoder: Encoder | None
+    learning_queries: tuple[str, ...] = ()
 
 
 def make_plan(
     *,
     encoder: str | Encoder | None = DEFAULT_MODEL,
-    dense: str | None = "flat",
+    dense: str | None = "auto",
+    lean: LeanSettings = LeanSettings(),  # noqa: B008 - frozen
+    learning_queries: Iterable[str] = (),
     sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
     chunk_words: int | None = None,
     chunk_overlap: int = 0,
@@ -42,7 +49,7 @@ def make_plan(
     if dense == "none":
         dense = None
     if dense is not None:
-        check_dense_kind(dense)
+        check_dense(dense, lean)
     if dense is None or encoder is None:
         if sparse is None:
             raise UsageError(
@@ -59,11 +66,13 @@ def make_plan(
     settings = IndexSettings(
         dense=dense if loaded is not None else None,
         encoder=describe(loaded) if loaded is not None else None,
+        lean=lean,
         sparse=sparse,
         chunk_words=chunk_words,
         chunk_overlap=chunk_overlap,
     )
-    return Plan(settings, loaded)
+    given = tuple(text for text in learning_queries if text.strip())
+    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES])
 
 
 def describe(encoder: Encoder) -> EncoderSettings:

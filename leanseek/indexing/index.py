@@ -41,8 +41,9 @@ from leanseek.indexing.configuring import (
 from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
 from leanseek.indexing.locking import LOCK, writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
-from leanseek.indexing.segment import Encode, held_segments
-from leanseek.indexing.settings import IndexSettings, SparseSettings
+from leanseek.indexing.segment import held_segments
+from leanseek.indexing.settings import IndexSettings, LeanSettings, SparseSettings
+from leanseek.indexing.vectors import Encoding
 from leanseek.types import Document, Float32Array, Int64Array, Progress
 
 RESTORE = "Restore the index from a copy, or index again."
@@ -103,7 +104,9 @@ class Index:
         path: str | os.PathLike[str],
         *,
         encoder: str | Encoder | None = DEFAULT_MODEL,
-        dense: str | None = "flat",
+        dense: str | None = "auto",
+        lean: LeanSettings = LeanSettings(),  # noqa: B008 - frozen
+        learning_queries: Iterable[str] = (),
         sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
         chunk_words: int | None = None,
         chunk_overlap: int = 0,
@@ -112,7 +115,9 @@ class Index:
         """Make a new, empty index at `path`, which must not exist or be an empty folder.
 
         `encoder` is a model's name (see `load_encoder`) or an object of your own that follows the `Encoder`
-        protocol; None, or `dense=None`, makes an index without vectors. `sparse=None` makes one without
+        protocol; None, or `dense=None`, makes an index without vectors. `dense` is "flat" (exact), "lean"
+        (reduced, see `LeanVecIndex`; `lean` says how, and `learning_queries` are texts to learn from, in
+        place of some made from the documents), or "auto": lean from 20,000 vectors on. `sparse=None` makes one without
         postings. `chunk_words` splits documents into passages of about so many words.
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
@@ -121,6 +126,8 @@ class Index:
         plan = make_plan(
             encoder=encoder,
             dense=dense,
+            lean=lean,
+            learning_queries=learning_queries,
             sparse=sparse,
             chunk_words=chunk_words,
             chunk_overlap=chunk_overlap,
@@ -133,7 +140,7 @@ class Index:
         with claimed(folder):
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
-            create_catalog(folder, plan.settings)
+            create_catalog(folder, plan.settings, plan.learning_queries)
         return cls(folder, read_state(folder), plan.encoder)
 
     @classmethod
@@ -158,7 +165,7 @@ class Index:
         with claimed(folder):
             fresh = not (folder / CATALOG).exists()
             if fresh:
-                create_catalog(folder, plan.settings)
+                create_catalog(folder, plan.settings, plan.learning_queries)
             state = read_state(folder)
             if check is not None and not fresh:
                 check(state)
@@ -252,13 +259,18 @@ class Index:
                 self._commit(Change(removed=emptied, tombstones=kept))
             return sum(part.documents for part in doomed.values())
 
-    def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """Merge all segments into one and drop what was deleted; searching gives the same answers, faster."""
+    def compact(self, *, relearn: bool = False, progress: Progress | None = None) -> CompactReport:
+        """Merge all segments into one and drop what was deleted; searching gives the same answers, faster.
+
+        A reduction of the vectors is kept, or learned anew from the documents of today with `relearn`.
+        """
         with self._writing() as state:
             before = len(state.segments)
             removed = sum(len(ordinals) for ordinals in state.tombstones.values())
-            if before > 1 or removed:
-                record = self._merge(state, state.segments, progress or silent)
+            if relearn and state.settings.dense not in ("auto", "lean"):
+                raise UsageError(f"'{self.path}' has no reduced vectors, so there is nothing to learn anew")
+            if before > 1 or removed or (relearn and before):
+                record = self._merge(state, state.segments, progress or silent, relearn)
                 numbers = [segment.number for segment in state.segments]
                 self._commit(Change(added=[record], removed=numbers, origin=state.origin))
             return CompactReport(before, len(self._state.segments), removed, self.generation)
@@ -298,7 +310,7 @@ class Index:
     ) -> AddReport:
         if on_duplicate not in ("reject", "replace"):
             raise UsageError(f"on_duplicate is '{on_duplicate}'; it can be 'reject' or 'replace'")
-        intake = Intake(self.path, state, self._first_number(), self._encode(state.settings, cache), progress)
+        intake = Intake(self.path, state, self._first_number(), self._encoding(state, cache), progress)
         try:
             intake.add(documents, on_duplicate)
             added, tombstones = intake.finish()
@@ -336,9 +348,10 @@ class Index:
         cache: bool,
     ) -> AddReport:
         settings = plan.settings if plan is not None else state.settings
-        blank = replace(state, segments=(), tombstones={}, settings=settings)
+        given = plan.learning_queries if plan is not None else state.learning_queries
+        blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
-        change = Change(removed=removed, origin=origin, settings=settings)
+        change = Change(removed=removed, origin=origin, settings=settings, learning_queries=given)
         previous = self._encoder
         if plan is not None:
             self._encoder = plan.encoder
@@ -348,7 +361,8 @@ class Index:
             self._encoder = previous
             raise
 
-    def _encode(self, settings: IndexSettings, cache: bool) -> Encode | None:
+    def _encoding(self, state: State, cache: bool) -> Encoding | None:
+        settings = state.settings
         if settings.dense is None or settings.encoder is None:
             return None
         if self._encoder is None or self._encoder.fingerprint != settings.encoder.fingerprint:
@@ -357,16 +371,28 @@ class Index:
         encoder = self._encoder
         vectors = VectorCache(encoder.fingerprint) if cache else None
 
-        def encode(
+        def documents(
             texts: Sequence[str], tick: Callable[[int], None]
         ) -> tuple[Float32Array, TruncationReport]:
             return encode_corpus(encoder, texts, vectors, tick)
 
-        return encode
+        def queries(texts: Sequence[str]) -> Float32Array:
+            return encoder.encode_queries(texts).vectors
 
-    def _merge(self, state: State, records: Sequence[SegmentRecord], progress: Progress) -> SegmentRecord:
+        return Encoding(documents, queries, state.learning_queries)
+
+    def _merge(
+        self, state: State, records: Sequence[SegmentRecord], progress: Progress, relearn: bool = False
+    ) -> SegmentRecord:
         number = self._first_number()
         folder = self.path / SEGMENTS / f"{number:06d}"
+
+        def encoding() -> Encoding:
+            found = self._encoding(state, cache=True)
+            if found is None:
+                raise UsageError(f"'{self.path}' has no vectors to learn from")
+            return found
+
         try:
             with storage_errors(self.path), held_segments(self.path, state, records) as segments:
                 for record in records:
@@ -374,7 +400,7 @@ class Index:
                     for file in record.files:
                         if (problem := file_problem(self.path, record, file)) is not None:
                             raise IndexDamagedError(f"'{self.path}': {problem}. {RESTORE}")
-                return merge_segments(segments, folder, number, state.settings, progress)
+                return merge_segments(segments, folder, number, state.settings, progress, encoding, relearn)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -14,7 +14,8 @@ from leanseek.errors import DuplicateIdError, InputError, UsageError
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state, storage_errors
 from leanseek.indexing.reading.metadata import add_metadata, valid
-from leanseek.indexing.segment import Encode, Segment, SegmentBuilder, held_segments, stores_postings
+from leanseek.indexing.segment import Segment, SegmentBuilder, held_segments, stores_postings
+from leanseek.indexing.vectors import Encoding
 from leanseek.types import Document, Int64Array, MetadataValue, Progress
 
 OnDuplicate = Literal["reject", "replace"]
@@ -31,13 +32,13 @@ class Intake:
     """Documents on their way into new segments of an index."""
 
     def __init__(
-        self, path: Path, state: State, number: int, encode: Encode | None, progress: Progress
+        self, path: Path, state: State, number: int, encoding: Encoding | None, progress: Progress
     ) -> None:
         self.replaced = 0
         self._path = path
         self._state = state
         self._number = number
-        self._encode = encode
+        self._encoding = encoding
         self._progress = progress
         sparse = state.settings.sparse
         self._analyzer: Analyzer | None = None
@@ -118,7 +119,7 @@ class Intake:
         if self._builder is None:
             return
         with storage_errors(self._path):
-            record = self._builder.finish(self._encode, self._progress)
+            record = self._builder.finish(self._encoding, self._progress)
         self._finished.append(record)
         self._builder = None
         # Later documents of this input may repeat ids of this segment.

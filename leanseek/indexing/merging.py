@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from leanseek.encode.report import TruncationReport
 from leanseek.indexing.catalog import SegmentRecord
-from leanseek.indexing.dense import build_dense
+from leanseek.indexing.dense.lean import LeanVecIndex
+from leanseek.indexing.dense.lean.learned import Learned
 from leanseek.indexing.passages import PassageWriter
 from leanseek.indexing.segment import DENSE, SPARSE, Segment, seal_segment
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.merging import merge_sparse
+from leanseek.indexing.stored import PassageStore
+from leanseek.indexing.vectors import Encoding, Lesson, learn_from, write_vectors
 from leanseek.types import Float32Array, Int64Array, Progress
 
 BLOCK = 8192
 
 
 def merge_segments(
-    segments: Sequence[Segment], folder: Path, number: int, settings: IndexSettings, progress: Progress
+    segments: Sequence[Segment],
+    folder: Path,
+    number: int,
+    settings: IndexSettings,
+    progress: Progress,
+    encoding: Callable[[], Encoding],
+    relearn: bool = False,
 ) -> SegmentRecord:
-    """Write the live passages of `segments` as one new segment into `folder`, which must not exist."""
+    """Write the live passages of `segments` as one new segment into `folder`, which must not exist.
+
+    Reduced vectors keep the reduction that most of them have, unless it is to be learned anew (`relearn`).
+    `encoding` is asked only where one is to be learned.
+    """
     folder.mkdir(parents=True)
     kept = [segment.live for segment in segments]
     total = sum(len(ordinals) for ordinals in kept)
@@ -51,9 +64,28 @@ def merge_segments(
     if settings.dense is not None and settings.encoder is not None:
         blocks = gather(segments, origin, ordinals, settings.encoder.dimensions)
         (folder / DENSE).mkdir()
-        build_dense(settings.dense, blocks, settings.encoder.dimensions).save(folder / DENSE)
+
+        def lesson() -> Lesson | Learned:
+            known = None if relearn else learned(segments)
+            if known is not None:
+                return known
+            progress("learning from queries", 0, None)
+            passages = PassageStore(folder)
+            try:
+                return learn_from(encoding(), passages)
+            finally:
+                passages.close()
+
+        write_vectors(folder / DENSE, settings, len(new_rows), blocks, lesson)
     report = truncation((segment.record for segment in segments), settings)
     return seal_segment(folder, number, documents, len(new_rows), report)
+
+
+def learned(segments: Sequence[Segment]) -> Learned | None:
+    """What the largest of the segments with reduced vectors has learned."""
+    lean = [segment for segment in segments if isinstance(segment.dense, LeanVecIndex)]
+    largest = max(lean, key=lambda segment: segment.size, default=None)
+    return largest.dense.learned if largest is not None and isinstance(largest.dense, LeanVecIndex) else None
 
 
 def gather(

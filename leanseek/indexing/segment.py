@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,21 +14,19 @@ from leanseek.errors import IndexDamagedError
 from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
 from leanseek.indexing.chunking import Chunking
-from leanseek.indexing.dense import DenseIndex, build_dense, open_dense
+from leanseek.indexing.dense import DenseIndex, open_dense
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder
 from leanseek.indexing.sparse.reader import PostingsReader
 from leanseek.indexing.stored import PassageStore
+from leanseek.indexing.vectors import Encoding, Lesson, learn_from, write_vectors
 from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Progress, content
 
 SPARSE = "sparse"
 DENSE = "dense"
 ENCODE_BLOCK = 8192
 """Passages encoded at a time: enough that sorting them by length leaves little padding."""
-
-Encode = Callable[[Sequence[str], Callable[[int], None]], "tuple[Float32Array, TruncationReport]"]
-"""Texts to vectors (c, D); the second argument is called with the number of texts done so far."""
 
 
 class SegmentBuilder:
@@ -69,16 +67,16 @@ class SegmentBuilder:
         """Take a document back, for a later one of the same id."""
         self._passages.discard(document)
 
-    def finish(self, encode: Encode | None, progress: Progress) -> SegmentRecord:
-        """Write everything, flushed to the disk; `encode` gives the vectors where the index has a dense side."""
+    def finish(self, encoding: Encoding | None, progress: Progress) -> SegmentRecord:
+        """Write everything, flushed to the disk; `encoding` gives the vectors where the index has a dense side."""
         documents = len(self._passages.documents)
         rows = self._passages.finish()
         if self._sparse is not None:
             (self.folder / SPARSE).mkdir()
             self._sparse.write(self.folder / SPARSE, rows)
         report = TruncationReport()
-        if encode is not None:
-            report = self._write_vectors(encode, progress)
+        if encoding is not None:
+            report = self._write_vectors(encoding, progress)
         return seal_segment(self.folder, self.number, documents, len(rows), report)
 
     def abandon(self) -> None:
@@ -98,24 +96,26 @@ class SegmentBuilder:
                 document.id, number, len(chunks), chunk.start, document.title, chunk.text, document.metadata
             )
 
-    def _write_vectors(self, encode: Encode, progress: Progress) -> TruncationReport:
-        kind, encoder = self._settings.dense, self._settings.encoder
-        if kind is None or encoder is None:
-            return TruncationReport()
+    def _write_vectors(self, encoding: Encoding, progress: Progress) -> TruncationReport:
         reports: list[TruncationReport] = []
         store = PassageStore(self.folder)
 
         def blocks() -> Iterator[Float32Array]:
             for ordinals in store.blocks(ENCODE_BLOCK):
                 tick = partial(report_encoded, progress, int(ordinals[0]), store.size)
-                vectors, report = encode(store.contents(ordinals), tick)
+                vectors, report = encoding.documents(store.contents(ordinals), tick)
                 reports.append(report)
                 yield vectors
 
-        index = build_dense(kind, blocks(), encoder.dimensions)
-        store.close()
+        def lesson() -> Lesson:
+            progress("learning from queries", 0, None)
+            return learn_from(encoding, store)
+
         (self.folder / DENSE).mkdir()
-        index.save(self.folder / DENSE)
+        try:
+            write_vectors(self.folder / DENSE, self._settings, store.size, blocks(), lesson)
+        finally:
+            store.close()
         return sum(reports, TruncationReport())
 
 
@@ -141,7 +141,7 @@ class Segment:
         self.postings = PostingsReader(folder / SPARSE) if stores_postings(settings) else None
         self.dense: DenseIndex | None = None
         if dense and settings.dense is not None:
-            self.dense = open_dense(settings.dense, folder / DENSE)
+            self.dense = open_dense(folder / DENSE)
 
     @property
     def size(self) -> int:

@@ -38,11 +38,25 @@ class SparseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LeanSettings:
+    """How reduced vector indexes are made, see `LeanVecIndex.build`. `dims` None is the least that suffices."""
+
+    dims: int | None = None
+    kind: str = "auto"
+    recall: float = 0.95
+    precision: str = "sq8"
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """The whole of an index's configuration; None where a side, or chunking, is absent."""
+    """The whole of an index's configuration; None where a side, or chunking, is absent.
+
+    `dense` is `flat`, `lean`, or `auto`: reduced where a segment has so many vectors that it pays.
+    """
 
     dense: str | None = None
     encoder: EncoderSettings | None = None
+    lean: LeanSettings = LeanSettings()
     sparse: SparseSettings | None = None
     chunk_words: int | None = None
     chunk_overlap: int = 0
@@ -58,6 +72,7 @@ class IndexSettings:
             values = json.loads(text)
             if values["encoder"] is not None:
                 values["encoder"] = EncoderSettings(**known(EncoderSettings, values["encoder"]))
+            values["lean"] = LeanSettings(**known(LeanSettings, values["lean"]))
             if values["sparse"] is not None:
                 values["sparse"] = SparseSettings(**known(SparseSettings, values["sparse"]))
             return cls(**known(cls, values))

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.indexing.dense import build_dense, open_dense
+from leanseek.indexing.dense import check_dense, open_dense
 from leanseek.indexing.dense.flat import FILE, FlatIndex
+from leanseek.indexing.settings import LeanSettings
 
 
 def made(vectors: np.ndarray) -> FlatIndex:
@@ -79,9 +80,11 @@ def test_thousands_of_equal_vectors_come_in_the_order_of_their_ordinals(kept: fl
 
 def test_reopening_gives_the_same(tmp_path: Path) -> None:
     vectors = np.random.default_rng(1).standard_normal((50, 16)).astype(np.float32)
-    built = build_dense("flat", [vectors[:20], vectors[20:]], 16)
+    built = FlatIndex.empty(16)
+    built.add(vectors[:20])
+    built.add(vectors[20:])
     built.save(tmp_path)
-    opened = open_dense("flat", tmp_path)
+    opened = open_dense(tmp_path)
     assert (opened.size, opened.dimensions) == (50, 16)
     for one, other in zip(built.search(vectors[:3], 5), opened.search(vectors[:3], 5), strict=True):
         assert np.array_equal(one, other)
@@ -89,8 +92,8 @@ def test_reopening_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_empty_index(tmp_path: Path) -> None:
-    build_dense("flat", [], 4).save(tmp_path)
-    scores, ordinals = open_dense("flat", tmp_path).search(np.ones((2, 4), np.float32), 3)
+    FlatIndex.empty(4).save(tmp_path)
+    scores, ordinals = open_dense(tmp_path).search(np.ones((2, 4), np.float32), 3)
     assert (ordinals == -1).all() and np.isneginf(scores).all()
 
 
@@ -99,7 +102,7 @@ def test_wrong_shapes_and_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\(1, 5\).*\(m, 4\)"):
         index.search(np.ones((1, 5), np.float32), 2)
     with pytest.raises(UsageError, match="flat"):
-        build_dense("pyramid", [], 4)
+        check_dense("pyramid", LeanSettings())
     (tmp_path / FILE).write_bytes(b"not an index at all")
     with pytest.raises(IndexDamagedError, match=FILE):
-        open_dense("flat", tmp_path)
+        open_dense(tmp_path)

@@ -1,67 +1,56 @@
-"""Dense indexes: one table of kinds, each a `DenseIndex` over the vectors of one segment."""
+"""Dense indexes over the vectors of one segment: exact ones, and reduced ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final, get_args
 
 from leanseek.errors import UsageError
 from leanseek.indexing.dense.base import DenseIndex
-from leanseek.types import Float32Array
+from leanseek.indexing.settings import LeanSettings
 
-__all__ = ["DENSE_KINDS", "DenseIndex", "build_dense", "check_dense_kind", "open_dense"]
+__all__ = ["DENSE_KINDS", "DenseIndex", "check_dense", "is_lean", "open_dense"]
 
-
-def build_flat(blocks: Iterable[Float32Array], dimensions: int) -> DenseIndex:
-    from leanseek.indexing.dense.flat import FlatIndex
-
-    index = FlatIndex.empty(dimensions)
-    for block in blocks:
-        index.add(block)
-    return index
+DENSE_KINDS: Final = ("auto", "flat", "lean")
+LEAN_FROM: Final = 20_000
+"""With fewer vectors an exact search answers in less time than encoding the query takes."""
+LEAN_AT_ALL_FROM: Final = 1_000
+"""Fewer have nothing to learn from, even where a reduced index is asked for."""
 
 
-def open_flat(folder: Path) -> DenseIndex:
+def check_dense(kind: str, lean: LeanSettings) -> None:
+    """Raise UsageError where there is no such dense index, or its settings are out of range."""
+    from leanseek.indexing.dense.lean.building import Kind
+    from leanseek.indexing.dense.lean.rows import Precision
+
+    if kind not in DENSE_KINDS:
+        raise UsageError(f"'{kind}' is not a dense index. Choose from: {', '.join(DENSE_KINDS)}, none")
+    for value, allowed, name in (
+        (lean.kind, get_args(Kind), "kind"),
+        (lean.precision, get_args(Precision), "precision"),
+    ):
+        if value not in allowed:
+            raise UsageError(
+                f"the {name} of a reduced index is '{value}'; choose one of {', '.join(allowed)}"
+            )
+    if not 0.0 < lean.recall <= 1.0:
+        raise UsageError(f"recall is {lean.recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
+    if lean.dims is not None and lean.dims < 1:
+        raise UsageError(f"dims is {lean.dims}; it must be at least 1, or 'auto'")
+
+
+def is_lean(kind: str | None, size: int) -> bool:
+    """Whether `size` vectors of one segment are indexed reduced."""
+    return size >= {"lean": LEAN_AT_ALL_FROM, "auto": LEAN_FROM}.get(kind or "", size + 1)
+
+
+def open_dense(folder: Path) -> DenseIndex:
+    """The index saved in `folder`, of whichever kind. Raises IndexDamagedError where it cannot be read."""
+    from leanseek.indexing.dense.lean import LeanVecIndex
+    from leanseek.indexing.dense.lean.meta import FILE
+
+    if (folder / FILE).is_file():
+        return LeanVecIndex.open(folder)
     from leanseek.indexing.dense.flat import FlatIndex
 
     return FlatIndex.open(folder)
-
-
-def build_lean(blocks: Iterable[Float32Array], dimensions: int) -> DenseIndex:
-    import numpy as np
-
-    from leanseek.indexing.dense.lean import LeanVecIndex
-
-    return LeanVecIndex.build(np.concatenate([np.zeros((0, dimensions), np.float32), *blocks]))
-
-
-def open_lean(folder: Path) -> DenseIndex:
-    from leanseek.indexing.dense.lean import LeanVecIndex
-
-    return LeanVecIndex.open(folder)
-
-
-BUILDERS: dict[str, Callable[[Iterable[Float32Array], int], DenseIndex]] = {
-    "flat": build_flat,
-    "lean": build_lean,
-}
-OPENERS: dict[str, Callable[[Path], DenseIndex]] = {"flat": open_flat, "lean": open_lean}
-
-DENSE_KINDS = tuple(BUILDERS)
-
-
-def check_dense_kind(kind: str) -> str:
-    """`kind` itself. Raises UsageError where there is no such dense index."""
-    if kind not in BUILDERS:
-        raise UsageError(f"'{kind}' is not a dense index. Choose from: {', '.join(DENSE_KINDS)}, none")
-    return kind
-
-
-def build_dense(kind: str, blocks: Iterable[Float32Array], dimensions: int) -> DenseIndex:
-    """An index of the given kind over blocks of vectors (c, D) float32, in the order of their ordinals."""
-    return BUILDERS[check_dense_kind(kind)](blocks, dimensions)
-
-
-def open_dense(kind: str, folder: Path) -> DenseIndex:
-    """The index of that kind saved in `folder`. Raises IndexDamagedError where it cannot be read."""
-    return OPENERS[check_dense_kind(kind)](folder)

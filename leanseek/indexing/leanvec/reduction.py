@@ -50,6 +50,13 @@ class Reduction:
         """(n, d) float32 for data vectors (n, D). Raises UsageError for another D."""
         return _product(vectors, self.data, "vectors")
 
+    def loss_on(self, vectors: Float32Array, queries: Float32Array) -> float:
+        """`loss` for other vectors (n, D) and queries (m, D); 0 where all inner products are 0."""
+        exact = np.asarray(queries, dtype=np.float32) @ np.asarray(vectors, dtype=np.float32).T
+        lost = self.reduce_queries(queries) @ self.reduce_data(vectors).T - exact
+        total = float(np.square(exact, dtype=np.float64).sum())
+        return float(np.square(lost, dtype=np.float64).sum()) / total if total else 0.0
+
     def cut(self, dims: int) -> Reduction:
         """The reduction of the first `dims` rows: what learning with `dims` would have given.
 

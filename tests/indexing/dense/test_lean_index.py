@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError, InputError, UsageError
 from leanseek.indexing import LeanVecIndex
-from leanseek.indexing.dense import build_dense, open_dense
+from leanseek.indexing.dense import open_dense
 from leanseek.indexing.dense.lean import Effort
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -262,8 +262,31 @@ def test_damage_is_told(lists: LeanVecIndex, tmp_path: Path) -> None:
 
 
 def test_it_is_a_kind_of_dense_index(vectors: Float32Array, queries: Float32Array, tmp_path: Path) -> None:
-    built = build_dense("lean", [vectors[:4000], vectors[4000:6000]], DIMENSIONS)
-    built.save(tmp_path)
-    opened = open_dense("lean", tmp_path)
+    LeanVecIndex.build(vectors[:6000]).save(tmp_path)
+    opened = open_dense(tmp_path)
     _, found = opened.search(queries, 10)
     assert recall(found, truth(vectors[:6000], queries, 10)) > 0.8
+
+
+def test_what_was_learned_is_passed_on(vectors: Float32Array, queries: Float32Array, tmp_path: Path) -> None:
+    first = LeanVecIndex.build(vectors[:4000], queries, dims=32)
+    first.save(tmp_path)
+    known = LeanVecIndex.open(tmp_path).learned
+    assert np.array_equal(known.queries, queries)
+    assert known.source == "given"
+    second = LeanVecIndex.build(vectors, known)
+    assert second.dims == 32
+    assert np.array_equal(second.learned.reduction.data, first.learned.reduction.data)
+    assert second.drift == pytest.approx(1.0, abs=0.2)
+
+
+def test_vectors_of_another_kind_are_noticed(queries: Float32Array) -> None:
+    chance = np.random.default_rng(5)
+    known, other = np.zeros((2, 3000, DIMENSIONS), np.float32)
+    known[:, :16] = chance.standard_normal((3000, 16))
+    other[:, 16:] = chance.standard_normal((3000, DIMENSIONS - 16))
+    learned = LeanVecIndex.build(known, queries, dims=32).learned
+    assert learned.drift(known) == pytest.approx(1.0, abs=0.1)
+    assert learned.drift(other) > 2
+    assert LeanVecIndex.build(other, learned).drift > 2
+    assert LeanVecIndex.build(other, queries, dims=32).drift == pytest.approx(1.0, abs=0.1)

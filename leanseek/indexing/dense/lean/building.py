@@ -11,6 +11,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.calibrating import Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.engine import Engine
 from leanseek.indexing.dense.lean.graph import GraphEngine
+from leanseek.indexing.dense.lean.learned import Learned, Source, sampled
 from leanseek.indexing.dense.lean.lists import build_lists, paired
 from leanseek.indexing.dense.lean.meta import Meta
 from leanseek.indexing.dense.lean.opening import list_engine
@@ -37,11 +38,12 @@ class Built(NamedTuple):
     rows: Rows
     engine: Engine
     meta: Meta
+    learned: Learned
 
 
 def build(
     vectors: Float32Array,
-    queries: Float32Array | None,
+    queries: Float32Array | Learned | None,
     dims: int | str,
     kind: Kind,
     recall: float,
@@ -49,16 +51,18 @@ def build(
     lists: int | None,
     seed: int,
     portable: bool,
+    source: Source,
 ) -> Built:
     """See LeanVecIndex.build."""
     vectors = _checked(vectors, "vectors")
     if len(vectors) == 0:
         raise InputError("there are no vectors to index; add documents first")
-    if queries is not None:
-        queries = _checked(queries, "queries")
-        if queries.shape[1] != vectors.shape[1]:
+    given = queries.queries if isinstance(queries, Learned) else queries
+    if given is not None:
+        given = _checked(given, "queries")
+        if given.shape[1] != vectors.shape[1]:
             raise UsageError(
-                f"queries have {queries.shape[1]} dimensions and vectors {vectors.shape[1]}; "
+                f"queries have {given.shape[1]} dimensions and vectors {vectors.shape[1]}; "
                 "encode both with the same model"
             )
     if kind not in get_args(Kind):
@@ -69,8 +73,19 @@ def build(
         raise UsageError(f"lists is {lists}; there must be at least one")
     chosen = ("flat" if len(vectors) < LISTS_FROM else "ivf") if kind == "auto" else kind
 
-    learning, aside, notes = _queries(vectors, queries, seed)
-    reduction = _reduction(vectors, learning, aside, dims, seed)
+    learning, aside, notes = _queries(vectors, given, seed)
+    if isinstance(queries, Learned):
+        learned = queries
+    else:
+        reduction = _reduction(vectors, learning, aside, dims, seed)
+        stand_ins = learning is None
+        learned = Learned(
+            reduction,
+            aside if stand_ins or given is None else given,
+            reduction.loss_on(sampled(vectors, seed), aside),
+            "vectors" if stand_ins else source,
+        )
+    reduction = learned.reduction
     rows = Rows.encode(vectors, secondary, portable=portable)
     engine = _engine(vectors, reduction, rows, chosen, lists, seed, portable)
     calibration = calibrate(engine, Truth(vectors, aside), len(vectors), recall)
@@ -82,10 +97,13 @@ def build(
         secondary=secondary,
         recall=recall,
         method=reduction.method,
+        source=learned.source,
+        learned_loss=learned.loss,
+        loss=reduction.loss_on(sampled(vectors, seed), aside),
         notes=(*notes, *reduction.notes, *_missed(calibration, recall)),
         calibration=calibration,
     )
-    return Built(rows, engine, meta)
+    return Built(rows, engine, meta, learned)
 
 
 def _missed(calibration: Calibration, recall: float) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.building import Built, Kind, build
 from leanseek.indexing.dense.lean.calibrating import Calibration
 from leanseek.indexing.dense.lean.engine import RESCORING, Effort, decided
+from leanseek.indexing.dense.lean.learned import Learned, Source
 from leanseek.indexing.dense.lean.meta import open_meta, save_meta
 from leanseek.indexing.dense.lean.opening import open_engine
 from leanseek.indexing.dense.lean.rows import Precision, Rows
@@ -26,13 +27,13 @@ class LeanVecIndex:
     """
 
     def __init__(self, built: Built) -> None:
-        self._rows, self._engine, self._meta = built.rows, built.engine, built.meta
+        self._rows, self._engine, self._meta, self._learned = built
 
     @classmethod
     def build(
         cls,
         vectors: Float32Array,
-        queries: Float32Array | None = None,
+        queries: Float32Array | Learned | None = None,
         dims: int | str = "auto",
         kind: Kind = "auto",
         recall: float = 0.95,
@@ -41,13 +42,15 @@ class LeanVecIndex:
         lists: int | None = None,
         seed: int = 0,
         portable: bool = False,
+        source: Source = "given",
     ) -> LeanVecIndex:
         """An index of vectors (n, D) float32 for queries like `queries` (m, D).
 
         Args:
             vectors: any finite values; unit length is usual. float16 and memory maps are taken too.
             queries: to learn from, of which a fifth is held out for measuring. Without them the vectors
-                stand in for them, which `notes` says.
+                stand in for them, which `notes` says. What an earlier index `learned` is taken as it is,
+                whatever `dims` says.
             dims: the length of reduced vectors, or "auto" for the least that loses next to nothing.
             kind: "flat" scans every code; "ivf" those of some lists; "hnsw" walks a graph (FAISS);
                 "auto" is flat below 5,000 vectors and ivf from there on.
@@ -56,11 +59,12 @@ class LeanVecIndex:
             lists: their number for "ivf"; by default 4 times the square root of n.
             seed: the same input and seed give the same index.
             portable: search through FAISS and NumPy even where the compiled kernels are there.
+            source: what the queries are, kept to be told: `given` by a user, or made from the `corpus`.
 
         Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
         vectors, or NaN or infinite values.
         """
-        return cls(build(vectors, queries, dims, kind, recall, secondary, lists, seed, portable))
+        return cls(build(vectors, queries, dims, kind, recall, secondary, lists, seed, portable, source))
 
     @classmethod
     def open(cls, folder: str | Path, *, portable: bool = False) -> LeanVecIndex:
@@ -68,7 +72,15 @@ class LeanVecIndex:
         folder = Path(folder)
         meta = open_meta(folder)
         rows = Rows.open(folder, meta.secondary, (meta.size, meta.dimensions), portable=portable)
-        return cls(Built(rows, open_engine(folder, meta.kind, rows, portable=portable), meta))
+        engine = open_engine(folder, meta.kind, rows, portable=portable)
+        return cls(
+            Built(
+                rows,
+                engine,
+                meta,
+                Learned.open(folder, meta.dimensions, meta.method, meta.learned_loss, meta.source),
+            )
+        )
 
     @property
     def size(self) -> int:
@@ -109,6 +121,16 @@ class LeanVecIndex:
     def method(self) -> str:
         """How the reduction was learned: `sphering` from queries, `id` without."""
         return self._meta.method
+
+    @property
+    def learned(self) -> Learned:
+        """The reduction and its queries, for `build` to make another index of the same kind of vectors."""
+        return self._learned
+
+    @property
+    def drift(self) -> float:
+        """How many times as much the reduction loses on the indexed vectors as on those it was learned from."""
+        return self._meta.loss / self._meta.learned_loss if self._meta.learned_loss else 1.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -173,6 +195,7 @@ class LeanVecIndex:
         folder.mkdir(parents=True, exist_ok=True)
         self._rows.save(folder)
         self._engine.save(folder)
+        self._learned.save(folder)
         save_meta(folder, self._meta)
 
     def _checked(self, queries: Float32Array, k: int, threads: int | None) -> Float32Array:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 from leanseek.errors import IndexDamagedError, IndexFormatError, StorageError
 from leanseek.indexing.dense.lean.calibrating import Calibration, CurvePoint
 from leanseek.indexing.dense.lean.engine import Effort
+from leanseek.indexing.dense.lean.learned import Source
 from leanseek.indexing.dense.lean.rows import Precision
 
 FILE: Final = "lean.json"
@@ -28,6 +29,12 @@ class Meta:
     secondary: Precision
     recall: float
     method: str
+    source: Source
+    """What the queries were that it was learned from, see `Learned`."""
+    learned_loss: float
+    """The relative loss of inner products when the reduction was learned."""
+    loss: float
+    """The same on the vectors that are indexed: greater where they are of another kind."""
     notes: tuple[str, ...]
     calibration: Calibration
 

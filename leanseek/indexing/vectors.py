@@ -1,0 +1,104 @@
+"""A segment's vectors on the disk: exact, or reduced to what its queries need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+
+from leanseek.encode.report import TruncationReport
+from leanseek.indexing.dense import is_lean
+from leanseek.indexing.learning_queries import Source, given_learning_queries, make_learning_queries
+from leanseek.indexing.settings import IndexSettings, LeanSettings
+from leanseek.indexing.stored import PassageStore
+from leanseek.types import Document, Float32Array
+
+if TYPE_CHECKING:
+    from leanseek.indexing.dense.lean import LeanVecIndex
+    from leanseek.indexing.dense.lean.learned import Learned
+
+_SPOOL: Final = "spool.npy"
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the writer makes vectors of texts, and which queries the user gave to learn from."""
+
+    documents: Callable[[Sequence[str], Tick], tuple[Float32Array, TruncationReport]]
+    queries: Callable[[Sequence[str]], Float32Array]
+    learning_queries: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Queries (m, D) for a reduction to learn from, and whether they were `given` or made from the `corpus`."""
+
+    queries: Float32Array
+    source: Source
+
+
+def learn_from(encoding: Encoding, passages: PassageStore) -> Lesson:
+    """The user's learning queries, or for want of them the titles, first sentences and questions of the texts."""
+    if encoding.learning_queries:
+        chosen = given_learning_queries(encoding.learning_queries)
+    else:
+        chosen = make_learning_queries(
+            Document(stored.id, stored.text, stored.title)
+            for ordinals in passages.blocks(8192)
+            for stored in passages.get(ordinals)
+        )
+    return Lesson(encoding.queries([*chosen.texts, *chosen.held_out]), chosen.source)
+
+
+def write_vectors(
+    folder: Path,
+    settings: IndexSettings,
+    size: int,
+    blocks: Iterable[Float32Array],
+    lesson: Callable[[], Lesson | Learned],
+) -> None:
+    """Make the dense index of `size` vectors, given in blocks (c, D), in an existing folder.
+
+    `lesson` is asked only where the vectors are to be reduced, once all of them are there.
+    """
+    dimensions = settings.encoder.dimensions if settings.encoder is not None else 0
+    if is_lean(settings.dense, size):
+        spooled = folder / _SPOOL
+        vectors = np.lib.format.open_memmap(spooled, "w+", np.float32, (size, dimensions))
+        try:
+            filled = 0
+            for block in blocks:
+                vectors[filled : filled + len(block)] = block
+                filled += len(block)
+            build_lean(vectors, lesson(), settings.lean).save(folder)
+        finally:
+            del vectors
+            spooled.unlink()
+        return
+    from leanseek.indexing.dense.flat import FlatIndex
+
+    flat = FlatIndex.empty(dimensions)
+    for block in blocks:
+        flat.add(block)
+    flat.save(folder)
+
+
+def build_lean(vectors: Float32Array, lesson: Lesson | Learned, settings: LeanSettings) -> LeanVecIndex:
+    from leanseek.indexing.dense.lean import LeanVecIndex
+    from leanseek.indexing.dense.lean.building import Kind
+    from leanseek.indexing.dense.lean.rows import Precision
+
+    return LeanVecIndex.build(
+        vectors,
+        lesson.queries if isinstance(lesson, Lesson) else lesson,
+        settings.dims or "auto",
+        cast(Kind, settings.kind),
+        settings.recall,
+        secondary=cast(Precision, settings.precision),
+        source=lesson.source,
+    )
