@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import typer
 
 from leanseek.cli import options as opt
 from leanseek.cli.output import count, file_size, print_json, progress_bar
 from leanseek.errors import ExitCode
+
+if TYPE_CHECKING:
+    from leanseek.indexing.describing import LeanInfo
 
 
 def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
@@ -39,12 +44,19 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         rows.append(
             (
                 "sparse",
-                f"{sparse.backend}, {sparse.variant} k1 {sparse.k1:g} b {sparse.b:g}, analyser {sparse.analyzer}",
+                f"{sparse.backend}, {sparse.variant} k1 {sparse.k1:g} b {sparse.b:g}, analyser {sparse.analyzer}"
+                f"{', lossy lengths' if sparse.lossy_lengths else ''}",
             )
         )
     if settings.encoder is not None:
         encoder = settings.encoder
         rows.append(("dense", f"{settings.dense}, {encoder.dimensions} dimensions"))
+        rows += [("", line) for segment in found.lean for line in lean_lines(segment)]
+        if found.drifted:
+            again = f"leanseek compact {quote(found.path)} --relearn"
+            rows.append(
+                ("", f"drift {found.drift:.1f}: documents of another kind have come; learn anew: {again}")
+            )
         rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
         rows.append(("tokens", found.truncation.sentence()))
     if settings.chunk_words is not None:
@@ -53,6 +65,22 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         rows.append(("filter by", ", ".join(("id", "title", *found.fields))))
     for name, value in rows:
         typer.echo(f"{name:<10} {value}")
+
+
+def lean_lines(segment: LeanInfo) -> list[str]:
+    """One segment's reduction, and how far its searches go."""
+    sources = {"given": "your queries", "corpus": "queries made from the documents", "vectors": "the vectors"}
+    lines = [
+        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({segment.method}, learned from "
+        f"{sources[segment.source]}), {segment.kind}, {segment.precision}, "
+        f"{segment.bytes / segment.vectors:.0f} bytes a vector"
+    ]
+    lines += [
+        f"recall@{point.k} {point.recall:.3f} measured (asked for: {segment.recall:g}) with breadth "
+        f"{point.effort.breadth:,}, {point.effort.depth:,} scored in full"
+        for point in segment.points
+    ]
+    return lines + list(segment.notes)
 
 
 def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:

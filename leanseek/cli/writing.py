@@ -25,7 +25,32 @@ def index(
     sources: opt.Sources,
     into: Annotated[Path, typer.Option("--into", metavar="INDEX", help="The index directory to make.")],
     encoder: opt.EncoderOption = None,
-    dense: Annotated[str, typer.Option(help="Vector index: flat (exact), or none.")] = "flat",
+    dense: Annotated[
+        str,
+        typer.Option(
+            help="Vector index: flat (exact), lean (reduced to what the queries need), none, or auto: lean from "
+            "20,000 vectors on."
+        ),
+    ] = "auto",
+    dims: Annotated[
+        str,
+        typer.Option(metavar="N", help="Lean: length of a reduced vector, or auto: the least that suffices."),
+    ] = "auto",
+    kind: Annotated[str, typer.Option(help="Lean: flat, ivf, hnsw, or auto by size.")] = "auto",
+    recall: Annotated[
+        float, typer.Option(help="Lean: share of the true best that a search shall find.")
+    ] = 0.95,
+    precision: Annotated[
+        str, typer.Option(help="Lean: how vectors in full are kept: float32, float16 or sq8 (8 bits).")
+    ] = "sq8",
+    learning_queries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Lean: queries such as yours, to learn from; BEIR queries.jsonl, TSV, or one a line. By default some "
+            "are made from the documents.",
+        ),
+    ] = None,
     sparse: Annotated[
         str, typer.Option(help="Term index: bm25, bm25s, rank-bm25, lucene, or none.")
     ] = "bm25",
@@ -69,7 +94,8 @@ def index(
     from leanseek.errors import IndexExistsError, UsageError
     from leanseek.indexing.configuring import make_plan
     from leanseek.indexing.index import Index
-    from leanseek.indexing.settings import SparseSettings
+    from leanseek.indexing.queries import read_queries
+    from leanseek.indexing.settings import LeanSettings, SparseSettings
 
     # What comes in on standard input cannot be known to be the same again.
     origin = None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
@@ -79,10 +105,17 @@ def index(
         raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
     if analyzer is None:
         analyzer = "lucene" if sparse == "lucene" else "english"
+    if learning_queries is not None and dense not in ("auto", "lean"):
+        raise UsageError(
+            "--learning-queries goes with --dense lean or auto: exact search has nothing to learn"
+        )
+    texts = [query.text for query in read_queries(learning_queries)] if learning_queries is not None else []
     terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
     plan = make_plan(
         encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
         dense=None if dense == "none" else dense,
+        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision),
+        learning_queries=texts,
         sparse=None if sparse == "none" else terms,
         chunk_words=chunk,
         chunk_overlap=overlap,
@@ -168,19 +201,42 @@ def delete(
         )
 
 
-def compact(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+def compact(
+    index: opt.IndexPath,
+    relearn: Annotated[
+        bool,
+        typer.Option(
+            "--relearn",
+            help="Learn the reduction of the vectors anew, from the documents as they are by now.",
+        ),
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
     """Merge an index's segments into one and drop what was deleted."""
     from leanseek.indexing.index import Index
 
     with progress_bar(as_json) as progress:
-        report = Index.open(index).compact(progress=progress)
+        report = Index.open(index).compact(relearn=relearn, progress=progress)
     if as_json:
         print_json(asdict(report))
+    elif relearn:
+        typer.echo(f"The reduction was learned anew; {count(report.removed, 'deleted passage')} dropped.")
     elif report.segments_before == report.segments and not report.removed:
         typer.echo("Nothing to compact: one segment, nothing deleted.")
     else:
         merged = f"{report.segments_before} segments merged into one; " if report.segments_before > 1 else ""
         typer.echo(f"{merged}{count(report.removed, 'deleted passage')} dropped.")
+
+
+def whole(given: str, option: str) -> int | None:
+    """The number given, or None for `auto`."""
+    if given == "auto":
+        return None
+    if not given.isdecimal():
+        from leanseek.errors import UsageError
+
+        raise UsageError(f"{option} is '{given}'; give a whole number, or auto")
+    return int(given)
 
 
 @contextmanager

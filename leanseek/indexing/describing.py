@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from leanseek.encode.report import TruncationReport
 from leanseek.indexing.catalog import State
-from leanseek.indexing.merging import truncation
+from leanseek.indexing.dense.lean import LeanVecIndex
+from leanseek.indexing.dense.lean.calibrating import CurvePoint
+from leanseek.indexing.merging import learned, truncation
+from leanseek.indexing.segment import Segment
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
+
+FEWEST = 200
+"""Fewer vectors do not tell whether they are of another kind."""
+DRIFTED = 1.5
+"""Above it, what is lost is beyond the chance of which documents came first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeanInfo:
+    """The reduced vectors of one segment; see the properties of `LeanVecIndex`."""
+
+    vectors: int
+    bytes: int
+    kind: str
+    dims: int
+    precision: str
+    method: str
+    source: str
+    recall: float
+    curve: tuple[CurvePoint, ...]
+    points: tuple[CurvePoint, ...]
+    drift: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +58,15 @@ class IndexInfo:
     sparse_bytes: int
     dense_bytes: int
     truncation: TruncationReport
+    lean: tuple[LeanInfo, ...]
+    drift: float | None
+    """How many times as much the reduction loses on the segments where it loses most as on those that it was
+    learned from; None where nothing was learned."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether documents of another kind have come since the reduction was learned."""
+        return self.drift is not None and self.drift > DRIFTED
 
     @property
     def total_bytes(self) -> int:
@@ -38,7 +76,7 @@ class IndexInfo:
 
 def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
     """Count what the index at `path` holds. Raises IndexNotFoundError, IndexFormatError or IndexDamagedError."""
-    snapshot = Snapshot.open(Path(path), dense=False)
+    snapshot = Snapshot.open(Path(path))
     state = snapshot.state
     fields = sorted({field for segment in snapshot.segments for field in segment.passages.fields()})
     gone = sum(
@@ -48,6 +86,8 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         for _, number in segment.passages.keys(segment.deleted.nonzero()[0])
     )
     deleted = sum(len(ordinals) for ordinals in state.tombstones.values())
+    reduced = [segment.dense for segment in snapshot.segments if isinstance(segment.dense, LeanVecIndex)]
+    drift = drift_of(snapshot.segments)
     snapshot.close()
     return IndexInfo(
         path=str(path),
@@ -62,7 +102,42 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         sparse_bytes=part_bytes(state, "sparse/"),
         dense_bytes=part_bytes(state, "dense/"),
         truncation=truncation(state.segments, state.settings),
+        lean=tuple(lean_info(index) for index in reduced),
+        drift=drift,
     )
+
+
+def lean_info(index: LeanVecIndex) -> LeanInfo:
+    """What a reduced index tells of itself."""
+    return LeanInfo(
+        vectors=index.size,
+        bytes=index.bytes,
+        kind=index.kind,
+        dims=index.dims,
+        precision=index.secondary,
+        method=index.method,
+        source=index.learned.source,
+        recall=index.recall,
+        curve=index.calibration.curve,
+        points=index.calibration.points,
+        drift=index.drift,
+        notes=index.notes,
+    )
+
+
+def drift_of(segments: Sequence[Segment]) -> float | None:
+    """The greatest drift of any segment: of its own reduction, or of the one that compacting would give it."""
+    known = learned(segments)
+    if known is None:
+        return None
+    drifts = [1.0]
+    for segment in segments:
+        if isinstance(segment.dense, LeanVecIndex):
+            drifts.append(segment.dense.drift)
+        elif segment.dense is not None and segment.size >= FEWEST:
+            chosen = np.unique(np.linspace(0, segment.size - 1, 2_000).astype(np.int64))
+            drifts.append(known.drift(segment.dense.vectors(chosen)))
+    return max(drifts)
 
 
 def part_bytes(state: State, prefix: str) -> int:
