@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from leanseek.encode import Encoder, load_encoder
     from leanseek.errors import LeanseekError
     from leanseek.indexing.chunking import Chunking
+    from leanseek.indexing.dense.lean import LeanVecIndex
     from leanseek.indexing.index import AddReport, Index
     from leanseek.indexing.queries import read_queries
     from leanseek.indexing.reading import ReadReport, read
-    from leanseek.indexing.settings import SparseSettings
+    from leanseek.indexing.settings import LeanSettings, SparseSettings
     from leanseek.indexing.verifying import verify
     from leanseek.searcher.packing import Context
     from leanseek.searcher.searcher import Searcher
@@ -36,6 +37,8 @@ HOMES = {
     "Explanation": "leanseek.types",
     "Hit": "leanseek.types",
     "Index": "leanseek.indexing.index",
+    "LeanSettings": "leanseek.indexing.settings",
+    "LeanVecIndex": "leanseek.indexing.dense.lean",
     "LeanseekError": "leanseek.errors",
     "Passage": "leanseek.types",
     "Query": "leanseek.types",
@@ -59,6 +62,8 @@ __all__ = [
     "Explanation",
     "Hit",
     "Index",
+    "LeanSettings",
+    "LeanVecIndex",
     "LeanseekError",
     "Passage",
     "Query",

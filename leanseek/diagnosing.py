@@ -37,13 +37,17 @@ class Finding:
 def diagnose() -> list[Finding]:
     """Look at the interpreter, the kernels, the optional packages, the default model and the cache."""
     from leanseek import __version__
+    from leanseek.indexing.dense.lean.rows import native as scan_kernels
     from leanseek.indexing.sparse import kernel_name
 
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     findings = [Finding("leanseek", True, f"{__version__}, {system}, {os.cpu_count()} cores")]
-    native = kernel_name() == "native"
-    advice = "NumPy kernels in use, several times slower: install a C++ compiler, then reinstall leanseek"
-    findings.append(Finding("kernels", native, "compiled" if native else advice))
+    advice = "slower ones in use: install a C++ compiler, then reinstall leanseek"
+    for name, compiled in (
+        ("kernels: terms", kernel_name() == "native"),
+        ("kernels: vectors", scan_kernels() is not None),
+    ):
+        findings.append(Finding(name, compiled, "compiled" if compiled else advice))
     findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
     findings += [lucene(), default_model(), cache()]
     return findings

@@ -18,7 +18,7 @@ _HAN: Final = (
 _INDOCHINA: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _CLOSING: Final = r"\"'”’»›)\]}」』】〉》）］"
 _STOPS: Final = "。！？｡．"
-_WORD: Final = re.compile(
+WORD: Final = re.compile(
     rf"[{_HAN}]{{1,2}}[{_STOPS}{_CLOSING}、，：；…!?.,;:]*"
     rf"|[{_INDOCHINA}]{{1,4}}"
     # Nobody's word is longer than this: what is, such as encoded data, is cut like a text.
@@ -69,7 +69,7 @@ class Chunking:
         overlap is made of whole sentences and comes as close to `overlap` words as these allow, ties going to
         the smaller; it is 0 where the next sentence would otherwise not fit.
         """
-        words = [match.span() for match in _WORD.finditer(text)]
+        words = [match.span() for match in WORD.finditer(text)]
         if len(words) <= self.words:
             return [_chunk(text, words, 0, len(words))] if words else []
         starts = self._unit_starts(text, words)
@@ -90,7 +90,7 @@ class Chunking:
         piece = min(self.overlap, self.words - self.overlap) or self.words
         starts: list[int] = []
         begin = 0
-        for end in _sentence_ends(text, words):
+        for end in sentence_ends(text, words):
             starts.extend(range(begin, end, piece) if end - begin > self.words else (begin,))
             begin = end
         starts.append(len(words))
@@ -112,7 +112,7 @@ def _chunk(text: str, words: Sequence[tuple[int, int]], first: int, end: int) ->
     return Chunk(start, text[start : words[end - 1][1]])
 
 
-def _sentence_ends(text: str, words: Sequence[tuple[int, int]]) -> list[int]:
+def sentence_ends(text: str, words: Sequence[tuple[int, int]]) -> list[int]:
     """The numbers of the words after which a sentence ends, counted from 1; the last is the last word's."""
     ends: list[int] = []
     begin = 0

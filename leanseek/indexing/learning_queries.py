@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import UsageError
-from leanseek.indexing.chunking import _WORD, _sentence_ends
+from leanseek.indexing.chunking import WORD, sentence_ends
 from leanseek.types import Document
 
 Source: TypeAlias = Literal["given", "corpus"]
@@ -128,11 +128,11 @@ def _query(text: str) -> str | None:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    words = [match.span() for match in _WORD.finditer(text)]
+    words = [match.span() for match in WORD.finditer(text)]
     if not words:
         return
     begin = 0
-    for end in _sentence_ends(text, words):
+    for end in sentence_ends(text, words):
         yield text[words[begin][0] : words[end - 1][1]]
         begin = end
 
