@@ -14,7 +14,7 @@ import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
 from leanseek.encode.report import TruncationReport
-from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
+from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, ModelError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
     CATALOG,
@@ -328,9 +328,10 @@ class Index:
             raise
         unmerged = self._limit_segments(progress)
         encoded = state.settings.encoder is not None
+        documents_again, passages_again = intake.superseded
         return AddReport(
-            documents=sum(segment.documents for segment in added),
-            passages=sum(segment.passages for segment in added),
+            documents=sum(segment.documents for segment in added) - documents_again,
+            passages=sum(segment.passages for segment in added) - passages_again,
             replaced=intake.replaced,
             generation=self.generation,
             truncation=truncation(added, state.settings) if encoded else None,
@@ -374,10 +375,12 @@ class Index:
         def documents(
             texts: Sequence[str], tick: Callable[[int], None]
         ) -> tuple[Float32Array, TruncationReport]:
-            return encode_corpus(encoder, texts, vectors, tick)
+            with encoder_errors(encoder):
+                return encode_corpus(encoder, texts, vectors, tick)
 
         def queries(texts: Sequence[str]) -> Float32Array:
-            return encoder.encode_queries(texts).vectors
+            with encoder_errors(encoder):
+                return encoder.encode_queries(texts).vectors
 
         return Encoding(documents, queries, state.learning_queries)
 
@@ -450,6 +453,16 @@ class Index:
             self._state = read_state(self.path)
             self._remove_orphans()
             yield self._state
+
+
+@contextmanager
+def encoder_errors(encoder: Encoder) -> Iterator[None]:
+    """An encoder that cannot read its own files is no trouble of the index's disk."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ModelError(f"the encoder '{encoder.name}' failed: {reason}") from error
 
 
 def emptied(state: State, tombstones: Mapping[int, Int64Array]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from leanseek.errors import DuplicateIdError, InputError, UsageError
+from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageError
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state, storage_errors
 from leanseek.indexing.reading.metadata import add_metadata, valid
@@ -35,6 +35,9 @@ class Intake:
         self, path: Path, state: State, number: int, encoding: Encoding | None, progress: Progress
     ) -> None:
         self.replaced = 0
+        self.superseded = (0, 0)
+        """Documents and passages of the new segments that later ones of the same input have replaced."""
+        self._first = number
         self._path = path
         self._state = state
         self._number = number
@@ -84,7 +87,10 @@ class Intake:
             self._builder.abandon()
             shutil.rmtree(self._builder.folder, ignore_errors=True)
         self._held.close()
-        committed = {segment.number for segment in read_state(self._path).segments}
+        try:
+            committed = {segment.number for segment in read_state(self._path).segments}
+        except LeanseekError:
+            return  # the next writer removes what no catalog names; what led here is the error to tell
         for record in self._finished:
             if record.number not in committed:
                 shutil.rmtree(self._path / record.folder, ignore_errors=True)
@@ -93,15 +99,20 @@ class Intake:
         """Deal with ids that older segments have."""
         ids = [document.id for document in batch]
         for segment in self._older:
+            ours = segment.record.number >= self._first
             found = segment.find_live(ids)
             for document, parts in found.items():
                 marked = self._tombstones.setdefault(segment.record.number, set())
                 if on_duplicate == "reject":
                     place = seen + ids.index(document)
-                    raise duplicate(document, place, f"'{self._path}' already has")
+                    who = "an earlier document has" if ours else f"'{self._path}' already has"
+                    raise duplicate(document, place, who)
                 if parts[0] not in marked:
                     marked.update(parts)
                     self.replaced += 1
+                    if ours:
+                        documents, passages = self.superseded
+                        self.superseded = (documents + 1, passages + len(parts))
 
     def _add(self, document: Document, place: int, on_duplicate: OnDuplicate) -> None:
         if self._builder is None:

@@ -7,7 +7,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import HashEncoder, contents_of, make_documents, model_of
 
+from leanseek.encode import Encoded
 from leanseek.errors import (
     DuplicateIdError,
     IndexExistsError,
@@ -130,7 +131,7 @@ def test_a_large_input_is_split_into_segments(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(intake, "BATCH", 20)
     documents = make_documents(200)
     report = create(tmp_path / "split").add([*documents, documents[3]], on_duplicate="replace")
-    assert (report.documents, report.replaced) == (201, 1)
+    assert (report.documents, report.replaced) == (200, 1)
     assert len(read_state(tmp_path / "split").segments) == 4
     create(tmp_path / "whole").add(documents)
     assert searched(tmp_path / "split", *QUERIES) == searched(tmp_path / "whole", *QUERIES)
@@ -537,3 +538,29 @@ def test_a_segment_that_is_wholly_replaced_goes(tmp_path: Path) -> None:
         index.add(documents, on_duplicate="replace", cache=False)
     assert len(read_state(tmp_path / "index").segments) == 1
     assert contents_of(tmp_path / "index") == model_of(documents)
+
+
+def test_an_encoder_that_fails_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    class Broken(HashEncoder):
+        def encode_documents(self, texts: Sequence[str]) -> Encoded:
+            raise ConnectionError("the service is away")
+
+    index = Index.create(tmp_path / "index", encoder=Broken())
+    with pytest.raises(ModelError, match=r"test-hash-encoder.*the service is away"):
+        index.add(make_documents(3), cache=False)
+
+
+def test_a_repeated_id_in_a_later_segment_of_the_same_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "BATCH", 10)
+    monkeypatch.setattr(intake, "SEGMENT_PASSAGES", 10)
+    index = create(tmp_path / "index")
+    documents = [*make_documents(25), Document("d3", "statin again")]
+    with pytest.raises(
+        DuplicateIdError, match="document 26 of the input: an earlier document has the id 'd3'"
+    ):
+        index.add(documents, cache=False)
+    assert not contents_of(tmp_path / "index")
+    report = index.add(documents, on_duplicate="replace", cache=False)
+    assert (report.documents, report.passages, report.replaced) == (25, 25, 1)
