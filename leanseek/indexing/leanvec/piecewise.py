@@ -53,7 +53,8 @@ class PiecewiseReduction:
     def reduce_queries(self, queries: Float32Array) -> Float32Array:
         """(m, C, d) float32: queries (m, D) reduced for each cluster. Raises UsageError for another D."""
         self._check(queries, "queries")
-        flat = np.asarray(queries, dtype=np.float32) @ self.queries.reshape(-1, self.queries.shape[2]).T
+        stacked = self.queries.reshape(-1, self.queries.shape[2])
+        flat: Float32Array = np.asarray(queries, dtype=np.float32) @ stacked.T
         return flat.reshape(len(queries), self.clusters, self.dims)
 
     def reduce_data(self, vectors: Float32Array, clusters: Int64Array | None = None) -> Float32Array:
