@@ -5,7 +5,8 @@
 
 VECTORS (n, D) and QUERIES (m, D) are float32 and of unit length. The queries are shuffled; two thirds are learned
 from (by those systems that learn), and all are asked the rest. Each system is built and searched in a process of
-its own that holds nothing else; building takes one thread. Then the systems take turns, several short rounds each,
+its own that holds nothing else; building takes one thread. Needs Linux, whose counters give
+the peak memory of building. Then the systems take turns, several short rounds each,
 and of each search the best round counts: what else the machine does slows all of them alike. Speed at a recall@10
 is read off the line between measured points. Prints a Markdown table; `--plot` draws recall against queries per
 second.
@@ -17,7 +18,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +55,7 @@ class Row:
     """Processor time of one thread, which other processes hardly change."""
     bytes_a_vector: float
     peak: float
-    """MB of the process beyond what it held before building."""
+    """MB that building takes at most beyond the vectors and queries given."""
     points: list[Point]
 
     def at(self, recall: float) -> float | None:
@@ -227,19 +227,23 @@ def recall(found: Ordinals, wanted: Ordinals) -> float:
     )
 
 
-def memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(field: str) -> float:
+    """MB that this process holds (VmRSS) or held at most (VmHWM), as Linux tells."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def serve(name: str, data: Path, queries: Path, size: int, link: Connection) -> None:
     """One system's process: builds, then measures a round whenever it is asked to."""
     vectors, learning, test = load(data, queries, size)
     wanted = exact(vectors, test)
-    before = memory()
+    # From here on the peak counts anew.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
     system = SYSTEMS[name]()
     started = time.process_time()
     footprint = system.build(vectors, learning, 1)
-    link.send((time.process_time() - started, footprint, memory() - before))
+    link.send((time.process_time() - started, footprint, memory("VmHWM") - before))
     while (threads := link.recv()) is not None:
         points = []
         for setting in system.settings():

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
-from leanseek.indexing.dense.flat import faiss
+from leanseek.indexing.leanvec.exact import nearest
 from leanseek.indexing.leanvec.learning import (
     HELD_OUT,
     Method,
@@ -19,7 +19,7 @@ from leanseek.indexing.leanvec.learning import (
 )
 from leanseek.indexing.leanvec.moments import Moments, checked_queries, finite, sample, split_queries
 from leanseek.indexing.leanvec.reduction import Reduction
-from leanseek.types import Float32Array, Int64Array
+from leanseek.types import Float32Array
 
 _JUDGES: Final = 500
 """Held-out queries that are asked at most: recall is then known within about a percent."""
@@ -143,23 +143,15 @@ class _Measure:
         self._judges = finite(np.asarray(judges if few is None else judges[few], dtype=np.float32))
         self._k = min(k, len(self._vectors))
         self._depth = min(depth, len(self._vectors))
-        scores, _ = _nearest(self._judges, self._vectors, self._k)
+        scores, _ = nearest(self._judges, self._vectors, self._k)
         # Whatever scores as much as the k-th is as good an answer: copies of a vector are interchangeable.
         self._least = scores[:, -1] - _ROUNDING
 
     def recall(self, reduction: Reduction) -> float:
         """The mean over queries of the share of the k best that the reduced top `depth` holds."""
         reduced = reduction.reduce_queries(self._judges), reduction.reduce_data(self._vectors)
-        _, found = _nearest(*reduced, self._depth)
+        _, found = nearest(*reduced, self._depth)
         good = np.empty(len(found))
         for row, (query, ordinals) in enumerate(zip(self._judges, found, strict=True)):
             good[row] = np.count_nonzero(self._vectors[ordinals] @ query >= self._least[row])
         return float((np.minimum(good, self._k) / self._k).mean())
-
-
-def _nearest(queries: Float32Array, vectors: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
-    """Scores and ordinals (m, k) of the largest inner products, best first."""
-    scores, ordinals = faiss().knn(
-        np.ascontiguousarray(queries), np.ascontiguousarray(vectors), k, metric=faiss().METRIC_INNER_PRODUCT
-    )
-    return scores, ordinals

@@ -11,7 +11,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.calibrating import Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.engine import Engine
 from leanseek.indexing.dense.lean.graph import GraphEngine
-from leanseek.indexing.dense.lean.learned import Learned, Source, sampled
+from leanseek.indexing.dense.lean.learned import Learned, Source, sampled_loss
 from leanseek.indexing.dense.lean.lists import build_lists, paired
 from leanseek.indexing.dense.lean.meta import Meta
 from leanseek.indexing.dense.lean.opening import list_engine
@@ -76,13 +76,15 @@ def build(
     learning, aside, notes = _queries(vectors, given, seed)
     if isinstance(queries, Learned):
         learned = queries
+        loss = sampled_loss(learned.reduction, vectors, aside, seed)
     else:
         reduction = _reduction(vectors, learning, aside, dims, seed)
         stand_ins = learning is None
+        loss = sampled_loss(reduction, vectors, aside, seed)
         learned = Learned(
             reduction,
             aside if stand_ins or given is None else given,
-            reduction.loss_on(sampled(vectors, seed), aside),
+            loss,
             "vectors" if stand_ins else source,
         )
     reduction = learned.reduction
@@ -99,7 +101,7 @@ def build(
         method=reduction.method,
         source=learned.source,
         learned_loss=learned.loss,
-        loss=reduction.loss_on(sampled(vectors, seed), aside),
+        loss=loss,
         notes=(*notes, *reduction.notes, *_missed(calibration, recall)),
         calibration=calibration,
     )

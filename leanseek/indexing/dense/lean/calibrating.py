@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from leanseek.indexing.dense.flat import faiss
 from leanseek.indexing.dense.lean.engine import Effort, Engine
+from leanseek.indexing.leanvec.exact import nearest
 from leanseek.types import Float32Array
 
 LENGTHS: Final = (10, 100)
@@ -60,12 +60,7 @@ class Truth:
     def __init__(self, vectors: Float32Array, queries: Float32Array) -> None:
         self.queries = np.ascontiguousarray(queries[:_JUDGES])
         self._vectors = vectors
-        self._best, _ = faiss().knn(
-            self.queries,
-            np.ascontiguousarray(vectors),
-            min(LENGTHS[-1], len(vectors)),
-            metric=faiss().METRIC_INNER_PRODUCT,
-        )
+        self._best, _ = nearest(self.queries, vectors, min(LENGTHS[-1], len(vectors)))
 
     def recall(self, engine: Engine, k: int, effort: Effort) -> float:
         """The mean share of the k best that the engine finds; copies of a vector count for each other."""
@@ -97,24 +92,31 @@ def calibrate(engine: Engine, truth: Truth, size: int, recall: float) -> Calibra
 def _measure(engine: Engine, truth: Truth, size: int, k: int, recall: float) -> list[CurvePoint]:
     """For each depth, the breadths that bisection tries on the way to the least that suffices."""
     tried: list[CurvePoint] = []
+
+    def enough(breadth: int) -> bool:
+        effort = Effort(breadth, depth)
+        tried.append(CurvePoint(k, effort, truth.recall(engine, k, effort)))
+        return tried[-1].recall >= recall
+
+    known = False
     high = engine.widest
     for factor in _DEPTHS[k]:
         depth = min(size, math.ceil(k * factor))
-        low, reached = engine.narrowest(depth), False
+        low, failures = engine.narrowest(depth), 0
         # A deeper search need not be broader than a shallower one that sufficed.
-        high = max(high, low + 1)
-        while low < high:
+        high = max(high, low)
+        while low < high and (high - low) * _FINENESS > low:
             # Broad searches take most of the time, so the first guesses are narrow.
             middle = max(low, min(math.isqrt(low * high), high - 1))
-            point = CurvePoint(k, Effort(middle, depth), truth.recall(engine, k, Effort(middle, depth)))
-            tried.append(point)
-            if point.recall >= recall:
-                high, reached = middle, True
-            else:
-                low = middle + 1
-            if (high - low) * _FINENESS <= low:
-                break
-        if not reached and high == engine.widest:
-            widest = Effort(high, depth)
-            tried.append(CurvePoint(k, widest, truth.recall(engine, k, widest)))
+            if enough(middle):
+                high, known = middle, True
+                continue
+            low, failures = middle + 1, failures + 1
+            # Where even the broadest search is too shallow, the breadths between need no trying.
+            if failures == 2 and not known:
+                known = enough(high)
+                if not known:
+                    break
+        if not known and failures < 2:
+            known = enough(high)
     return tried

@@ -12,6 +12,7 @@ from leanseek.types import Float32Array, Int64Array
 
 _COARSE_POINTS = 128
 _STEPS = 8
+_BLOCK_ROWS = 4096
 OUTLYING = 4.0
 """A list is taken to hold vectors this many standard deviations from its centroid, on the query's side."""
 
@@ -54,8 +55,10 @@ def _described(vectors: Float32Array, members: Int64Array, count: int) -> Cluste
     sizes = np.bincount(members, minlength=count)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     centroids = (np.add.reduceat(vectors[order], starts) / sizes[:, None]).astype(np.float32)
-    distances = np.square(vectors - centroids[members]).sum(axis=1)
-    deviations = np.sqrt(np.bincount(members, distances, minlength=count) / sizes / vectors.shape[1])
+    # A variance is the mean square less the square of the mean.
+    squares = np.bincount(members, np.einsum("nd,nd->n", vectors, vectors), minlength=count) / sizes
+    variances = np.maximum(squares - np.square(centroids, dtype=np.float64).sum(axis=1), 0.0)
+    deviations = np.sqrt(variances / vectors.shape[1])
     return Clusters(centroids, (OUTLYING * deviations).astype(np.float32), members)
 
 
@@ -76,8 +79,9 @@ def _kmeans(vectors: Float32Array, count: int, seed: int) -> Float32Array:
 
 
 def _nearest(vectors: Float32Array, centroids: Float32Array) -> Int64Array:
-    index = faiss().IndexFlatL2(vectors.shape[1])
-    index.add(np.ascontiguousarray(centroids))
-    _, nearest = index.search(np.ascontiguousarray(vectors), 1)
-    members: Int64Array = nearest[:, 0]
+    members = np.empty(len(vectors), dtype=np.int64)
+    halves = np.square(centroids).sum(axis=1) / np.float32(2)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        products = vectors[start : start + _BLOCK_ROWS] @ centroids.T
+        members[start : start + _BLOCK_ROWS] = np.argmax(products - halves, axis=1)
     return members

@@ -14,8 +14,9 @@ from leanseek.types import Float32Array
 
 Source: TypeAlias = Literal["given", "corpus", "vectors"]
 
-_SAMPLE: Final = 8_192
-"""Vectors on which a loss is measured."""
+_VECTORS: Final = 8_192
+_QUERIES: Final = 512
+"""A loss is measured on at most so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +46,18 @@ class Learned:
 
     def drift(self, vectors: Float32Array) -> float:
         """How many times as much the reduction loses on vectors (n, D) as on those it was learned from."""
-        now = self.reduction.loss_on(sampled(vectors, 0), self.queries)
+        now = sampled_loss(self.reduction, vectors, self.queries, 0)
         return now / self.loss if self.loss else 1.0
 
 
-def sampled(vectors: Float32Array, seed: int) -> Float32Array:
-    """At most some thousand of the vectors (n, D), evenly drawn."""
-    if len(vectors) <= _SAMPLE:
-        return vectors
-    rows = np.random.default_rng(seed).choice(len(vectors), _SAMPLE, replace=False)
-    drawn: Float32Array = vectors[np.sort(rows)]
+def sampled_loss(reduction: Reduction, vectors: Float32Array, queries: Float32Array, seed: int) -> float:
+    """The reduction's loss on vectors (n, D) and queries (m, D), of many on some evenly drawn."""
+    return reduction.loss_on(_sampled(vectors, _VECTORS, seed), _sampled(queries, _QUERIES, seed))
+
+
+def _sampled(values: Float32Array, most: int, seed: int) -> Float32Array:
+    if len(values) <= most:
+        return values
+    rows = np.random.default_rng(seed).choice(len(values), most, replace=False)
+    drawn: Float32Array = values[np.sort(rows)]
     return drawn
