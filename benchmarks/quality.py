@@ -76,7 +76,8 @@ def cell(name: str, stored: StoredResult, contrasts: Mapping[tuple[str, str], Co
     marks = ""
     for baseline, letter in (("BM25", "b"), ("dense", "d")):
         contrast = contrasts.get((name, baseline))
-        if contrast is not None and contrast.randomisation_holm < LEVEL:
+        p = contrast.randomisation_holm if contrast is not None else None
+        if contrast is not None and p is not None and p < LEVEL:
             marks += f" {letter}{'+' if contrast.difference > 0 else '-'}"
     return f"{stored.result.means[MEASURE]:.4f}{marks}"
 

@@ -31,7 +31,8 @@ def answer(
 ) -> Answers:
     """At most k documents for each query; `without_self` leaves out the one that has the query's own id.
 
-    `candidates` are ranked in place of a search. Raises as `Searcher.rank_batch` does.
+    `depth` is for a search; with `candidates`, which are ranked in its place, it must be None. Raises as
+    `Searcher.rank_batch` does.
     """
     wanted = k + without_self
     if depth is not None and depth >= k:
@@ -54,22 +55,21 @@ def answer(
     return Answers(
         [found[:k] for found in ranked],
         seconds,
-        left_out(given, ranked, wanted) if given is not None else (),
+        left_out(searcher, given) if given is not None else (),
     )
 
 
-def left_out(
-    given: Sequence[Sequence[str]], ranked: Sequence[Sequence[Ranked]], wanted: int
-) -> tuple[str, ...]:
+def left_out(searcher: Searcher, given: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """What of a stored run could not be re-ranked."""
     warnings = []
     absent = sum(not documents for documents in given)
     if absent:
-        warnings.append(f"{absent:,} of {len(given):,} queries have no candidates in the stored run")
-    unknown = sum(
-        max(0, min(len(documents), wanted) - len(found))
-        for documents, found in zip(given, ranked, strict=True)
-    )
-    if unknown:
-        warnings.append(f"{unknown:,} candidates are not documents of the collection and were left out")
+        warnings.append(f"{absent:,} of {len(given):,} queries without candidates in the stored run")
+    unknown = set(searcher.missing(document for documents in given for document in documents))
+    lost = sum(document in unknown for documents in given for document in documents)
+    if lost:
+        warnings.append(
+            f"{lost:,} {'candidate' if lost == 1 else 'candidates'} left out: no document of the collection, such as "
+            f"{min(unknown)!r}"
+        )
     return tuple(warnings)

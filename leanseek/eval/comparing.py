@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Qrels, Rules, Run, Scores
 from leanseek.eval.measures import DEFAULT_MEASURES, score
-from leanseek.eval.naming import PrAuc, parse_measures
+from leanseek.eval.naming import PrAuc, is_quality, parse_measures
 from leanseek.eval.significance import (
     CONFIDENCE,
     RESAMPLES,
@@ -59,8 +59,9 @@ class Contrast:
 
     `difference` is the run's mean less the baseline's, `interval` its bootstrap interval, `effect` Cohen's d
     for pairs (None: see `effect_size`). `t_test` and `randomisation` are two-sided p values, and the `_holm`
-    ones are corrected over all contrasts of the comparison. A query whose values differ by no more than the
-    tolerance is a tie.
+    ones are corrected over all tested contrasts of the comparison; all are None where the measure is not one of
+    quality (`is_quality`) and so is not tested. A query whose values differ by no more than the tolerance is a
+    tie.
     """
 
     run: str
@@ -68,10 +69,10 @@ class Contrast:
     difference: float
     interval: Interval
     effect: float | None
-    t_test: float
-    t_test_holm: float
-    randomisation: float
-    randomisation_holm: float
+    t_test: float | None
+    t_test_holm: float | None
+    randomisation: float | None
+    randomisation_holm: float | None
     wins: int
     ties: int
     losses: int
@@ -94,6 +95,11 @@ class Comparison:
     resamples: int
     confidence: float
     tolerance: float
+
+    @property
+    def tested(self) -> int:
+        """How many contrasts Holm's correction is over."""
+        return sum(contrast.t_test is not None for contrast in self.contrasts)
 
 
 def compare(
@@ -181,6 +187,18 @@ class _Pair:
         return self.values - self.baseline
 
 
+class _PValues(NamedTuple):
+    """Two-sided p of both tests, as they are and corrected after Holm; None: not tested."""
+
+    t_test: float | None
+    t_test_holm: float | None
+    randomisation: float | None
+    randomisation_holm: float | None
+
+
+UNTESTED: Final = _PValues(None, None, None, None)
+
+
 def _contrasts(
     pairs: Sequence[_Pair],
     order: Sequence[str],
@@ -190,10 +208,7 @@ def _contrasts(
     seed: int,
     resamples: int,
 ) -> tuple[Contrast, ...]:
-    t_tests = [paired_t(pair.differences) for pair in pairs]
-    swaps = randomisation(
-        np.stack([pair.differences for pair in pairs], axis=1), seed=seed, resamples=resamples
-    )
+    tests = _tests([pair for pair in pairs if is_quality(pair.measure)], seed, resamples)
     return tuple(
         Contrast(
             run=pair.run,
@@ -201,19 +216,32 @@ def _contrasts(
             difference=float(pair.differences.mean()),
             interval=pair.interval,
             effect=effect_size(pair.differences),
-            t_test=t_test,
-            t_test_holm=t_test_holm,
-            randomisation=swap,
-            randomisation_holm=swap_holm,
+            t_test=p.t_test,
+            t_test_holm=p.t_test_holm,
+            randomisation=p.randomisation,
+            randomisation_holm=p.randomisation_holm,
             wins=int((pair.differences > tolerance).sum()),
             ties=int((np.abs(pair.differences) <= tolerance).sum()),
             losses=int((pair.differences < -tolerance).sum()),
             changed=_changed(pair, order, texts, tolerance, changed),
         )
-        for pair, t_test, t_test_holm, swap, swap_holm in zip(
-            pairs, t_tests, holm(t_tests), swaps, holm(swaps), strict=True
-        )
+        for pair in pairs
+        for p in (tests.get((pair.run, pair.measure), UNTESTED),)
     )
+
+
+def _tests(pairs: Sequence[_Pair], seed: int, resamples: int) -> dict[tuple[str, str], _PValues]:
+    """(run, measure) → the p values of a pair, corrected over all of these."""
+    if not pairs:
+        return {}
+    t_tests = [paired_t(pair.differences) for pair in pairs]
+    swaps = randomisation(
+        np.stack([pair.differences for pair in pairs], axis=1), seed=seed, resamples=resamples
+    )
+    return {
+        (pair.run, pair.measure): _PValues(*values)
+        for pair, *values in zip(pairs, t_tests, holm(t_tests), swaps, holm(swaps), strict=True)
+    }
 
 
 def _changed(

@@ -13,6 +13,7 @@ from leanseek.eval.answering import answer
 from leanseek.eval.base import Collection, Qrels
 from leanseek.eval.building import Prepared, prepare_index
 from leanseek.eval.candidates import Candidates, read_candidates
+from leanseek.eval.collections.checking import odd_judgments
 from leanseek.eval.efficiency import HITS, SAMPLE_SEED, peak_memory, this_machine, time_queries
 from leanseek.eval.measures import DEFAULT_MEASURES, score
 from leanseek.eval.naming import parse_measures
@@ -94,16 +95,20 @@ def evaluate(
             "Search it with: leanseek index, leanseek run"
         )
     judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
-    plan = system.plan(device)
+    fingerprint = system.fingerprint()
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
+    if candidates is not None:
+        for split, qrels in judgments.items():
+            check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
     jobs = {
-        split: Job(collection, system, plan, split, k, tuple(measures), candidates, out)
+        split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out)
         for split in judgments
     }
     done = {split: job.existing() for split, job in jobs.items() if not force}
     outcomes = {split: Outcome(stored, False) for split, stored in done.items() if stored is not None}
     missing = [job for split, job in jobs.items() if split not in outcomes]
     if missing:
+        plan = system.plan(device)
         folder = index or index_folder(out, collection.name, settings_digest(plan))
         prepared = prepare_index(
             collection, folder, plan, replaceable=index is None, cache=cache, progress=progress
@@ -116,9 +121,19 @@ def evaluate(
             device=device,
         ) as searcher:
             for job in missing:
-                stored = job.run(searcher, prepared, judgments[job.split], tuple(command), progress)
+                stored = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
                 outcomes[job.split] = Outcome(stored, True)
     return [outcomes[split] for split in judgments]
+
+
+def check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
+    """Raise InputError where the run has none of the judged queries: it is of another collection or split."""
+    if candidates.by_query.keys().isdisjoint(qrels):
+        raise InputError(
+            f"the run of candidates has none of the {len(qrels):,} judged queries of {name}: it has, for one, query "
+            f"{next(iter(candidates.by_query))!r}, the judgments have {next(iter(qrels))!r}. Give a run of these "
+            "queries with --candidates"
+        )
 
 
 def settings_digest(plan: Plan) -> str:
@@ -129,11 +144,11 @@ def settings_digest(plan: Plan) -> str:
 
 
 class Job(NamedTuple):
-    """One result to be made."""
+    """One result to be made; `fingerprint` is the encoder's."""
 
     collection: Collection
     system: System
-    plan: Plan
+    fingerprint: str | None
     split: str
     k: int
     measures: tuple[str, ...]
@@ -150,9 +165,7 @@ class Job(NamedTuple):
         """A digest of all that decides the run and its scores."""
         from leanseek import __version__
 
-        record = asdict(self.system.record(self.plan)) | {"candidates": None}
-        encoder = self.plan.settings.encoder
-        record["encoder"] = encoder.fingerprint if encoder is not None else None
+        record = asdict(self.system.record(self.fingerprint)) | {"candidates": None}
         return digest(
             {
                 "system": record,
@@ -185,6 +198,7 @@ class Job(NamedTuple):
     def run(
         self,
         searcher: Searcher,
+        plan: Plan,
         prepared: Prepared,
         qrels: Qrels,
         command: tuple[str, ...],
@@ -213,20 +227,22 @@ class Job(NamedTuple):
         write_evidence(folder, queries, qrels)
         write_run(folder / RUN, zip(queries, answers.ranked, strict=True), tag=self.system.label)
         write_per_query(folder, scores.per_query)
+        odd = odd_judgments(f"'{self.collection.name}' ({self.split})", qrels, queries, searcher.missing)
         truncation = searcher.truncation
         lost = (truncation.sentence(),) if truncation.truncated else ()
+        encoder = plan.settings.encoder
         result = Result(
             collection=self.collection.name,
             split=self.split,
             system=self.system.label,
-            settings=self.system.record(self.plan),
+            settings=self.system.record(encoder.name if encoder is not None else None),
             k=self.k,
             documents=prepared.documents,
             queries=len(scores.per_query),
             measures=scores.measures,
             means=scores.means,
             rules=replace(scores.rules, titles=TITLES),
-            warnings=(*scores.warnings, *answers.warnings, *lost),
+            warnings=(*odd, *scores.warnings, *answers.warnings, *lost),
             efficiency=Efficiency(
                 index=prepared.build,
                 latency=latency,
@@ -253,14 +269,13 @@ class Job(NamedTuple):
         """Where the numbers come from, once the run is written."""
         from leanseek import __version__
 
-        encoder = self.plan.settings.encoder
         return Provenance(
             command=command,
             leanseek=__version__,
             commit=source_commit(),
             python=platform.python_version(),
             packages=installed(),
-            model_fingerprint=encoder.fingerprint if encoder is not None else None,
+            model_fingerprint=self.fingerprint,
             index_fingerprint=index_fingerprint(prepared.state),
             collection_checksum=self.collection.checksum,
             candidates_checksum=self.candidates.checksum if self.candidates is not None else None,

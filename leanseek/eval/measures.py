@@ -21,8 +21,8 @@ _BLOCK: Final = 1000
 
 TIES: Final = "as trec_eval: by score as float32, equal scores by document id from last to first"
 MISSING: Final = (
-    "over all judged queries (trec_eval -c): one without results, or without a relevant document, "
-    "counts 0 (BEIR and MTEB leave those without results out); queries without judgments are left out"
+    "over all judged queries (trec_eval -c): one without results, or without a relevant document, counts 0 "
+    "(BEIR and MTEB take theirs over the queries that the results name); queries without judgments are left out"
 )
 GAINS: Final = (
     "nDCG: the gain is the grade itself, negative ones 0, discounted by log2(rank + 1), as in trec_eval, BEIR "

@@ -40,6 +40,11 @@ def split_measures(text: str) -> tuple[str, ...]:
     return tuple(_LISTED.findall(text))
 
 
+def is_quality(name: str) -> bool:
+    """Whether more of it is better: how much of a ranking was judged tells of the judgments, not of the system."""
+    return not name.strip().startswith("Judged")
+
+
 def parse_measures(names: Sequence[str]) -> dict[str, Asked]:
     """What each name asks for. Raises UsageError for a name that is not known, listing those that are, and
     MissingPackageError without ir_measures."""

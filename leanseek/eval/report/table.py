@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from leanseek.eval.report.statistics import is_quality
+from leanseek.eval.naming import is_quality
 from leanseek.eval.report.study import Cell, Group, Study, System
 
 LATEX_SPECIAL = {
