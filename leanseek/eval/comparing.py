@@ -127,7 +127,7 @@ def compare(
     """
     tags = [run.tag for run in runs]
     _check(tags, measures, tolerance, changed, resamples, confidence)
-    scored = [score(run.rankings, qrels, measures, self_hits=self_hits, provider=provider) for run in runs]
+    scored = [_score(run, qrels, measures, self_hits, provider) for run in runs]
     names = scored[0].measures
     order = sorted(scored[0].per_query)
     if len(order) < 2:
@@ -185,6 +185,13 @@ class _Pair:
     @property
     def differences(self) -> Values:
         return self.values - self.baseline
+
+
+def _score(run: Run, qrels: Qrels, measures: Sequence[str], self_hits: bool, provider: str | None) -> Scores:
+    try:
+        return score(run.rankings, qrels, measures, self_hits=self_hits, provider=provider)
+    except InputError as error:
+        raise InputError(f"{run.tag}: {error}") from error
 
 
 class _PValues(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import subprocess
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from rich.console import Console
 from typer.testing import CliRunner
 
 from leanseek.cli import app
+from leanseek.cli.evaluation.scoring import measure_tables
+from leanseek.eval.comparing import compare
+from leanseek.eval.judgments import read_qrels
+from leanseek.eval.runs import read_run
 
 pytest.importorskip("ir_measures")
 
@@ -87,6 +93,21 @@ def test_compare(dl19: Path, tmp_path: Path) -> None:
     assert (
         leanseek("compare", *runs, *options, "--json").stdout == json.dumps(record, ensure_ascii=False) + "\n"
     )
+
+
+def test_a_narrow_terminal_cuts_no_number(dl19: Path) -> None:
+    paths = [dl19 / "runs" / name for name in (BM25, SPLADE)]
+    compared = compare([read_run(path) for path in paths], read_qrels(dl19 / "qrels" / "test_full.tsv"))
+    shown = {}
+    for width in (80, 200):
+        out = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        for table in measure_tables(compared, "nDCG@10", "95%", out):
+            out.print(table)
+        shown[width] = out.file.getvalue()
+        assert max(map(len, shown[width].splitlines())) <= width
+    assert "…" not in shown[80] + shown[200]
+    numbers = [re.findall(r"[-+]?\d\.\d+|\d+/\d+/\d+", shown[width]) for width in (80, 200)]
+    assert sorted(numbers[0]) == sorted(numbers[1]) != []
 
 
 def test_runs_of_one_tag_go_by_their_files(tmp_path: Path) -> None:

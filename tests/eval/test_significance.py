@@ -250,6 +250,7 @@ def test_what_cannot_be_compared() -> None:
     refused(UsageError, "changed is -1", changed=-1)
     refused(UsageError, "resamples is 5", resamples=5)
     refused(UsageError, "confidence is 95", confidence=95)
+    refused(InputError, "^y: none of the run's 1 queries is judged", [runs[0], Run("y", {"odd": {"a": 1.0}})])
     refused(InputError, "at least two", qrels={"q1": qrels["q1"]})
 
 

@@ -52,14 +52,21 @@ def leaderboard(
 
 def show(board: Leaderboard) -> None:
     """The table on a terminal."""
+    from rich.measure import Measurement
     from rich.table import Table
 
     from leanseek.eval.leaderboard import table
 
     head, *lines = table(board)
+    out = console()
     drawn = Table(box=None, pad_edge=False)
     for column, name in enumerate(head):
-        drawn.add_column(name, justify="right" if column else "left")
+        drawn.add_column(name, justify="right" if column else "left", overflow="fold")
     for line in lines:
         drawn.add_row(*line)
-    console().print(drawn)
+    if Measurement.get(out, out.options.update_width(10_000), drawn).maximum > out.width:
+        # Names cut short would not tell systems apart.
+        for number, system in enumerate(drawn.columns[1:], 1):
+            out.print(f"{number}: {system.header}", markup=False)
+            system.header = str(number)
+    out.print(drawn)

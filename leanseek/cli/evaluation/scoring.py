@@ -12,6 +12,7 @@ from leanseek.cli import options as opt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
     from rich.table import Table
 
     from leanseek.eval.base import Rules, Run, Scores
@@ -176,24 +177,8 @@ def print_comparison(compared: Comparison) -> None:
         f"{compared.confidence:.0%}" if compared.confidence * 100 % 1 < 1e-9 else f"{compared.confidence:.1%}"
     )
     for measure in compared.measures:
-        table = plain_table(
-            "run",
-            measure,
-            f"{percent} interval",
-            "difference",
-            f"{percent} interval",
-            "d",
-            "p (t-test)",
-            "p (random.)",
-            "wins/ties/losses",
-        )
-        against = {one.run: one for one in compared.contrasts if one.measure == measure}
-        for mean in compared.means:
-            if mean.measure == measure:
-                row = contrast_cells(against[mean.run]) if mean.run in against else ("", "", "", "", "", "")
-                span = f"{mean.interval.low:.4f} to {mean.interval.high:.4f}"
-                table.add_row(printable(mean.run), f"{mean.value:.4f}", span, *row)
-        out.print(table)
+        for table in measure_tables(compared, measure, percent, out):
+            out.print(table)
     for one in compared.contrasts:
         if one.changed:
             out.print(
@@ -220,6 +205,34 @@ def print_comparison(compared: Comparison) -> None:
     print_rules(compared.rules, compared.warnings)
 
 
+def measure_tables(compared: Comparison, measure: str, percent: str, out: Console) -> list[Table]:
+    """The means of one measure beside their differences from the baseline; below them where the lines are short."""
+    from rich.measure import Measurement
+
+    from leanseek.cli.output import printable
+
+    interval = f"{percent} interval"
+    means = [mean for mean in compared.means if mean.measure == measure]
+    left = {
+        mean.run: (f"{mean.value:.4f}", f"{mean.interval.low:.4f} to {mean.interval.high:.4f}")
+        for mean in means
+    }
+    right = {one.run: contrast_cells(one) for one in compared.contrasts if one.measure == measure}
+    against = ("difference", interval, "d", "p (t-test)", "p (random.)", "wins/ties/losses")
+    table = plain_table("run", measure, interval, *against)
+    for run, cells in left.items():
+        table.add_row(printable(run), *cells, *right.get(run, ("",) * len(against)))
+    if Measurement.get(out, out.options.update_width(10_000), table).maximum <= out.width:
+        return [table]
+    above = plain_table("run", measure, interval)
+    for run, cells in left.items():
+        above.add_row(printable(run), *cells)
+    below = plain_table("to the baseline", "diff.", interval, "d", "p t-test", "p random.", "w/t/l")
+    for run, others in right.items():
+        below.add_row(printable(run), *others)
+    return [above, below]
+
+
 def plain_table(first: str, *others: str) -> Table:
     """A table without frames, numbers to the right."""
     from rich.table import Table
@@ -227,7 +240,7 @@ def plain_table(first: str, *others: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
