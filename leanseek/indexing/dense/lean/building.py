@@ -10,11 +10,13 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.calibrating import Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.engine import Engine
+from leanseek.indexing.dense.lean.faiss_codes import FaissCodesEngine
 from leanseek.indexing.dense.lean.graph import GraphEngine
 from leanseek.indexing.dense.lean.learned import Learned, Source, sampled_loss
 from leanseek.indexing.dense.lean.lists import build_lists, paired
+from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.meta import Meta
-from leanseek.indexing.dense.lean.opening import list_engine
+from leanseek.indexing.dense.lean.opening import LVQ_BITS, Primary, list_engine
 from leanseek.indexing.dense.lean.rows import Precision, Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
 from leanseek.types import Float32Array
@@ -47,6 +49,7 @@ def build(
     dims: int | str,
     kind: Kind,
     recall: float,
+    primary: Primary | None,
     secondary: Precision,
     lists: int | None,
     seed: int,
@@ -72,6 +75,13 @@ def build(
     if lists is not None and lists < 1:
         raise UsageError(f"lists is {lists}; there must be at least one")
     chosen = ("flat" if len(vectors) < LISTS_FROM else "ivf") if kind == "auto" else kind
+    codes = primary or ("sq8" if chosen == "hnsw" else "pq4")
+    if codes not in get_args(Primary):
+        raise UsageError(f"primary is '{primary}'; choose one of {', '.join(get_args(Primary))}")
+    if chosen == "hnsw" and codes != "sq8":
+        raise UsageError(
+            f"primary is '{primary}', and a graph holds sq8 alone; choose kind 'ivf' or 'flat' for it"
+        )
 
     learning, aside, notes = _queries(vectors, given, seed)
     if isinstance(queries, Learned):
@@ -89,13 +99,14 @@ def build(
         )
     reduction = learned.reduction
     rows = Rows.encode(vectors, secondary, portable=portable)
-    engine = _engine(vectors, reduction, rows, chosen, lists, seed, portable)
+    engine = _engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
     calibration = calibrate(engine, Truth(vectors, aside), len(vectors), recall)
     meta = Meta(
         size=len(vectors),
         dimensions=vectors.shape[1],
         dims=reduction.dims,
         kind=chosen,
+        primary=codes,
         secondary=secondary,
         recall=recall,
         method=reduction.method,
@@ -185,6 +196,7 @@ def _engine(
     reduction: Reduction,
     rows: Rows,
     kind: str,
+    primary: Primary,
     lists: int | None,
     seed: int,
     portable: bool,
@@ -199,5 +211,10 @@ def _engine(
     # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
     order = paired(reduced.var(axis=0), DIMS_A_CODE)
     count = 1 if kind == "flat" else lists or round(4 * math.sqrt(len(vectors)))
+    if primary in LVQ_BITS:
+        quantised = LvqLists.build(reduced, matrix.T, count, LVQ_BITS[primary], seed)
+        return LvqEngine(quantised, rows, portable=portable)
+    if primary == "sq8" or primary == "rabitq":
+        return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
     made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
     return list_engine(made, rows, portable=portable)

@@ -13,7 +13,7 @@ from leanseek.indexing.dense.lean.calibrating import Calibration
 from leanseek.indexing.dense.lean.engine import RESCORING, Effort, decided
 from leanseek.indexing.dense.lean.learned import Learned, Source
 from leanseek.indexing.dense.lean.meta import open_meta, save_meta
-from leanseek.indexing.dense.lean.opening import open_engine
+from leanseek.indexing.dense.lean.opening import Primary, open_engine
 from leanseek.indexing.dense.lean.rows import Precision, Rows
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -38,6 +38,7 @@ class LeanVecIndex:
         kind: Kind = "auto",
         recall: float = 0.95,
         *,
+        primary: Primary | None = None,
         secondary: Precision = "sq8",
         lists: int | None = None,
         seed: int = 0,
@@ -55,6 +56,9 @@ class LeanVecIndex:
             kind: "flat" scans every code; "ivf" those of some lists; "hnsw" walks a graph (FAISS);
                 "auto" is flat below 5,000 vectors and ivf from there on.
             recall: the share of the true best k that a search shall find on average, in (0, 1].
+            primary: how reduced vectors are stored. "pq4" (for None) takes 2 bits a dimension and is
+                the fastest by far; "lvq4" and "lvq8" take 4 and 8 bits a dimension between each vector's own
+                least and largest element, "sq8" 8 bits between those of all, "rabitq" one. A graph holds sq8.
             secondary: how the vectors in full are stored: "float32", "float16" or "sq8" (8 bits).
             lists: their number for "ivf"; by default 4 times the square root of n.
             seed: the same input and seed give the same index.
@@ -64,7 +68,9 @@ class LeanVecIndex:
         Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
         vectors, or NaN or infinite values.
         """
-        return cls(build(vectors, queries, dims, kind, recall, secondary, lists, seed, portable, source))
+        return cls(
+            build(vectors, queries, dims, kind, recall, primary, secondary, lists, seed, portable, source)
+        )
 
     @classmethod
     def open(cls, folder: str | Path, *, portable: bool = False) -> LeanVecIndex:
@@ -72,7 +78,7 @@ class LeanVecIndex:
         folder = Path(folder)
         meta = open_meta(folder)
         rows = Rows.open(folder, meta.secondary, (meta.size, meta.dimensions), portable=portable)
-        engine = open_engine(folder, meta.kind, rows, portable=portable)
+        engine = open_engine(folder, meta.kind, meta.primary, rows, portable=portable)
         return cls(
             Built(
                 rows,
@@ -101,6 +107,11 @@ class LeanVecIndex:
     def kind(self) -> str:
         """`flat`, `ivf` or `hnsw`."""
         return self._meta.kind
+
+    @property
+    def primary(self) -> Primary:
+        """How reduced vectors are stored."""
+        return self._meta.primary
 
     @property
     def secondary(self) -> Precision:

@@ -11,10 +11,11 @@ from leanseek.errors import IndexDamagedError, IndexFormatError, StorageError
 from leanseek.indexing.dense.lean.calibrating import Calibration, CurvePoint
 from leanseek.indexing.dense.lean.engine import Effort
 from leanseek.indexing.dense.lean.learned import Source
+from leanseek.indexing.dense.lean.opening import Primary
 from leanseek.indexing.dense.lean.rows import Precision
 
 FILE: Final = "lean.json"
-VERSION: Final = 1
+VERSION: Final = 2
 _KINDS: Final = ("flat", "ivf", "hnsw")
 
 
@@ -26,6 +27,7 @@ class Meta:
     dimensions: int
     dims: int
     kind: str
+    primary: Primary
     secondary: Precision
     recall: float
     method: str
@@ -62,13 +64,16 @@ def open_meta(folder: Path) -> Meta:
             raise IndexFormatError(
                 f"'{path}' has format {version}, and this leanseek reads up to {VERSION}; install a newer leanseek"
             )
+        if version == 1:
+            given["primary"] = "sq8" if given["kind"] == "hnsw" else "pq4"
         points, curve = (
             tuple(CurvePoint(k, Effort(*effort), recall) for k, effort, recall in part)
             for part in given.pop("calibration")
         )
         meta = Meta(**{**given, "notes": tuple(given["notes"]), "calibration": Calibration(points, curve)})
-        if not points or meta.kind not in _KINDS or meta.secondary not in get_args(Precision):
-            raise ValueError(f"no such index: {meta.kind}, {meta.secondary}")
+        known = meta.primary in get_args(Primary) and meta.secondary in get_args(Precision)
+        if not points or meta.kind not in _KINDS or not known:
+            raise ValueError(f"no such index: {meta.kind}, {meta.primary}, {meta.secondary}")
     except (UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
     return meta
