@@ -210,13 +210,14 @@ def compact(
             help="Learn the reduction of the vectors anew, from the documents as they are by now.",
         ),
     ] = False,
+    encoder: opt.EncoderOption = None,
     as_json: opt.Json = False,
 ) -> None:
     """Merge an index's segments into one and drop what was deleted."""
     from leanseek.indexing.index import Index
 
     with progress_bar(as_json) as progress:
-        report = Index.open(index).compact(relearn=relearn, progress=progress)
+        report = Index.open(index, encoder=encoder).compact(relearn=relearn, progress=progress)
     if as_json:
         print_json(asdict(report))
     elif relearn:

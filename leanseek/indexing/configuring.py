@@ -50,6 +50,12 @@ def make_plan(
         dense = None
     if dense is not None:
         check_dense(dense, lean)
+    given = tuple(text for text in learning_queries if text.strip())
+    if dense not in ("auto", "lean") and (given or lean != LeanSettings()):
+        raise UsageError(
+            "dims, kind, recall, precision and learning queries are for reduced vectors; "
+            f"choose the dense index 'lean' or 'auto' with them, not '{dense or 'none'}'"
+        )
     if dense is None or encoder is None:
         if sparse is None:
             raise UsageError(
@@ -63,6 +69,12 @@ def make_plan(
             raise ModelError(
                 f"{error}\nTo index without vectors: --dense none, or encoder=None in Python."
             ) from error
+    if loaded is not None and lean.dims is not None and lean.dims > loaded.dimensions:
+        # Else it would be told only when everything is encoded.
+        raise UsageError(
+            f"dims is {lean.dims}; the vectors of '{loaded.name}' have {loaded.dimensions}, so it must be from 1 to "
+            f"{loaded.dimensions}, or 'auto'"
+        )
     settings = IndexSettings(
         dense=dense if loaded is not None else None,
         encoder=describe(loaded) if loaded is not None else None,
@@ -71,7 +83,6 @@ def make_plan(
         chunk_words=chunk_words,
         chunk_overlap=chunk_overlap,
     )
-    given = tuple(text for text in learning_queries if text.strip())
     return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES])
 
 

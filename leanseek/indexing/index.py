@@ -38,6 +38,7 @@ from leanseek.indexing.configuring import (
     make_plan,
     recorded_encoder,
 )
+from leanseek.indexing.dense import is_lean
 from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
 from leanseek.indexing.locking import LOCK, writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
@@ -262,14 +263,22 @@ class Index:
     def compact(self, *, relearn: bool = False, progress: Progress | None = None) -> CompactReport:
         """Merge all segments into one and drop what was deleted; searching gives the same answers, faster.
 
-        A reduction of the vectors is kept, or learned anew from the documents of today with `relearn`.
+        A reduction of the vectors is kept, or learned anew from the documents of today with `relearn`, which
+        raises UsageError where they are too few to be reduced. Learning takes the encoder, also where segments
+        that had none get their first reduction together: ModelError where it cannot be loaded.
         """
         with self._writing() as state:
             before = len(state.segments)
             removed = sum(len(ordinals) for ordinals in state.tombstones.values())
             if relearn and state.settings.dense not in ("auto", "lean"):
                 raise UsageError(f"'{self.path}' has no reduced vectors, so there is nothing to learn anew")
-            if before > 1 or removed or (relearn and before):
+            live = sum(segment.passages for segment in state.segments) - removed
+            if relearn and not is_lean(state.settings.dense, live):
+                raise UsageError(
+                    f"the {live:,} vectors of '{self.path}' are so few that they are compared exactly, so there is "
+                    "nothing to learn anew; compact it without --relearn"
+                )
+            if before > 1 or removed or relearn:
                 record = self._merge(state, state.segments, progress or silent, relearn)
                 numbers = [segment.number for segment in state.segments]
                 self._commit(Change(added=[record], removed=numbers, origin=state.origin))
@@ -396,6 +405,8 @@ class Index:
                 raise UsageError(f"'{self.path}' has no vectors to learn from")
             return found
 
+        if relearn:
+            encoding()  # an encoder that is gone is told before the work is done, not after
         try:
             with storage_errors(self.path), held_segments(self.path, state, records) as segments:
                 for record in records:

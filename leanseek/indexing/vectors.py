@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leanseek.indexing.dense.lean import LeanVecIndex
     from leanseek.indexing.dense.lean.learned import Learned
 
-_SPOOL: Final = "spool.npy"
+_SPOOL: Final = "spool.f32"
 
 Tick = Callable[[int], None]
 
@@ -69,16 +69,11 @@ def write_vectors(
     dimensions = settings.encoder.dimensions if settings.encoder is not None else 0
     if is_lean(settings.dense, size):
         spooled = folder / _SPOOL
-        vectors = np.lib.format.open_memmap(spooled, "w+", np.float32, (size, dimensions))
         try:
-            filled = 0
-            for block in blocks:
-                vectors[filled : filled + len(block)] = block
-                filled += len(block)
-            build_lean(vectors, lesson(), settings.lean).save(folder)
+            reduced = build_lean(spool(spooled, blocks, (size, dimensions)), lesson(), settings.lean)
+            reduced.save(folder)
         finally:
-            del vectors
-            spooled.unlink()
+            spooled.unlink(missing_ok=True)
         return
     from leanseek.indexing.dense.flat import FlatIndex
 
@@ -86,6 +81,15 @@ def write_vectors(
     for block in blocks:
         flat.add(block)
     flat.save(folder)
+
+
+def spool(path: Path, blocks: Iterable[Float32Array], shape: tuple[int, int]) -> Float32Array:
+    """A read-only memory map (n, D) of the blocks, written to `path` one after another."""
+    # Written, not mapped for writing: on a full disk a write is an error, and a map ends the process.
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=np.float32).data)
+    return np.memmap(path, np.float32, "r", shape=shape)
 
 
 def build_lean(vectors: Float32Array, lesson: Lesson | Learned, settings: LeanSettings) -> LeanVecIndex:

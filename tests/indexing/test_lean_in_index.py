@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import pytest
 from support import HashEncoder, make_documents
 
-from leanseek.errors import UsageError
+from leanseek.encode.base import Encoded
+from leanseek.errors import ModelError, StorageError, UsageError
 from leanseek.indexing.catalog import read_state
+from leanseek.indexing.configuring import make_plan
 from leanseek.indexing.dense.flat import FlatIndex
 from leanseek.indexing.dense.lean import LeanVecIndex
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import LeanSettings
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.vectors import spool
 from leanseek.indexing.verifying import verify
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Float32Array
@@ -130,6 +134,131 @@ def test_there_must_be_something_to_learn_anew(tmp_path: Path) -> None:
     index.add(make_documents(5), cache=False)
     with pytest.raises(UsageError, match="nothing to learn"):
         index.compact(relearn=True)
+
+
+@pytest.mark.parametrize("documents", [0, 5])
+def test_too_few_vectors_have_nothing_to_learn_anew(tmp_path: Path, documents: int) -> None:
+    index = create(tmp_path / "index", "auto")
+    index.add(topical(documents), cache=False)
+    with pytest.raises(UsageError, match=f"the {documents} vectors of .* so few"):
+        index.compact(relearn=True)
+    index.compact()
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """Every file of the segments, by its name."""
+    segments = path / "segments"
+    return {
+        file.relative_to(segments).as_posix(): file.read_bytes()
+        for file in segments.rglob("*")
+        if file.is_file()
+    }
+
+
+class Failing(TopicEncoder):
+    """Fails at the learning queries, when everything is encoded."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        raise self.error
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        return super().encode_queries(texts)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), ValueError("out of order"), OSError(5, "Input error")]
+)
+def test_what_fails_while_learning_leaves_the_index_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    index = create(tmp_path / "index")
+    index.add(topical(1200), cache=False)
+    index.delete(["d00003"])
+    before, state = files(index.path), read_state(index.path)
+    failing = Index.open(index.path, encoder=Failing(error))
+    told = ModelError if isinstance(error, OSError) else type(error)
+    with pytest.raises(told):
+        failing.add(topical(1000, 1200), cache=False)
+    assert files(index.path) == before
+    with pytest.raises(told):
+        failing.compact(relearn=True)
+    assert files(index.path) == before
+    assert read_state(index.path).generation == state.generation
+    assert index.compact(relearn=True).removed == 1
+    assert verify(index.path).sound
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = create(tmp_path / "index")
+    index.add(topical(50), cache=False)
+    before = files(index.path)
+
+    def full(path: Path, blocks: object, shape: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("leanseek.indexing.vectors.spool", full)
+    with pytest.raises(StorageError, match="No space left"):
+        index.add(topical(1200, 50), cache=False)
+    assert files(index.path) == before
+
+
+def test_spooled_vectors_are_the_blocks_one_after_another(tmp_path: Path) -> None:
+    blocks = [np.full((rows, 3), rows, dtype=np.float32) for rows in (2, 1, 4)]
+    assert np.array_equal(spool(tmp_path / "spool", iter(blocks), (7, 3)), np.concatenate(blocks))
+    with pytest.raises(ValueError):
+        spool(tmp_path / "spool", iter(blocks), (8, 3))
+
+
+def test_without_its_encoder_an_index_is_compacted_and_nothing_learned_anew(tmp_path: Path) -> None:
+    index = create(tmp_path / "index")
+    index.add(topical(1200), cache=False)
+    index.add(topical(10, 1200), cache=False)
+    alone = Index.open(index.path)
+    with pytest.raises(ModelError, match="topics"):
+        alone.compact(relearn=True)
+    assert alone.compact().segments == 1
+    assert verify(index.path).sound
+
+
+def test_parts_of_documents_are_rolled_up_as_over_exact_vectors(tmp_path: Path) -> None:
+    # 40 documents of 50 parts of one topic each: the best 100 passages are of two documents.
+    whole = [
+        Document(f"d{topic}", " ".join(f"t{topic} s{topic * 50 + part}" for part in range(50)))
+        for topic in range(TOPICS)
+    ]
+    found = []
+    for dense in ("lean", "flat"):
+        index = create(tmp_path / dense, dense, chunk_words=2)
+        assert index.add(whole, cache=False).passages == 2000
+        found.append(best(index.path))
+    assert all(len(set(ids)) == 10 for ids in found[0])
+    assert shared(*found) >= 0.9
+
+
+def test_two_builds_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        index = create(tmp_path / name)
+        index.add(topical(6000), cache=False)
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert {name for name in one if one[name] != two[name]} <= {"000001/passages.sqlite"}
+    assert "000001/dense/codes.npy" in one
+
+
+@pytest.mark.parametrize("dense", ["flat", "none", None])
+def test_settings_that_would_do_nothing_are_refused(dense: str | None) -> None:
+    for options in ({"lean": LeanSettings(kind="ivf")}, {"learning_queries": ["what lifts a wing"]}):
+        with pytest.raises(UsageError, match="for reduced vectors"):
+            make_plan(encoder=TopicEncoder(), dense=dense, **options)  # type: ignore[arg-type]
+
+
+def test_more_dims_than_the_vectors_have_are_told_before_encoding() -> None:
+    encoder = TopicEncoder()
+    with pytest.raises(UsageError, match=r"dims is 33; .* from 1 to 32"):
+        make_plan(encoder=encoder, lean=LeanSettings(dims=33))
+    assert make_plan(encoder=encoder, lean=LeanSettings(dims=32)).settings.lean.dims == 32
 
 
 @pytest.mark.parametrize(
