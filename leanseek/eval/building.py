@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from leanseek.encode import Encoder
 from leanseek.encode.base import Encoded
-from leanseek.errors import IndexExistsError
+from leanseek.errors import DuplicateIdError, IndexExistsError
 from leanseek.eval.base import Collection
 from leanseek.eval.efficiency import folder_size, peak_memory, this_machine
 from leanseek.eval.results import IndexBuild, build_path, read_build, write_build
@@ -70,7 +70,7 @@ def prepare_index(
     An index is used again where it was made from the same collection (by its checksum) with what the plan's
     settings ask for. Otherwise it is built; an index of something else is replaced only if `replaceable`.
 
-    Raises IndexExistsError where another index is in the way, and what `Index.make` raises.
+    Raises IndexExistsError where another index is in the way, DuplicateIdError, and what `Index.make` raises.
     """
     origin = json.dumps(["collection", collection.name, collection.checksum])
     if (folder / CATALOG).exists():
@@ -88,15 +88,22 @@ def prepare_index(
 
     started = time.perf_counter()
     counting = CountingEncoder(plan.encoder) if plan.encoder is not None else None
-    report = Index.make(
-        folder,
-        collection.documents(),
-        plan._replace(encoder=counting),
-        origin=origin,
-        check=check,
-        progress=progress,
-        cache=cache,
-    )
+    try:
+        report = Index.make(
+            folder,
+            collection.documents(),
+            plan._replace(encoder=counting),
+            origin=origin,
+            check=check,
+            progress=progress,
+            cache=cache,
+        )
+    except DuplicateIdError as error:
+        what, _, _ = str(error).partition(". ")
+        raise DuplicateIdError(
+            f"{what}. Judgments cannot tell the two apart: give each document of the collection "
+            f"'{collection.name}' an id of its own"
+        ) from error
     seconds = time.perf_counter() - started
     build = IndexBuild(
         seconds=seconds,

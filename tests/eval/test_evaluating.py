@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from leanseek import Searcher
 from leanseek.cli.evaluation import eval_app
 from leanseek.encode import DEFAULT_MODEL, load_encoder
-from leanseek.errors import IndexExistsError, InputError, UsageError
+from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval import provenance
 from leanseek.eval.base import Qrels
 from leanseek.eval.candidates import best
@@ -347,6 +347,17 @@ def test_what_is_not_allowed_is_told_before_anything_is_done(tmp_path: Path) -> 
     assert not out.exists()
 
 
+def test_documents_of_one_id_are_told(tmp_path: Path) -> None:
+    class Twice(Small):
+        def documents(self) -> Iterator[Document]:
+            yield from super().documents()
+            yield Document("d7", "again")
+
+    with pytest.raises(DuplicateIdError, match=r"'d7'.*collection 'small' an id of its own$") as told:
+        evaluate(Twice(), SPARSE, out=tmp_path)
+    assert "--on-duplicate" not in str(told.value)
+
+
 def test_provenance_and_costs_are_kept(tmp_path: Path) -> None:
     encoder = HashEncoder()
     command = ("leanseek", "eval", "collection", "small")
@@ -404,7 +415,7 @@ def test_the_command_prints_what_it_kept(
         "--out",
         str(tmp_path),
         "--measures",
-        "nDCG@10 AP",
+        "nDCG@10, AP",
     ]
     first = CliRunner().invoke(eval_app, [*arguments, "--json"])
     assert first.exit_code == 0, first.output

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import file_size, print_json, progress_bar
+from leanseek.cli.evaluation.scoring import names
+from leanseek.cli.output import count, file_size, print_json, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.eval.evaluating import Outcome
@@ -83,7 +84,6 @@ def collection(
     from leanseek.errors import UsageError
     from leanseek.eval.collections import open_collection
     from leanseek.eval.evaluating import evaluate
-    from leanseek.eval.measures import DEFAULT_MEASURES
     from leanseek.eval.systems import System
     from leanseek.indexing.settings import SparseSettings
 
@@ -115,7 +115,7 @@ def collection(
             out=out,
             splits=asked,
             k=k,
-            measures=measures.split() if measures is not None else DEFAULT_MEASURES,
+            measures=names(measures),
             index=index,
             device=device,
             cache=not no_cache,
@@ -138,7 +138,8 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
 def show(outcome: Outcome) -> None:
     """A result for people: measures, their rules, costs, and where it is kept."""
     result = outcome.stored.result
-    typer.echo(f"{result.collection} {result.split}: {result.system} ({result.queries:,} judged queries)")
+    judged = count(result.queries, "judged query", "judged queries")
+    typer.echo(f"{result.collection} {result.split}: {result.system} ({judged})")
     if not outcome.made:
         typer.echo(
             f"already there, made {result.provenance.time}{by_other(result)}; make it again with --force"

@@ -164,7 +164,7 @@ def print_scores(run: Run, scores: Scores, per_query: bool) -> None:
     table = plain_table("run", *scores.measures)
     table.add_row(printable(run.tag), *(f"{scores.means[name]:.4f}" for name in scores.measures))
     out.print(table)
-    out.print(f"Means over {count(len(scores.per_query), 'judged query').replace('querys', 'queries')}.")
+    out.print(f"Means over {count(len(scores.per_query), 'judged query', 'judged queries')}.")
     print_rules(scores.rules, scores.warnings)
 
 

@@ -101,8 +101,10 @@ class IrdsCollection:
         try:
             yield from getattr(part, f"{kind}_iter")()
         except (OSError, RuntimeError) as error:
+            # Its own errors carry every attempt's, which it has told already.
+            reason = error.args[0] if isinstance(error, RuntimeError) and error.args else error
             raise InputError(
-                f"ir_datasets cannot read the {kind} of '{self._id}': {error}. Where it says so, put the files in "
+                f"ir_datasets cannot read the {kind} of '{self._id}': {reason}. Where it says so, put the files in "
                 "place by hand: https://ir-datasets.com/downloads.html"
             ) from error
 
