@@ -10,6 +10,7 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.building import Built, Kind, build
 from leanseek.indexing.dense.lean.calibrating import Calibration
+from leanseek.indexing.dense.lean.device import DeviceRows
 from leanseek.indexing.dense.lean.engine import RESCORING, Effort, decided
 from leanseek.indexing.dense.lean.learned import Learned, Source
 from leanseek.indexing.dense.lean.meta import open_meta, save_meta
@@ -28,6 +29,7 @@ class LeanVecIndex:
 
     def __init__(self, built: Built) -> None:
         self._rows, self._engine, self._meta, self._learned = built
+        self._on_device: DeviceRows | None = None
 
     @classmethod
     def build(
@@ -161,6 +163,7 @@ class LeanVecIndex:
         *,
         effort: Effort | None = None,
         threads: int | None = None,
+        device: str | None = None,
     ) -> tuple[Float32Array, Int64Array]:
         """Scores (m, k) float32 and ordinals (m, k) int64 for queries (m, D); see DenseIndex.
 
@@ -168,11 +171,17 @@ class LeanVecIndex:
         the search goes as much farther as it takes to see as many. `effort` replaces what calibration chose.
         `threads` is how many queries are searched at a time, by default as many as there are processors.
 
-        Raises UsageError for shapes that do not fit, k < 1 or threads < 1, InputError for NaN or infinite queries.
+        `device` (torch's "cuda", say) takes the place of both: the vectors in full are copied there by the first
+        search and stay, and many queries are answered exactly by matrix products.
+
+        Raises UsageError for shapes that do not fit, k < 1, threads < 1 or a device that is not there, InputError
+        for NaN or infinite queries, MissingPackageError for a device without torch.
         """
         queries = self._checked(queries, k, threads)
         if allowed is not None and allowed.shape != (self.size,):
             raise UsageError(f"allowed has shape {allowed.shape}; this index takes ({self.size},) booleans")
+        if device is not None and (effort is not None or threads is not None):
+            raise UsageError("a search on a device is exact; give it neither effort nor threads")
         effort = effort or self._meta.calibration.effort(k)
         matches = self.size if allowed is None else int(np.count_nonzero(allowed))
         answers = min(k, matches)
@@ -180,7 +189,12 @@ class LeanVecIndex:
             return self._filled(len(queries), k)
         if allowed is not None:
             effort = self._farther(effort, matches)
-        if matches <= answers or (allowed is not None and self._exact_is_cheaper(effort, matches)):
+        if device is not None:
+            if self._on_device is None or self._on_device.device != device:
+                self._on_device = DeviceRows(self._rows, device)
+            mask = None if allowed is None else np.ascontiguousarray(allowed)
+            scores, ordinals = self._on_device.search(queries, answers, mask)
+        elif matches <= answers or (allowed is not None and self._exact_is_cheaper(effort, matches)):
             every = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
             scores, ordinals = decided(self._rows, queries, answers, lambda _: every)
         else:

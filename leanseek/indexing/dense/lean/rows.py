@@ -83,6 +83,11 @@ class Rows:
         return int(self.data.shape[1])
 
     @property
+    def scales(self) -> tuple[Float32Array, Float32Array] | None:
+        """Each vector's least element and step (n,), where elements are bytes."""
+        return None if self._lows is None or self._steps is None else (self._lows, self._steps)
+
+    @property
     def precision(self) -> Precision:
         """How an element is stored."""
         names: dict[int, Precision] = {4: "float32", 2: "float16", 1: "sq8"}
