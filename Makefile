@@ -1,12 +1,13 @@
 # make demo: install, index the documentation of the installed Python, answer five questions
 # make test: install with the test tools, then ruff, mypy and pytest
+# make slow: the tests that take minutes each
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types pytest wheel clean
+.PHONY: demo test slow lint types pytest wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -23,6 +24,9 @@ types: $(VENV)/.test
 
 pytest: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
 
 wheel: $(VENV)/.test
 	$(INSTALL) build

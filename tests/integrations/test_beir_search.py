@@ -35,7 +35,11 @@ def sparse() -> Iterator[Pipeline]:
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("cranfield", "hybrid"), ("cranfield", "sparse"), ("scifact", "dense")],
+    [
+        ("cranfield", "hybrid"),
+        ("cranfield", "sparse"),
+        pytest.param("scifact", "dense", marks=pytest.mark.slow),  # five minutes of encoding
+    ],
 )
 def test_its_evaluator_gives_our_own_scores(
     name: str,
