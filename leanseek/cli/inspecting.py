@@ -70,13 +70,16 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
 def lean_lines(segment: LeanInfo) -> list[str]:
     """One segment's reduction, and how far its searches go."""
     sources = {"given": "your queries", "corpus": "queries made from the documents", "vectors": "the vectors"}
+    source = sources[segment.source]
+    how = "PCA: learning from queries did not better it" if segment.method == "id" else segment.method
     lines = [
-        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({segment.method}, learned from "
-        f"{sources[segment.source]}), {segment.kind}, {segment.precision}, "
-        f"{segment.bytes / segment.vectors:.0f} bytes a vector"
+        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({how}), {segment.kind}, {segment.precision}, "
+        f"{segment.bytes / segment.vectors:.0f} bytes a vector",
+        f"learned from, and measured with, {source}"
+        f"{'' if segment.source == 'given' else ', which are easier than people ask: hence a margin'}",
     ]
     lines += [
-        f"recall@{point.k} {point.recall:.3f} measured (asked for: {segment.recall:g}) with breadth "
+        f"recall@{point.k} {point.recall:.3f} measured (calibrated for {segment.recall:g}) with breadth "
         f"{point.effort.breadth:,}, {point.effort.depth:,} scored in full"
         for point in segment.points
     ]

@@ -18,6 +18,7 @@ from leanseek.encode.base import Encoded, Encoder
 from leanseek.encode.folders import cache_folder
 from leanseek.encode.report import TruncationReport
 from leanseek.encode.tokens import Int32Array
+from leanseek.errors import ModelError
 from leanseek.types import Float32Array
 
 Role: TypeAlias = Literal["query", "document"]
@@ -192,6 +193,12 @@ def encode_corpus(
     for start in range(0, len(missing), _CHUNK):
         part = missing[start : start + _CHUNK]
         encoded = encoder.encode_documents(part)
+        faulty = np.flatnonzero(~np.isfinite(encoded.vectors).all(axis=1))
+        if len(faulty):
+            raise ModelError(
+                f"the encoder '{encoder.name}' gave NaN or infinite values for {len(faulty)} of {len(part)} "
+                f"texts, first for {part[faulty[0]][:80]!r}; they have no similarity to anything"
+            )
         if cache is not None:
             cache.put("document", part, encoded)
         for text, vector, count in zip(part, encoded.vectors, encoded.tokens, strict=True):

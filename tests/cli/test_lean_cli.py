@@ -30,8 +30,8 @@ def test_info_tells_what_was_learned_and_when_it_no_longer_fits(
     made = call("index", cranfield, "--into", index, *options, cranfield)
     assert made.exit_code == 0, made.output
     told = call("info", index).output
-    assert "learned from your queries" in told
-    assert "recall@10 0.9" in told and "asked for: 0.95" in told
+    assert "measured with, your queries" in told
+    assert "recall@10 0.9" in told and "calibrated for 0.95" in told
     assert "drift" not in told
 
     others = (collection("cosqa") / "corpus.jsonl").read_text(encoding="utf-8").splitlines()[:300]

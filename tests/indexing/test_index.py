@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -564,3 +565,17 @@ def test_a_repeated_id_in_a_later_segment_of_the_same_input(
     assert not contents_of(tmp_path / "index")
     report = index.add(documents, on_duplicate="replace", cache=False)
     assert (report.documents, report.passages, report.replaced) == (25, 25, 1)
+
+
+@pytest.mark.parametrize("dense", ["flat", "lean"])
+def test_vectors_that_are_no_numbers_are_refused(tmp_path: Path, dense: str) -> None:
+    class Faulty(HashEncoder):
+        def encode_documents(self, texts: Sequence[str]) -> Encoded:
+            encoded = super().encode_documents(texts)
+            encoded.vectors[texts.index("wing")] = np.nan
+            return encoded
+
+    index = Index.create(tmp_path / "index", encoder=Faulty(), dense=dense)
+    with pytest.raises(ModelError, match="NaN or infinite values for 1 of 2 texts, first for 'wing'"):
+        index.add([Document("1", "statin"), Document("2", "wing")], cache=False)
+    assert not contents_of(tmp_path / "index")

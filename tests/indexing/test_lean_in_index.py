@@ -274,3 +274,12 @@ def test_settings_out_of_range_are_told(tmp_path: Path, changes: dict[str, objec
     with pytest.raises(UsageError, match=told):
         create(tmp_path / "index", lean=replace(LeanSettings(), **changes))  # type: ignore[arg-type]
     assert not (tmp_path / "index").exists()
+
+
+def test_a_handful_of_given_queries_is_too_few_to_learn_from(tmp_path: Path) -> None:
+    index = create(tmp_path / "index", learning_queries=["t1 s1", "t2 s2"])
+    index.add(topical(1500), cache=False)
+    (segment,) = lean_segments(index.path)
+    assert segment.learned.source == "corpus"
+    # Texts of the documents are easier than people's queries, so half as much may be missed.
+    assert segment.recall == pytest.approx(0.975)

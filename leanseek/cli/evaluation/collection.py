@@ -36,7 +36,9 @@ def collection(
         Path | None, typer.Option("--index", metavar="INDEX", help="Where the index goes instead.")
     ] = None,
     encoder: opt.EncoderOption = None,
-    dense: Annotated[str, typer.Option(help="Vector index: flat (exact).")] = "flat",
+    dense: Annotated[
+        str, typer.Option(help="Vector index: flat (exact), lean, or auto: lean from 20,000 vectors on.")
+    ] = "flat",
     sparse: Annotated[str, typer.Option(help="Term index: bm25, bm25s, rank-bm25 or lucene.")] = "bm25",
     analyzer: Annotated[str, typer.Option(help="Language of the texts, 'lucene' or 'simple'.")] = "english",
     variant: Annotated[str, typer.Option(help="lucene, robertson, atire, bm25l or bm25plus.")] = "lucene",
