@@ -73,8 +73,8 @@ def lean_lines(segment: LeanInfo) -> list[str]:
     source = sources[segment.source]
     how = "PCA: learning from queries did not better it" if segment.method == "id" else segment.method
     lines = [
-        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({how}), {segment.kind}, {segment.precision}, "
-        f"{segment.bytes / segment.vectors:.0f} bytes a vector",
+        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({how}), {segment.kind}, "
+        f"{segment.primary} and {segment.precision}, {segment.bytes / segment.vectors:.0f} bytes a vector",
         f"learned from, and measured with, {source}"
         f"{'' if segment.source == 'given' else ', which are easier than people ask: hence a margin'}",
     ]

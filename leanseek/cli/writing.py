@@ -43,6 +43,10 @@ def index(
     precision: Annotated[
         str, typer.Option(help="Lean: how vectors in full are kept: float32, float16 or sq8 (8 bits).")
     ] = "sq8",
+    primary: Annotated[
+        str | None,
+        typer.Option(help="Lean: how reduced vectors are kept: pq4 (default), lvq4, lvq8, sq8 or rabitq."),
+    ] = None,
     learning_queries: Annotated[
         str | None,
         typer.Option(
@@ -114,7 +118,7 @@ def index(
     plan = make_plan(
         encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
         dense=None if dense == "none" else dense,
-        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision),
+        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary),
         learning_queries=texts,
         sparse=None if sparse == "none" else terms,
         chunk_words=chunk,

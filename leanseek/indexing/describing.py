@@ -32,6 +32,7 @@ class LeanInfo:
     bytes: int
     kind: str
     dims: int
+    primary: str
     precision: str
     method: str
     source: str
@@ -114,6 +115,7 @@ def lean_info(index: LeanVecIndex) -> LeanInfo:
         bytes=index.bytes,
         kind=index.kind,
         dims=index.dims,
+        primary=index.primary,
         precision=index.secondary,
         method=index.method,
         source=index.learned.source,

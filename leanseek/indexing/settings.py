@@ -39,12 +39,17 @@ class SparseSettings:
 
 @dataclass(frozen=True, slots=True)
 class LeanSettings:
-    """How reduced vector indexes are made, see `LeanVecIndex.build`. `dims` None is the least that suffices."""
+    """How reduced vector indexes are made, see `LeanVecIndex.build`.
+
+    `dims` None is the least that suffices, `primary` None what suits the kind; `precision` is that of the
+    vectors in full.
+    """
 
     dims: int | None = None
     kind: str = "auto"
     recall: float = 0.95
     precision: str = "sq8"
+    primary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from leanseek.types import Document, Float32Array
 if TYPE_CHECKING:
     from leanseek.indexing.dense.lean import LeanVecIndex
     from leanseek.indexing.dense.lean.learned import Learned
+    from leanseek.indexing.dense.lean.opening import Primary
 
 FEWEST_QUERIES: Final = 20
 """Fewer of the user's own teach less than what the documents yield."""
@@ -113,6 +114,7 @@ def build_lean(vectors: Float32Array, lesson: Lesson | Learned, settings: LeanSe
         settings.dims or "auto",
         cast(Kind, settings.kind),
         settings.recall if lesson.source == "given" else with_margin(settings.recall),
+        primary=cast("Primary | None", settings.primary),
         secondary=cast(Precision, settings.precision),
         source=lesson.source,
     )

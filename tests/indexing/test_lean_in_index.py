@@ -129,6 +129,17 @@ def test_given_queries_are_learned_from_and_remembered(tmp_path: Path) -> None:
     assert read_state(index.path).learning_queries == tuple(texts)
 
 
+def test_the_first_level_can_be_chosen(tmp_path: Path) -> None:
+    flat = create(tmp_path / "flat", "flat")
+    flat.add(topical(1500), cache=False)
+    for primary in ("lvq8", "rabitq"):
+        index = create(tmp_path / primary, lean=LeanSettings(primary=primary))
+        index.add(topical(1500), cache=False)
+        (segment,) = lean_segments(index.path)
+        assert segment.primary == primary
+        assert shared(best(index.path), best(flat.path)) >= 0.9
+
+
 def test_there_must_be_something_to_learn_anew(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "index", encoder=HashEncoder(), dense="flat")
     index.add(make_documents(5), cache=False)
@@ -268,6 +279,8 @@ def test_more_dims_than_the_vectors_have_are_told_before_encoding() -> None:
         ({"dims": 0}, "dims is 0"),
         ({"kind": "tree"}, "choose one of auto, flat, ivf, hnsw"),
         ({"precision": "int4"}, "choose one of"),
+        ({"primary": "pq8"}, "primary of a reduced index is 'pq8'"),
+        ({"primary": "pq4", "kind": "hnsw"}, "a graph"),
     ],
 )
 def test_settings_out_of_range_are_told(tmp_path: Path, changes: dict[str, object], told: str) -> None:

@@ -21,6 +21,7 @@ LEAN_AT_ALL_FROM: Final = 1_000
 def check_dense(kind: str, lean: LeanSettings) -> None:
     """Raise UsageError where there is no such dense index, or its settings are out of range."""
     from leanseek.indexing.dense.lean.building import Kind
+    from leanseek.indexing.dense.lean.opening import Primary
     from leanseek.indexing.dense.lean.rows import Precision
 
     if kind not in DENSE_KINDS:
@@ -28,11 +29,14 @@ def check_dense(kind: str, lean: LeanSettings) -> None:
     for value, allowed, name in (
         (lean.kind, get_args(Kind), "kind"),
         (lean.precision, get_args(Precision), "precision"),
+        (lean.primary or "pq4", get_args(Primary), "primary"),
     ):
         if value not in allowed:
             raise UsageError(
                 f"the {name} of a reduced index is '{value}'; choose one of {', '.join(allowed)}"
             )
+    if lean.kind == "hnsw" and lean.primary not in (None, "sq8"):
+        raise UsageError(f"primary is '{lean.primary}'; a graph (kind hnsw) stores sq8")
     if not 0.0 < lean.recall <= 1.0:
         raise UsageError(f"recall is {lean.recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
     if lean.dims is not None and lean.dims < 1:

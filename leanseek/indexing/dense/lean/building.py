@@ -86,17 +86,13 @@ def build(
     learning, aside, notes = _queries(vectors, given, seed)
     if isinstance(queries, Learned):
         learned = queries
-        loss = sampled_loss(learned.reduction, vectors, aside, seed)
+        loss = sampled_loss(learned.reduction, vectors, learned.queries, seed)
     else:
         reduction = _reduction(vectors, learning, aside, dims, seed)
         stand_ins = learning is None
-        loss = sampled_loss(reduction, vectors, aside, seed)
-        learned = Learned(
-            reduction,
-            aside if stand_ins or given is None else given,
-            loss,
-            "vectors" if stand_ins else source,
-        )
+        kept = aside if stand_ins or given is None else given
+        loss = sampled_loss(reduction, vectors, kept, seed)
+        learned = Learned(reduction, kept, loss, "vectors" if stand_ins else source)
     reduction = learned.reduction
     rows = Rows.encode(vectors, secondary, portable=portable)
     engine = _engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
