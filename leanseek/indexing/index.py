@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus
+from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.encode.report import TruncationReport
-from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, ModelError, UsageError
+from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
     CATALOG,
-    SEAL,
     SEGMENTS,
     Change,
     SegmentRecord,
@@ -28,24 +27,23 @@ from leanseek.indexing.catalog import (
     file_problem,
     read_state,
     storage_errors,
-    sync,
 )
+from leanseek.indexing.claiming import claimed, remove_files
 from leanseek.indexing.configuring import (
     Plan,
-    check_vacant,
     given_encoder,
     is_segment_name,
     make_plan,
     recorded_encoder,
 )
 from leanseek.indexing.dense import is_lean
+from leanseek.indexing.encoding import Encoding, make_encoding
 from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
-from leanseek.indexing.locking import LOCK, writer_lock
+from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
 from leanseek.indexing.segment import held_segments
 from leanseek.indexing.settings import IndexSettings, LeanSettings, SparseSettings
-from leanseek.indexing.vectors import Encoding
-from leanseek.types import Document, Float32Array, Int64Array, Progress
+from leanseek.types import Document, Int64Array, Progress
 
 RESTORE = "Restore the index from a copy, or index again."
 MOST_SEGMENTS = 8
@@ -378,20 +376,7 @@ class Index:
         if self._encoder is None or self._encoder.fingerprint != settings.encoder.fingerprint:
             # Not loaded yet, or another process has rebuilt the index with another encoder since.
             self._encoder = recorded_encoder(settings.encoder)
-        encoder = self._encoder
-        vectors = VectorCache(encoder.fingerprint) if cache else None
-
-        def documents(
-            texts: Sequence[str], tick: Callable[[int], None]
-        ) -> tuple[Float32Array, TruncationReport]:
-            with encoder_errors(encoder):
-                return encode_corpus(encoder, texts, vectors, tick)
-
-        def queries(texts: Sequence[str]) -> Float32Array:
-            with encoder_errors(encoder):
-                return encoder.encode_queries(texts).vectors
-
-        return Encoding(documents, queries, state.learning_queries)
+        return make_encoding(self._encoder, state.learning_queries, cache)
 
     def _merge(
         self, state: State, records: Sequence[SegmentRecord], progress: Progress, relearn: bool = False
@@ -466,16 +451,6 @@ class Index:
             yield self._state
 
 
-@contextmanager
-def encoder_errors(encoder: Encoder) -> Iterator[None]:
-    """An encoder that cannot read its own files is no trouble of the index's disk."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise ModelError(f"the encoder '{encoder.name}' failed: {reason}") from error
-
-
 def emptied(state: State, tombstones: Mapping[int, Int64Array]) -> list[int]:
     """The committed segments that have nothing left once these ordinals are deleted too."""
     gone = {number: len(rows) + len(state.tombstones.get(number, ())) for number, rows in tombstones.items()}
@@ -487,42 +462,6 @@ def given_ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str):
         raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
     return list(ids)
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold the writer lock of a folder that is an index, or free to become one; made where there is none.
-
-    Raises IndexExistsError where other files are in it. A folder made here goes again if nothing came into it.
-    """
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    check_vacant(folder)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for place in missing:
-            sync(place.parent)
-    try:
-        with writer_lock(folder):
-            try:
-                check_vacant(folder)
-                yield
-            except BaseException:
-                if not (folder / CATALOG).exists():
-                    with suppress(OSError):
-                        (folder / LOCK).unlink()  # while it is ours: nobody else's lock may be taken away
-                raise
-    except BaseException:
-        if missing:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def remove_files(folder: Path) -> None:
-    """Remove an index's own files. The caller holds the writer lock."""
-    for name in (CATALOG, SEAL):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
 
 
 def silent(stage: str, done: int, total: int | None) -> None:

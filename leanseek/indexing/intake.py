@@ -13,9 +13,9 @@ import numpy as np
 from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageError
 from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state, storage_errors
+from leanseek.indexing.encoding import Encoding
 from leanseek.indexing.reading.metadata import add_metadata, valid
 from leanseek.indexing.segment import Segment, SegmentBuilder, held_segments, stores_postings
-from leanseek.indexing.vectors import Encoding
 from leanseek.types import Document, Int64Array, MetadataValue, Progress
 
 OnDuplicate = Literal["reject", "replace"]

@@ -11,12 +11,13 @@ from leanseek.encode.report import TruncationReport
 from leanseek.indexing.catalog import SegmentRecord
 from leanseek.indexing.dense.lean import LeanVecIndex
 from leanseek.indexing.dense.lean.learned import Learned
+from leanseek.indexing.encoding import Encoding
 from leanseek.indexing.passages import PassageWriter
 from leanseek.indexing.segment import DENSE, SPARSE, Segment, seal_segment
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.merging import merge_sparse
 from leanseek.indexing.stored import PassageStore
-from leanseek.indexing.vectors import Encoding, Lesson, learn_from, write_vectors
+from leanseek.indexing.vectors import Lesson, learn_from, write_vectors
 from leanseek.types import Float32Array, Int64Array, Progress
 
 BLOCK = 8192

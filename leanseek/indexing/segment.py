@@ -15,12 +15,13 @@ from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
 from leanseek.indexing.chunking import Chunking
 from leanseek.indexing.dense import DenseIndex, open_dense
+from leanseek.indexing.encoding import Encoding
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder
 from leanseek.indexing.sparse.reader import PostingsReader
 from leanseek.indexing.stored import PassageStore
-from leanseek.indexing.vectors import Encoding, Lesson, learn_from, write_vectors
+from leanseek.indexing.vectors import Lesson, learn_from, write_vectors
 from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Progress, content
 
 SPARSE = "sparse"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from leanseek.encode.report import TruncationReport
 from leanseek.indexing.dense import is_lean
+from leanseek.indexing.encoding import Encoding
 from leanseek.indexing.learning_queries import Source, given_learning_queries, make_learning_queries
 from leanseek.indexing.settings import IndexSettings, LeanSettings
 from leanseek.indexing.stored import PassageStore
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 FEWEST_QUERIES: Final = 20
 """Fewer of the user's own teach less than what the documents yield."""
 _SPOOL: Final = "spool.f32"
-
-Tick = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the writer makes vectors of texts, and which queries the user gave to learn from."""
-
-    documents: Callable[[Sequence[str], Tick], tuple[Float32Array, TruncationReport]]
-    queries: Callable[[Sequence[str]], Float32Array]
-    learning_queries: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
