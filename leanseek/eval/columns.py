@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from leanseek.errors import InputError, StorageError
-from leanseek.indexing.reading.opening import STANDARD_INPUT, lines, opened
+from leanseek.errors import InputError
+from leanseek.indexing.reading.opening import STANDARD_INPUT, strict_lines
 from leanseek.indexing.reading.report import Place
 
 
@@ -28,16 +27,7 @@ def rows(source: str | os.PathLike[str], place: Place) -> Iterator[str]:
         raise InputError(f"{path}: no such file")
     if path != STANDARD_INPUT and Path(path).is_dir():
         raise InputError(f"{path}: this is a folder; name the file in it")
-    try:
-        with opened(path) as stream:
-            for row in lines(stream, place):
-                if place.repaired:
-                    raise place.error("this is not UTF-8 text, or has NUL characters; save the file as UTF-8")
-                yield row
-    except StorageError:
-        raise
-    except (EOFError, OSError, zlib.error) as error:
-        raise place.error(f"the file is damaged or cut off here: {error}") from error
+    yield from strict_lines(path, place, "file")
 
 
 def is_whole_number(cell: str) -> bool:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from leanseek.errors import InputError
-from leanseek.indexing.catalog import State
+from leanseek.indexing.catalog import State, checksum
 
 PACKAGES = (
     "numpy",
@@ -69,14 +69,10 @@ def digest(value: object) -> str:
 
 def file_checksum(path: Path) -> str:
     """SHA-256 of a file, hexadecimal. Raises InputError where it cannot be read."""
-    found = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                found.update(block)
+        return checksum(path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    return found.hexdigest()
 
 
 def index_fingerprint(state: State) -> str:

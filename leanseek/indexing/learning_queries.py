@@ -17,6 +17,8 @@ Source: TypeAlias = Literal["given", "corpus"]
 
 LIMIT: Final = 2_000
 """Queries to learn from: enough for the moments of several hundred dimensions."""
+FEWEST_QUERIES: Final = 20
+"""Fewer of the user's own teach less than what the documents, or the vectors themselves, yield."""
 _HELD_OUT: Final = 0.2
 _HEAD: Final = 4_000
 _FIRST: Final = 1_000

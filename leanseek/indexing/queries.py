@@ -5,16 +5,15 @@ from __future__ import annotations
 import html
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from leanseek.errors import InputError, StorageError
+from leanseek.errors import InputError
 from leanseek.indexing.reading.fields import ID_NAMES, listed
 from leanseek.indexing.reading.jsonlines import parse_line
 from leanseek.indexing.reading.metadata import valid
-from leanseek.indexing.reading.opening import STANDARD_INPUT, lines, opened
+from leanseek.indexing.reading.opening import STANDARD_INPUT, strict_lines
 from leanseek.indexing.reading.report import Place
 from leanseek.types import Query
 
@@ -53,19 +52,7 @@ def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     if path != STANDARD_INPUT:
         path = str(_file(Path(path)))
     place = Place("standard input" if path == STANDARD_INPUT else path)
-    rows: list[str] = []
-    try:
-        with opened(path) as stream:
-            for row in lines(stream, place):
-                if place.repaired:
-                    raise place.error(
-                        "this is not UTF-8 text, or has NUL characters; save the queries as UTF-8"
-                    )
-                rows.append(row)
-    except StorageError:
-        raise
-    except (EOFError, OSError, zlib.error) as error:
-        raise place.error(f"the file is damaged or cut off here: {error}") from error
+    rows = list(strict_lines(path, place, "queries"))
     parser = _parser(rows, Path(path).name.lower(), place)
     queries: list[Query] = []
     lines_of: dict[str, int] = {}

@@ -11,7 +11,12 @@ import numpy as np
 
 from leanseek.indexing.dense import is_lean
 from leanseek.indexing.encoding import Encoding
-from leanseek.indexing.learning_queries import Source, given_learning_queries, make_learning_queries
+from leanseek.indexing.learning_queries import (
+    FEWEST_QUERIES,
+    Source,
+    given_learning_queries,
+    make_learning_queries,
+)
 from leanseek.indexing.settings import IndexSettings, LeanSettings
 from leanseek.indexing.stored import PassageStore
 from leanseek.types import Document, Float32Array
@@ -21,8 +26,6 @@ if TYPE_CHECKING:
     from leanseek.indexing.dense.lean.learned import Learned
     from leanseek.indexing.dense.lean.opening import Primary
 
-FEWEST_QUERIES: Final = 20
-"""Fewer of the user's own teach less than what the documents yield."""
 _SPOOL: Final = "spool.f32"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +10,7 @@ from types import TracebackType
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import UsageError
+from leanseek.eval.provenance import digest
 from leanseek.indexing.configuring import make_plan
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import IndexSettings, SparseSettings
@@ -77,8 +76,7 @@ class Pipeline:
             "dense_weight": self.settings.dense_weight,
             "depth": self.settings.depth,
         }
-        text = json.dumps({"index": asdict(self._plan.settings), "search": searching}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest({"index": asdict(self._plan.settings), "search": searching})
 
     def index(self, documents: Iterable[Document]) -> None:
         """Index a corpus; what was indexed before is dropped. Raises DuplicateIdError, InputError or StorageError."""

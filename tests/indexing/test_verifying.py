@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_a_damaged_catalog_is_always_told_as_damage(path: Path) -> None:
             assert all(
                 0 <= ordinal < segment.passages for ordinal in state.tombstones.get(segment.number, ())
             )
+
+
+@pytest.mark.parametrize("ordinal", [-1, 40, 1 << 40])
+def test_a_deletion_of_what_is_not_there_is_damage(path: Path, ordinal: int) -> None:
+    database = sqlite3.connect(path / CATALOG)
+    with database:
+        database.execute("UPDATE tombstones SET ordinal = ? WHERE segment = 1", (ordinal,))
+    database.close()
+    with pytest.raises(IndexDamagedError, match=f"segment 1 has no passage {ordinal}"):
+        read_state(path)
+    assert not verify(path).sound
 
 
 def test_verifying_beside_a_writer(path: Path) -> None:

@@ -60,12 +60,12 @@ def sample(count: int, seed: int, rows: int = SAMPLE_ROWS) -> Int64Array | None:
     return chosen
 
 
-def finite(vectors: Float32Array) -> Float32Array:
+def finite(vectors: Float32Array, name: str = "vectors") -> Float32Array:
     """The vectors (n, D) themselves. Raises InputError where one has a NaN or an infinite value."""
     good = np.isfinite(vectors).all(axis=1)
     if not good.all():
         raise InputError(
-            f"{int((~good).sum())} of {len(vectors)} vectors hold NaN or infinite values, which have no inner "
+            f"{int((~good).sum())} of {len(vectors)} {name} hold NaN or infinite values, which have no inner "
             "product; leave them out, or encode their texts again"
         )
     return vectors

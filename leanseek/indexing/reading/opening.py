@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,3 +151,23 @@ def _encoding(stream: io.BufferedReader) -> str:
             stream.read(len(mark))
             return encoding
     return "utf-8"
+
+
+def strict_lines(path: str, place: Place, what: str) -> Iterator[str]:
+    """The lines of a file (or of standard input, "-") that must be sound UTF-8; `place` follows them.
+
+    `what` is what to save as UTF-8, for the message. Raises InputError with the place, StorageError where
+    permission is denied.
+    """
+    try:
+        with opened(path) as stream:
+            for line in lines(stream, place):
+                if place.repaired:
+                    raise place.error(
+                        f"this is not UTF-8 text, or has NUL characters; save the {what} as UTF-8"
+                    )
+                yield line
+    except StorageError:
+        raise
+    except (EOFError, OSError, zlib.error) as error:
+        raise place.error(f"the file is damaged or cut off here: {error}") from error

@@ -19,6 +19,8 @@ from leanseek.indexing.dense.lean.meta import Meta
 from leanseek.indexing.dense.lean.opening import LVQ_BITS, Primary, list_engine
 from leanseek.indexing.dense.lean.rows import Precision, Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
+from leanseek.indexing.leanvec.moments import finite
+from leanseek.indexing.learning_queries import FEWEST_QUERIES
 from leanseek.types import Float32Array
 
 Kind: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
@@ -31,7 +33,6 @@ _WIDTH: Final = 4 * DIMS_A_CODE
 _MOST_DIMS: Final = 512 * DIMS_A_CODE
 _NEXT_TO_NOTHING: Final = 0.99
 _STAND_INS: Final = 1_000
-_FEWEST_QUERIES: Final = 20
 
 
 class Built(NamedTuple):
@@ -128,20 +129,14 @@ def _checked(values: Float32Array, name: str) -> Float32Array:
     values = np.asarray(values)
     if values.ndim != 2 or values.shape[1] == 0:
         raise UsageError(f"{name} have shape {values.shape}; an index takes (n, D) float32")
-    values = np.ascontiguousarray(values, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"{int((~np.isfinite(values).all(axis=1)).sum())} of {len(values)} {name} hold NaN or infinite "
-            "values, which have no inner product; leave them out, or encode their texts again"
-        )
-    return values
+    return finite(np.ascontiguousarray(values, dtype=np.float32), name)
 
 
 def _queries(
     vectors: Float32Array, queries: Float32Array | None, seed: int
 ) -> tuple[Float32Array | None, Float32Array, tuple[str, ...]]:
     """Queries to learn from, queries to measure with, and what to say about them."""
-    if queries is not None and len(queries) >= _FEWEST_QUERIES and queries.any():
+    if queries is not None and len(queries) >= FEWEST_QUERIES and queries.any():
         learning, aside = split_queries(queries, 0.2, seed)
         if len(aside) > 0 and aside.any():
             return learning, aside, ()
@@ -151,7 +146,7 @@ def _queries(
         None,
         vectors[np.sort(rows)],
         (
-            f"{given} learning queries were given, fewer than {_FEWEST_QUERIES} that differ: the vectors stood in for "
+            f"{given} learning queries were given, fewer than {FEWEST_QUERIES} that differ: the vectors stood in for "
             "them",
         ),
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from leanseek.indexing.dense.lean.files import read, write
 from leanseek.indexing.leanvec import Reduction
+from leanseek.indexing.leanvec.moments import sample
 from leanseek.types import Float32Array
 
 Source: TypeAlias = Literal["given", "corpus", "vectors"]
@@ -52,12 +53,7 @@ class Learned:
 
 def sampled_loss(reduction: Reduction, vectors: Float32Array, queries: Float32Array, seed: int) -> float:
     """The reduction's loss on vectors (n, D) and queries (m, D), of many on some evenly drawn."""
-    return reduction.loss_on(_sampled(vectors, _VECTORS, seed), _sampled(queries, _QUERIES, seed))
-
-
-def _sampled(values: Float32Array, most: int, seed: int) -> Float32Array:
-    if len(values) <= most:
-        return values
-    rows = np.random.default_rng(seed).choice(len(values), most, replace=False)
-    drawn: Float32Array = values[np.sort(rows)]
-    return drawn
+    some, few = sample(len(vectors), seed, _VECTORS), sample(len(queries), seed, _QUERIES)
+    return reduction.loss_on(
+        vectors if some is None else vectors[some], queries if few is None else queries[few]
+    )
