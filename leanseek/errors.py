@@ -100,6 +100,10 @@ class ModelError(LeanseekError):
     exit_code = ExitCode.MODEL
 
 
+class RelevanceFileError(ModelError):
+    """A file of a relevance model that is missing, damaged, of a newer format or for another encoder."""
+
+
 class MissingPackageError(LeanseekError, ImportError):
     """An optional package is absent; the message is the command that installs it."""
 
