@@ -1,0 +1,22 @@
+"""`leanseek train …`: what is learned from judged queries."""
+
+from __future__ import annotations
+
+import typer
+
+from leanseek.cli.training.relevance import relevance
+
+train_app = typer.Typer(
+    name="train",
+    help="Learn from judged queries: a relevance model, a fusion's weight.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@train_app.callback()
+def train() -> None:
+    """Learn from judged queries."""
+
+
+train_app.command()(relevance)

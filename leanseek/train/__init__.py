@@ -1,0 +1,1 @@
+"""What is learned from judged queries: relevance models, fusion weights."""
