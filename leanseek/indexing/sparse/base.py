@@ -47,3 +47,10 @@ class SparseIndex(Protocol):
     def score(self, query: str, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages, 0 for one that shares no term with the query."""
         ...
+
+    def idf(self, query: str) -> Float32Array:
+        """(t,) how rare each of the query's different terms is, in the order of their first occurrence.
+
+        `parameters.inverse_document_frequency`, whatever the BM25 variant; 0 for a term that no live passage has.
+        """
+        ...

@@ -12,7 +12,13 @@ from leanseek.errors import UsageError
 from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms, default_kernel
-from leanseek.indexing.sparse.parameters import Bm25Parameters, TermWeight, length_norm, term_weight
+from leanseek.indexing.sparse.parameters import (
+    Bm25Parameters,
+    TermWeight,
+    inverse_document_frequency,
+    length_norm,
+    term_weight,
+)
 from leanseek.indexing.sparse.reader import PostingsReader
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -23,9 +29,13 @@ _MEMO_TERMS = 1 << 17
 
 
 class _Term(NamedTuple):
-    """A query term as the whole index knows it; `weight` is None where no live passage has it."""
+    """A query term as the whole index knows it; `weight` is None where no live passage has it.
+
+    `frequency`: the live passages that have it. `numbers`: its number in each segment, -1 where it is not there.
+    """
 
     weight: TermWeight | None
+    frequency: int
     numbers: tuple[int, ...]
 
 
@@ -114,11 +124,18 @@ class Bm25Index:
             scores[inside] = self._kernel.score(self._segments, terms, number, local)
         return scores
 
+    def idf(self, query: str) -> Float32Array:
+        """(t,) how rare each of the query's different terms is; 0 for one that no live passage has."""
+        terms = [self._term(token) for token in dict.fromkeys(self._analyzer.tokens(query))]
+        return np.array(
+            [inverse_document_frequency(self._live, term.frequency) for term in terms], np.float32
+        )
+
     def _weighted(self, query: str) -> WeightedTerms | None:
         """The query's terms with their weights, heaviest first and equals by name; None where none is known."""
         known = []
         for token, count in Counter(self._analyzer.tokens(query)).items():
-            term = self._memo.get(token) or self._look_up(token)
+            term = self._term(token)
             if term.weight is not None:
                 known.append((-count * term.weight.weight, token, count * term.weight.constant, term.numbers))
         if not known:
@@ -130,6 +147,9 @@ class Bm25Index:
             tuple(np.array(column, np.int64) for column in zip(*(term[3] for term in known), strict=True)),
         )
 
+    def _term(self, token: str) -> _Term:
+        return self._memo.get(token) or self._look_up(token)
+
     def _look_up(self, token: str) -> _Term:
         name = token.encode()
         numbers = tuple(reader.find(name) for reader in self._readers)
@@ -140,7 +160,7 @@ class Bm25Index:
                 if mask is not None:
                     frequency -= reader.frequency_in(number, mask)
         weight = term_weight(self._parameters, self._live, frequency) if frequency else None
-        term = _Term(weight, numbers)
+        term = _Term(weight, frequency, numbers)
         if len(self._memo) >= _MEMO_TERMS:
             self._memo.clear()
         self._memo[token] = term

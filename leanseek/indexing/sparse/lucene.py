@@ -14,7 +14,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.jvm import check_java, java_class, java_thread
-from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant
+from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant, inverse_document_frequency
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 _TEXT, _ROW = "contents", "row"
@@ -44,6 +44,7 @@ class LuceneIndex:
         self._ordinals = ordinals
         self._rows = np.full(size, -1, np.int64)
         self._rows[ordinals] = np.arange(len(ordinals))
+        self._terms = analyzer
         self._own_terms = None if analyzer.spec.split(";")[0] == "lucene" else analyzer
         with java_thread():
             self._analyzer = self._java_analyzer(analyzer.spec)
@@ -82,6 +83,17 @@ class LuceneIndex:
         found = self._search(query, len(ordinals), rows[rows >= 0])
         scores[found.ordinals] = found.scores
         return scores[ordinals]
+
+    def idf(self, query: str) -> Float32Array:
+        """(t,) how rare each of the query's different terms is; 0 for one that no live passage has."""
+        with java_thread():
+            reader = self._searcher.getIndexReader()
+            term = java_class("org.apache.lucene.index.Term")
+            frequencies = [
+                int(reader.docFreq(term(_TEXT, token))) for token in dict.fromkeys(self._terms.tokens(query))
+            ]
+        live = len(self._ordinals)
+        return np.array([inverse_document_frequency(live, df) for df in frequencies], np.float32)
 
     def _search(self, query: str, k: int, rows: Int64Array | None) -> Candidates:
         """The best k among all passages, or among `rows`."""

@@ -119,12 +119,19 @@ class TermWeight:
     constant: float
 
 
+def inverse_document_frequency(passages: int, frequency: int) -> float:
+    """ln(1 + (N - n + .5) / (n + .5)) of a term that `frequency` of `passages` contain; 0 where none does."""
+    if frequency == 0:
+        return 0.0
+    return math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5))
+
+
 def term_weight(parameters: Bm25Parameters, passages: int, frequency: int) -> TermWeight:
     """Weight and constant of a term that `frequency` >= 1 of `passages` contain."""
     total, df, k1, delta = passages, frequency, parameters.k1, parameters.delta
     variant = parameters.variant
     if variant is Bm25Variant.LUCENE:
-        return TermWeight(math.log(1 + (total - df + 0.5) / (df + 0.5)), 0.0)
+        return TermWeight(inverse_document_frequency(total, df), 0.0)
     if variant is Bm25Variant.ROBERTSON:
         return TermWeight(math.log(max(1.0, (total - df + 0.5) / (df + 0.5))), 0.0)
     if variant is Bm25Variant.ATIRE:

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from leanseek.errors import MissingPackageError, UsageError
 from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.base import Candidates
-from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant, term_weight
+from leanseek.indexing.sparse.parameters import (
+    Bm25Parameters,
+    Bm25Variant,
+    inverse_document_frequency,
+    term_weight,
+)
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
@@ -77,8 +82,20 @@ class PeerIndex(ABC):
         found[live] = np.where(shared[rows[live]], scores[rows[live]], np.float32(0))
         return found
 
+    def idf(self, query: str) -> Float32Array:
+        """(t,) how rare each of the query's different terms is; 0 for one that no live passage has."""
+        live = len(self._ordinals)
+        frequencies = [
+            int(np.count_nonzero(self._evaluate_terms([term])[1]))
+            for term in dict.fromkeys(self._analyzer.tokens(query))
+        ]
+        return np.array([inverse_document_frequency(live, df) for df in frequencies], np.float32)
+
     def _evaluate(self, query: str) -> tuple[Float32Array, BoolArray]:
-        terms = [] if self._empty else [term for term in self._analyzer.tokens(query) if self._knows(term)]
+        return self._evaluate_terms(self._analyzer.tokens(query))
+
+    def _evaluate_terms(self, tokens: Sequence[str]) -> tuple[Float32Array, BoolArray]:
+        terms = [] if self._empty else [term for term in tokens if self._knows(term)]
         if not terms:
             return np.zeros(len(self._ordinals), np.float32), np.zeros(len(self._ordinals), np.bool_)
         return self._scores(terms)
