@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32Array: TypeAlias = NDArray[np.float32]
+Float64Array: TypeAlias = NDArray[np.float64]
 Int64Array: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
@@ -83,9 +84,22 @@ class Explanation:
     snippet: Snippet
 
 
+class Standing(NamedTuple):
+    """Where a hit stood, from 1, and with what score, after the search or the re-ranker named `by`."""
+
+    by: str
+    rank: int
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer. `score` orders the list and is comparable only inside it."""
+    """One answer. `score` orders the list and is comparable only inside it.
+
+    `probability` is how probable it is that the hit is relevant, in [0, 1], and comparable across queries; None
+    where no relevance model judged it. `history` tells of a re-ranked list where the hit stood after the search
+    and after each re-ranker that judged it; empty where nothing was re-ranked.
+    """
 
     rank: int
     id: str
@@ -95,6 +109,22 @@ class Hit:
     metadata: Metadata
     passage: Passage | None = None
     explanation: Explanation | None = None
+    probability: float | None = None
+    history: tuple[Standing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits of a query, and what the least probability that was asked for kept back.
+
+    `threshold`: that probability, None where none was asked for. `left_out`: how many candidates do not reach
+    it. `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
+    """
+
+    hits: list[Hit]
+    threshold: float | None = None
+    left_out: int = 0
+    nearest: Hit | None = None
 
 
 class Ranked(NamedTuple):
