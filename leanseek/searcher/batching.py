@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanseek.errors import UsageError
+from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion import Fusion
-from leanseek.searcher.ranking import Mode, Ranking, rank_batch, rank_given
+from leanseek.searcher.ranking import Mode, Ranking, Sides, rank, rank_given, search_sides
+from leanseek.searcher.relevance.base import LIST_DEPTH
+from leanseek.searcher.relevance.serving import Judge, Lists, search_with_lists
 from leanseek.searcher.serving import Serving
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -25,6 +28,9 @@ class Request:
 
     `allowed` (n,) keeps the passages that are True. `documents` (n,) numbers each passage's document, None
     where every passage is a result of its own.
+
+    `judge` gives the results their probabilities. Where it has a threshold, every candidate is a result: which of
+    them reach it is seen afterwards, so that one that does not cannot take another's place.
     """
 
     mode: Mode
@@ -33,6 +39,17 @@ class Request:
     depth: int
     allowed: BoolArray | None
     documents: Int64Array | None
+    judge: Judge | None = None
+
+    @property
+    def threshold(self) -> float | None:
+        """How probable a result must be; None: that does not matter."""
+        return self.judge.threshold if self.judge is not None else None
+
+    @property
+    def most(self) -> int | None:
+        """How many results are wanted of the candidates; None: all of them."""
+        return self.k if self.threshold is None else None
 
 
 def search_all(serving: Serving, queries: Sequence[str], request: Request) -> Iterator[Ranking]:
@@ -44,11 +61,13 @@ def search_all(serving: Serving, queries: Sequence[str], request: Request) -> It
         rankings = [NOTHING] * len(block)
         reach = min(request.depth, max(snapshot.size, 1))
         while asked:
-            found = rank_batch(snapshot, texts, vectors, reach, request.mode, request.fusion, request.allowed)
             short = []
-            for row, (place, ranking) in enumerate(zip(asked, found, strict=True)):
-                best = first_of_each(ranking, request.documents, request.k)
-                rankings[place] = ranking.take(best)
+            for row, (found, lists) in enumerate(search(snapshot, texts, vectors, reach, request)):
+                vector = vectors[row] if vectors is not None else None
+                ranking = rank(snapshot, texts[row], vector, found, reach, request.fusion)
+                best = first_of_each(ranking, request.documents, request.most)
+                place = asked[row]
+                rankings[place] = judged(snapshot, texts[row], vector, ranking.take(best), lists, request)
                 if len(best) < request.k and not ranking.complete and reach < snapshot.size:
                     short.append(row)
             # Many of the candidates were parts of the same documents: look deeper.
@@ -73,6 +92,10 @@ def rank_all(
         known = known or bool(parts)
         asked, texts, vectors = encoded(serving, block, request.mode)
         rankings = [NOTHING] * len(block)
+        # The candidates are given; what the whole index would answer is what they are judged beside.
+        lists: list[Lists | None] = [None] * len(asked)
+        if request.judge is not None:
+            lists = [found for _, found in search(snapshot, texts, vectors, LIST_DEPTH, request)]
         for row, place in enumerate(asked):
             ordinals = np.unique([part for identifier in given[place] for part in parts.get(identifier, ())])
             ordinals = ordinals.astype(np.int64)
@@ -80,7 +103,8 @@ def rank_all(
                 ordinals = ordinals[request.allowed[ordinals]]
             vector = vectors[row] if vectors is not None else None
             ranking = rank_given(snapshot, texts[row], vector, ordinals, request.mode, request.fusion)
-            rankings[place] = ranking.take(first_of_each(ranking, request.documents, request.k))
+            best = ranking.take(first_of_each(ranking, request.documents, request.most))
+            rankings[place] = judged(snapshot, texts[row], vector, best, lists[row], request)
         yield from rankings
     strangers = list(dict.fromkeys(identifier for ids in candidates for identifier in ids))
     if strangers and not known:
@@ -89,6 +113,30 @@ def rank_all(
             f"none of the {len(strangers):,} candidates is in the index ({first}, ...); they seem to be "
             "documents of another collection. Give the index that was made of theirs"
         )
+
+
+def search(
+    snapshot: Snapshot, texts: Sequence[str], vectors: Float32Array | None, depth: int, request: Request
+) -> Sequence[tuple[Sides, Lists | None]]:
+    """What each side finds for each query, and the lists to judge it by where it is to be judged."""
+    if request.judge is None or vectors is None:
+        sides = search_sides(snapshot, texts, vectors, depth, request.mode, request.allowed)
+        return [(found, None) for found in sides]
+    return search_with_lists(snapshot, texts, vectors, depth, request.mode, request.allowed)
+
+
+def judged(
+    snapshot: Snapshot,
+    text: str,
+    vector: Float32Array | None,
+    ranking: Ranking,
+    lists: Lists | None,
+    request: Request,
+) -> Ranking:
+    """The ranking of a query (its text, its vector (D,)) with probabilities, where they are wanted."""
+    if request.judge is None or vector is None or lists is None:
+        return ranking
+    return request.judge.judged(snapshot, text, vector, ranking, lists)
 
 
 def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
@@ -112,9 +160,9 @@ def encoded(
     return asked, texts, serving.encoder.encode(texts) if mode != "sparse" else None
 
 
-def first_of_each(ranking: Ranking, documents: Int64Array | None, k: int) -> Int64Array:
-    """Places (at most k) of the best passage of each document, best first."""
+def first_of_each(ranking: Ranking, documents: Int64Array | None, k: int | None) -> Int64Array:
+    """Places (at most k; None: all) of the best passage of each document, best first."""
     if documents is None:
-        return np.arange(min(k, len(ranking.ordinals)))
+        return np.arange(len(ranking.ordinals))[:k]
     _, first = np.unique(documents[ranking.ordinals], return_index=True)
     return np.sort(first)[:k]

@@ -12,10 +12,13 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.fusion import Fusion, Side, ranks
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 Mode = Literal["hybrid", "dense", "sparse"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
+
+
+NO_CANDIDATES = Candidates(np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
 class SideView(NamedTuple):
@@ -26,13 +29,17 @@ class SideView(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow."""
+    """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow.
+
+    `probabilities` (c,) float64: how probable it is that each is relevant; None where nobody judged that.
+    """
 
     ordinals: Int64Array
     scores: Float32Array
     sparse: SideView | None
     dense: SideView | None
     complete: bool
+    probabilities: Float64Array | None = None
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
@@ -40,7 +47,15 @@ class Ranking(NamedTuple):
             SideView(view.ranks[places], view.scores[places]) if view is not None else None
             for view in (self.sparse, self.dense)
         )
-        return Ranking(self.ordinals[places], self.scores[places], sparse, dense, self.complete)
+        chances = self.probabilities[places] if self.probabilities is not None else None
+        return Ranking(self.ordinals[places], self.scores[places], sparse, dense, self.complete, chances)
+
+
+class Sides(NamedTuple):
+    """What each side found for a query, best first; None where it was not asked."""
+
+    sparse: Candidates | None
+    dense: Candidates | None
 
 
 def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
@@ -58,31 +73,40 @@ def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
     return mode
 
 
-def rank_batch(
+def search_sides(
     snapshot: Snapshot,
     queries: Sequence[str],
     vectors: Float32Array | None,
     depth: int,
     mode: Mode,
-    fusion: Fusion,
     allowed: BoolArray | None,
-) -> list[Ranking]:
-    """A ranking for each query; `vectors` (m, D) are the queries', None in sparse mode.
+) -> list[Sides]:
+    """The `depth` best passages of each side that the mode asks, for each query.
 
-    Each side gives its `depth` best passages. In hybrid mode the union of both is scored exactly by both.
+    `vectors` (m, D) are the queries', None in sparse mode.
     """
-    sparse = snapshot.sparse.search_batch(queries, depth, allowed) if mode != "dense" else []
-    dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else []
-    if mode == "sparse":
-        return [single(found, depth, "sparse") for found in sparse]
-    if mode == "dense":
-        return [single(found, depth, "dense") for found in dense]
-    if vectors is None:
-        raise UsageError("a hybrid ranking needs the queries' vectors")
-    return [
-        fuse(snapshot, query, vector, by_terms, by_vector, depth, fusion)
-        for query, vector, by_terms, by_vector in zip(queries, vectors, sparse, dense, strict=True)
-    ]
+    nothing = [None] * len(queries)
+    sparse = snapshot.sparse.search_batch(queries, depth, allowed) if mode != "dense" else nothing
+    dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
+    return [Sides(by_terms, by_vector) for by_terms, by_vector in zip(sparse, dense, strict=True)]
+
+
+def rank(
+    snapshot: Snapshot, query: str, vector: Float32Array | None, sides: Sides, depth: int, fusion: Fusion
+) -> Ranking:
+    """The ranking that the candidates of both sides make, at most `depth` of each: the union, scored exactly by both.
+
+    `vector` (D,) is the query's; where only one side was asked its list is the ranking.
+    """
+    sparse, dense = (
+        Candidates(found.scores[:depth], found.ordinals[:depth]) if found is not None else None
+        for found in sides
+    )
+    if sparse is not None and dense is not None and vector is not None:
+        return fuse(snapshot, query, vector, sparse, dense, depth, fusion)
+    if sparse is not None:
+        return single(sparse, depth, "sparse")
+    return single(dense or NO_CANDIDATES, depth, "dense")
 
 
 def single(found: Candidates, depth: int, side: Literal["sparse", "dense"]) -> Ranking:

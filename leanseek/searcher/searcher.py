@@ -6,8 +6,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
@@ -17,11 +20,18 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
 from leanseek.searcher.fusion import Fusion, load_fusion
-from leanseek.searcher.hits import make_hits
+from leanseek.searcher.hits import make_answer, make_hits
 from leanseek.searcher.packing import Context, pack
 from leanseek.searcher.ranking import Mode, choose_mode
+from leanseek.searcher.relevance.choosing import (
+    AUTO,
+    RelevanceChoice,
+    choose_relevance,
+    choose_threshold,
+)
+from leanseek.searcher.relevance.serving import Judge, cut
 from leanseek.searcher.serving import QueryEncoder, Serving
-from leanseek.types import Hit, Progress, Ranked
+from leanseek.types import Answer, Hit, Progress, Ranked
 
 DEPTH = 100
 """Candidates asked of each side, where k is smaller."""
@@ -44,12 +54,18 @@ class Searcher:
         fusion: Fusion | None = None,
         mode: str | None = None,
         device: str | None = None,
+        relevance: RelevanceChoice = AUTO,
     ) -> None:
         self._fusion = fusion or load_fusion("convex")
         self._asked_mode = mode
+        self._asked_relevance = relevance
         settings = snapshot.state.settings
+        chosen = choose_mode(settings, mode)
         self._serving = Serving(
-            snapshot, QueryEncoder(settings.encoder, encoder, device), choose_mode(settings, mode)
+            snapshot,
+            QueryEncoder(settings.encoder, encoder, device),
+            chosen,
+            choose_relevance(relevance, settings, chosen),
         )
         self._refreshing = threading.Lock()
         self._closed = False
@@ -64,6 +80,7 @@ class Searcher:
         dense_weight: float | None = None,
         mode: str | None = None,
         device: str | None = None,
+        relevance: RelevanceChoice = AUTO,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
@@ -71,7 +88,12 @@ class Searcher:
         loaded at the first query that needs it; `encoder` replaces the recorded one by another name of the
         same model, or is the object given to `Index.create`. `fusion` and `dense_weight`: see `load_fusion`.
 
-        Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError or UsageError.
+        `relevance` tells how probable it is that a hit is relevant: "auto" is the packaged model where the index
+        has its encoder and a dense side is searched, and nothing elsewhere; "default" is that model or an error;
+        or the file of one, or a `RelevanceModel`. None leaves it out.
+
+        Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
+        UsageError.
         """
         if isinstance(fusion, str):
             fusion = load_fusion(fusion, dense_weight)
@@ -79,7 +101,7 @@ class Searcher:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
-        return cls(snapshot, encoder=loaded, fusion=fusion, mode=mode, device=device)
+        return cls(snapshot, encoder=loaded, fusion=fusion, mode=mode, device=device, relevance=relevance)
 
     @property
     def generation(self) -> int:
@@ -122,16 +144,54 @@ class Searcher:
         mode: str | None = None,
         explain: bool = False,
         depth: int | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
     ) -> list[Hit]:
         """The k best documents for a query, best first; equal scores in order of their ids.
 
         `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, applied inside both
-        searches. Of a document split into passages the best one is shown. `depth` is how many candidates
-        each side gives (at least k; by default 100). A blank query gives no hits.
+        searches. Of a document split into passages the best one is shown, and its probability is the
+        document's. `depth` is how many candidates each side gives (at least k; by default 100). A blank query
+        gives no hits.
+
+        `min_probability` in [0, 1] keeps, of the candidates in their order, those that are at least so probably
+        relevant; `relevant_only` takes the probability that the relevance model keeps 95 % of what is relevant
+        with. There may then be fewer than k hits, or none: `answer` tells why.
 
         Raises UsageError or FilterError.
         """
-        return self.search_batch([query], k, filter=filter, mode=mode, explain=explain, depth=depth)[0]
+        return self.answer(
+            query,
+            k,
+            filter=filter,
+            mode=mode,
+            explain=explain,
+            depth=depth,
+            min_probability=min_probability,
+            relevant_only=relevant_only,
+        ).hits
+
+    def answer(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        filter: str | None = None,
+        mode: str | None = None,
+        explain: bool = False,
+        depth: int | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
+    ) -> Answer:
+        """`search`, with what the least probability has left out and, where nothing is left, what came nearest.
+
+        Raises UsageError or FilterError.
+        """
+        serving = self._open_serving()
+        request = self._request(serving, [query], k, filter, mode, depth)
+        request = self._with_judge(serving, request, min_probability, relevant_only)
+        [ranking] = search_all(serving, [query], request)
+        return make_answer(serving.snapshot, query, ranking, request.threshold, k, explain)
 
     def search_batch(
         self,
@@ -142,15 +202,19 @@ class Searcher:
         mode: str | None = None,
         explain: bool = False,
         depth: int | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
         progress: Progress | None = None,
     ) -> list[list[Hit]]:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
         request = self._request(serving, queries, k, filter, mode, depth)
+        request = self._with_judge(serving, request, min_probability, relevant_only)
         results: list[list[Hit]] = []
         for query, ranking in zip(queries, search_all(serving, queries, request), strict=True):
-            results.append(make_hits(serving.snapshot, query, ranking, explain))
+            kept = cut(ranking, request.threshold, k).kept
+            results.append(make_hits(serving.snapshot, query, kept, explain))
             if progress is not None:
                 progress("searching", len(results), len(queries))
         return results
@@ -164,6 +228,8 @@ class Searcher:
         mode: str | None = None,
         depth: int | None = None,
         candidates: Sequence[Sequence[str]] | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
         progress: Progress | None = None,
     ) -> list[list[Ranked]]:
         """The documents that `search_batch` finds, in the same order with the same scores, without their texts.
@@ -173,11 +239,16 @@ class Searcher:
         with the query has 0 on the sparse side. Ids that the index does not have are left out (`missing`
         tells them), as are documents that `filter` excludes; a blank query ranks nothing.
 
+        `min_probability` and `relevant_only` leave documents out as `search` does. Without them nothing is judged,
+        which saves the time.
+
         Raises UsageError or FilterError; UsageError too where none of all the candidates is in the index.
         """
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
         request = self._request(serving, queries, k, filter, mode, depth)
+        if min_probability is not None or relevant_only:
+            request = self._with_judge(serving, request, min_probability, relevant_only)
         if candidates is None:
             rankings = search_all(serving, queries, request)
         else:
@@ -185,6 +256,7 @@ class Searcher:
             rankings = rank_all(serving, queries, candidates, request)
         results: list[list[Ranked]] = []
         for ranking in rankings:
+            ranking = cut(ranking, request.threshold, k).kept
             ids = serving.snapshot.passages.ids(ranking.ordinals)
             results.append(list(map(Ranked._make, zip(ids, ranking.scores.tolist(), strict=True))))
             if progress is not None:
@@ -206,10 +278,20 @@ class Searcher:
         mode: str | None = None,
         explain: bool = False,
         depth: int | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
     ) -> list[Hit]:
         """`search` in a worker thread, for callers that must not block."""
         return await asyncio.to_thread(
-            self.search, query, k, filter=filter, mode=mode, explain=explain, depth=depth
+            self.search,
+            query,
+            k,
+            filter=filter,
+            mode=mode,
+            explain=explain,
+            depth=depth,
+            min_probability=min_probability,
+            relevant_only=relevant_only,
         )
 
     def context(
@@ -221,16 +303,22 @@ class Searcher:
         filter: str | None = None,
         mode: str | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        min_probability: float | None = None,
+        relevant_only: bool = False,
     ) -> Context:
         """The best passages packed for a prompt of at most `max_tokens`, numbered for citation.
 
         Near-duplicates are left out, the parts of one document stand in their order, and a citation is
         never cut. Tokens are estimated at four characters each unless `count_tokens` counts them.
+        `min_probability` and `relevant_only` leave passages out as `search` does: a context without any tells
+        the prompt's writer that nothing relevant is there.
         """
         serving = self._open_serving()
         request = self._request(serving, [query], k, filter, mode, None, roll_up=False)
+        request = self._with_judge(serving, request, min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
-        return pack(make_hits(serving.snapshot, query, ranking), max_tokens, count_tokens or estimate_tokens)
+        hits = make_hits(serving.snapshot, query, cut(ranking, request.threshold, k).kept)
+        return pack(hits, max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""
@@ -243,10 +331,12 @@ class Searcher:
                     newest.close()
                     return False
                 mode = choose_mode(settings, self._asked_mode)
+                relevance = choose_relevance(self._asked_relevance, settings, mode)
             except BaseException:
                 newest.close()
                 raise
-            self._serving = Serving(newest, current.encoder.for_settings(settings.encoder), mode)
+            encoder = current.encoder.for_settings(settings.encoder)
+            self._serving = Serving(newest, encoder, mode, relevance)
         return True
 
     def close(self) -> None:
@@ -296,6 +386,19 @@ class Searcher:
             allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,
             documents=snapshot.documents if roll_up else None,
         )
+
+    def _with_judge(
+        self, serving: Serving, request: Request, min_probability: float | None, relevant_only: bool
+    ) -> Request:
+        """The request with its hits judged, where there is a model and a dense side to judge by."""
+        model = serving.relevance
+        threshold = choose_threshold(model, request.mode, min_probability, relevant_only)
+        if model is None or request.mode == "sparse":
+            return request
+        snapshot, mask = serving.snapshot, request.allowed
+        mask = snapshot.live if mask is None else mask
+        searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
+        return replace(request, judge=Judge(model, searched, threshold))
 
 
 def estimate_tokens(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What a searcher answers from at one time: a generation of the index, the search mode, the queries' encoder."""
+"""What a searcher answers from at one time: a generation of the index, the mode, the encoder, the relevance model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from leanseek.indexing.configuring import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode
+from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.types import Float32Array
 
 
@@ -64,8 +65,9 @@ class QueryEncoder:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The three belong together: a searcher moves on to a newer generation by replacing all of them at once."""
+    """They belong together: a searcher moves on to a newer generation by replacing all of them at once."""
 
     snapshot: Snapshot
     encoder: QueryEncoder
     mode: Mode
+    relevance: RelevanceModel | None
