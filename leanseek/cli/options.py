@@ -61,3 +61,27 @@ DenseWeight: TypeAlias = Annotated[
 Depth: TypeAlias = Annotated[
     int | None, typer.Option(help="Candidates asked of each side; by default 100, or K where larger.")
 ]
+MinProbability: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="0..1", help="Only hits that are at least so probably relevant; there may be none."),
+]
+RelevantOnly: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--relevant-only", help="Only hits as probable as 95 % of what is relevant; there may be none."
+    ),
+]
+RelevanceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--relevance",
+        metavar="FILE",
+        help="The relevance model that gives the probabilities: a file of 'leanseek train relevance'; none; by "
+        "default the packaged one where it is for the index's encoder.",
+    ),
+]
+
+
+def relevance_choice(option: str) -> str | None:
+    """What `--relevance` means to a Searcher."""
+    return None if option == "none" else option

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from leanseek.types import Hit, Progress, Snippet
+    from leanseek.types import Answer, Hit, Progress, Snippet
 
 
 INDENT = 5
@@ -33,10 +33,11 @@ def console(stderr: bool = False) -> Console:
     return made
 
 
-def print_json(value: dict[str, Any]) -> None:
-    """One line of JSON on standard output."""
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    sys.stdout.write(json.dumps(value, ensure_ascii=not unicode, allow_nan=False) + "\n")
+def print_json(value: dict[str, Any], err: bool = False) -> None:
+    """One line of JSON on standard output, or on standard error."""
+    stream = sys.stderr if err else sys.stdout
+    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    stream.write(json.dumps(value, ensure_ascii=not unicode, allow_nan=False) + "\n")
 
 
 def hit_record(hit: Hit) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def hit_record(hit: Hit) -> dict[str, Any]:
         "text": hit.text,
         "metadata": dict(hit.metadata),
     }
+    if hit.probability is not None:
+        record["probability"] = hit.probability
     if hit.passage is not None:
         record["passage"] = asdict(hit.passage)
     if hit.explanation is not None:
@@ -64,8 +67,18 @@ def hit_record(hit: Hit) -> dict[str, Any]:
     return record
 
 
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """Why a least probability has left nothing, as the JSON object that the README documents."""
+    return {
+        "hits": len(answer.hits),
+        "threshold": answer.threshold,
+        "left_out": answer.left_out,
+        "nearest": hit_record(answer.nearest) if answer.nearest is not None else None,
+    }
+
+
 def print_hits(hits: list[Hit], explain: bool) -> None:
-    """Hits for people: rank, score, id and title, then the snippet; the stages where asked for."""
+    """Hits for people: rank, score, probability, id and title, then the snippet; the stages where asked for."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -73,6 +86,8 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
     for hit in hits:
         head = Text(f"{hit.rank:>3}. ")
         head.append(f"{hit.score:.4f}", style="cyan")
+        if hit.probability is not None:
+            head.append(f"  p={chance(hit.probability)}", style="magenta")
         head.append(f"  {printable(hit.id)}", style="bold green")
         if hit.title and hit.title != hit.id:
             head.append(f"  {printable(hit.title)}", style="bold")
@@ -84,6 +99,14 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
             out.print(Padding(text, (0, 0, 0, INDENT)) if out.is_terminal else Text(" " * INDENT) + text)
             if explain:
                 out.print(Text(" " * INDENT + stages_line(hit), style="dim"), soft_wrap=True)
+
+
+def chance(probability: float) -> str:
+    """A probability for people: 0.87, 0.031, 0.0004."""
+    if 0 < probability < 0.0001:
+        return "0.0000"
+    places = 2 if probability >= 0.1 else 3 if probability >= 0.01 else 4
+    return f"{probability:.{places}f}"
 
 
 def stages_line(hit: Hit) -> str:

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
+from leanseek.cli.output import (
+    answer_record,
+    chance,
+    count,
+    hit_record,
+    print_hits,
+    print_json,
+    printable,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leanseek.types import Query, Ranked
+    from leanseek.types import Answer, Query, Ranked
 
 
 def search(
@@ -29,6 +38,9 @@ def search(
     fusion: opt.FusionOption = "convex",
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
+    min_probability: opt.MinProbability = None,
+    relevant_only: opt.RelevantOnly = False,
+    relevance: opt.RelevanceOption = "auto",
     encoder: opt.EncoderOption = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
@@ -37,18 +49,51 @@ def search(
     from leanseek.searcher.searcher import Searcher
 
     with Searcher.open(
-        index, encoder=encoder, fusion=fusion, dense_weight=dense_weight, mode=mode, device=device
+        index,
+        encoder=encoder,
+        fusion=fusion,
+        dense_weight=dense_weight,
+        mode=mode,
+        device=device,
+        relevance=opt.relevance_choice(relevance),
     ) as searcher:
-        # People always see a snippet; programs get it where they ask for the explanation.
-        hits = searcher.search(query, k, filter=filter, explain=explain or not as_json, depth=depth)
+        answer = searcher.answer(
+            query,
+            k,
+            filter=filter,
+            # People always see a snippet; programs get it where they ask for the explanation.
+            explain=explain or not as_json,
+            depth=depth,
+            min_probability=min_probability,
+            relevant_only=relevant_only,
+        )
+        hits = answer.hits
         fields = searcher.fields if filter is not None and not hits else ()
     if as_json:
         for hit in hits:
             print_json(hit_record(hit))
+        if answer.nearest is not None:
+            print_json(answer_record(answer), err=True)
     elif hits:
         print_hits(hits, explain)
+    elif answer.nearest is not None:
+        typer.echo(
+            nothing_relevant(answer, "--relevant-only" if relevant_only else "--min-probability"), err=True
+        )
     else:
         typer.echo(f"Nothing found{that_meets(fields) if filter else ''}.", err=True)
+
+
+def nothing_relevant(answer: Answer, option: str) -> str:
+    """Why there is no hit although there are candidates: none reaches the probability that the option asks."""
+    if answer.nearest is None or answer.nearest.probability is None or answer.threshold is None:
+        return "Nothing relevant found."
+    title = f" ({printable(answer.nearest.title)})" if answer.nearest.title else ""
+    return (
+        f"Nothing relevant found: the best of {count(answer.left_out, 'candidate')}, "
+        f"{printable(answer.nearest.id)}{title}, has probability {chance(answer.nearest.probability)}, and {option} "
+        f"asks for {chance(answer.threshold)}. Without {option} it is shown."
+    )
 
 
 def that_meets(fields: Sequence[str]) -> str:
@@ -70,22 +115,36 @@ def run(
     fusion: opt.FusionOption = "convex",
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
+    min_probability: opt.MinProbability = None,
+    relevant_only: opt.RelevantOnly = False,
+    relevance: opt.RelevanceOption = "auto",
     encoder: opt.EncoderOption = None,
     device: opt.Device = None,
     tag: Annotated[str, typer.Option(help="The run's name, its last column.")] = "leanseek",
     as_json: opt.Json = False,
 ) -> None:
     """Answer a file of queries and write a TREC run."""
+    from leanseek.errors import UsageError
     from leanseek.indexing.queries import read_queries
     from leanseek.searcher.runs import write_run
     from leanseek.searcher.searcher import Searcher
 
+    if relevance not in ("auto", "none") and min_probability is None and not relevant_only:
+        raise UsageError(
+            "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
+        )
     asked = read_queries(queries)
     started = time.perf_counter()
     answered = 0
     with (
         Searcher.open(
-            index, encoder=encoder, fusion=fusion, dense_weight=dense_weight, mode=mode, device=device
+            index,
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            mode=mode,
+            device=device,
+            relevance=opt.relevance_choice(relevance),
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
@@ -96,7 +155,16 @@ def run(
                 block = asked[start : start + 64]
                 texts = [query.text for query in block]
                 for query, ranked in zip(
-                    block, searcher.rank_batch(texts, k, filter=filter, depth=depth), strict=True
+                    block,
+                    searcher.rank_batch(
+                        texts,
+                        k,
+                        filter=filter,
+                        depth=depth,
+                        min_probability=min_probability,
+                        relevant_only=relevant_only,
+                    ),
+                    strict=True,
                 ):
                     answered += bool(ranked)
                     yield query, ranked
