@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from leanseek.rerank.base import ByScore, Judged, Reranked, Reranker, reorder
     from leanseek.rerank.cascade import Cascade
     from leanseek.rerank.deadline import Deadline, parse_budget
+    from leanseek.rerank.incontext import InContextReranker
     from leanseek.rerank.registry import RERANKERS, load_cascade, load_reranker
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "Cascade": "cascade",
     "Deadline": "deadline",
     "parse_budget": "deadline",
+    "InContextReranker": "incontext",
     "RERANKERS": "registry",
     "load_cascade": "registry",
     "load_reranker": "registry",
@@ -30,6 +32,7 @@ __all__ = [
     "ByScore",
     "Cascade",
     "Deadline",
+    "InContextReranker",
     "Judged",
     "Reranked",
     "Reranker",

@@ -1,0 +1,105 @@
+"""What is kept of a forward pass: for each head, how much the asking tokens look at each token before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64Array = NDArray[np.float64]
+
+
+class Enough(Exception):  # noqa: N818 - not an error: it ends a forward pass after the last layer that counts
+    """Raised inside the deepest layer that is needed, once its attention is known."""
+
+
+class Heads:
+    """Which heads count: for each layer the head numbers, None for all of them."""
+
+    def __init__(self, layers: Mapping[int, Sequence[int] | None]) -> None:
+        self.layers = {layer: None if heads is None else tuple(heads) for layer, heads in layers.items()}
+        self.deepest = max(self.layers)
+
+
+class Capture:
+    """Gathers, layer by layer, the mean attention of the asking tokens on the first `columns` keys.
+
+    `weights` (b, rows) are what each of the last `rows` queries of a pass counts; a sequence's sum is 1, and
+    padding has 0. With `apart` each head is kept by itself, else the heads are summed.
+    """
+
+    def __init__(self, heads: Heads, weights: Any, columns: int, apart: bool) -> None:
+        self.heads = heads
+        self.weights = weights
+        self.columns = columns
+        self.apart = apart
+        self.seen: dict[int, Float64Array] = {}
+
+    def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
+        """See one layer: `query` (b, h, rows, d), `key` (b, g, n, d), `mask` (b or 1, 1, rows, n), True where seen."""
+        wanted = self.heads.layers.get(layer, ())
+        chosen = range(query.shape[1]) if wanted is None else wanted
+        if not chosen:
+            return
+        found = mean_attention(query, key, mask, scaling, self.weights, chosen, self.columns, **terms)
+        self.seen[layer] = found if self.apart else found.sum(axis=1, keepdims=True)
+
+    def total(self) -> Float64Array:
+        """(b, columns) summed over heads and layers."""
+        layers = [seen.sum(axis=1) for _, seen in sorted(self.seen.items())]
+        return np.asarray(np.sum(layers, axis=0))
+
+    def stacked(self) -> Float64Array:
+        """(b, heads of all layers in order, columns): each head by itself. For captures made with `apart`."""
+        return np.concatenate([seen for _, seen in sorted(self.seen.items())], axis=1)
+
+
+_NUMBERS = 1 << 22
+"""How many attention weights are held at a time; more heads than fit are seen one after another."""
+
+CURRENT: ContextVar[Capture | None] = ContextVar("leanseek_capture", default=None)
+"""What the forward pass under way in this thread is captured by."""
+
+
+def mean_attention(
+    query: Any,
+    key: Any,
+    mask: Any,
+    scaling: float,
+    weights: Any,
+    heads: Sequence[int],
+    columns: int,
+    softcap: float | None = None,
+    sinks: Any = None,
+) -> Float64Array:
+    """(b, chosen heads, columns) attention after the softmax, averaged over the queries with their `weights`."""
+    import torch
+
+    # Calibration is a small difference of large sums. On the CPU the few rows cost nothing in double precision.
+    exact = torch.float64 if query.device.type == "cpu" else torch.promote_types(query.dtype, torch.float32)
+    shared = query.shape[1] // key.shape[1]
+    step = max(1, _NUMBERS // (key.shape[0] * key.shape[2] * max(query.shape[2], key.shape[3])))
+    parts = []
+    for start in range(0, len(heads), step):
+        chosen = torch.as_tensor(heads[start : start + step], device=query.device)
+        scores = query[:, chosen].to(exact) @ key[:, chosen // shared].to(exact).transpose(-1, -2)
+        scores *= scaling
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
+        scores.masked_fill_(~mask, float("-inf"))
+        attention = softmax(scores, None if sinks is None else sinks[chosen][:, None, None].to(exact))
+        parts.append(torch.einsum("bt,bhtn->bhn", weights.to(exact), attention[..., :columns]).cpu().double())
+    return np.asarray(torch.cat(parts, dim=1).numpy())
+
+
+def softmax(scores: Any, sink: Any = None) -> Any:
+    """Over the last axis of (…, n); with a `sink`, the score of one more key whose share is left out."""
+    import torch
+
+    if sink is None:
+        return scores.softmax(dim=-1)
+    column = sink.expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, column], dim=-1).softmax(dim=-1)[..., :-1]

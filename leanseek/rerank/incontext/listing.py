@@ -1,0 +1,80 @@
+"""One query's way through its windows: what stands in the next prompt, and the scores in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leanseek.rerank.incontext.capturing import Float64Array
+from leanseek.rerank.incontext.explaining import DocumentAttention, explain
+from leanseek.rerank.incontext.pieces import Piece
+from leanseek.rerank.incontext.reading import Reading, Task
+from leanseek.rerank.incontext.windows import sliding
+
+
+class Listing:
+    """A query and its documents (in pieces where they are long), the most promising last.
+
+    `task` is the next prompt; None once `scores` (documents,) are known.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        pieces: Sequence[Piece],
+        room: int | None,
+        window: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        self.query = query
+        self.pieces = pieces
+        self.room = room
+        self.windows = 0
+        self.scores: Float64Array | None = None
+        self.task: Task | None = None
+        self._attention: dict[int, DocumentAttention] = {}
+        self._inside: list[int] = []
+        self._steps = sliding([piece.tokens for piece in pieces], room, window, stride)
+        if pieces:
+            self._show(next(self._steps))
+        else:
+            self.scores = np.zeros(0)
+
+    @property
+    def size(self) -> int:
+        """How many tokens the documents of the task have."""
+        return sum(self.pieces[place].tokens for place in self._inside)
+
+    def tell(self, reading: Reading) -> None:
+        """Take what came of the task, and go on to the next."""
+        for place, attention in zip(self._inside, explain(reading), strict=True):
+            self._attention[place] = attention.shifted(self.pieces[place].start)
+        try:
+            self._show(self._steps.send(reading.scores))
+        except StopIteration as end:
+            self.task = None
+            self._pieces_scores: Float64Array = end.value
+            self.scores = np.array([end.value[self._best(owner)] for owner in self._owners()])
+
+    def attention(self) -> list[DocumentAttention]:
+        """What was looked at in each document, in its best piece. Once the scores are known."""
+        if self.scores is None:
+            return []
+        return [
+            self._attention[self._best(owner)]._replace(score=float(self.scores[owner]))
+            for owner in self._owners()
+        ]
+
+    def _show(self, places: list[int]) -> None:
+        self.windows += 1
+        self._inside = places
+        self.task = Task(self.query, tuple(self.pieces[place].text for place in places))
+
+    def _owners(self) -> range:
+        return range(self.pieces[-1].owner + 1 if self.pieces else 0)
+
+    def _best(self, owner: int) -> int:
+        """The place of the document's piece with the highest score."""
+        own = [place for place, piece in enumerate(self.pieces) if piece.owner == owner]
+        return max(own, key=lambda place: self._pieces_scores[place])

@@ -1,0 +1,113 @@
+"""The prompt of in-context re-ranking: the documents first, then what to look for in them, then the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from leanseek.errors import ModelError, UsageError
+
+PromptKind = Literal["IE", "QA"]
+
+OPENING = " Here are some paragraphs:"
+INSTRUCTIONS: dict[PromptKind, str] = {
+    "IE": "Please find information that are relevant to the following query in the paragraphs above.",
+    "QA": "Please answer the following question based on the information in the paragraphs above.",
+}
+"""The wording of the published method, to the letter."""
+
+NO_QUERY = "N/A"
+"""The query whose attention tells what a model looks at whatever it is asked."""
+
+_CONTENT = "LEANSEEKCONTENT"
+# Llama 3.2 writes today's date into its prompt unless it is given one; the same input must give the same scores.
+_DATE = "26 Jul 2024"
+
+
+class Frame(NamedTuple):
+    """What stands before and after the text of a prompt; the marks of a chat, for most models."""
+
+    prefix: str
+    suffix: str
+
+
+class Prompt(NamedTuple):
+    """A prompt and where its parts stand in it, in characters.
+
+    `documents` are (start, end) of each "[i] text". `asking` is where the instruction and the query begin:
+    all from there to the end is what the attention is taken from.
+    """
+
+    text: str
+    documents: tuple[tuple[int, int], ...]
+    asking: int
+
+
+class Wording(NamedTuple):
+    """How prompts are worded."""
+
+    frame: Frame
+    kind: PromptKind
+    separator: str
+
+    def opening(self) -> str:
+        """What stands before the documents."""
+        return f"{self.frame.prefix}{OPENING}"
+
+    def compose(self, query: str, documents: Sequence[str]) -> Prompt:
+        """The prompt for one query and its documents, in the order given.
+
+        Chen, Gutiérrez, Su: "Attention in Large Language Models Yields Efficient Zero-Shot Re-Rankers", ICLR 2025.
+        """
+        text, spans = self.opening(), []
+        for number, document in enumerate(documents, 1):
+            text += self.separator
+            spans.append((len(text), len(text) + len(f"[{number}] {document}")))
+            text += f"[{number}] {document}"
+        text += self.separator
+        return Prompt(text + self.question(query), tuple(spans), len(text))
+
+    def question(self, query: str) -> str:
+        """What stands after the documents and the separator: instruction, query and suffix."""
+        return f"{INSTRUCTIONS[self.kind]}{self.separator}Query: {query.strip()}{self.frame.suffix}"
+
+
+def check_kind(kind: str) -> PromptKind:
+    """The kind of prompt asked for. Raises UsageError where there is no such kind."""
+    for known in INSTRUCTIONS:
+        if kind == known:
+            return known
+    raise UsageError(
+        f"'{kind}' is not a kind of prompt. Choose IE, to find information, or QA, to answer a question"
+    )
+
+
+def chat_frame(tokenizer: Any) -> Frame | None:
+    """What the chat template of a tokenizer puts around a user's message; None where it has no template.
+
+    A mark for the beginning of a text is left to the tokenizer where that puts one itself.
+    Raises ModelError where the template does not show the message as it is.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    try:
+        shown = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _CONTENT}],
+            tokenize=False,
+            add_generation_prompt=True,
+            date_string=_DATE,
+        )
+    except Exception as error:  # Templates are programs; each fails in its own way.
+        raise ModelError(
+            f"The model's chat template cannot be used: {error}. Give prompt_prefix and prompt_suffix instead."
+        ) from error
+    prefix, found, suffix = str(shown).partition(_CONTENT)
+    if not found:
+        raise ModelError(
+            "The model's chat template does not show the user's message. "
+            "Give prompt_prefix and prompt_suffix instead."
+        )
+    begin = tokenizer.bos_token
+    if begin and prefix.startswith(begin) and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        prefix = prefix.removeprefix(begin)
+    return Frame(prefix, suffix)
