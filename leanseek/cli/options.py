@@ -55,6 +55,13 @@ FilterOption: TypeAlias = Annotated[
 FusionOption: TypeAlias = Annotated[
     str, typer.Option("--fusion", help="convex, minmax, zscore, dbsf, rrf or rrf(k=N).")
 ]
+OwnFusionOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--fusion",
+        help="convex, minmax, zscore, dbsf, rrf or rrf(k=N); by default what the index has learned, else convex.",
+    ),
+]
 DenseWeight: TypeAlias = Annotated[
     float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")
 ]

@@ -35,7 +35,7 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say which side found each hit, and by which terms.")
     ] = False,
-    fusion: opt.FusionOption = "convex",
+    fusion: opt.OwnFusionOption = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
@@ -112,7 +112,7 @@ def run(
     k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
     mode: opt.ModeOption = None,
     filter: opt.FilterOption = None,
-    fusion: opt.FusionOption = "convex",
+    fusion: opt.OwnFusionOption = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,

@@ -285,4 +285,6 @@ def show_added(index: Path, report: AddReport, read_report: ReadReport, as_json:
     if report.unmerged is not None:
         again = f"leanseek compact {quote(str(index))}"
         typer.echo(f"Everything was added, but {report.unmerged}; later: {again}")
+    if report.unlearned is not None:
+        typer.echo(f"Note: {report.unlearned}.")
     typer.echo(f'Ask it something: leanseek search {quote(str(index))} "your question"')

@@ -114,7 +114,7 @@ class Change:
     origin: str | None = None
     """What the whole index was made from; None once anything else has changed its documents."""
     settings: IndexSettings | None = None
-    """New settings, allowed only where every segment is new."""
+    """New settings: where every segment is new, or with nothing changed but the fusion."""
     learning_queries: Sequence[str] | None = None
     """None leaves them as they are."""
 

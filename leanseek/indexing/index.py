@@ -42,7 +42,13 @@ from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
 from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.merging import merge_segments, truncation
 from leanseek.indexing.segment import held_segments
-from leanseek.indexing.settings import IndexSettings, LeanSettings, SparseSettings
+from leanseek.indexing.settings import (
+    FusionSettings,
+    IndexSettings,
+    LeanSettings,
+    SparseSettings,
+    with_learned,
+)
 from leanseek.types import Document, Int64Array, Progress
 
 RESTORE = "Restore the index from a copy, or index again."
@@ -55,7 +61,8 @@ class AddReport:
     """What an add did.
 
     `truncation` is None for an index without vectors. `unmerged` says why many small segments were left as
-    they are; the documents are in all the same, and `compact` makes up for it.
+    they are; the documents are in all the same, and `compact` makes up for it. `unlearned` says what had been learned
+    from judged queries and does not hold for the rebuilt index.
     """
 
     documents: int
@@ -64,6 +71,7 @@ class AddReport:
     generation: int
     truncation: TruncationReport | None
     unmerged: str | None = None
+    unlearned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +290,26 @@ class Index:
                 self._commit(Change(added=[record], removed=numbers, origin=state.origin))
             return CompactReport(before, len(self._state.segments), removed, self.generation)
 
+    def choose_fusion(self, choose: Callable[[], FusionSettings | None]) -> FusionSettings | None:
+        """Have searches fuse by what `choose` returns, None being the default; returns it.
+
+        `choose` is called while nobody else can write, so that what it learns from is what its choice is for. Raises
+        UsageError where the index lacks a side, IndexLockedError, and what `choose` raises, and the fusion is as it
+        was.
+        """
+        with self._writing() as state:
+            settings = state.settings
+            for side, absent in (("dense", settings.dense is None), ("sparse", settings.sparse is None)):
+                if absent:
+                    raise UsageError(
+                        f"'{self.path}' was made without a {side} side, so there is nothing to fuse; index again "
+                        "with both sides to learn how to fuse them"
+                    )
+            chosen = choose()
+            if chosen != settings.fusion:
+                self._commit(Change(settings=replace(settings, fusion=chosen), origin=state.origin))
+            return chosen
+
     def _doomed(
         self, state: State, ids: list[str], condition: Filter | None
     ) -> tuple[dict[int, Doomed], list[str]]:
@@ -355,7 +383,7 @@ class Index:
         progress: Progress,
         cache: bool,
     ) -> AddReport:
-        settings = plan.settings if plan is not None else state.settings
+        settings = with_learned(plan.settings, state.settings) if plan is not None else state.settings
         given = plan.learning_queries if plan is not None else state.learning_queries
         blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
@@ -364,10 +392,17 @@ class Index:
         if plan is not None:
             self._encoder = plan.encoder
         try:
-            return self._add(blank, documents, on_duplicate, progress, cache, change)
+            report = self._add(blank, documents, on_duplicate, progress, cache, change)
         except BaseException:
             self._encoder = previous
             raise
+        if state.settings.fusion is None or settings.fusion is not None:
+            return report
+        return replace(
+            report,
+            unlearned=f"the fusion learned from {state.settings.fusion.queries:,} judged queries was for other scores "
+            "and is dropped; searches fuse by the default",
+        )
 
     def _encoding(self, state: State, cache: bool) -> Encoding | None:
         settings = state.settings

@@ -20,6 +20,7 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
 from leanseek.searcher.fusion import Fusion, load_fusion
+from leanseek.searcher.fusion.learned import own_fusion
 from leanseek.searcher.hits import make_answer, make_hits
 from leanseek.searcher.packing import Context, pack
 from leanseek.searcher.ranking import Mode, choose_mode
@@ -56,7 +57,7 @@ class Searcher:
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
     ) -> None:
-        self._fusion = fusion or load_fusion("convex")
+        self._asked_fusion = fusion
         self._asked_mode = mode
         self._asked_relevance = relevance
         settings = snapshot.state.settings
@@ -65,6 +66,7 @@ class Searcher:
             snapshot,
             QueryEncoder(settings.encoder, encoder, device),
             chosen,
+            fusion or own_fusion(settings),
             choose_relevance(relevance, settings, chosen),
         )
         self._refreshing = threading.Lock()
@@ -76,7 +78,7 @@ class Searcher:
         path: str | os.PathLike[str],
         *,
         encoder: str | Encoder | None = None,
-        fusion: str | Fusion = "convex",
+        fusion: str | Fusion | None = None,
         dense_weight: float | None = None,
         mode: str | None = None,
         device: str | None = None,
@@ -86,7 +88,8 @@ class Searcher:
 
         `mode` is hybrid, dense or sparse; None is hybrid where the index has both sides. The encoder is
         loaded at the first query that needs it; `encoder` replaces the recorded one by another name of the
-        same model, or is the object given to `Index.create`. `fusion` and `dense_weight`: see `load_fusion`.
+        same model, or is the object given to `Index.create`. `fusion` and `dense_weight`: see `load_fusion`; without
+        either, what the index has learned (`train_fusion`), else `convex`, which is also what a weight alone is for.
 
         `relevance` tells how probable it is that a hit is relevant: "auto" is the packaged model where the index
         has its encoder and a dense side is searched, and nothing elsewhere; "default" is that model or an error;
@@ -95,6 +98,8 @@ class Searcher:
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
         """
+        if fusion is None and dense_weight is not None:
+            fusion = "convex"
         if isinstance(fusion, str):
             fusion = load_fusion(fusion, dense_weight)
         elif dense_weight is not None:
@@ -117,6 +122,11 @@ class Searcher:
     def mode(self) -> Mode:
         """How queries are answered that do not name a mode."""
         return self._serving.mode
+
+    @property
+    def fusion(self) -> Fusion:
+        """How the two sides are fused in hybrid mode."""
+        return self._serving.fusion
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -331,12 +341,13 @@ class Searcher:
                     newest.close()
                     return False
                 mode = choose_mode(settings, self._asked_mode)
+                fusion = self._asked_fusion or own_fusion(settings)
                 relevance = choose_relevance(self._asked_relevance, settings, mode)
             except BaseException:
                 newest.close()
                 raise
             encoder = current.encoder.for_settings(settings.encoder)
-            self._serving = Serving(newest, encoder, mode, relevance)
+            self._serving = Serving(newest, encoder, mode, fusion, relevance)
         return True
 
     def close(self) -> None:
@@ -380,7 +391,7 @@ class Searcher:
             raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
         return Request(
             mode=chosen,
-            fusion=self._fusion,
+            fusion=serving.fusion,
             k=k,
             depth=max(k, depth or DEPTH),
             allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,

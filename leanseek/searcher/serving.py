@@ -11,6 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.configuring import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.fusion import Fusion
 from leanseek.searcher.ranking import Mode
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.types import Float32Array
@@ -70,4 +71,5 @@ class Serving:
     snapshot: Snapshot
     encoder: QueryEncoder
     mode: Mode
+    fusion: Fusion
     relevance: RelevanceModel | None

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import product
 
 from leanseek.errors import UsageError
 from leanseek.searcher.fusion.base import Fusion, Side
 from leanseek.searcher.fusion.distribution import DistributionFusion
+from leanseek.searcher.fusion.mixed import SCALES, MixedFusion, Scale
 from leanseek.searcher.fusion.rrf import ReciprocalRankFusion, ranks
 from leanseek.searcher.fusion.scaled import ConvexFusion, MinMaxFusion, ZScoreFusion
 
 __all__ = [
     "FUSIONS",
+    "SCALES",
     "ConvexFusion",
     "DistributionFusion",
     "Fusion",
     "MinMaxFusion",
+    "MixedFusion",
     "ReciprocalRankFusion",
+    "Scale",
     "Side",
     "ZScoreFusion",
     "load_fusion",
@@ -34,19 +39,14 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
 
 
 def load_fusion(spec: str, dense_weight: float | None = None) -> Fusion:
-    """The fusion named `convex`, `minmax`, `zscore`, `dbsf`, `rrf`, or `rrf(k=N)` with N other than 60.
+    """The fusion named `convex`, `minmax`, `zscore`, `dbsf`, `rrf`, `rrf(k=N)` with N other than 60, or by the scales
+    of the sparse and the dense side, such as `theoretical+zscore` (see `MixedFusion`).
 
     `dense_weight` in [0, 1] is the dense side's share, the sparse side has the rest; None is the method's own
     default (0.8 for `convex`, else 0.5).
 
     Raises `UsageError` for an unknown name, a k below 1, or a weight outside [0, 1].
     """
-    match = re.fullmatch(r"(\w+)(?:\(k=(\d{1,9})\))?", spec.strip().lower())
-    name, k = match.groups() if match else ("", None)
-    if name not in FUSIONS or (k is not None and (name != "rrf" or int(k) < 1)):
-        raise UsageError(
-            f"Unknown fusion {spec!r}. Allowed: {', '.join(FUSIONS)}, and rrf(k=N) with N of at least 1."
-        )
     options: dict[str, float] = {}
     if dense_weight is not None:
         if not 0.0 <= dense_weight <= 1.0:
@@ -54,6 +54,17 @@ def load_fusion(spec: str, dense_weight: float | None = None) -> Fusion:
                 f"The dense weight is {dense_weight}; it must lie from 0 (sparse alone) to 1 (dense alone)."
             )
         options["dense_weight"] = float(dense_weight)
+    wanted = spec.strip().lower()
+    for scales in product(SCALES, SCALES):
+        if wanted == "+".join(scales):
+            return MixedFusion(*scales, options.get("dense_weight", 0.5))
+    match = re.fullmatch(r"(\w+)(?:\(k=(\d{1,9})\))?", wanted)
+    name, k = match.groups() if match else ("", None)
+    if name not in FUSIONS or (k is not None and (name != "rrf" or int(k) < 1)):
+        raise UsageError(
+            f"Unknown fusion {spec!r}. Allowed: {', '.join(FUSIONS)}, rrf(k=N) with N of at least 1, and the scales of "
+            f"both sides, such as theoretical+zscore, each one of {', '.join(SCALES)}."
+        )
     if k is not None:
         options["k"] = int(k)
     return FUSIONS[name](**options)
