@@ -13,7 +13,7 @@ from leanseek.cli.output import count, file_size, print_json, progress_bar
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
-    from leanseek.indexing.describing import LeanInfo
+    from leanseek.indexing.describing import IndexInfo, LeanInfo
 
 
 def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
@@ -59,12 +59,28 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
             )
         rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
         rows.append(("tokens", found.truncation.sentence()))
+    if settings.fusion is not None:
+        rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
     if settings.chunk_words is not None:
         rows.append(("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping"))
     if found.fields:
         rows.append(("filter by", ", ".join(("id", "title", *found.fields))))
     for name, value in rows:
         typer.echo(f"{name:<10} {value}")
+
+
+def fusion_lines(info: IndexInfo) -> list[str]:
+    """What was learned of how to fuse the two sides, and what it is worth; nothing where nothing was learned."""
+    learned = info.settings.fusion
+    if learned is None:
+        return []
+    relative = f" ({learned.gain / learned.default:+.1%})" if learned.default > 0 else ""
+    return [
+        f"{learned.fusion}, dense weight {learned.dense_weight:g}, learned from "
+        f"{count(learned.queries, 'judged query', 'judged queries')}",
+        f"nDCG@10 {learned.gain:+.4f} ± {learned.error:.4f}{relative} on held-out queries over the default's "
+        f"{learned.default:.4f}; back to that: leanseek train fusion {quote(info.path)} --reset",
+    ]
 
 
 def lean_lines(segment: LeanInfo) -> list[str]:

@@ -294,17 +294,10 @@ class Index:
         """Have searches fuse by what `choose` returns, None being the default; returns it.
 
         `choose` is called while nobody else can write, so that what it learns from is what its choice is for. Raises
-        UsageError where the index lacks a side, IndexLockedError, and what `choose` raises, and the fusion is as it
-        was.
+        IndexLockedError, and what `choose` raises, and the fusion is as it was.
         """
         with self._writing() as state:
             settings = state.settings
-            for side, absent in (("dense", settings.dense is None), ("sparse", settings.sparse is None)):
-                if absent:
-                    raise UsageError(
-                        f"'{self.path}' was made without a {side} side, so there is nothing to fuse; index again "
-                        "with both sides to learn how to fuse them"
-                    )
             chosen = choose()
             if chosen != settings.fusion:
                 self._commit(Change(settings=replace(settings, fusion=chosen), origin=state.origin))

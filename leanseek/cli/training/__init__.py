@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from leanseek.cli.training.fusion import fusion
 from leanseek.cli.training.relevance import relevance
 
 train_app = typer.Typer(
@@ -20,3 +21,4 @@ def train() -> None:
 
 
 train_app.command()(relevance)
+train_app.command()(fusion)
