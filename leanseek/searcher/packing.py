@@ -22,13 +22,14 @@ _GAP = f" {ELLIPSIS} "
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """One source in a context: `number` as the text cites it, from 1; the score of its best hit."""
+    """One source in a context: `number` as the text cites it, from 1; the score and probability of its best hit."""
 
     number: int
     id: str
     title: str
     text: str
     score: float
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def _entries(parts: Sequence[_Part]) -> tuple[Cited, ...]:
     for part in parts:
         sources.setdefault(part.hit.id, []).append(part)
     return tuple(
-        Cited(number, best.hit.id, best.hit.title, _joined(same), best.hit.score)
+        Cited(number, best.hit.id, best.hit.title, _joined(same), best.hit.score, best.hit.probability)
         for number, same in enumerate(sources.values(), 1)
         for best in same[:1]
     )

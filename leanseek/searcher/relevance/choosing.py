@@ -48,6 +48,10 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
         except MissingPackageError:
             return None  # nobody has asked for it, and the encoder it is for needs the same package
         return model if model.fingerprint == encoder.fingerprint else None
+    if not isinstance(choice, str | os.PathLike):
+        raise UsageError(
+            f"relevance is {choice!r}; it may be auto, default, the path of a file, a RelevanceModel, or None"
+        )
     return load_relevance(choice, encoder.fingerprint)
 
 

@@ -38,6 +38,8 @@ class Judge:
         self, snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists
     ) -> Ranking:
         """The ranking with its probabilities. Only the passages in it are judged, so cut it first where it may be."""
+        if not len(ranking.ordinals):
+            return ranking._replace(probabilities=np.zeros(0))
         sparse = None
         if lists.sparse is not None and ranking.sparse is not None:
             sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
