@@ -33,6 +33,11 @@ class Decoder:
     def __init__(self, model: Any, tokenizer: Any, name: str, folder: Path | None = None) -> None:
         check_configuration(model.config, name)
         self.layers = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        if not getattr(self.layers, "_supports_attention_backend", False):
+            raise ModelError(
+                f"The attention of {name} cannot be seen: a {type(self.layers).__name__} does not compute it "
+                f"through transformers' attention interface. Choose {FAMILIES}."
+            )
         self.tokenizer = tokenizer
         self.name = name
         self._folder = folder
@@ -120,11 +125,6 @@ class Decoder:
             pass
         finally:
             CURRENT.reset(token)
-        if not capture.seen:
-            raise ModelError(
-                f"The attention of {self.name} cannot be seen: a {type(self.layers).__name__} does not compute it "
-                f"through transformers' attention interface. Choose {FAMILIES}."
-            )
 
     def _tensor(self, array: Any) -> Any:
         import torch
