@@ -87,7 +87,7 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
         head = Text(f"{hit.rank:>3}. ")
         head.append(f"{hit.score:.4f}", style="cyan")
         if hit.probability is not None:
-            head.append(f"  p={chance(hit.probability)}", style="magenta")
+            head.append(f"  p {chance(hit.probability)}", style="magenta")
         head.append(f"  {printable(hit.id)}", style="bold green")
         if hit.title and hit.title != hit.id:
             head.append(f"  {printable(hit.title)}", style="bold")
@@ -102,9 +102,9 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
 
 
 def chance(probability: float) -> str:
-    """A probability for people: 0.87, 0.031, 0.0004."""
+    """A probability for people: 0.87, 0.031, 0.0004, <0.0001."""
     if 0 < probability < 0.0001:
-        return "0.0000"
+        return "<0.0001"
     places = 2 if probability >= 0.1 else 3 if probability >= 0.01 else 4
     return f"{probability:.{places}f}"
 
