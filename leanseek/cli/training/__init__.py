@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from leanseek.cli.training.fusion import fusion
+from leanseek.cli.training.heads import heads
 from leanseek.cli.training.relevance import relevance
 
 train_app = typer.Typer(
@@ -22,3 +23,4 @@ def train() -> None:
 
 train_app.command()(relevance)
 train_app.command()(fusion)
+train_app.command()(heads)

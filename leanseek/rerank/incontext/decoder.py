@@ -146,10 +146,13 @@ def load_decoder(model_or_path: Any, device: str | None = None) -> Decoder:
     """The decoder for a folder's path or a model's name, or a loaded model with its tokenizer.
 
     A loaded one is a pair (model, tokenizer), or an object with these as attributes, or a model whose tokenizer
-    lies where it was loaded from. On the CPU weights are loaded in float32, elsewhere as they are stored.
+    lies where it was loaded from, or a `Decoder`, which several re-rankers may share. On the CPU weights are
+    loaded in float32, elsewhere as they are stored.
 
     Raises ModelError, MissingPackageError, or UsageError for something else.
     """
+    if isinstance(model_or_path, Decoder):
+        return model_or_path
     if isinstance(model_or_path, (str, os.PathLike)):
         return from_folder(os.fspath(model_or_path), device)
     if device is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from leanseek.rerank.incontext.capturing import Float64Array, Heads
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.prompts import NO_QUERY, Prompt, Wording
@@ -34,6 +32,18 @@ class Reading(NamedTuple):
         return [float(tokens.sum()) for tokens in self.documents]
 
 
+class Looks(NamedTuple):
+    """(heads, tokens before the query's) the attention that the query pays, and that "N/A" pays (None: not asked)."""
+
+    query: Float64Array
+    blank: Float64Array | None = None
+
+    @property
+    def calibrated(self) -> Float64Array:
+        """What the query looks at more than a query without content does."""
+        return self.query if self.blank is None else self.query - self.blank
+
+
 class Reader:
     """Puts tasks to a decoder: two forward passes for a batch, the second one over its last tokens alone."""
 
@@ -48,17 +58,14 @@ class Reader:
         prompts = [self.wording.compose(task.query, task.documents) for task in tasks]
         tokens = [tokenize(self.decoder.tokenizer, prompt) for prompt in prompts]
         return [
-            Reading(prompt, told, document_attention(found[0], told.documents))
-            for prompt, told, found in zip(prompts, tokens, self.attention(tasks, tokens), strict=True)
+            Reading(prompt, told, document_attention(found.calibrated[0], told.documents))
+            for prompt, told, found in zip(prompts, tokens, self.look(tasks, tokens), strict=True)
         ]
 
-    def attention(
+    def look(
         self, tasks: Sequence[Task], tokens: Sequence[TokenizedPrompt], apart: bool = False
-    ) -> list[Float64Array]:
-        """For each task (heads, tokens before the query's): the attention on them, calibrated where that is asked.
-
-        `tokens` are those of the tasks' prompts. The heads are summed (heads is 1) or kept `apart`.
-        """
+    ) -> list[Looks]:
+        """What each task looks at; `tokens` are those of its prompt. The heads are summed, or kept `apart`."""
         sides = [tokens]
         if self.calibrated:
             # The calibrating pass comes first and computes the documents; the query's is short.
@@ -75,7 +82,7 @@ class Reader:
             self.heads,
             apart,
         )
-        difference = found[1] - found[0] if self.calibrated else found[0]
         return [
-            np.asarray(one[:, difference.shape[2] - cut :]) for one, cut in zip(difference, cuts, strict=True)
+            Looks(*(side[row, :, side.shape[2] - cut :] for side in reversed(found)))
+            for row, cut in enumerate(cuts)
         ]

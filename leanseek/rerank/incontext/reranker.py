@@ -82,8 +82,8 @@ class InContextReranker(ByScore):
         counted = self._heads(heads, layers)
         self._wording = Wording(frame, kind, separator)
         self._window, self._stride = window, stride
-        self._reader = Reader(self._decoder, self._wording, counted, calibrated)
-        self._driver = Driver(self._reader.read, batch_size)
+        self.reader = Reader(self._decoder, self._wording, counted, calibrated)
+        self._driver = Driver(self.reader.read, batch_size)
         self._settings = repr((self._wording, sorted(counted.layers.items()), calibrated, window, stride))
 
     @property

@@ -11,21 +11,27 @@ from leanseek.rerank.incontext.tokens import Span
 
 
 def kept(tokens: Float64Array) -> Float64Array:
-    """(n,) a document's calibrated attention with the tokens set to 0 that lie more than two deviations below its mean.
+    """(…, n) a document's calibrated attention; tokens more than two deviations below the mean are set to 0.
 
     The deviation is that of a sample. Such tokens are those that a query without content looks at far more
     than the real one. A single token is kept.
     """
-    if len(tokens) < 2:
+    if tokens.shape[-1] < 2:
         return tokens
-    return np.where(tokens > tokens.mean() - 2 * tokens.std(ddof=1), tokens, 0.0)
+    least = tokens.mean(axis=-1, keepdims=True) - 2 * tokens.std(axis=-1, ddof=1, keepdims=True)
+    return np.where(tokens > least, tokens, 0.0)
 
 
 def document_attention(attention: Float64Array, documents: Sequence[Span]) -> list[Float64Array]:
-    """What is counted of each document's tokens, from the calibrated `attention` (p,) on all tokens."""
-    return [kept(attention[span.start : span.end]) for span in documents]
+    """What is counted of each document's tokens, from the calibrated `attention` (…, p) on all tokens."""
+    return [kept(attention[..., span.start : span.end]) for span in documents]
 
 
 def document_scores(attention: Float64Array, documents: Sequence[Span]) -> Float64Array:
-    """(documents,) each the sum of what is counted of its tokens, from the calibrated `attention` (p,)."""
-    return np.array([tokens.sum() for tokens in document_attention(attention, documents)], dtype=np.float64)
+    """(…, documents) each the sum of what is counted of its tokens, from the calibrated `attention` (…, p)."""
+    return np.stack([tokens.sum(axis=-1) for tokens in document_attention(attention, documents)], axis=-1)
+
+
+def document_masses(attention: Float64Array, documents: Sequence[Span]) -> Float64Array:
+    """(…, documents) all of the `attention` (…, p) on each document's tokens."""
+    return np.stack([attention[..., span.start : span.end].sum(axis=-1) for span in documents], axis=-1)
