@@ -53,13 +53,18 @@ FilterOption: TypeAlias = Annotated[
     str | None, typer.Option("--filter", metavar="EXPR", help="""E.g. 'year >= 2015 and lang = "en"'.""")
 ]
 FusionOption: TypeAlias = Annotated[
-    str, typer.Option("--fusion", help="convex, minmax, zscore, dbsf, rrf or rrf(k=N).")
+    str,
+    typer.Option(
+        "--fusion",
+        help="convex, minmax, zscore, dbsf, rrf, rrf(k=N), or a scale for each side, such as theoretical+zscore.",
+    ),
 ]
 OwnFusionOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--fusion",
-        help="convex, minmax, zscore, dbsf, rrf or rrf(k=N); by default what the index has learned, else convex.",
+        help="convex, minmax, zscore, dbsf, rrf, rrf(k=N), or a scale for each side, such as theoretical+zscore. By "
+        "default what the index has learned, else convex.",
     ),
 ]
 DenseWeight: TypeAlias = Annotated[
