@@ -25,6 +25,9 @@ ATTEMPTS = 20
 """A writer may remove segments between reading the catalog and opening them; the newer catalog then counts."""
 
 
+NONE = (np.zeros(0, dtype=np.float32),)
+
+
 class Passages:
     """All passages of a generation under global ordinals: the segments' one after another."""
 
@@ -170,6 +173,33 @@ class Snapshot:
                 candidates.append(Candidates(scores[row, kept], ordinals[row, kept] + base))
         return [self.best(candidates, k) for candidates in found]
 
+    def dense_search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: BoolArray | None
+    ) -> list[tuple[Candidates, Float32Array]]:
+        """What `dense_search` finds for each query, and its `depth` best scores (l,), descending.
+
+        What comes after the k-th is within 1e-5 of `dense_score`.
+        """
+        found: list[list[Candidates]] = [[] for _ in queries]
+        lists: list[list[Float32Array]] = [[] for _ in queries]
+        allowed = self.live if allowed is None else allowed
+        for base, segment in zip(self.passages.bases, self.segments, strict=False):
+            if segment.dense is None or segment.size == 0:
+                continue
+            here = None if allowed is None else allowed[base : base + segment.size]
+            wanted = (min(k, segment.size), min(depth, segment.size))
+            scores, ordinals, listed = segment.dense.search_listed(queries, *wanted, here)
+            for row, candidates in enumerate(found):
+                kept = ordinals[row] >= 0
+                candidates.append(Candidates(scores[row, kept], ordinals[row, kept] + base))
+                lists[row].append(listed[row, np.isfinite(listed[row])])
+        best = [
+            parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts or NONE))[::-1] for parts in lists
+        ]
+        return [
+            (self.best(candidates, k), listed[:depth]) for candidates, listed in zip(found, best, strict=True)
+        ]
+
     def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) exact inner products of one query (D,) with passages at global ordinals (c,)."""
         scores = np.zeros(len(ordinals), dtype=np.float32)
@@ -183,7 +213,7 @@ class Snapshot:
         """The k best of several segments' candidates, each best first."""
         if len(candidates) == 1:
             return Candidates(candidates[0].scores[:k], candidates[0].ordinals[:k])
-        scores = np.concatenate([part.scores for part in candidates] or [np.zeros(0, dtype=np.float32)])
+        scores = np.concatenate([part.scores for part in candidates] or NONE)
         ordinals = np.concatenate([part.ordinals for part in candidates] or [np.zeros(0, dtype=np.int64)])
         order = self.order(scores, ordinals)[:k]
         return Candidates(scores[order], ordinals[order])

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from leanseek.types import BoolArray, Float32Array, Int64Array
+
+
+class Listed(NamedTuple):
+    """What `search` gives, (m, k) each, and `listed` (m, l): the best scores of each query, descending, l >= k.
+
+    What comes after the k-th may differ from `score` in rounding, by at most 1e-5. Rows end in -inf as there.
+    """
+
+    scores: Float32Array
+    ordinals: Int64Array
+    listed: Float32Array
 
 
 class DenseIndex(Protocol):
@@ -31,6 +42,15 @@ class DenseIndex(Protocol):
 
         `allowed` (n,) keeps the vectors that are True. Rows with fewer than k answers end in score -inf and
         ordinal -1. The scores equal those of `score`.
+        """
+        ...
+
+    def search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: BoolArray | None = None
+    ) -> Listed:
+        """`search`, and the `depth` >= k best scores of each query: for less than a search so deep would take.
+
+        What a query gets does not depend on the others.
         """
         ...
 

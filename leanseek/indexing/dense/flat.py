@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, StorageError, UsageError
+from leanseek.indexing.dense.base import Listed
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 FILE = "flat.faiss"
@@ -63,10 +64,7 @@ class FlatIndex:
         self, queries: Float32Array, k: int, allowed: BoolArray | None = None
     ) -> tuple[Float32Array, Int64Array]:
         """See DenseIndex. Equal vectors come in the order of their ordinals, however many there are."""
-        if queries.ndim != 2 or queries.shape[1] != self.dimensions:
-            raise UsageError(
-                f"queries have shape {queries.shape}; this index takes (m, {self.dimensions}) float32"
-            )
+        self._check(queries)
         available = self.size if allowed is None else int(np.count_nonzero(allowed))
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         ordinals = np.full((len(queries), k), -1, dtype=np.int64)
@@ -80,16 +78,38 @@ class FlatIndex:
             rough, found = self._candidates(queries[pending], depth, allowed)
             # Candidates left out score at most the last one found: while that one may still tie with the
             # k-th, a smaller ordinal may be among those left out.
-            unsettled = (rough[:, -1] >= rough[:, k - 1] - ROUNDING) & (depth < available)
+            unsettled = open_ended(rough, k) & (depth < available)
             for row in np.flatnonzero(~unsettled):
                 query = pending[row]
-                exact = self.score(queries[query], found[row])
-                best = np.lexsort((found[row], -exact))[:k]
-                scores[query, :k], ordinals[query, :k] = exact[best], found[row, best]
+                scores[query, :k], ordinals[query, :k] = self._best_of(queries[query], found[row], k)
             pending = pending[unsettled]
         for query in pending:
             scores[query, :k], ordinals[query, :k] = self._best_of_all(queries[query], k, allowed)
         return scores, ordinals
+
+    def search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: BoolArray | None = None
+    ) -> Listed:
+        """See DenseIndex. Only the k best are looked at again; the rest of the list is as FAISS sums it."""
+        self._check(queries)
+        available = self.size if allowed is None else int(np.count_nonzero(allowed))
+        scores, listed = (np.full((len(queries), width), -np.inf, np.float32) for width in (k, depth))
+        ordinals = np.full((len(queries), k), -1, dtype=np.int64)
+        near, far = min(k, available), min(depth, available)
+        head = min(k + 16, available)
+        for row, query in enumerate(queries if near else ()):
+            # One at a time: FAISS may sum in another order where it is given many.
+            [rough], [found] = self._candidates(query[None], max(head, far), allowed)
+            if open_ended(rough[None, :head], near)[0] and head < available:
+                scores[row : row + 1, :near], ordinals[row : row + 1, :near] = self.search(
+                    query[None], near, allowed
+                )
+            else:
+                scores[row, :near], ordinals[row, :near] = self._best_of(query, found[:head], near)
+            listed[row, :far] = rough[:far]
+            listed[row, :near] = scores[row, :near]
+            np.minimum.accumulate(listed[row], out=listed[row])
+        return Listed(scores, ordinals, listed)
 
     def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) exact inner products; each is summed in the same order whatever the others are."""
@@ -107,6 +127,18 @@ class FlatIndex:
             faiss().write_index(self._index, str(folder / FILE))
         except RuntimeError as error:
             raise StorageError(f"writing '{folder / FILE}' failed: {reason(error)}") from error
+
+    def _check(self, queries: Float32Array) -> None:
+        if queries.ndim != 2 or queries.shape[1] != self.dimensions:
+            raise UsageError(
+                f"queries have shape {queries.shape}; this index takes (m, {self.dimensions}) float32"
+            )
+
+    def _best_of(self, query: Float32Array, ordinals: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
+        """Scores and ordinals (k,) of the best of the given vectors."""
+        exact = self.score(query, ordinals)
+        best = np.lexsort((ordinals, -exact))[:k]
+        return exact[best], ordinals[best]
 
     def _best_of_all(
         self, query: Float32Array, k: int, allowed: BoolArray | None
@@ -137,6 +169,12 @@ class FlatIndex:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         view: Float32Array = faiss().rev_swig_ptr(self._index.get_xb(), count)
         return view.reshape(self.size, self.dimensions)
+
+
+def open_ended(rough: Float32Array, k: int) -> BoolArray:
+    """(m,) whether a vector after the last of FAISS's scores (m, c), descending, may yet tie with the k-th."""
+    open_: BoolArray = rough[:, -1] >= rough[:, k - 1] - ROUNDING
+    return open_
 
 
 def faiss() -> Any:

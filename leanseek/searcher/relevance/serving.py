@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.indexing.dense.flat import FlatIndex
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.ranking import Mode, Ranking, Sides, search_sides
+from leanseek.searcher.ranking import Mode, Ranking, Sides
 from leanseek.searcher.relevance.base import LIST_DEPTH, DenseEvidence, Evidence, SparseEvidence
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.types import BoolArray, Float32Array
@@ -78,21 +77,11 @@ def search_with_lists(
 ) -> list[tuple[Sides, Lists]]:
     """What `search_sides` finds to a `depth`, and the lists that the judgment rests on, for each query."""
     reach = max(depth, LIST_DEPTH)
-    deep = search_sides(snapshot, queries, vectors, reach, mode, allowed)
-    lists = [
-        Lists(
-            side.dense.scores[:LIST_DEPTH] if side.dense is not None else np.zeros(0, np.float32),
-            side.sparse.scores[:LIST_DEPTH] if side.sparse is not None else None,
-        )
-        for side in deep
+    dense = snapshot.dense_search_listed(vectors, depth, reach, allowed)
+    if mode != "hybrid":
+        return [(Sides(None, found), Lists(listed[:LIST_DEPTH], None)) for found, listed in dense]
+    sparse = snapshot.sparse.search_batch(queries, reach, allowed)
+    return [
+        (Sides(by_terms, by_vector), Lists(listed[:LIST_DEPTH], by_terms.scores[:LIST_DEPTH]))
+        for by_terms, (by_vector, listed) in zip(sparse, dense, strict=True)
     ]
-    if not begins_alike(snapshot):
-        # What is found must not depend on whether it is judged.
-        near = snapshot.dense_search(vectors, depth, allowed)
-        deep = [Sides(side.sparse, dense) for side, dense in zip(deep, near, strict=True)]
-    return list(zip(deep, lists, strict=True))
-
-
-def begins_alike(snapshot: Snapshot) -> bool:
-    """Whether a deeper dense search begins with what a shallower one finds: so it is where both are exact."""
-    return all(isinstance(segment.dense, FlatIndex | None) for segment in snapshot.segments)

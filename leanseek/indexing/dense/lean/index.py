@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
+from leanseek.indexing.dense.base import Listed
 from leanseek.indexing.dense.lean.building import Built, Kind, build
 from leanseek.indexing.dense.lean.calibrating import Calibration
 from leanseek.indexing.dense.lean.device import DeviceRows
@@ -205,6 +206,13 @@ class LeanVecIndex:
         all_scores, all_ordinals = self._filled(len(queries), k)
         all_scores[:, :answers], all_ordinals[:, :answers] = scores, ordinals
         return all_scores, all_ordinals
+
+    def search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: BoolArray | None = None
+    ) -> Listed:
+        """See DenseIndex. Two searches, since the deeper one may find other vectors among its first k."""
+        scores, ordinals = self.search(queries, k, allowed)
+        return Listed(scores, ordinals, self.search(queries, depth, allowed)[0])
 
     def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) inner products of one query (D,) with the stored vectors (c,): the scores that `search` gives."""
