@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import InputError, UsageError
-from leanseek.rerank.incontext.decoder import load_decoder
 from leanseek.rerank.incontext.heads import Head, HeadList
+from leanseek.rerank.incontext.loading import load_decoder
 from leanseek.rerank.incontext.reading import Reader, Task
 from leanseek.rerank.incontext.reranker import InContextReranker
 from leanseek.rerank.incontext.scoring import document_masses, document_scores

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from leanseek.errors import ModelError
 from leanseek.rerank.incontext.capturing import CURRENT, Capture, Enough, softmax
@@ -22,6 +23,7 @@ _ROWS = 256
 """Rows of queries that are masked at a time."""
 
 _REGISTERING = threading.Lock()
+_LOCKS: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,19 @@ class Mask:
         from transformers.masking_utils import sdpa_mask
 
         given = dict(self.arguments, q_length=end - start, allow_is_causal_skip=False)
+        capture = CURRENT.get()
+        if capture is not None and capture.positions is not None:
+            given["mask_function"] = by_position(self.arguments["mask_function"], capture.positions)
         return sdpa_mask(**given | {"q_offset": self.arguments["q_offset"] + start})
+
+
+def by_position(function: Any, positions: Any) -> Any:
+    """The mask function told the positions of query and key, (n,) those of all keys, in place of their places."""
+
+    def seen(batch: Any, head: Any, query: Any, key: Any) -> Any:
+        return function(batch, head, positions[query], positions[key])
+
+    return seen
 
 
 def lazy_mask(**arguments: Any) -> Mask:
@@ -87,8 +101,9 @@ def attend(
 def show(capture: Capture, layer: int, query: Any, key: Any, mask: Any, scale: float, **terms: Any) -> None:
     """Show the last rows to the capture, and end the pass where that was all."""
     rows, length = capture.weights.shape[1], query.shape[2]
-    seen = visible(mask, length - rows, length, key.shape[2], query.device)
-    capture.take(layer, query[:, :, length - rows :], key, seen, scale, **terms)
+    if rows:
+        seen = visible(mask, length - rows, length, key.shape[2], query.device)
+        capture.take(layer, query[:, :, length - rows :], key, seen, scale, **terms)
     if layer >= capture.heads.deepest:
         raise Enough
 
@@ -169,8 +184,16 @@ def register() -> None:
 
 @contextmanager
 def attending(model: Any) -> Iterator[None]:
-    """While it lasts, `model` computes its attention here; afterwards as before."""
+    """While it lasts, `model` computes its attention here, for one thread at a time; afterwards as before."""
     register()
+    with _REGISTERING:
+        lock = _LOCKS.setdefault(model, threading.Lock())
+    with lock:
+        yield from redirected(model)
+
+
+def redirected(model: Any) -> Iterator[None]:
+    """Name this attention in the model's configurations until it is asked to go on."""
     configurations = {
         id(module.config): module.config
         for module in model.modules()

@@ -28,14 +28,16 @@ class Capture:
     """Gathers, layer by layer, the mean attention of the asking tokens on the first `columns` keys.
 
     `weights` (b, rows) are what each of the last `rows` queries of a pass counts; a sequence's sum is 1, and
-    padding has 0. With `apart` each head is kept by itself, else the heads are summed.
+    padding has 0. With `apart` each head is kept by itself, else the heads are summed. `positions` (n,) are those
+    of all keys, where they are not in a row.
     """
 
-    def __init__(self, heads: Heads, weights: Any, columns: int, apart: bool) -> None:
+    def __init__(self, heads: Heads, weights: Any, columns: int, apart: bool, positions: Any = None) -> None:
         self.heads = heads
         self.weights = weights
         self.columns = columns
         self.apart = apart
+        self.positions = positions
         self.seen: dict[int, Float64Array] = {}
 
     def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:

@@ -1,27 +1,33 @@
-"""A decoder and its tokenizer: found, checked, and asked for its attention."""
+"""A decoder asked for its attention."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
-from leanseek.encode.models import resolve_model
-from leanseek.encode.sentence import quiet_loading
-from leanseek.errors import MissingPackageError, ModelError, UsageError
+from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.rerank.incontext.attending import attending
 from leanseek.rerank.incontext.capturing import CURRENT, Capture, Enough, Float64Array, Heads
 
-FAMILIES = "a decoder, such as those of the Llama, Qwen, Mistral, Gemma and Phi families"
 
-_STATEFUL = ("linear", "mamba", "recurrent", "conv", "ssm")
+class States(NamedTuple):
+    """The `keys` and `values` (g, n, d) of n tokens in each layer that was run."""
+
+    keys: tuple[Any, ...]
+    values: tuple[Any, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens they are of."""
+        return int(self.keys[0].shape[1])
+
+    @property
+    def bytes(self) -> int:
+        """How much memory they take."""
+        return sum(one.numel() * one.element_size() for one in (*self.keys, *self.values))
 
 
 class Decoder:
@@ -30,25 +36,17 @@ class Decoder:
     `name` is what it was loaded by. One forward pass at a time is run, whichever thread asks.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, folder: Path | None = None) -> None:
-        check_configuration(model.config, name)
-        self.layers = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-        if not getattr(self.layers, "_supports_attention_backend", False):
-            raise ModelError(
-                f"The attention of {name} cannot be seen: a {type(self.layers).__name__} does not compute it "
-                f"through transformers' attention interface. Choose {FAMILIES}."
-            )
+    def __init__(self, layers: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> None:
+        """`layers` is the model without its head; `weights` makes the digest of the weights when it is needed."""
+        self.layers = layers
         self.tokenizer = tokenizer
         self.name = name
-        self._folder = folder
-        self._lock = threading.Lock()
+        self._weights = weights
 
     @cached_property
     def weights(self) -> str:
         """Hex digest of the weights and the tokenizer."""
-        if self._folder is not None:
-            return model_fingerprint(self._folder)
-        return weights_fingerprint(self.layers, self.tokenizer)
+        return self._weights()
 
     @property
     def fingerprint(self) -> str:
@@ -93,34 +91,96 @@ class Decoder:
         longest = max(map(len, prefixes))
         padded = min(map(len, prefixes)) < longest
         found = []
-        with self._lock, torch.inference_mode(), attending(self.layers):
+        with torch.inference_mode(), attending(self.layers):
             cache = new_cache()
             for number, (ends, counts) in enumerate(zip(tails, asking, strict=True)):
                 longest_end = max(map(len, ends))
                 ids = np.zeros((len(prefixes), longest + longest_end), dtype=np.int64)
                 real = np.zeros_like(ids)
-                weights = np.zeros((len(prefixes), longest_end))
-                for row, (prefix, end, count) in enumerate(zip(prefixes, ends, counts, strict=True)):
+                for row, (prefix, end) in enumerate(zip(prefixes, ends, strict=True)):
                     whole = slice(longest - len(prefix), longest + len(end))
                     ids[row, whole] = [*prefix, *end]
                     real[row, whole] = 1
-                    weights[row, len(end) - count : len(end)] = 1 / count
-                start = longest if number else 0
-                capture = Capture(heads, self._tensor(weights), longest, apart)
-                self._run(ids[:, start:], real if padded else None, cache, capture)
+                capture = Capture(heads, self._tensor(shares(ends, counts)), longest, apart)
+                self._run(ids[:, longest if number else 0 :], cache, capture, real if padded else None)
                 found.append(capture.stacked() if apart else capture.total()[:, None])
                 cache.crop(-longest_end)
         return found
 
-    def _run(self, ids: Any, real: Any, cache: Any, capture: Capture) -> None:
+    def states(
+        self, blocks: Sequence[Sequence[int]], deepest: int, after: States | None = None
+    ) -> list[States]:
+        """The states of each of the blocks of tokens by itself, each `after` the same beginning; up to a layer."""
+        import torch
+
+        begin = after.tokens if after is not None else 0
+        ids = np.zeros((len(blocks), max(map(len, blocks))), dtype=np.int64)
+        for row, block in enumerate(blocks):
+            ids[row, : len(block)] = block
+        with torch.inference_mode(), attending(self.layers):
+            cache = new_cache()
+            for layer in range(deepest + 1 if after is not None else 0):
+                keys, values = (part[layer].expand(len(blocks), -1, -1, -1) for part in after or ())
+                cache.update(keys, values, layer)
+            nothing = self._tensor(np.zeros((len(blocks), 0)))
+            self._run(ids, cache, Capture(Heads({deepest: ()}), nothing, 0, False))
+            return [
+                States(
+                    *(
+                        tuple(
+                            getattr(layer, kind)[row, :, begin : begin + len(block)].clone()
+                            for layer in cache.layers[: deepest + 1]
+                        )
+                        for kind in ("keys", "values")
+                    )
+                )
+                for row, block in enumerate(blocks)
+            ]
+
+    def attention_on(
+        self,
+        parts: Sequence[States],
+        positions: Sequence[int],
+        tails: Sequence[Sequence[int]],
+        asking: Sequence[int],
+        heads: Heads,
+    ) -> list[Float64Array]:
+        """What each of the `tails` attends to, each alone after the same tokens, whose states are known.
+
+        `positions` are those of the parts' tokens, of which some may be the same; the tails stand after the last.
+        One array for each of the tails: (p,) the mean attention of its last `asking` tokens, summed over the heads.
+        """
+        import torch
+
+        count, begin = len(positions), max(positions) + 1
+        found = []
+        with torch.inference_mode(), attending(self.layers):
+            cache = new_cache()
+            for layer in range(heads.deepest + 1):
+                keys = torch.cat([part.keys[layer] for part in parts], dim=1)
+                values = torch.cat([part.values[layer] for part in parts], dim=1)
+                cache.update(keys[None], values[None], layer)
+            for tail, counted in zip(tails, asking, strict=True):
+                stand = np.array([*positions, *range(begin, begin + len(tail))])
+                capture = Capture(
+                    heads, self._tensor(shares([tail], [counted])), count, False, self._tensor(stand)
+                )
+                self._run(np.array([tail]), cache, capture, positions=stand[None, count:])
+                found.append(capture.total()[0])
+                cache.crop(-len(tail))
+        return found
+
+    def _run(self, ids: Any, cache: Any, capture: Capture, real: Any = None, positions: Any = None) -> None:
         """One forward pass, as deep as the capture asks. `real` (b, all tokens) is 0 for padding before a prompt."""
-        padding = {}
+        more = {}
         if real is not None:
             positions = np.maximum(real.cumsum(axis=1) - 1, 0)[:, -ids.shape[1] :]
-            padding = {"attention_mask": self._tensor(real), "position_ids": self._tensor(positions)}
+            more["attention_mask"] = self._tensor(real)
+        if positions is not None:
+            more["position_ids"] = self._tensor(positions)
         token = CURRENT.set(capture)
         try:
-            self.layers(input_ids=self._tensor(ids), past_key_values=cache, use_cache=True, **padding)
+            self.layers(input_ids=self._tensor(ids), past_key_values=cache, use_cache=True, **more)
         except Enough:
             pass
         finally:
@@ -142,123 +202,9 @@ def new_cache() -> Any:
     return DynamicCache()
 
 
-def load_decoder(model_or_path: Any, device: str | None = None) -> Decoder:
-    """The decoder for a folder's path or a model's name, or a loaded model with its tokenizer.
-
-    A loaded one is a pair (model, tokenizer), or an object with these as attributes, or a model whose tokenizer
-    lies where it was loaded from, or a `Decoder`, which several re-rankers may share. On the CPU weights are
-    loaded in float32, elsewhere as they are stored.
-
-    Raises ModelError, MissingPackageError, or UsageError for something else.
-    """
-    if isinstance(model_or_path, Decoder):
-        return model_or_path
-    if isinstance(model_or_path, (str, os.PathLike)):
-        return from_folder(os.fspath(model_or_path), device)
-    if device is not None:
-        raise UsageError(
-            "device goes with a model given by name; move the loaded model with model.to(device)"
-        )
-    if isinstance(model_or_path, (tuple, list)) and len(model_or_path) == 2:
-        return from_loaded(*model_or_path)
-    model, tokenizer = getattr(model_or_path, "model", None), getattr(model_or_path, "tokenizer", None)
-    if model is not None and tokenizer is not None:
-        return from_loaded(model, tokenizer)
-    if hasattr(model_or_path, "config") and hasattr(model_or_path, "forward"):
-        folder = getattr(model_or_path.config, "_name_or_path", "")
-        if folder:
-            return from_loaded(model_or_path, load_tokenizer(str(resolve_model(folder).path)))
-        raise UsageError("the model was given without a tokenizer; give both, as (model, tokenizer)")
-    raise UsageError(
-        f"a {type(model_or_path).__name__} is no model; give a folder's path, a model's name, or (model, tokenizer)"
-    )
-
-
-def from_folder(name: str, device: str | None) -> Decoder:
-    """The decoder of that name, loaded. Raises ModelError or MissingPackageError."""
-    try:
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
-    except ImportError as error:
-        raise MissingPackageError("In-context re-ranking", "transformers", "encode") from error
-
-    folder = str(resolve_model(name).path)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        with quiet_loading():
-            check_configuration(AutoConfig.from_pretrained(folder, local_files_only=True), name)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32 if device == "cpu" else "auto"
-            )
-            model = model.to(device).eval()
-    except ModelError:
-        raise
-    except Exception as error:  # Each architecture's loader has its own errors.
-        raise ModelError(f"The model {name} cannot be loaded as a decoder: {error}") from error
-    return Decoder(model, load_tokenizer(folder), name, Path(folder))
-
-
-def load_tokenizer(folder: str) -> Any:
-    """The tokenizer in a model's folder. Raises ModelError."""
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet_loading():
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # Each tokenizer has its own errors.
-        raise ModelError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
-
-
-def from_loaded(model: Any, tokenizer: Any) -> Decoder:
-    """The decoder made of a model and a tokenizer that are loaded already."""
-    if not hasattr(model, "config") or not callable(tokenizer):
-        raise UsageError(
-            f"({type(model).__name__}, {type(tokenizer).__name__}) is no model of transformers and its tokenizer"
-        )
-    name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-    return Decoder(model.eval(), tokenizer, name)
-
-
-def weights_fingerprint(model: Any, tokenizer: Any) -> str:
-    """Hex digest of a loaded model's weights and its tokenizer's vocabulary."""
-    import torch
-
-    digest = hashlib.sha256()
-    settings = model.config.to_dict()
-    digest.update(
-        repr(sorted((key, repr(value)) for key, value in settings.items() if key[0] != "_")).encode()
-    )
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    vocabulary: Callable[[], dict[str, int]] = tokenizer.get_vocab
-    digest.update(repr(sorted(vocabulary().items())).encode())
-    return digest.hexdigest()
-
-
-def check_configuration(config: Any, name: str) -> None:
-    """Raise ModelError where the configuration is not that of a decoder."""
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    kinds = {config.model_type, text.model_type}
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{name} is an encoder with a decoder; in-context re-ranking needs {FAMILIES}.")
-    masked = kinds & set(MODEL_FOR_MASKED_LM_MAPPING_NAMES) and not getattr(config, "is_decoder", False)
-    both_ways = (
-        getattr(text, "use_bidirectional_attention", False) or getattr(text, "is_causal", True) is False
-    )
-    if masked or both_ways or not kinds & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
-        raise ModelError(
-            f"{name} is an encoder (a {config.model_type} model); in-context re-ranking needs {FAMILIES}. "
-            "For an encoder or a cross-encoder choose another re-ranker."
-        )
-    kinds_of_layers = getattr(text, "layer_types", None) or ()
-    stateful = sorted({kind for kind in kinds_of_layers if any(word in kind for word in _STATEFUL)})
-    if stateful:
-        raise ModelError(
-            f"{name} has layers without attention ({', '.join(stateful)}); in-context re-ranking needs {FAMILIES}."
-        )
+def shares(tails: Sequence[Sequence[int]], asking: Sequence[int]) -> Float64Array:
+    """(tails, longest) what each token counts: the last `asking` of each tail alike, 1 in all; the others nothing."""
+    found = np.zeros((len(tails), max(map(len, tails))))
+    for row, (tail, count) in enumerate(zip(tails, asking, strict=True)):
+        found[row, len(tail) - count : len(tail)] = 1 / count
+    return found

@@ -8,9 +8,10 @@ from leanseek.errors import ModelError
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.memory import out_of_memory
-from leanseek.rerank.incontext.reading import Reading, Task
+from leanseek.rerank.incontext.reading import Read, Task
 
-Read = Callable[[Sequence[Task]], list[Reading]]
+ReadAll = Callable[[Sequence[Task]], list[list[Read]]]
+
 Make = Callable[[int, int | None], Listing]
 """Makes the listing of a query by its number, with so much room in a prompt (None: as much as the model has)."""
 
@@ -25,7 +26,7 @@ class Driver:
     `notes` says what had to be made smaller.
     """
 
-    def __init__(self, read: Read, batch: int) -> None:
+    def __init__(self, read: ReadAll, batch: int) -> None:
         self.batch = batch
         self.room: int | None = None
         self.notes: list[str] = []
@@ -66,7 +67,7 @@ class Driver:
         """One window of each of the chosen queries. Where memory runs out nothing is told, and less is tried next."""
         tasks = [task for number in chosen if (task := active[number].task) is not None]
         try:
-            readings = self._read(tasks)
+            found = self._read(tasks)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -77,8 +78,8 @@ class Driver:
                 self._narrow(active[chosen[0]].size, error)
                 active[chosen[0]] = make(chosen[0], self.room)
             return
-        for number, reading in zip(chosen, readings, strict=True):
-            active[number].tell(reading)
+        for number, reads in zip(chosen, found, strict=True):
+            active[number].tell(reads)
 
     def _narrow(self, size: int, error: Exception) -> None:
         """Half as many tokens of documents in a prompt. Raises ModelError where that is next to none."""

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leanseek.rerank.incontext.reading import Reading
+from leanseek.rerank.incontext.reading import Read
 
 
 class TokenAttention(NamedTuple):
@@ -34,20 +34,14 @@ class DocumentAttention(NamedTuple):
         return tuple(sorted((one.start, one.end) for one in best[:count]))
 
 
-def explain(reading: Reading) -> list[DocumentAttention]:
-    """What was looked at in each document of a prompt."""
-    found = []
-    for number, (span, characters, attention) in enumerate(
-        zip(reading.tokens.documents, reading.prompt.documents, reading.documents, strict=True), 1
-    ):
-        first, past = characters[0] + len(f"[{number}] "), characters[1]
-        tokens = []
-        for (start, end), one in zip(reading.tokens.offsets[span.start : span.end], attention, strict=True):
-            inside = max(start, first), min(end, past)
-            if inside[0] < inside[1]:
-                tokens.append(TokenAttention(inside[0] - first, inside[1] - first, float(one)))
-        found.append(DocumentAttention(float(attention.sum()), tuple(tokens)))
-    return found
+def explain(found: Read) -> DocumentAttention:
+    """What was looked at in a document."""
+    tokens = []
+    for (start, end), attention in zip(found.offsets, found.attention, strict=True):
+        start, end = max(start, found.begin), min(end, found.end)
+        if start < end:
+            tokens.append(TokenAttention(start - found.begin, end - found.begin, float(attention)))
+    return DocumentAttention(found.score, tuple(tokens))
 
 
 def as_html(document: str, tokens: Sequence[TokenAttention]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from leanseek.rerank.incontext.capturing import Float64Array
 from leanseek.rerank.incontext.explaining import DocumentAttention, explain
 from leanseek.rerank.incontext.pieces import Piece
-from leanseek.rerank.incontext.reading import Reading, Task
+from leanseek.rerank.incontext.reading import Read, Task
 from leanseek.rerank.incontext.windows import sliding
 
 
@@ -33,7 +33,7 @@ class Listing:
         self.windows = 0
         self.scores: Float64Array | None = None
         self.task: Task | None = None
-        self._attention: dict[int, DocumentAttention] = {}
+        self._reads: dict[int, Read] = {}
         self._inside: list[int] = []
         self._steps = sliding([piece.tokens for piece in pieces], room, window, stride)
         if pieces:
@@ -46,12 +46,11 @@ class Listing:
         """How many tokens the documents of the task have."""
         return sum(self.pieces[place].tokens for place in self._inside)
 
-    def tell(self, reading: Reading) -> None:
-        """Take what came of the task, and go on to the next."""
-        for place, attention in zip(self._inside, explain(reading), strict=True):
-            self._attention[place] = attention.shifted(self.pieces[place].start)
+    def tell(self, reads: Sequence[Read]) -> None:
+        """Take what came of the task's documents, and go on to the next."""
+        self._reads.update(zip(self._inside, reads, strict=True))
         try:
-            self._show(self._steps.send(reading.scores))
+            self._show(self._steps.send([one.score for one in reads]))
         except StopIteration as end:
             self.task = None
             self._pieces_scores: Float64Array = end.value
@@ -61,9 +60,10 @@ class Listing:
         """What was looked at in each document, in its best piece. Once the scores are known."""
         if self.scores is None:
             return []
+        best = [self._best(owner) for owner in self._owners()]
         return [
-            self._attention[self._best(owner)]._replace(score=float(self.scores[owner]))
-            for owner in self._owners()
+            explain(self._reads[place]).shifted(self.pieces[place].start)._replace(score=float(score))
+            for place, score in zip(best, self.scores, strict=True)
         ]
 
     def _show(self, places: list[int]) -> None:

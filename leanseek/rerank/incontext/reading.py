@@ -19,17 +19,21 @@ class Task(NamedTuple):
     documents: tuple[str, ...]
 
 
-class Reading(NamedTuple):
-    """What came of a task: its prompt, its tokens, and (tokens,) what is counted of each document's tokens."""
+class Read(NamedTuple):
+    """What came of one document: (tokens,) what is counted of each of its tokens, and where these stand.
 
-    prompt: Prompt
-    tokens: TokenizedPrompt
-    documents: list[Float64Array]
+    `offsets` are characters of the prompt, in which the document's own text goes from `begin` to `end`.
+    """
+
+    attention: Float64Array
+    offsets: Sequence[tuple[int, int]]
+    begin: int
+    end: int
 
     @property
-    def scores(self) -> list[float]:
-        """One for each document."""
-        return [float(tokens.sum()) for tokens in self.documents]
+    def score(self) -> float:
+        """The attention in all."""
+        return float(self.attention.sum())
 
 
 class Looks(NamedTuple):
@@ -53,13 +57,16 @@ class Reader:
         self.heads = heads
         self.calibrated = calibrated
 
-    def read(self, tasks: Sequence[Task]) -> list[Reading]:
-        """One reading for each task, all of them in one batch."""
+    def read(self, tasks: Sequence[Task]) -> list[list[Read]]:
+        """For each task what came of each of its documents; all of them in one batch."""
         prompts = [self.wording.compose(task.query, task.documents) for task in tasks]
         tokens = [tokenize(self.decoder.tokenizer, prompt) for prompt in prompts]
         return [
-            Reading(prompt, told, document_attention(found.calibrated[0], told.documents))
-            for prompt, told, found in zip(prompts, tokens, self.look(tasks, tokens), strict=True)
+            [
+                read(prompt, told, place, attention)
+                for place, attention in enumerate(document_attention(looks.calibrated[0], told.documents))
+            ]
+            for prompt, told, looks in zip(prompts, tokens, self.look(tasks, tokens), strict=True)
         ]
 
     def look(
@@ -86,3 +93,9 @@ class Reader:
             Looks(*(side[row, :, side.shape[2] - cut :] for side in reversed(found)))
             for row, cut in enumerate(cuts)
         ]
+
+
+def read(prompt: Prompt, tokens: TokenizedPrompt, place: int, attention: Float64Array) -> Read:
+    """What came of the document at a place of a prompt."""
+    span, (start, end) = tokens.documents[place], prompt.documents[place]
+    return Read(attention, tokens.offsets[span.start : span.end], start + len(f"[{place + 1}] "), end)

@@ -13,12 +13,13 @@ from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.errors import InputError, UsageError
 from leanseek.rerank.base import ByScore, Judged
 from leanseek.rerank.deadline import Deadline
+from leanseek.rerank.incontext.blocks import BlockReader
 from leanseek.rerank.incontext.capturing import Heads
-from leanseek.rerank.incontext.decoder import load_decoder
 from leanseek.rerank.incontext.driving import Driver
 from leanseek.rerank.incontext.explaining import DocumentAttention
 from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
 from leanseek.rerank.incontext.listing import Listing
+from leanseek.rerank.incontext.loading import load_decoder
 from leanseek.rerank.incontext.pieces import in_pieces
 from leanseek.rerank.incontext.prompts import NO_QUERY, Frame, Wording, chat_frame, check_kind
 from leanseek.rerank.incontext.reading import Reader
@@ -53,6 +54,7 @@ class InContextReranker(ByScore):
         window: int | None = None,
         stride: int | None = None,
         batch_size: int = 1,
+        block_memory: int | None = None,
         device: str | None = None,
     ) -> None:
         """Any decoder of transformers, by its folder or name, or loaded: `(model, tokenizer)`.
@@ -68,6 +70,8 @@ class InContextReranker(ByScore):
         - `window`: how many documents stand together at most, moved by `stride` (by default half a window) from
           the least promising to the most promising end. By default as many as the model's context holds.
         - `batch_size`: how many queries are read at a time. More pay off on a GPU.
+        - `block_memory`: documents are read each by itself, see `blocks`, and so many bytes of what was computed of
+          them are kept for other queries; 0 keeps nothing. By default each document sees those before it.
         - `device`: "cpu", "cuda" or another of torch's, for a model given by name.
 
         Raises ModelError, MissingPackageError, UsageError or InputError.
@@ -83,8 +87,14 @@ class InContextReranker(ByScore):
         self._wording = Wording(frame, kind, separator)
         self._window, self._stride = window, stride
         self.reader = Reader(self._decoder, self._wording, counted, calibrated)
-        self._driver = Driver(self.reader.read, batch_size)
-        self._settings = repr((self._wording, sorted(counted.layers.items()), calibrated, window, stride))
+        self._blocks = block_memory is not None
+        if block_memory is None:
+            self._driver = Driver(self.reader.read, batch_size)
+        else:
+            blocks = BlockReader(self._decoder, self._wording, counted, calibrated, block_memory)
+            self._driver = Driver(blocks.read, batch_size)
+        how = (sorted(counted.layers.items()), calibrated, window, stride, self._blocks)
+        self._settings = repr((self._wording, how))
 
     @property
     def name(self) -> str:
@@ -163,9 +173,11 @@ class InContextReranker(ByScore):
         room = self._room(query)
         if least is not None:
             room = least if room is None else min(room, least)
-        # Two pieces at least must stand together, or there is nothing to compare.
-        pieces = in_pieces(self._decoder.tokenizer, documents, self._wording.separator, room and room // 2)
-        return Listing(query, pieces, room, self._window, self._stride)
+        # Two pieces at least must stand together, or there is nothing to compare. Blocks stand side by side, and
+        # only each of them must fit.
+        longest = room and (room if self._blocks else room // 2)
+        pieces = in_pieces(self._decoder.tokenizer, documents, self._wording.separator, longest)
+        return Listing(query, pieces, least if self._blocks else room, self._window, self._stride)
 
     def _room(self, query: str) -> int | None:
         """How many tokens of documents fit into a prompt. Raises UsageError where the query leaves none."""
