@@ -97,7 +97,12 @@ def _onnx_int8(model: ResolvedModel, device: str | None) -> Encoder:
 
     fingerprint = model_fingerprint(model.path)
     folder = exported(model.path, fingerprint, "int8")
-    return OnnxEncoder(f"onnx-int8:{model.name}", folder, derived_fingerprint(fingerprint, _INT8), device)
+    return OnnxEncoder(f"onnx-int8:{model.name}", folder, int8_fingerprint(fingerprint), device)
+
+
+def int8_fingerprint(fingerprint: str) -> str:
+    """The fingerprint of `onnx-int8:MODEL`, given that of MODEL."""
+    return derived_fingerprint(fingerprint, _INT8)
 
 
 def _static(model: ResolvedModel, device: str | None) -> Encoder:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support import HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher, SparseSettings
+from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import LeanseekError, UsageError
 from leanseek.indexing.analysis import load_analyzer
 from leanseek.searcher.ranking import Ranking
@@ -326,6 +327,16 @@ def test_a_model_for_another_encoder_is_refused(path: Path, tmp_path: Path) -> N
         Searcher.open(path, encoder=HashEncoder(), relevance=tmp_path / "nowhere")
     with pytest.raises(UsageError, match="search is sparse"):
         Searcher.open(path, mode="sparse", relevance="default")
+
+
+def test_a_model_judges_the_vectors_of_the_same_weights_in_8_bits(tmp_path: Path) -> None:
+    class EightBits(HashEncoder):
+        name = "test-hash-encoder-8"
+        fingerprint = int8_fingerprint(HashEncoder.fingerprint)
+
+    Index.create(tmp_path / "index", encoder=EightBits()).add(DOCUMENTS[:20], cache=False)
+    searcher = Searcher.open(tmp_path / "index", encoder=EightBits(), relevance=Spy())
+    assert searcher.search("wing")[0].probability is not None
 
 
 def test_a_sparse_index_has_no_probabilities(tmp_path: Path) -> None:
