@@ -39,12 +39,19 @@ class Judge:
         """The ranking with its probabilities. Only the passages in it are judged, so cut it first where it may be."""
         if not len(ranking.ordinals):
             return ranking._replace(probabilities=np.zeros(0))
-        sparse = None
-        if lists.sparse is not None and ranking.sparse is not None:
-            sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
-        cosines = ranking.dense.scores if ranking.dense is not None else ranking.scores
-        evidence = Evidence(DenseEvidence(vector, cosines, lists.dense), sparse, self.searched)
+        evidence = evidence_on(snapshot, query, vector, ranking, lists, self.searched)
         return ranking._replace(probabilities=self.model.probabilities(evidence))
+
+
+def evidence_on(
+    snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists, searched: int
+) -> Evidence:
+    """What the passages of a query's ranking are judged by; `searched`: the passages there were to find."""
+    sparse = None
+    if lists.sparse is not None and ranking.sparse is not None:
+        sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
+    cosines = ranking.dense.scores if ranking.dense is not None else ranking.scores
+    return Evidence(DenseEvidence(vector, cosines, lists.dense), sparse, searched)
 
 
 class Cut(NamedTuple):
