@@ -87,7 +87,11 @@ class IndexSettings:
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        if self.fusion is None:
+            # As earlier versions write it, so that fingerprints of an index that learned nothing stay the same.
+            del values["fusion"]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> IndexSettings:

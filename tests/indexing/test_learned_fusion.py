@@ -118,3 +118,4 @@ def test_settings_survive_their_json_and_ignore_what_later_versions_add() -> Non
     more = json.loads(settings.to_json())
     more["fusion"]["temperature"] = 0.1
     assert IndexSettings.from_json(json.dumps(more)) == settings
+    assert "fusion" not in IndexSettings().to_json(), "an index that learned nothing is written as ever"
