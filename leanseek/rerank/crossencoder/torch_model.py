@@ -1,0 +1,160 @@
+"""The torch back end: any cross-encoder of sentence-transformers with one label, on any device."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leanseek.encode.sentence import max_tokens_of, quiet_loading, tokenizer_definition
+from leanseek.encode.tokens import TextTokenizer
+from leanseek.errors import MissingPackageError, ModelError
+from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout
+from leanseek.rerank.crossencoder.model import pad
+from leanseek.rerank.crossencoder.pruning import first_token_alone
+from leanseek.types import Float32Array
+
+_BUDGET = 2048
+_BUDGET_ACCELERATOR = 65536
+
+
+class TorchPairModel:
+    """A CrossEncoder (Reimers and Gurevych, EMNLP 2019; Nogueira and Cho, 2019), run by torch in float32."""
+
+    def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
+        """Load the model in `folder`; `device` is a torch device, None for the best there is.
+
+        Raises MissingPackageError where sentence-transformers is absent, ModelError for a folder without a model
+        that it can load as one with a single label.
+        """
+        self._model = load_cross_encoder(folder, device)
+        self.name = name
+        self.fingerprint = fingerprint
+        self.definition = tokenizer_definition(self._model)
+        self.max_tokens = max_tokens_of(self._model)
+        self.layout = layout_of(self._model, self.definition, folder)
+        self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self._pad_id, self._pad_left = padding_of(self._model)
+        self._inputs = input_names(self._model)
+        classifier = getattr(self._model, "transformers_model", None)
+        if len(self._model) == 1 and classifier is not None:
+            first_token_alone(classifier)
+
+    def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
+        """(n,) the raw scores of n pairs."""
+        import torch
+
+        padded = pad(pairs, self._pad_id, self._pad_left)
+        given = {"input_ids": padded.ids, "attention_mask": padded.mask, "token_type_ids": padded.types}
+        device = self._model.device
+        with torch.inference_mode():
+            features = {name: torch.from_numpy(given[name]).to(device) for name in self._inputs}
+            found = self._model(features)["scores"].reshape(-1).float().cpu().numpy()
+        logits: Float32Array = found
+        return logits
+
+
+def load_cross_encoder(folder: Path, device: str | None) -> Any:
+    """The CrossEncoder in `folder`, in float32, whatever precision its weights are stored in.
+
+    Raises MissingPackageError, or ModelError where it is none with a single label.
+    """
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise MissingPackageError("Re-ranking with a cross-encoder", "sentence-transformers", "encode")
+    from sentence_transformers import CrossEncoder
+
+    check_is_classifier(folder)
+    try:
+        with quiet_loading():
+            model = CrossEncoder(
+                str(folder), device=device, local_files_only=True, trust_remote_code=holds_our_modules(folder)
+            )
+    except Exception as error:  # Each architecture's loader has its own errors.
+        raise ModelError(
+            f"The model in {folder} cannot be loaded by sentence-transformers as a cross-encoder"
+            f"{f' on the device {device!r}' if device else ''}: {error}"
+        ) from error
+    if model.num_labels != 1:
+        raise ModelError(
+            f"The model in {folder} has {model.num_labels} labels, which are no order of passages. A re-ranker has "
+            "one label, the relevance of the passage"
+        )
+    if model.default_prompt_name is not None and model.prompts.get(model.default_prompt_name):
+        raise ModelError(
+            f"The model in {folder} puts the prompt '{model.default_prompt_name}' before its texts, which is not "
+            "supported; choose a model without"
+        )
+    return model.float().eval()
+
+
+def holds_our_modules(folder: Path) -> bool:
+    """Whether the model is put together of sentence-transformers' modules and leanseek's alone, all installed.
+
+    sentence-transformers asks for trust before it imports any but its own.
+    """
+    try:
+        listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        kinds = [str(module["type"]) for module in listed]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return all(kind.startswith(("sentence_transformers.", "leanseek.")) for kind in kinds)
+
+
+def check_is_classifier(folder: Path) -> None:
+    """Raise ModelError for a folder with an encoder of single texts: its classifier would be made of chance."""
+    config = _settings(folder / "config.json")
+    architectures = config.get("architectures") or [""]
+    if (folder / "modules.json").is_file():
+        fits = _settings(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder"
+    else:
+        fits = not architectures[0] or architectures[0].endswith(("ForSequenceClassification", "ForCausalLM"))
+    if not fits:
+        raise ModelError(
+            f"The model in {folder} encodes single texts; a cross-encoder is needed, which scores pairs, such as "
+            "cross-encoder/ms-marco-MiniLM-L6-v2"
+        )
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # the loader tells more
+    return found if isinstance(found, dict) else {}
+
+
+def layout_of(model: Any, definition: str, folder: Path) -> PairLayout:
+    """How the CrossEncoder puts pairs together. Raises ModelError where it does so in a way of its own."""
+    tokenizer = TextTokenizer(definition, None, special=False)
+
+    def read(query: str, passage: str) -> PairIds:
+        features = model.preprocess([(query, passage)])
+        ids = features["input_ids"][0].numpy().astype(np.int32)
+        types = features.get("token_type_ids")
+        return PairIds(ids, types[0].numpy().astype(np.int32) if types is not None else np.zeros_like(ids))
+
+    try:
+        return find_layout(read, lambda texts: tokenizer(texts).ids)
+    except ModelError as error:
+        raise ModelError(f"The model in {folder} cannot re-rank here: {error}") from error
+
+
+def input_names(model: Any) -> tuple[str, ...]:
+    """The names of the arrays that the CrossEncoder reads."""
+    return tuple(
+        name
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+        if name in model.preprocess([("a query", "a passage")])
+    )
+
+
+def padding_of(model: Any) -> tuple[int, bool]:
+    """The padding token's id, and whether padding stands on the left."""
+    tokenizer = model.tokenizer
+    return int(getattr(tokenizer, "pad_token_id", 0) or 0), getattr(
+        tokenizer, "padding_side", "right"
+    ) == "left"
