@@ -13,7 +13,7 @@ from the cache.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from leanseek.searcher.fusion.scaled import Float64Array
 from leanseek.searcher.serving import QueryEncoder
 from leanseek.train.fusion_candidates import JudgedQuery, gather, labelled
 from leanseek.train.fusion_choice import DEFAULT, Place, choose
-from leanseek.train.fusion_grid import PAIRS, Tried, ndcg_by_weight, on_all_scales, try_all
+from leanseek.train.fusion_grid import PAIRS, Scaled, Tried, ndcg_by_weight, on_all_scales, try_all
 from leanseek.types import Int64Array
 
 LOSS = -0.5
@@ -44,7 +44,18 @@ class Study(NamedTuple):
     name: str
     tried: Tried
     report: list[JudgedQuery]
+    scores: list[Scaled]
     halved: bool
+
+    def measured(self, place: Place) -> Float64Array:
+        """(m,) nDCG@10 of each query reported on."""
+        sides, weight = PAIRS[place.pair], np.array([self.tried.weights[place.pair, place.share]])
+        return np.array(
+            [
+                ndcg_by_weight(query, scores.sparse[sides[0]], scores.dense[sides[1]], weight)[0]
+                for query, scores in zip(self.report, self.scores, strict=True)
+            ]
+        )
 
 
 def study(data: Path, out: Path, wanted: str, encoder: Encoder) -> Study:
@@ -60,7 +71,13 @@ def study(data: Path, out: Path, wanted: str, encoder: Encoder) -> Study:
     learning = judged(snapshot, queries, collection, learn)
     reported = judged(snapshot, queries, collection, report[0]) if report else learning
     snapshot.close()
-    return Study(f"{name} {' → '.join([learn, *report])}", try_all(learning), reported, not report)
+    return Study(
+        f"{name} {' → '.join([learn, *report])}",
+        try_all(learning),
+        reported,
+        list(map(on_all_scales, reported)),
+        not report,
+    )
 
 
 def judged(
@@ -75,18 +92,7 @@ def changes(
     one: Study, labels: int, draws: int, rule: Callable[[Float64Array], Place]
 ) -> Float64Array | None:
     """(draws,) the relative change of nDCG@10 on the queries reported on, in percent; None with too few queries."""
-
-    @cache
-    def measured(place: Place) -> Float64Array:
-        sides, weight = PAIRS[place.pair], one.tried.weights[place.pair, place.share]
-        found = []
-        for query in one.report:
-            scores = on_all_scales(query)
-            found.append(
-                ndcg_by_weight(query, scores.sparse[sides[0]], scores.dense[sides[1]], np.array([weight]))[0]
-            )
-        return np.array(found)
-
+    measured = cache(one.measured)
     queries = len(one.tried.ndcg)
     if labels > (queries // 2 if one.halved else queries):
         return None
@@ -112,23 +118,12 @@ def luckiest(ndcg: Float64Array) -> Place:
 
 def table(
     studies: Sequence[Study], labels: Sequence[int], draws: int, rule: Callable[[Float64Array], Place]
-) -> str:
-    """Markdown: mean change, worst, share of draws below the allowed loss, for each number of labels."""
-    lines = [
-        f"| collection | default | {' | '.join(f'{number} labels' for number in labels)} |",
-        f"|---|---|{'---|' * len(labels)}",
-    ]
+) -> Iterator[str]:
+    """Lines of Markdown: mean change, worst, share of draws below the allowed loss, for each number of labels."""
+    yield f"| collection | default | {' | '.join(f'{number} labels' for number in labels)} |"
+    yield f"|---|---|{'---|' * len(labels)}"
     for one in studies:
-        default = np.mean(
-            [
-                ndcg_by_weight(
-                    query, scores.sparse["theoretical"], scores.dense["theoretical"], np.array([0.8])
-                )
-                for query in one.report
-                for scores in [on_all_scales(query)]
-            ]
-        )
-        cells = []
+        cells = [f"{one.name} ({len(one.report):,})", f"{one.measured(DEFAULT).mean():.4f}"]
         for number in labels:
             found = changes(one, number, draws, rule)
             cells.append(
@@ -136,8 +131,7 @@ def table(
                 if found is not None
                 else ""
             )
-        lines.append(f"| {one.name} | {default:.4f} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -154,7 +148,9 @@ def main() -> None:
     encoder = load_encoder(DEFAULT_MODEL)
     studies = [study(options.data, options.out, wanted, encoder) for wanted in options.collections]
     for title, rule in (("As learned", learned), ("The best on the labels, as it comes", luckiest)):
-        print(f"\n{title}:\n\n{table(studies, options.labels, options.draws, rule)}", flush=True)
+        print(f"\n{title}:\n", flush=True)
+        for line in table(studies, options.labels, options.draws, rule):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
