@@ -11,11 +11,11 @@ from leanseek.searcher.sentences import Word, ends_sentence, split_words
 
 DECAY = 0.5
 """What a query term that is covered once counts for afterwards."""
-_LONGEST = 40
+_LONGEST = 24
 
 
 class Sentence(NamedTuple):
-    """The characters [start, end) of a text: a sentence, or 40 words of a longer one."""
+    """The characters [start, end) of a text: a sentence, or 24 words of a longer one."""
 
     start: int
     end: int
@@ -57,7 +57,7 @@ def select(
     and again the sentence with the greatest sum of weights is taken, of equal ones the first, and the weights of
     its terms are halved, so that other terms have their turn (QUITE: Zou et al., Pre-trained Language Model based
     Ranking in Baidu Search, KDD 2021). Those in `kept` are taken before all others. Sentences that do not fit are
-    passed over; where not even one fits, the best is given alone.
+    passed over; where not even one fits, the best is taken all the same.
     """
     weights = dict(weights)
     chosen: list[int] = []
@@ -74,10 +74,11 @@ def select(
     for place in kept:
         if lengths[place] <= left:
             take(place)
+    before = len(chosen)
     rest = [place for place in range(len(sentences)) if place not in chosen]
     while rest:
         fitting = [place for place in rest if lengths[place] <= left]
-        if not fitting and chosen:
+        if not fitting and len(chosen) > before:
             break
         # A sum over a set would depend on the order in which the set is walked.
         best = max(

@@ -33,7 +33,8 @@ class Calibration:
 
     def probabilities(self, scores: Float64Array) -> Float64Array:
         """(n,) from raw scores (n,); NaN stays NaN."""
-        found: Float64Array = 0.5 * (1.0 + np.tanh(0.5 * (self.slope * scores + self.intercept)))
+        with np.errstate(invalid="ignore"):
+            found: Float64Array = np.exp(-np.logaddexp(0.0, -(self.slope * scores + self.intercept)))
         return found
 
     def write(self, folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""Cross-encoders on every back end against sentence-transformers, and what cannot be one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rerank.cross_encoder_support import build_model, hits_of, texts
+
+from leanseek.errors import ModelError, UsageError
+from leanseek.rerank import load_reranker
+from leanseek.rerank.crossencoder import load
+from leanseek.rerank.crossencoder.layout import PairIds, find_layout
+
+torch = pytest.importorskip("torch")
+sentence_transformers = pytest.importorskip("sentence_transformers")
+
+QUERIES = ["what is a statin", "wing shock wave and boundary layer", "glucose"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_trace() -> None:
+    logging.getLogger("torch.__trace").propagate = False
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    built: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in built:
+            built[kind] = build_model(tmp_path_factory.mktemp(kind), kind)
+        return built[kind]
+
+    return make
+
+
+def expected(folder: Path, query: str, passages: list[str]) -> np.ndarray:
+    peer = sentence_transformers.CrossEncoder(str(folder), device="cpu")
+    scores: np.ndarray = peer.predict(
+        [(query, passage) for passage in passages], activation_fn=torch.nn.Identity(), show_progress_bar=False
+    )
+    return scores
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "distilbert"])
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_scores_are_those_of_sentence_transformers(
+    kind: str, backend: str, model: Callable[[str], Path]
+) -> None:
+    passages = [*texts(30, 40), "", "zebra 漢字 🙂"]
+    reranker = load(f"{backend}:{model(kind)}", "cpu", cache=False)
+    hits = [hits_of(passages) for _ in QUERIES]
+    found = reranker.judge(QUERIES, hits)
+    for query, judged in zip(QUERIES, found, strict=True):
+        wanted = expected(model(kind), query, passages)
+        assert np.ptp(wanted) > 0.1, "the random model tells nothing apart"
+        assert np.abs(judged.scores - wanted).max() < 1e-4
+        assert judged.probabilities is None
+    assert reranker.notes == ()
+
+
+def test_eight_bits_give_nearly_the_same_order(model: Callable[[str], Path]) -> None:
+    passages = texts(40, 40)
+    exact = load(f"onnx:{model('bert')}", cache=False).judge(QUERIES[:1], [hits_of(passages)])[0].scores
+    rough = load(f"onnx-int8:{model('bert')}", cache=False).judge(QUERIES[:1], [hits_of(passages)])[0].scores
+    assert np.abs(rough - exact).max() > 0
+    assert np.corrcoef(rough, exact)[0, 1] > 0.99
+
+
+def test_the_back_ends_share_a_fingerprint_and_eight_bits_have_their_own(
+    model: Callable[[str], Path],
+) -> None:
+    folder = model("bert")
+    by_torch, by_onnx, by_int8 = (
+        load(f"{backend}:{folder}", cache=False) for backend in ("torch", "onnx", "onnx-int8")
+    )
+    assert by_torch.fingerprint == by_onnx.fingerprint != by_int8.fingerprint
+    assert load(f"onnx:{folder}", long="firstp", cache=False).fingerprint != by_onnx.fingerprint
+    assert by_onnx.name == f"cross-encoder:onnx:{folder}"
+
+
+def test_a_plain_name_is_exported_on_the_cpu_and_loads_again_by_its_name(
+    model: Callable[[str], Path],
+) -> None:
+    reranker = load_reranker(f"cross-encoder:{model('bert')}", "cpu")
+    hits = hits_of(texts(5, 10))
+    again = load_reranker(reranker.name)
+    assert [hit.id for hit in again.rerank("statin", hits)] == [
+        hit.id for hit in reranker.rerank("statin", hits)
+    ]
+    assert again.fingerprint == reranker.fingerprint
+
+
+def test_several_labels_are_no_order(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="3 labels"):
+        load(f"torch:{build_model(tmp_path, labels=3)}")
+
+
+def test_an_encoder_of_single_texts_is_no_cross_encoder(tmp_path: Path) -> None:
+    folder = build_model(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
+    with pytest.raises(ModelError, match="a cross-encoder is needed"):
+        load(f"torch:{folder}")
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no cross-encoder"):
+        load_reranker(f"cross-encoder:{tmp_path}/nowhere")
+    with pytest.raises(UsageError, match="maxp, firstp, top2, extract"):
+        load(f"torch:{build_model(tmp_path)}", long="middle")
+
+
+def test_a_layout_must_hold_both_texts() -> None:
+    def ids(texts: object) -> list[np.ndarray]:
+        return [np.arange(10, 13, dtype=np.int32), np.arange(20, 22, dtype=np.int32)]
+
+    mixed = np.array([1, 10, 20, 11, 21, 12, 2], dtype=np.int32)
+    with pytest.raises(ModelError, match="followed by"):
+        find_layout(lambda query, passage: PairIds(mixed, mixed * 0), ids)
