@@ -27,7 +27,7 @@ from leanseek.searcher.searcher import Searcher
 from leanseek.searcher.serving import QueryEncoder
 from leanseek.train.fusion import LearnedFusion, reset_fusion, train_fusion
 from leanseek.train.fusion_candidates import JudgedQuery, gather
-from leanseek.train.fusion_choice import DEFAULT, FEWEST, choose, most_probable
+from leanseek.train.fusion_choice import DEFAULT, FEWEST, choose, cross_validated, most_probable
 from leanseek.train.fusion_grid import (
     DEFAULT_PLACE,
     PAIRS,
@@ -172,6 +172,16 @@ def test_the_choice_never_goes_beyond_what_speaks_for_it(queries: int, seed: int
     ndcg[:, :, DEFAULT_PLACE + 1 :] -= chance.uniform(0, 0.4, (queries, 1, len(SHARES) - DEFAULT_PLACE - 1))
     assert choose(ndcg).taken.share <= DEFAULT_PLACE
     assert choose(ndcg) == choose(ndcg[::1].copy())
+
+
+def test_a_query_has_no_say_in_what_it_is_measured_with() -> None:
+    gains = np.zeros((12, len(PAIRS), len(SHARES)))
+    gains[3, :, DEFAULT_PLACE + 1 :] = 30.0
+    assert not cross_validated(gains).any()
+    gains[7, :, DEFAULT_PLACE + 1 :] = 30.0
+    found = cross_validated(gains)
+    # The two decide for each other wherever they are in different folds.
+    assert 0 < found[3] == found[7] <= 30 and np.count_nonzero(found) == 2
 
 
 def test_the_posterior_is_that_of_its_formula() -> None:
