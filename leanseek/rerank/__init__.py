@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from leanseek.rerank.cascade import Cascade
     from leanseek.rerank.deadline import Deadline, parse_budget
     from leanseek.rerank.incontext import InContextReranker
-    from leanseek.rerank.registry import RERANKERS, load_cascade, load_reranker
+    from leanseek.rerank.registry import RERANKERS, load_reranker
 
 _HOMES = {
     "ByScore": "base",
@@ -23,7 +23,6 @@ _HOMES = {
     "parse_budget": "deadline",
     "InContextReranker": "incontext",
     "RERANKERS": "registry",
-    "load_cascade": "registry",
     "load_reranker": "registry",
 }
 
@@ -36,7 +35,6 @@ __all__ = [
     "Judged",
     "Reranked",
     "Reranker",
-    "load_cascade",
     "load_reranker",
     "parse_budget",
     "reorder",

@@ -19,10 +19,11 @@ SEARCH = "search"
 
 
 class Reranked(NamedTuple):
-    """One query's hits in their new order, and how many of them (in the order given) were judged in time."""
+    """One query's hits in their new order. Of `asked` judgments that were wanted, `reached` were made in time."""
 
     hits: list[Hit]
     reached: int
+    asked: int
 
 
 class Judged(NamedTuple):
@@ -159,7 +160,7 @@ def reorder(hits: Sequence[Hit], judged: Judged, by: str) -> Reranked:
             )
         )
     rest = [hit for place, hit in enumerate(hits) if math.isnan(scores[place])]
-    return Reranked(append(ordered, rest), len(reached))
+    return Reranked(append(ordered, rest), len(reached), len(hits))
 
 
 def append(ordered: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:

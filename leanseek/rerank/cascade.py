@@ -69,23 +69,23 @@ class Cascade:
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Reranked]:
-        """`rerank` for many queries. All steps share the deadline; `reached` is that of the first step.
+        """`rerank` for many queries. All steps share the deadline; `reached` and `asked` are those of all steps.
 
         Raises UsageError where there is not one list of hits for each query, and what the re-rankers raise.
         """
         check_lists(queries, hits)
         lists = [list(given) for given in hits]
-        reached = [0] * len(lists)
-        for number, (reranker, depth) in enumerate(self.steps):
+        reached, asked = [0] * len(lists), [0] * len(lists)
+        for reranker, depth in self.steps:
             heads = [given[: reach(depth, given)] for given in lists]
             found = reranker.rerank_batch(queries, heads, progress=progress, deadline=deadline)
-            if number == 0:
-                reached = [one.reached for one in found]
+            reached = [before + one.reached for before, one in zip(reached, found, strict=True)]
+            asked = [before + one.asked for before, one in zip(asked, found, strict=True)]
             lists = [
                 append(one.hits, given[len(head) :]) if one.reached else given
                 for one, head, given in zip(found, heads, lists, strict=True)
             ]
-        return [Reranked(*both) for both in zip(lists, reached, strict=True)]
+        return list(map(Reranked, lists, reached, asked))
 
 
 def reach(depth: Depth, hits: Sequence[Hit]) -> int:

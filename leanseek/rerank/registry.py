@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from leanseek.errors import UsageError
 from leanseek.rerank.base import Reranker
-from leanseek.rerank.cascade import Cascade, Depth
 
 DEFAULT_DEPTH = 100
 """How many of the best hits are re-ranked where nobody says."""
@@ -45,22 +43,3 @@ def load_reranker(name: str, device: str | None = None) -> Reranker:
     home = RERANKERS[kind]
     found: Reranker = getattr(importlib.import_module(home.module), home.function)(model or None, device)
     return found
-
-
-def load_cascade(
-    names: Sequence[str], depths: Sequence[Depth] = (), device: str | None = None
-) -> Cascade | None:
-    """The cascade of the re-rankers named, each with its depth; None for no names or `none` alone.
-
-    Where there are fewer depths than names, the others re-rank `DEFAULT_DEPTH` hits.
-
-    Raises UsageError for more depths than names, and as `load_reranker` does.
-    """
-    if list(names) == [NONE]:
-        names = ()
-    if len(depths) > len(names):
-        raise UsageError(f"there are {len(depths)} depths for {len(names)} re-rankers; give at most one each")
-    if not names:
-        return None
-    every = (*depths, *[DEFAULT_DEPTH] * (len(names) - len(depths)))
-    return Cascade([(load_reranker(name, device), depth) for name, depth in zip(names, every, strict=True)])

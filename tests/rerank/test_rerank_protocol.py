@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import ByScore, Cascade, Deadline, Judged, load_cascade, load_reranker, parse_budget
+from leanseek.rerank import ByScore, Cascade, Deadline, Judged, load_reranker, parse_budget
 from leanseek.types import Hit, Passage, Progress, Standing
 
 
@@ -101,7 +101,7 @@ def test_what_was_not_judged_stays_below_in_order_with_scores_that_descend(
     hits = make(len(scores), top)
     table = Table({hit.id: score for hit, score in zip(hits, scores, strict=True)}, limit)
     [found] = table.rerank_batch(["q"], [hits])
-    assert found.reached == min(limit, len(hits))
+    assert found.reached == min(limit, len(hits)) and found.asked == len(hits)
     assert sorted(hit.id for hit in found.hits) == [hit.id for hit in hits]
     assert [hit.rank for hit in found.hits] == list(range(1, len(hits) + 1))
     assert [hit.id for hit in found.hits[found.reached :]] == [hit.id for hit in hits[found.reached :]]
@@ -134,6 +134,7 @@ def test_a_depth_may_depend_on_the_hits() -> None:
     [one, none] = cascade.rerank_batch(["q", "r"], [make(3), make(3, top=0.5)])
     assert [hit.id for hit in one.hits] == ["d01", "d00", "d02"] and one.reached == 2
     assert none.hits == make(3, top=0.5) and none.reached == 0
+    assert (one.asked, none.asked) == (2, 0)
     assert cascade.name == "table@auto"
 
 
@@ -164,13 +165,6 @@ def test_wrong_calls_are_told() -> None:
 def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(UsageError, match=r"cross-encoder\[:MODEL\].*none"):
         load_reranker(name)
-
-
-def test_none_is_no_cascade() -> None:
-    assert load_cascade(["none"]) is None
-    assert load_cascade([]) is None
-    with pytest.raises(UsageError, match="1 depths for 0"):
-        load_cascade(["none"], [10])
 
 
 def test_budgets() -> None:

@@ -1,0 +1,151 @@
+"""The second stage of a search: which re-rankers judge how many of the hits, and for how long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeAlias
+
+from leanseek.errors import UsageError
+from leanseek.rerank import Cascade, Deadline, Reranker, load_reranker
+from leanseek.rerank.base import Reranked
+from leanseek.rerank.cascade import Depth
+from leanseek.rerank.registry import DEFAULT_DEPTH
+from leanseek.searcher.relevance.depth import RerankDepth
+from leanseek.types import Hit, Progress
+
+AUTO: Final = "auto"
+_TOGETHER = 16
+"""Queries whose hits are judged together."""
+
+RerankerChoice: TypeAlias = "Reranker | str | Sequence[Reranker | str] | None"
+"""A re-ranker or its name (see `load_reranker`), or several, each judging what the one before puts first."""
+
+DepthChoice: TypeAlias = int | Literal["auto"] | RerankDepth
+"""How many hits are re-ranked: a number, or as many as are probable enough; `auto` is `RerankDepth()`."""
+
+
+class SecondStage:
+    """Re-ranks what a search has found. Thread-safe where its re-rankers are."""
+
+    def __init__(
+        self, cascade: Cascade, budget: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`budget` is how many seconds a query's re-ranking may take by the `clock`; None: as long as it takes.
+
+        Raises UsageError for a budget below 0.
+        """
+        self.cascade = cascade
+        self._budget = budget
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cut_short = 0
+        self._queries = 0
+        if budget is not None:
+            Deadline(budget, clock)
+
+    @property
+    def reach(self) -> int:
+        """How many hits are to be found, so that every re-ranker has as many as it may judge."""
+        return max(furthest(depth) for _, depth in self.cascade.steps)
+
+    @property
+    def by_probability(self) -> bool:
+        """Whether the hits' probabilities say how many are judged."""
+        return any(isinstance(depth, RerankDepth) for _, depth in self.cascade.steps)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the re-rankers have to say, and how many queries they did not finish in time."""
+        with self._lock:
+            cut, queries = self._cut_short, self._queries
+        late = f"{cut:,} of {queries:,} queries were not re-ranked to the full depth in {self._budget:g} s"
+        return (*self.cascade.notes, *([late] if cut else []))
+
+    def rerank(
+        self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], progress: Progress | None = None
+    ) -> list[Reranked]:
+        """Each query's hits in a better order. With a budget every query has its own, one after the other."""
+        found: list[Reranked] = []
+        step = _TOGETHER if self._budget is None else 1
+        for start in range(0, len(queries), step):
+            block = queries[start : start + step]
+
+            def tell(
+                stage: str, done: int, total: int | None, start: int = start, size: int = len(block)
+            ) -> None:
+                if progress is not None and total:
+                    progress(stage, start + done * size // total, len(queries))
+
+            deadline = Deadline(self._budget, self._clock) if self._budget is not None else None
+            found += self.cascade.rerank_batch(
+                block, hits[start : start + step], progress=tell, deadline=deadline
+            )
+            if progress is not None:
+                progress("re-ranking", len(found), len(queries))
+        with self._lock:
+            self._queries += len(found)
+            self._cut_short += sum(one.reached < one.asked for one in found)
+        return found
+
+
+def choose_second_stage(
+    reranker: RerankerChoice,
+    depth: DepthChoice | Sequence[DepthChoice] | None = None,
+    budget: float | None = None,
+    device: str | None = None,
+) -> SecondStage | None:
+    """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
+
+    None for no re-ranker, or the name `none`.
+
+    Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name or a depth that
+    is none, and what loading a model raises.
+    """
+    asked = [reranker] if isinstance(reranker, str) or not isinstance(reranker, Sequence) else list(reranker)
+    if asked in ([None], ["none"]):
+        asked = []
+    depths = [depth] if isinstance(depth, int | str | RerankDepth) else list(depth or ())
+    if not asked:
+        if depths or budget is not None:
+            what = "a depth" if depths else "a budget"
+            raise UsageError(
+                f"{what} of re-ranking goes with a re-ranker; name one, such as cross-encoder:MODEL"
+            )
+        return None
+    if len(depths) > len(asked):
+        raise UsageError(f"there are {len(depths)} depths for {len(asked)} re-rankers; give at most one each")
+    every = [*map(check_depth, depths), *[DEFAULT_DEPTH] * (len(asked) - len(depths))]
+    steps: list[tuple[Reranker, Depth]] = []
+    for one, its in zip(asked, every, strict=True):
+        if isinstance(one, Cascade):
+            if len(asked) > 1 or depths:
+                raise UsageError("a cascade has its depths; give it alone, without rerank_depth")
+            return SecondStage(one, budget)
+        if isinstance(one, str):
+            one = load_reranker(one, device)
+        if one is None:
+            raise UsageError("None is no re-ranker; leave it out")
+        steps.append((one, its))
+    return SecondStage(Cascade(steps), budget)
+
+
+def furthest(depth: Depth) -> int:
+    """The most hits that a depth can mean."""
+    if isinstance(depth, int):
+        return depth
+    return depth.ceiling if isinstance(depth, RerankDepth) else DEFAULT_DEPTH
+
+
+def check_depth(depth: DepthChoice) -> int | RerankDepth:
+    """The depth itself, `RerankDepth()` for auto. Raises UsageError for what is none."""
+    if isinstance(depth, RerankDepth):
+        return depth
+    if depth == AUTO:
+        return RerankDepth()
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise UsageError(
+            f"the depth of re-ranking is {depth!r}; it must be a whole number, at least 1, or 'auto'"
+        )
+    return depth
