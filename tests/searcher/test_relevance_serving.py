@@ -347,6 +347,14 @@ def test_a_sparse_index_has_no_probabilities(tmp_path: Path) -> None:
         Searcher.open(tmp_path / "index", relevance="default")
 
 
+def test_an_empty_index_has_nothing_to_judge(tmp_path: Path) -> None:
+    Index.create(tmp_path / "empty", encoder=HashEncoder())
+    searcher = Searcher.open(tmp_path / "empty", encoder=HashEncoder(), relevance=Spy())
+    for mode in ("hybrid", "dense"):
+        answer = searcher.answer("statin", mode=mode, relevant_only=True)
+        assert (answer.hits, answer.left_out, answer.nearest) == ([], 0, None)
+
+
 class DefaultsTwin(HashEncoder):
     """Not the default encoder, but what an index of it looks like."""
 

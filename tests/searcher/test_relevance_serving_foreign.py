@@ -1,0 +1,73 @@
+"""Nothing to find: the queries of one real collection put to another's index come back empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leanseek import Index, Searcher, read, read_queries
+from leanseek.types import Query
+
+ENCODER = "onnx:sentence-transformers/all-MiniLM-L6-v2"
+DEPTH = 1000
+FOREIGN = {
+    "scifact": ("cranfield", "cisi", "vaswani", "cosqa"),
+    "cranfield": ("scifact", "cosqa", "cisi", "vaswani"),
+}
+RECALL = 0.95
+EMPTY = 0.9
+
+pytestmark = pytest.mark.slow
+
+
+def judged(folder: Path) -> tuple[list[Query], dict[str, set[str]]]:
+    """The test queries of a collection, and the ids of the relevant documents of each."""
+    relevant: dict[str, set[str]] = {}
+    for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]:
+        query, document, grade = line.split("\t")
+        if int(grade) > 0:
+            relevant.setdefault(query, set()).add(document)
+    return [query for query in read_queries(folder) if query.id in relevant], relevant
+
+
+@pytest.fixture(scope="module", params=sorted(FOREIGN))
+def indexed(
+    request: pytest.FixtureRequest,
+    collection: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, Path]:
+    path = tmp_path_factory.mktemp("foreign") / "index"
+    Index.create(path, encoder=ENCODER).add(read(collection(request.param)))
+    return request.param, path
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+def test_foreign_queries_find_nothing_where_own_ones_keep_their_recall(
+    indexed: tuple[str, Path], mode: str, collection: Callable[[str], Path]
+) -> None:
+    name, path = indexed
+    queries, relevant = judged(collection(name))
+    with Searcher.open(path, mode=mode) as searcher:
+        own = searcher.search_batch([query.text for query in queries], DEPTH)
+        found = [
+            hit.probability
+            for query, hits in zip(queries, own, strict=True)
+            for hit in hits
+            if hit.id in relevant[query.id]
+        ]
+        threshold = float(np.quantile(np.array(found, np.float64), 1 - RECALL, method="lower"))
+        kept = searcher.search_batch([q.text for q in queries], DEPTH, min_probability=threshold)
+        still = sum(
+            len({hit.id for hit in hits} & relevant[query.id])
+            for query, hits in zip(queries, kept, strict=True)
+        )
+        assert still >= RECALL * len(found)
+        shares = {}
+        for other in FOREIGN[name]:
+            asked = [query.text for query in read_queries(collection(other))][:200]
+            answers = searcher.search_batch(asked, 10, min_probability=threshold)
+            shares[other] = sum(not hits for hits in answers) / len(asked)
+    assert min(shares.values()) >= EMPTY, (threshold, shares)
