@@ -6,36 +6,25 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
-from leanseek.filters import parse_filter
 from leanseek.indexing.configuring import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
+from leanseek.searcher.asking import make_request, with_judge
+from leanseek.searcher.batching import check_candidates, rank_all, search_all
 from leanseek.searcher.fusion import Fusion, load_fusion
 from leanseek.searcher.fusion.learned import own_fusion
 from leanseek.searcher.hits import make_answer, make_hits
 from leanseek.searcher.packing import Context, pack
 from leanseek.searcher.ranking import Mode, choose_mode
-from leanseek.searcher.relevance.choosing import (
-    AUTO,
-    RelevanceChoice,
-    choose_relevance,
-    choose_threshold,
-)
-from leanseek.searcher.relevance.serving import Judge, cut
+from leanseek.searcher.relevance.choosing import AUTO, RelevanceChoice, choose_relevance
+from leanseek.searcher.relevance.serving import cut
 from leanseek.searcher.serving import QueryEncoder, Serving
 from leanseek.types import Answer, Hit, Progress, Ranked
-
-DEPTH = 100
-"""Candidates asked of each side, where k is smaller."""
 
 
 class Searcher:
@@ -198,8 +187,8 @@ class Searcher:
         Raises UsageError or FilterError.
         """
         serving = self._open_serving()
-        request = self._request(serving, [query], k, filter, mode, depth)
-        request = self._with_judge(serving, request, min_probability, relevant_only)
+        request = make_request(serving, [query], k, filter, mode, depth)
+        request = with_judge(serving, request, min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
         return make_answer(serving.snapshot, query, ranking, request.threshold, k, explain)
 
@@ -219,8 +208,8 @@ class Searcher:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
-        request = self._request(serving, queries, k, filter, mode, depth)
-        request = self._with_judge(serving, request, min_probability, relevant_only)
+        request = make_request(serving, queries, k, filter, mode, depth)
+        request = with_judge(serving, request, min_probability, relevant_only)
         results: list[list[Hit]] = []
         for query, ranking in zip(queries, search_all(serving, queries, request), strict=True):
             kept = cut(ranking, request.threshold, k).kept
@@ -256,9 +245,9 @@ class Searcher:
         """
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
-        request = self._request(serving, queries, k, filter, mode, depth)
+        request = make_request(serving, queries, k, filter, mode, depth)
         if min_probability is not None or relevant_only:
-            request = self._with_judge(serving, request, min_probability, relevant_only)
+            request = with_judge(serving, request, min_probability, relevant_only)
         if candidates is None:
             rankings = search_all(serving, queries, request)
         else:
@@ -324,8 +313,8 @@ class Searcher:
         the prompt's writer that nothing relevant is there.
         """
         serving = self._open_serving()
-        request = self._request(serving, [query], k, filter, mode, None, roll_up=False)
-        request = self._with_judge(serving, request, min_probability, relevant_only)
+        request = make_request(serving, [query], k, filter, mode, None, roll_up=False)
+        request = with_judge(serving, request, min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
         hits = make_hits(serving.snapshot, query, cut(ranking, request.threshold, k).kept)
         return pack(hits, max_tokens, count_tokens or estimate_tokens)
@@ -368,48 +357,6 @@ class Searcher:
         if self._closed:
             raise UsageError("this searcher is closed; open another with Searcher.open")
         return self._serving
-
-    def _request(
-        self,
-        serving: Serving,
-        queries: Sequence[str],
-        k: int,
-        filter: str | None,
-        mode: str | None,
-        depth: int | None,
-        roll_up: bool = True,
-    ) -> Request:
-        if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
-            raise UsageError("queries must be a list of strings; `search` takes a single one")
-        if not isinstance(k, int) or k < 1:
-            raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")
-        if depth is not None and depth < k:
-            raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
-        snapshot = serving.snapshot
-        chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else serving.mode
-        if chosen != "sparse" and not snapshot.with_dense:
-            raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
-        return Request(
-            mode=chosen,
-            fusion=serving.fusion,
-            k=k,
-            depth=max(k, depth or DEPTH),
-            allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,
-            documents=snapshot.documents if roll_up else None,
-        )
-
-    def _with_judge(
-        self, serving: Serving, request: Request, min_probability: float | None, relevant_only: bool
-    ) -> Request:
-        """The request with its hits judged, where there is a model and a dense side to judge by."""
-        model = serving.relevance
-        threshold = choose_threshold(model, request.mode, min_probability, relevant_only)
-        if model is None or request.mode == "sparse":
-            return request
-        snapshot, mask = serving.snapshot, request.allowed
-        mask = snapshot.live if mask is None else mask
-        searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
-        return replace(request, judge=Judge(model, searched, threshold))
 
 
 def estimate_tokens(text: str) -> int:

@@ -12,9 +12,9 @@ import numpy as np
 from leanseek.errors import InputError
 from leanseek.eval.base import Qrels
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.asking import DEPTH
 from leanseek.searcher.fusion.scaled import Float64Array
 from leanseek.searcher.ranking import view_of
-from leanseek.searcher.searcher import DEPTH
 from leanseek.searcher.serving import QueryEncoder
 from leanseek.types import Float32Array, Int64Array, Progress, Query
 
