@@ -7,6 +7,7 @@ import typer
 from leanseek.cli.evaluation.collection import collection
 from leanseek.cli.evaluation.collections import collections
 from leanseek.cli.evaluation.leaderboard import leaderboard
+from leanseek.cli.evaluation.relevance import relevance
 from leanseek.cli.evaluation.report import report
 from leanseek.cli.evaluation.reproduce import reproduce
 from leanseek.cli.evaluation.scoring import compare, score
@@ -25,3 +26,4 @@ eval_app.command()(collection)
 eval_app.command()(reproduce)
 eval_app.command()(leaderboard)
 eval_app.command()(report)
+eval_app.command()(relevance)

@@ -2,18 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, file_size, print_json, progress_bar
 
 
 def relevance(
     collections: Annotated[
         list[str],
-        typer.Argument(metavar="COLLECTION…", help="Collections with judgments, each as NAME or NAME:SPLIT."),
+        typer.Argument(
+            metavar="COLLECTION…",
+            help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT where it is not train.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the model goes.")],
+    features: Annotated[
+        Literal["all", "query"],
+        typer.Option(help="Judge by the query's whole list, or, as published, by its vector alone."),
+    ] = "all",
+    map: Annotated[
+        Literal["linear", "sqrt", "quadratic", "power"] | None,
+        typer.Option("--map", help="The form of the curve, with --features query; by default power."),
+    ] = None,
+    encoder: opt.EncoderOption = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other samples and begins elsewhere.")] = 0,
+    work: Annotated[
+        Path, typer.Option("--work", metavar="DIR", help="Where indexes go, as with 'eval collection --out'.")
+    ] = Path("results"),
+    device: opt.Device = None,
+    no_cache: opt.NoCache = False,
+    as_json: opt.Json = False,
 ) -> None:
-    """Train a relevance model: from a query's candidates to the probability that each is relevant."""
-    raise NotImplementedError
+    """Train a relevance model: from what a query finds to the probability that each candidate is relevant.
+
+    The same collections and seed give the same file. Use it with: leanseek search INDEX QUERY --relevance FILE
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.errors import UsageError
+    from leanseek.eval.collections import open_collection
+    from leanseek.train.relevance import train_relevance
+
+    if map is not None and features != "query":
+        raise UsageError("--map goes with --features query: the curve that the query's vector shapes")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}; it must be 0 or more")
+    named = [name_and_split(given) for given in collections]
+    with progress_bar(as_json) as progress:
+        model = train_relevance(
+            [(open_collection(name), split) for name, split in named],
+            encoder=encoder or DEFAULT_MODEL,
+            form=features,
+            map=map or "power",
+            seed=seed,
+            work=work,
+            device=device,
+            cache=not no_cache,
+            progress=progress,
+        )
+        model.save(out)
+    if as_json:
+        print_json(
+            {
+                "file": str(out),
+                "fingerprint": model.fingerprint,
+                "thresholds": dict(model.thresholds),
+                **asdict(model.provenance),
+            }
+        )
+        return
+    origin = model.provenance
+    typer.echo(
+        f"{out}: {file_size(out.stat().st_size)}, learned from {count(origin.queries, 'query', 'queries')} of "
+        f"{', '.join(origin.trained_on)}"
+    )
+    typer.echo(
+        "  95 % of the relevant candidates of held-out queries have at least "
+        f"{model.threshold('dense'):.2%} (dense), {model.threshold('hybrid'):.2%} (hybrid)"
+    )
+
+
+def name_and_split(given: str) -> tuple[str, str]:
+    """`scifact:dev` is the collection scifact and its split dev; without one the split is train."""
+    name, colon, split = given.rpartition(":")
+    if not colon or name in ("beir", "irds") or "/" in split or "\\" in split:
+        return given, "train"
+    return name, split

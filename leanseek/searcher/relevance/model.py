@@ -3,86 +3,155 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leanseek.errors import RelevanceFileError, UsageError
-from leanseek.searcher.relevance.base import Evidence
-from leanseek.searcher.relevance.files import read_contents, write_contents
+from leanseek.searcher.relevance.base import DenseEvidence, Evidence, SparseEvidence
+from leanseek.searcher.relevance.features import (
+    DENSE_CANDIDATE,
+    DENSE_LIST,
+    SPARSE_CANDIDATE,
+    SPARSE_LIST,
+    dense_features,
+    sparse_features,
+)
+from leanseek.searcher.relevance.files import MAKE, read_contents, write_contents
+from leanseek.searcher.relevance.maps import QueryMap
+from leanseek.searcher.relevance.network import MonotoneNetwork
+from leanseek.types import Float64Array
 
 Judged = Literal["dense", "hybrid"]
 PACKAGED: Final = Path(__file__).with_name("default.safetensors")
+HYBRID_CANDIDATE: Final = 1 + len(SPARSE_CANDIDATE)
+HYBRID_LIST: Final = 1 + len(SPARSE_LIST)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a model was trained on (collection:split, documents checksum) and how; no dates, so it is reproducible."""
+    """What a model was trained on and how; no dates, so that the same training gives the same file.
+
+    `trained_on`: collections and splits, as `scifact:train`. `checksums`: of those collections. `form`: what the dense
+    side looks at, as `all` or `query, power map`. `queries`: how many judged queries were learned from.
+    """
 
     trained_on: tuple[str, ...]
+    checksums: tuple[str, ...]
+    form: str
+    queries: int
     seed: int
-    command: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RelevanceModel:
     """How probable it is that a candidate is relevant, for the vectors of one encoder.
 
-    `fingerprint` is the encoder's. Within one query the probability never falls where the cosine rises (and
-    the BM25 score does not fall), so the order of a single side's list never changes.
+    `fingerprint` is the encoder's. Within one query the probability never falls where the cosine rises while the
+    BM25 score does not fall, nor the other way round: the order of a dense list never changes.
+
+    `dense` looks at the query's list (`MonotoneNetwork`) or at its vector alone (`QueryMap`); `hybrid` puts what it
+    says together with the sparse side.
     """
 
     fingerprint: str
-    thresholds: dict[Judged, float]
+    thresholds: Mapping[Judged, float]
     provenance: Provenance
-    dense: NDArray[np.float32]
-    hybrid: NDArray[np.float32]
+    dense: MonotoneNetwork | QueryMap
+    hybrid: MonotoneNetwork
 
     def threshold(self, mode: Judged) -> float:
         """The probability that 95 % of the relevant candidates reached, on queries it was not fitted on."""
         return self.thresholds[mode]
 
-    def probabilities(self, evidence: Evidence) -> NDArray[np.float64]:
+    def probabilities(self, evidence: Evidence) -> Float64Array:
         """(c,) the probability that each candidate is relevant, in the order of the evidence."""
-        cosines = evidence.dense.cosines.astype(np.float64)
+        if not len(evidence.dense.cosines):
+            return np.zeros(0)
         if evidence.sparse is None:
-            offset, slope = self.dense
-            logits = offset + slope * cosines
+            logits = self.dense_logits(evidence.dense, evidence.size)
         else:
-            offset, slope, weight = self.hybrid
-            ceiling = max(float(evidence.sparse.idf.sum()), 1e-9)
-            logits = offset + slope * cosines + weight * evidence.sparse.scores / ceiling
-        chances: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits))
+            candidates, whole = self.hybrid_features(evidence, evidence.sparse)
+            logits = self.hybrid.logits(candidates, whole)
+        chances: Float64Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
         return chances
+
+    def dense_logits(self, evidence: DenseEvidence, size: int) -> Float64Array:
+        """(c,) the log odds by the dense side alone, for candidates among `size` passages."""
+        # Rounding must not order what the cosines do not: equal ones get one value, and a higher one no lower value.
+        cosines, inverse = np.unique(evidence.cosines, return_inverse=True)
+        if isinstance(self.dense, QueryMap):
+            logits = self.dense.logits(cosines.astype(np.float64), evidence.query.astype(np.float64))
+        else:
+            listed = evidence.listed if len(evidence.listed) else cosines[::-1]
+            logits = self.dense.logits(*dense_features(cosines, listed, size))
+        rising: Float64Array = np.maximum.accumulate(logits)[inverse]
+        return rising
+
+    def hybrid_features(
+        self, evidence: Evidence, sparse: SparseEvidence
+    ) -> tuple[Float64Array, Float64Array]:
+        """Candidate features (c, 6) and list features (9,) of `hybrid`: the dense log odds, then the sparse side."""
+        by_vector = self.dense_logits(evidence.dense, evidence.size)
+        best = evidence.dense.listed[:1] if len(evidence.dense.listed) else evidence.dense.cosines.max()[None]
+        top = self.dense_logits(evidence.dense._replace(cosines=best), evidence.size)
+        candidates, whole = sparse_features(sparse)
+        return np.column_stack([by_vector, candidates]), np.concatenate([top, whole])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
         header: dict[str, Any] = {
             "fingerprint": self.fingerprint,
-            "thresholds": self.thresholds,
-            "provenance": {
-                "trained_on": list(self.provenance.trained_on),
-                "seed": self.provenance.seed,
-                "command": self.provenance.command,
-            },
+            "thresholds": dict(self.thresholds),
+            "provenance": asdict(self.provenance),
+            "dense": self.dense.kind if isinstance(self.dense, QueryMap) else "list",
         }
-        write_contents(Path(path), header, {"dense": self.dense, "hybrid": self.hybrid})
+        parts = {"dense": self.dense, "hybrid": self.hybrid}
+        tensors = {
+            f"{side}.{name}": array for side, part in parts.items() for name, array in part.tensors().items()
+        }
+        write_contents(Path(path), header, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RelevanceModel:
         """Read a model. Raises RelevanceFileError (missing, damaged, newer), MissingPackageError."""
         header, tensors = read_contents(Path(path))
-        origin = header["provenance"]
-        return cls(
-            header["fingerprint"],
-            header["thresholds"],
-            Provenance(tuple(origin["trained_on"]), origin["seed"], origin["command"]),
-            tensors["dense"],
-            tensors["hybrid"],
-        )
+        parts = {
+            side: {
+                name.removeprefix(f"{side}."): array
+                for name, array in tensors.items()
+                if name.startswith(side)
+            }
+            for side in ("dense", "hybrid")
+        }
+        try:
+            kind, origin = header["dense"], header["provenance"]
+            dense: MonotoneNetwork | QueryMap
+            if kind == "list":
+                dense = MonotoneNetwork.of(parts["dense"], len(DENSE_CANDIDATE), len(DENSE_LIST))
+            else:
+                dense = QueryMap.of(parts["dense"], kind)
+            return cls(
+                str(header["fingerprint"]),
+                {
+                    "dense": float(header["thresholds"]["dense"]),
+                    "hybrid": float(header["thresholds"]["hybrid"]),
+                },
+                Provenance(
+                    tuple(origin["trained_on"]),
+                    tuple(origin["checksums"]),
+                    str(origin["form"]),
+                    int(origin["queries"]),
+                    int(origin["seed"]),
+                ),
+                dense,
+                MonotoneNetwork.of(parts["hybrid"], HYBRID_CANDIDATE, HYBRID_LIST),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RelevanceFileError(f"{path}: this is no relevance model ({error}); {MAKE}") from error
 
 
 def load_relevance(

@@ -1,0 +1,144 @@
+"""What a relevance model looks at: numbers for each candidate, and numbers for its query's list as a whole.
+
+Every candidate feature never falls where the candidate's own score rises, the list being given: that is why a
+model that weighs them without negative weights never changes the order of a query's list.
+
+A list's tail tells what documents that are not relevant score for this query. Where cosines fall linearly over the
+logarithm of the rank, as they do in an exponential tail, the line says how many documents are expected to score at
+least so much by chance alone: the E-value by which Karlin and Altschul judge alignments ("Methods for assessing the
+statistical significance of molecular sequence features", PNAS 1990).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from leanseek.searcher.relevance.base import SparseEvidence
+from leanseek.types import Float32Array, Float64Array
+
+DENSE_CANDIDATE: Final = (
+    *("cosine", "share of top", "z score", "rank"),
+    *("chance ranks 5-50", "chance ranks 10-100", "chance ranks 50-1000", "below top", "above tenth"),
+)
+DENSE_LIST: Final = (
+    *(
+        "top chance 5-50",
+        "slope 5-50",
+        "top chance 10-100",
+        "slope 10-100",
+        "top chance 50-1000",
+        "slope 50-1000",
+    ),
+    *("first", "third", "tenth", "hundredth", "last", "mean", "spread", "log size", "log length"),
+    *("first less second", "first less tenth", "tenth less hundredth", "entropy", "skewness", "top z score"),
+    "last share of top",
+)
+SPARSE_CANDIDATE: Final = ("share of best possible", "share of top", "z score", "rank", "shares a term")
+SPARSE_LIST: Final = (
+    *(
+        "top share of best possible",
+        "tenth share of top",
+        "hundredth share of top",
+        "log length",
+        "log terms",
+    ),
+    *("mean idf", "highest idf", "share of unknown terms"),
+)
+
+TAILS: Final = ((5, 50), (10, 100), (50, 1000))
+"""First and last rank of the parts of a list to which a line is fitted."""
+
+LEAST_TOP: Final = 0.05
+LEAST_SPREAD: Final = 1e-3
+
+
+def dense_features(
+    cosines: Float32Array, listed: Float32Array, size: int
+) -> tuple[Float64Array, Float64Array]:
+    """Candidate features (c, 9) as `DENSE_CANDIDATE` and list features (22,) as `DENSE_LIST`.
+
+    `cosines` (c,) in any order; `listed` (l,) descending, l at least 1; `size` passages were searched.
+    """
+    scores, best = cosines.astype(np.float64), listed.astype(np.float64)
+    top, mean, spread = best[0], best.mean(), max(float(best.std()), LEAST_SPREAD)
+    top_floor = max(float(top), LEAST_TOP)
+    lines = [tail(best, first, last) for first, last in TAILS]
+    tenth = at(best, 10)
+    candidate = [
+        scores,
+        scores / top_floor,
+        (scores - mean) / spread,
+        -np.log(places(scores, best)),
+        *(np.clip(slope * scores - offset, -10.0, 40.0) for offset, slope in lines),
+        (scores - top) / spread,
+        10.0 * (scores - tenth),
+    ]
+    heights = np.exp((best[:100] - top) / 0.05)
+    shares = heights / heights.sum()
+    whole = [
+        *(value for offset, slope in lines for value in (slope * top - offset, slope / 20.0)),
+        *(top, at(best, 3), tenth, at(best, 100), best[-1], mean, 10.0 * spread),
+        *(np.log(max(size, 1)), np.log(len(best))),
+        *(10.0 * (top - at(best, 2)), 10.0 * (top - tenth), 10.0 * (tenth - at(best, 100))),
+        -(shares * np.log(shares + 1e-12)).sum(),
+        (((best - mean) / spread) ** 3).mean(),
+        (top - mean) / spread,
+        best[-1] / top_floor,
+    ]
+    return np.stack(candidate, axis=1), np.array(whole, np.float64)
+
+
+def sparse_features(evidence: SparseEvidence) -> tuple[Float64Array, Float64Array]:
+    """Candidate features (c, 5) as `SPARSE_CANDIDATE` and list features (8,) as `SPARSE_LIST`."""
+    scores, idf = evidence.scores.astype(np.float64), evidence.idf.astype(np.float64)
+    best = evidence.listed.astype(np.float64) if len(evidence.listed) else np.zeros(1)
+    # Of a term that fills a text BM25 gives about its idf, up to a constant that is the same for all queries.
+    possible = max(float(idf.sum()), LEAST_SPREAD)
+    top, spread = max(float(best[0]), LEAST_SPREAD), max(float(best.std()), LEAST_SPREAD)
+    candidate = [
+        scores / possible,
+        scores / top,
+        np.clip((scores - best.mean()) / spread, -10.0, 40.0),
+        -np.log(places(scores, best)),
+        (scores > 0).astype(np.float64),
+    ]
+    known = idf[idf > 0]
+    whole = [
+        best[0] / possible,
+        at(best, 10) / top,
+        at(best, 100) / top,
+        np.log(len(best)),
+        np.log(max(len(idf), 1)),
+        known.mean() if len(known) else 0.0,
+        known.max() if len(known) else 0.0,
+        1.0 - len(known) / max(len(idf), 1),
+    ]
+    return np.stack(candidate, axis=1), np.array(whole, np.float64)
+
+
+def at(best: Float64Array, rank: int) -> float:
+    """The score at a rank from 1, or the last one where the list is shorter."""
+    return float(best[min(rank, len(best)) - 1])
+
+
+def places(scores: Float64Array, best: Float64Array) -> Float64Array:
+    """(c,) the rank, from 1, that each score (c,) would have in the list (l,) descending."""
+    return np.searchsorted(-best, -scores, side="left").astype(np.float64) + 1.0
+
+
+def tail(best: Float64Array, first: int, last: int) -> tuple[float, float]:
+    """(offset, slope) of a line: slope * score - offset is minus the logarithm of the rank expected of a score.
+
+    Fitted by least squares to the ranks `first` to `last`, or the last ones of a shorter list; the slope is never
+    negative, and 0 where all scores are equal.
+    """
+    last = min(last, len(best))
+    first = max(min(first, last - 3), 1)
+    scores = best[first - 1 : last]
+    logs: Float64Array = np.log(np.arange(first, last + 1)).astype(np.float64)
+    centred, height = scores - scores.mean(), float(logs.mean())
+    steepness = float((centred * (logs - height)).sum()) / max(float((centred**2).sum()), 1e-6)
+    slope = max(-steepness, 0.0)
+    return height + slope * float(scores.mean()), slope
