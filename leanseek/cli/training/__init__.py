@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from leanseek.cli.training.cross_encoder import cross_encoder
 from leanseek.cli.training.fusion import fusion
 from leanseek.cli.training.heads import heads
 from leanseek.cli.training.relevance import relevance
 
 train_app = typer.Typer(
     name="train",
-    help="Learn from judged queries: a relevance model, a fusion's weight.",
+    help="Learn from judged queries: relevance, fusion, attention heads, a cross-encoder.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -24,3 +25,4 @@ def train() -> None:
 train_app.command()(relevance)
 train_app.command()(fusion)
 train_app.command()(heads)
+train_app.command("cross-encoder")(cross_encoder)

@@ -1,0 +1,89 @@
+"""`leanseek train cross-encoder`, from a small collection to a model that re-ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from leanseek.cli import app
+
+pytest.importorskip("accelerate")
+
+ANIMALS = ("cat", "dog", "fish", "bird", "horse", "cow", "pig", "goat", "duck", "frog", "bear", "wolf")
+DOES = ("eats", "sleeps")
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    folder = tmp_path / "animals"
+    (folder / "qrels").mkdir(parents=True)
+    pairs = [(animal, does) for animal in ANIMALS for does in DOES]
+    (folder / "corpus.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": f"{animal}-{does}", "title": "", "text": f"The {animal} {does} in the yard."})
+            + "\n"
+            for animal, does in pairs
+        )
+    )
+    (folder / "queries.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": f"q-{animal}-{does}", "text": f"which {animal} {does}"}) + "\n"
+            for animal, does in pairs
+        )
+    )
+    (folder / "qrels" / "train.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n"
+        + "".join(f"q-{animal}-{does}\t{animal}-{does}\t1\n" for animal, does in pairs)
+    )
+    return folder
+
+
+def train(animals: Path, out: Path, *more: str) -> tuple[int, str, str]:
+    runner = CliRunner()
+    found = runner.invoke(
+        app,
+        [
+            "train",
+            "cross-encoder",
+            str(animals),
+            "--out",
+            str(out),
+            "--work",
+            str(out.parent / "work"),
+            *more,
+        ],
+    )
+    return found.exit_code, found.stdout, found.stderr
+
+
+def test_it_trains_says_how_it_went_and_the_model_re_ranks(animals: Path, tmp_path: Path) -> None:
+    from leanseek.rerank import load_reranker
+    from leanseek.types import Hit
+
+    out = tmp_path / "model"
+    code, printed, _ = train(animals, out, "--negatives", "3", "--batch", "4", "--epochs", "4", "--json")
+    assert code == 0, printed
+    report = json.loads(printed)
+    assert report["after"] <= report["before"]
+    assert report["sources"][0]["queries"] == 24 and report["sources"][0]["held_out"] == 2
+    assert json.loads((out / "training.json").read_text())["recipe"]["seed"] == 0
+    assert not list(tmp_path.glob("model.*"))
+    reranker = load_reranker(f"cross-encoder:torch:{out}", device="cpu")
+    hits = [
+        Hit(rank, name, 1.0 - rank / 10, "", f"The {name} eats in the yard.", {})
+        for rank, name in enumerate(("wolf", "duck", "cat"), 1)
+    ]
+    assert reranker.rerank("which cat eats", hits)[0].id == "cat"
+
+
+def test_too_few_queries_and_a_folder_in_the_way_are_told(animals: Path, tmp_path: Path) -> None:
+    qrels = animals / "qrels" / "train.tsv"
+    qrels.write_text("".join(qrels.read_text().splitlines(keepends=True)[:6]))
+    code, _, told = train(animals, tmp_path / "model")
+    assert code == 2 and "needs at least 20" in told
+    (tmp_path / "mine").mkdir()
+    code, _, told = train(animals, tmp_path / "mine")
+    assert code == 2 and "holds no model trained here" in told and (tmp_path / "mine").is_dir()

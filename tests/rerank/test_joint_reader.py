@@ -1,0 +1,85 @@
+"""The cross-encoder grown out of a bi-encoder, against the bi-encoder itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leanseek.encode import DEFAULT_MODEL, resolve_model
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sentence_transformers")
+
+PAIRS = [
+    ("what is water", "Water is a liquid at room temperature."),
+    ("who wrote the origin of species", "On the Origin of Species was written by Charles Darwin in 1859."),
+    ("short", ""),
+    ("a much longer question, of several words and a comma", "Tiny."),
+]
+
+
+@pytest.fixture(scope="module")
+def grown() -> object:
+    from leanseek.train.crossencoder.training import grown as grow
+
+    return grow(str(resolve_model(DEFAULT_MODEL).path), 2, 256).eval()
+
+
+def features(model: object, pairs: list[tuple[str, str]]) -> np.ndarray:
+    reader = model[0]  # type: ignore[index]
+    with torch.inference_mode():
+        return reader(reader.preprocess(pairs))["sentence_embedding"].numpy()
+
+
+def test_the_texts_read_apart_have_the_bi_encoder_s_cosine_and_maxsim(grown: object) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(str(resolve_model(DEFAULT_MODEL).path), device="cpu")
+    found = features(grown, PAIRS)
+    for row, (query, passage) in zip(found, PAIRS, strict=True):
+        one, other = encoder.encode([query, passage])
+        assert row[0] == pytest.approx(float(one @ other), abs=1e-5)
+        tokens = [
+            torch.nn.functional.normalize(
+                encoder.encode(text, output_value="token_embeddings").double(), dim=-1
+            )
+            for text in (query, passage)
+        ]
+        best = (tokens[0] @ tokens[1].T).max(1).values.mean().item()
+        assert row[1] == pytest.approx(best, abs=1e-5)
+
+
+def test_reading_together_lets_each_text_change_the_other(grown: object) -> None:
+    first, second = features(grown, [("what is water", "A liquid."), ("what is fire", "A liquid.")])
+    assert np.abs(first[3:] - second[3:]).max() > 1e-3
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(grown: object) -> None:
+    together = features(grown, PAIRS)
+    for row, pair in zip(together, PAIRS, strict=True):
+        np.testing.assert_allclose(row, features(grown, [pair])[0], atol=2e-5)
+
+
+def test_saved_and_loaded_it_scores_the_same(grown: object, tmp_path: Path) -> None:
+    from leanseek.rerank.crossencoder.torch_model import load_cross_encoder
+
+    with torch.no_grad():
+        grown[0].segment.weight.normal_()  # type: ignore[index]
+    before = grown.predict(PAIRS)  # type: ignore[attr-defined]
+    grown.save_pretrained(str(tmp_path / "model"))  # type: ignore[attr-defined]
+    with torch.no_grad():
+        grown[0].segment.weight.zero_()  # type: ignore[index]
+    again = load_cross_encoder(tmp_path / "model", "cpu")
+    np.testing.assert_allclose(again.predict(PAIRS), before, atol=1e-6)
+
+
+def test_the_passage_gives_way_where_both_are_too_long(grown: object) -> None:
+    reader = grown[0]  # type: ignore[index]
+    found = reader.preprocess([("short question", "word " * 1000), ("word " * 1000, "word " * 1000)])
+    assert found["input_ids"].shape == (2, 256)
+    separator = reader.tokenizer.sep_token_id
+    assert (found["input_ids"][:, -1] == separator).all()
+    assert found["token_type_ids"][0].sum() == 256 - len(reader.tokenizer("short question")["input_ids"])
+    assert found["token_type_ids"][1].sum() == 128

@@ -1,0 +1,103 @@
+"""What a cross-encoder is given to learn from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leanseek.errors import InputError
+from leanseek.eval.collections import open_collection
+from leanseek.indexing.index import Index
+from leanseek.searcher.searcher import Searcher
+from leanseek.train.crossencoder.groups import MARGIN, choose, mine
+from leanseek.types import Ranked, content
+
+names = st.text("abcdef", min_size=1, max_size=3)
+
+
+@given(
+    cosines=st.dictionaries(names, st.floats(0, 1, width=32), min_size=1, max_size=20),
+    grades=st.dictionaries(names, st.integers(-1, 2), max_size=8),
+    negatives=st.integers(1, 5),
+    seed=st.integers(0, 3),
+)
+def test_a_negative_is_judged_so_or_clearly_farther_than_the_positive(
+    cosines: dict[str, float], grades: dict[str, int], negatives: int, seed: int
+) -> None:
+    ranking = [Ranked(name, cosine) for name, cosine in cosines.items()]
+    found = choose("q", ranking, grades, negatives, random.Random(seed))
+    relevant = {name for name in cosines if grades.get(name, 0) > 0}
+    if found is None:
+        limit = min((MARGIN * cosines[name] for name in relevant), default=0.0)
+        assert not relevant or all(
+            name in relevant or (name not in grades and cosines[name] >= limit) for name in cosines
+        )
+        return
+    assert found.positive in relevant
+    assert 1 <= len(found.negatives) <= negatives and len(set(found.negatives)) == len(found.negatives)
+    for name in found.negatives:
+        assert name not in relevant
+        assert name in grades or cosines[name] < MARGIN * cosines[found.positive]
+
+
+def write(folder: Path, relevant: str) -> Path:
+    (folder / "qrels").mkdir(parents=True)
+    texts = ["cats purr", "cats purr", "dogs bark", "cats and dogs", "fish swim"]
+    (folder / "corpus.jsonl").write_text(
+        "".join(
+            f'{{"_id": "{number}", "title": "", "text": "{text}"}}\n' for number, text in enumerate(texts)
+        )
+    )
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "cats purr"}\n')
+    (folder / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{relevant}")
+    return folder
+
+
+def open_index(folder: Path, index: Path) -> Searcher:
+    Index.create(index).add(open_collection(folder).documents())
+    return Searcher.open(index, relevance=None)
+
+
+def test_copies_of_the_positive_s_text_are_no_negatives(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", "q\t0\t1\nq\t1\t0\n")
+    with open_index(folder, tmp_path / "index") as searcher:
+        [group] = mine(open_collection(folder), "train", searcher, negatives=10, seed=0)
+    assert group.passages[0] == "cats purr"
+    assert set(group.passages[1:]) == {"dogs bark", "cats and dogs", "fish swim"}
+
+
+def test_a_split_without_relevant_documents_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", "q\t9\t1\nq\t1\t0\n")
+    with (
+        open_index(folder, tmp_path / "index") as searcher,
+        pytest.raises(InputError, match=r"no query of the split 'train' of 'pets'"),
+    ):
+        mine(open_collection(folder), "train", searcher, negatives=10, seed=0)
+
+
+def test_mined_from_a_real_collection_twice_the_same(
+    collection: Callable[[str], Path], tmp_path: Path
+) -> None:
+    trecqa = open_collection(collection("trecqa"))
+    relevant = {
+        identifier
+        for grades in trecqa.qrels("train").values()
+        for identifier, grade in grades.items()
+        if grade > 0
+    }
+    everything = list(trecqa.documents())
+    documents = [document for document in everything if document.id in relevant][:150] + everything[:50]
+    documents = list({document.id: document for document in documents}.values())
+    Index.create(tmp_path / "index").add(documents)
+    with Searcher.open(tmp_path / "index", relevance=None) as searcher:
+        first = mine(trecqa, "train", searcher, negatives=3, seed=1, most=40)
+        again = mine(trecqa, "train", searcher, negatives=3, seed=1, most=40)
+        other = mine(trecqa, "train", searcher, negatives=3, seed=2, most=40)
+    assert first == again != other
+    texts = {content(document.title, document.text) for document in documents}
+    assert first and all(set(group.passages) <= texts and 2 <= len(group.passages) <= 4 for group in first)
