@@ -123,3 +123,16 @@ def test_a_layout_must_hold_both_texts() -> None:
     mixed = np.array([1, 10, 20, 11, 21, 12, 2], dtype=np.int32)
     with pytest.raises(ModelError, match="followed by"):
         find_layout(lambda query, passage: PairIds(mixed, mixed * 0), ids)
+
+
+def test_modules_of_others_are_not_run(tmp_path: Path) -> None:
+    folder = build_model(tmp_path)
+    (folder / "config_sentence_transformers.json").write_text('{"model_type": "CrossEncoder"}')
+    for own in ("leanseek.rerank.crossencoder.joint.JointReader", "sentence_transformers.base.modules.Dense"):
+        listing = [
+            {"idx": number, "name": str(number), "path": "", "type": name}
+            for number, name in enumerate((own, "elsewhere.Module"))
+        ]
+        (folder / "modules.json").write_text(json.dumps(listing))
+        with pytest.raises(ModelError, match=r"elsewhere\.Module"):
+            load(f"torch:{folder}")
