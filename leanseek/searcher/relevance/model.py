@@ -27,7 +27,7 @@ from leanseek.types import Float64Array
 
 Judged = Literal["dense", "hybrid"]
 PACKAGED: Final = Path(__file__).with_name("default.safetensors")
-HYBRID_CANDIDATE: Final = 1 + len(SPARSE_CANDIDATE)
+HYBRID_CANDIDATE: Final = 1 + len(DENSE_CANDIDATE) + len(SPARSE_CANDIDATE)
 HYBRID_LIST: Final = 1 + len(SPARSE_LIST)
 
 
@@ -86,20 +86,24 @@ class RelevanceModel:
         if isinstance(self.dense, QueryMap):
             logits = self.dense.logits(cosines.astype(np.float64), evidence.query.astype(np.float64))
         else:
-            listed = evidence.listed if len(evidence.listed) else cosines[::-1]
-            logits = self.dense.logits(*dense_features(cosines, listed, size))
+            logits = self.dense.logits(*dense_features(cosines, with_list(evidence).listed, size))
         rising: Float64Array = np.maximum.accumulate(logits)[inverse]
         return rising
 
     def hybrid_features(
         self, evidence: Evidence, sparse: SparseEvidence
     ) -> tuple[Float64Array, Float64Array]:
-        """Candidate features (c, 6) and list features (9,) of `hybrid`: the dense log odds, then the sparse side."""
-        by_vector = self.dense_logits(evidence.dense, evidence.size)
-        best = evidence.dense.listed[:1] if len(evidence.dense.listed) else evidence.dense.cosines.max()[None]
-        top = self.dense_logits(evidence.dense._replace(cosines=best), evidence.size)
+        """Candidate features (c, 15) and list features (9,) of `hybrid`.
+
+        For a candidate the dense log odds, then what either side's list says of it; for the list the log odds of its
+        best one by the dense side, then the sparse side's.
+        """
+        dense = with_list(evidence.dense)
+        by_vector = self.dense_logits(dense, evidence.size)
+        top = self.dense_logits(dense._replace(cosines=dense.listed[:1]), evidence.size)
+        in_list, _ = dense_features(dense.cosines, dense.listed, evidence.size)
         candidates, whole = sparse_features(sparse)
-        return np.column_stack([by_vector, candidates]), np.concatenate([top, whole])
+        return np.column_stack([by_vector, in_list, candidates]), np.concatenate([top, whole])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
@@ -152,6 +156,13 @@ class RelevanceModel:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RelevanceFileError(f"{path}: this is no relevance model ({error}); {MAKE}") from error
+
+
+def with_list(evidence: DenseEvidence) -> DenseEvidence:
+    """The evidence; where the side listed nothing, its candidates stand for the list."""
+    if len(evidence.listed):
+        return evidence
+    return evidence._replace(listed=np.sort(evidence.cosines)[::-1])
 
 
 def load_relevance(

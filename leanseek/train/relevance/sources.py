@@ -15,8 +15,8 @@ from leanseek.searcher.relevance.model import Judged
 from leanseek.train.relevance.sampling import Sample, sample
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
-MOST_QUERIES: Final = 1500
-"""More of one collection teach little more, and it would outweigh nobody: all collections count alike."""
+MOST_QUERIES: Final = 1000
+"""More of one collection teach little more, since all collections count alike."""
 
 PARTS: Final = 6
 LEAST_PART: Final = 150
