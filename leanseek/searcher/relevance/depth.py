@@ -11,7 +11,8 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.types import Float64Array, Hit, Int64Array
 
-PROBABILITY: Final = 0.01
+PROBABILITY: Final = 0.001
+"""With the packaged model it passes on a third (WikiQA, SciFact) to four fifths (Vaswani) of 100 hybrid candidates."""
 FLOOR: Final = 10
 CEILING: Final = 100
 
