@@ -113,18 +113,27 @@ class Hit:
     history: tuple[Standing, ...] = ()
 
 
+class Reached(NamedTuple):
+    """How far re-ranking came: `judged` of the `asked` judgments that its depth wants were made in time."""
+
+    judged: int
+    asked: int
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The hits of a query, and what the least probability that was asked for kept back.
 
     `threshold`: that probability, None where none was asked for. `left_out`: how many candidates do not reach
     it. `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
+    `reached`: how far the re-ranking came; None where there was none.
     """
 
     hits: list[Hit]
     threshold: float | None = None
     left_out: int = 0
     nearest: Hit | None = None
+    reached: Reached | None = None
 
 
 class Ranked(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leanseek.errors import UsageError
 from leanseek.rerank.base import Reranker
@@ -15,31 +15,53 @@ NONE = "none"
 
 
 class Home(NamedTuple):
-    """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module."""
+    """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module.
+
+    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`.
+    """
 
     module: str
     function: str
+    reads_windows: bool = False
+    keeps_scores: bool = False
 
 
 RERANKERS: dict[str, Home] = {
-    "cross-encoder": Home("leanseek.rerank.crossencoder.loading", "load"),
+    "cross-encoder": Home(
+        "leanseek.rerank.crossencoder.loading", "load", reads_windows=True, keeps_scores=True
+    ),
     "in-context": Home("leanseek.rerank.incontext", "load"),
+    "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load"),
 }
 """The kinds of re-rankers; importing one is left to who asks for it."""
 
 
-def load_reranker(name: str, device: str | None = None) -> Reranker:
+def load_reranker(
+    name: str, device: str | None = None, *, long: str | None = None, cache: bool = True
+) -> Reranker:
     """The re-ranker that `name` stands for: KIND, or KIND:MODEL with one of the kinds in `RERANKERS`.
 
     MODEL is a folder or a name, as the kind takes it; without it the kind's own default is taken. `device` is
-    "cpu", "cuda" or another of torch's; None takes the best there is.
+    "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a cross-encoder reads passages
+    that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no scores of earlier calls are
+    used, nor any kept.
 
-    Raises UsageError for an unknown kind, and what loading the model raises: ModelError, MissingPackageError.
+    Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
+    ModelError, MissingPackageError.
     """
     kind, colon, model = name.strip().partition(":")
     if kind not in RERANKERS or (colon and not model.strip()):
         kinds = ", ".join(f"{known}[:MODEL]" for known in RERANKERS)
         raise UsageError(f"'{name}' is not a re-ranker. Choose from: {kinds}, or {NONE}")
     home = RERANKERS[kind]
-    found: Reranker = getattr(importlib.import_module(home.module), home.function)(model or None, device)
+    options: dict[str, Any] = {"cache": cache} if home.keeps_scores else {}
+    if long is not None:
+        if not home.reads_windows:
+            having = ", ".join(known for known, one in RERANKERS.items() if one.reads_windows)
+            raise UsageError(
+                f"how long passages are read can be chosen for {having}, not for {kind}; leave it out"
+            )
+        options["long"] = long
+    load = getattr(importlib.import_module(home.module), home.function)
+    found: Reranker = load(model or None, device, **options)
     return found

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.explaining import explain_hits
 from leanseek.searcher.ranking import Ranking
-from leanseek.searcher.relevance.serving import cut
-from leanseek.types import Answer, Hit, Passage
+from leanseek.types import Hit, Passage
 
 
 def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = False) -> list[Hit]:
@@ -33,15 +28,3 @@ def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = 
         for rank, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True), 1)
     ]
     return explain_hits(hits, ranking, query, snapshot.passages.analyzer) if explain else hits
-
-
-def make_answer(
-    snapshot: Snapshot, query: str, ranking: Ranking, threshold: float | None, k: int, explain: bool = False
-) -> Answer:
-    """At most k hits that reach the threshold, and what it left out."""
-    found = cut(ranking, threshold, k)
-    hits = make_hits(snapshot, query, found.kept, explain)
-    if found.nearest is None:
-        return Answer(hits, threshold, found.left_out)
-    [nearest] = make_hits(snapshot, query, ranking.take(np.array([found.nearest])), explain)
-    return Answer(hits, threshold, found.left_out, replace(nearest, rank=found.nearest + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import UsageError
@@ -12,12 +13,11 @@ from leanseek.rerank import Cascade, Deadline, Reranker, load_reranker
 from leanseek.rerank.base import Reranked
 from leanseek.rerank.cascade import Depth
 from leanseek.rerank.registry import DEFAULT_DEPTH
+from leanseek.searcher.batching import Request
 from leanseek.searcher.relevance.depth import RerankDepth
 from leanseek.types import Hit, Progress
 
 AUTO: Final = "auto"
-_TOGETHER = 16
-"""Queries whose hits are judged together."""
 
 RerankerChoice: TypeAlias = "Reranker | str | Sequence[Reranker | str] | None"
 """A re-ranker or its name (see `load_reranker`), or several, each judging what the one before puts first."""
@@ -45,6 +45,11 @@ class SecondStage:
         if budget is not None:
             Deadline(budget, clock)
 
+    def deepened(self, request: Request) -> Request:
+        """The request for as many results as are wanted or may be judged."""
+        k = max(request.k, self.reach)
+        return replace(request, k=k, depth=max(request.depth, k))
+
     @property
     def reach(self) -> int:
         """How many hits are to be found, so that every re-ranker has as many as it may judge."""
@@ -67,23 +72,13 @@ class SecondStage:
         self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], progress: Progress | None = None
     ) -> list[Reranked]:
         """Each query's hits in a better order. With a budget every query has its own, one after the other."""
-        found: list[Reranked] = []
-        step = _TOGETHER if self._budget is None else 1
-        for start in range(0, len(queries), step):
-            block = queries[start : start + step]
-
-            def tell(
-                stage: str, done: int, total: int | None, start: int = start, size: int = len(block)
-            ) -> None:
-                if progress is not None and total:
-                    progress(stage, start + done * size // total, len(queries))
-
-            deadline = Deadline(self._budget, self._clock) if self._budget is not None else None
-            found += self.cascade.rerank_batch(
-                block, hits[start : start + step], progress=tell, deadline=deadline
-            )
-            if progress is not None:
-                progress("re-ranking", len(found), len(queries))
+        if self._budget is None:
+            found = self.cascade.rerank_batch(queries, hits, progress=progress)
+        else:
+            found = []
+            for query, given in zip(queries, hits, strict=True):
+                deadline = Deadline(self._budget, self._clock)
+                found += self.cascade.rerank_batch([query], [given], deadline=deadline)
         with self._lock:
             self._queries += len(found)
             self._cut_short += sum(one.reached < one.asked for one in found)
@@ -95,10 +90,13 @@ def choose_second_stage(
     depth: DepthChoice | Sequence[DepthChoice] | None = None,
     budget: float | None = None,
     device: str | None = None,
+    *,
+    long: str | None = None,
+    cache: bool = True,
 ) -> SecondStage | None:
     """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
 
-    None for no re-ranker, or the name `none`.
+    None for no re-ranker, or the name `none`. `device`, `long` and `cache` are for those given by name.
 
     Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name or a depth that
     is none, and what loading a model raises.
@@ -124,7 +122,7 @@ def choose_second_stage(
                 raise UsageError("a cascade has its depths; give it alone, without rerank_depth")
             return SecondStage(one, budget)
         if isinstance(one, str):
-            one = load_reranker(one, device)
+            one = load_reranker(one, device, long=long, cache=cache)
         if one is None:
             raise UsageError("None is no re-ranker; leave it out")
         steps.append((one, its))

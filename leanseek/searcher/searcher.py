@@ -15,14 +15,15 @@ from leanseek.indexing.configuring import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.asking import make_request, with_judge
-from leanseek.searcher.batching import check_candidates, rank_all, search_all
+from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
+from leanseek.searcher.finishing import finish, finish_ranked, make_answer
 from leanseek.searcher.fusion import Fusion, load_fusion
 from leanseek.searcher.fusion.learned import own_fusion
-from leanseek.searcher.hits import make_answer, make_hits
 from leanseek.searcher.packing import Context, pack
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.choosing import AUTO, RelevanceChoice, choose_relevance
 from leanseek.searcher.relevance.serving import cut
+from leanseek.searcher.reranking import DepthChoice, RerankerChoice, choose_second_stage
 from leanseek.searcher.serving import QueryEncoder, Serving
 from leanseek.types import Answer, Hit, Progress, Ranked
 
@@ -45,6 +46,9 @@ class Searcher:
         mode: str | None = None,
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
+        reranker: RerankerChoice = None,
+        rerank_depth: DepthChoice | Sequence[DepthChoice] | None = None,
+        rerank_budget: float | None = None,
     ) -> None:
         self._asked_fusion = fusion
         self._asked_mode = mode
@@ -58,6 +62,7 @@ class Searcher:
             fusion or own_fusion(settings),
             choose_relevance(relevance, settings, chosen),
         )
+        self._second = choose_second_stage(reranker, rerank_depth, rerank_budget, device)
         self._refreshing = threading.Lock()
         self._closed = False
 
@@ -72,6 +77,9 @@ class Searcher:
         mode: str | None = None,
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
+        reranker: RerankerChoice = None,
+        rerank_depth: DepthChoice | Sequence[DepthChoice] | None = None,
+        rerank_budget: float | None = None,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
@@ -84,6 +92,11 @@ class Searcher:
         has its encoder and a dense side is searched, and nothing elsewhere; "default" is that model or an error;
         or the file of one, or a `RelevanceModel`. None leaves it out.
 
+        `reranker` puts the best hits of every search into a better order: a re-ranker, its name (see
+        `load_reranker`), or a list of them, each going on from the one before. `rerank_depth` is how many hits each
+        judges (by default 100), "auto" those that are probable enough (see `RerankDepth`); the others stay below.
+        `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
+
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
         """
@@ -93,9 +106,19 @@ class Searcher:
             fusion = load_fusion(fusion, dense_weight)
         elif dense_weight is not None:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
+        second = choose_second_stage(reranker, rerank_depth, rerank_budget, device)
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
-        return cls(snapshot, encoder=loaded, fusion=fusion, mode=mode, device=device, relevance=relevance)
+        return cls(
+            snapshot,
+            encoder=loaded,
+            fusion=fusion,
+            mode=mode,
+            device=device,
+            relevance=relevance,
+            reranker=second.cascade if second is not None else None,
+            rerank_budget=rerank_budget,
+        )
 
     @property
     def generation(self) -> int:
@@ -133,6 +156,11 @@ class Searcher:
     def truncation(self) -> TruncationReport:
         """What this encoder's limit has cut off the queries so far."""
         return self._serving.encoder.truncation
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the re-ranking so far: passages too long, time or memory that ran out."""
+        return self._second.notes if self._second is not None else ()
 
     def search(
         self,
@@ -188,9 +216,9 @@ class Searcher:
         """
         serving = self._open_serving()
         request = make_request(serving, [query], k, filter, mode, depth)
-        request = with_judge(serving, request, min_probability, relevant_only)
+        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
-        return make_answer(serving.snapshot, query, ranking, request.threshold, k, explain)
+        return make_answer(serving.snapshot, query, ranking, request, k, explain=explain, second=self._second)
 
     def search_batch(
         self,
@@ -209,11 +237,14 @@ class Searcher:
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
         request = make_request(serving, queries, k, filter, mode, depth)
-        request = with_judge(serving, request, min_probability, relevant_only)
+        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
+        rankings = search_all(serving, queries, request)
+        kept = (cut(ranking, request.threshold, request.k).kept for ranking in rankings)
         results: list[list[Hit]] = []
-        for query, ranking in zip(queries, search_all(serving, queries, request), strict=True):
-            kept = cut(ranking, request.threshold, k).kept
-            results.append(make_hits(serving.snapshot, query, kept, explain))
+        for hits, _ in finish(
+            serving.snapshot, queries, kept, k, explain=explain, second=self._second, progress=progress
+        ):
+            results.append(hits)
             if progress is not None:
                 progress("searching", len(results), len(queries))
         return results
@@ -238,26 +269,28 @@ class Searcher:
         with the query has 0 on the sparse side. Ids that the index does not have are left out (`missing`
         tells them), as are documents that `filter` excludes; a blank query ranks nothing.
 
-        `min_probability` and `relevant_only` leave documents out as `search` does. Without them nothing is judged,
-        which saves the time.
+        `min_probability` and `relevant_only` leave documents out as `search` does. Without them no probabilities are
+        computed (but where they say how deep to re-rank), which saves the time.
 
         Raises UsageError or FilterError; UsageError too where none of all the candidates is in the index.
         """
         queries = queries if isinstance(queries, str) else list(queries)
         serving = self._open_serving()
-        request = make_request(serving, queries, k, filter, mode, depth)
-        if min_probability is not None or relevant_only:
+        request = self._deepened(make_request(serving, queries, k, filter, mode, depth))
+        by_probability = self._second is not None and self._second.by_probability
+        if min_probability is not None or relevant_only or by_probability:
             request = with_judge(serving, request, min_probability, relevant_only)
         if candidates is None:
             rankings = search_all(serving, queries, request)
         else:
             check_candidates(candidates, len(queries), depth)
             rankings = rank_all(serving, queries, candidates, request)
+        kept = (cut(ranking, request.threshold, request.k).kept for ranking in rankings)
         results: list[list[Ranked]] = []
-        for ranking in rankings:
-            ranking = cut(ranking, request.threshold, k).kept
-            ids = serving.snapshot.passages.ids(ranking.ordinals)
-            results.append(list(map(Ranked._make, zip(ids, ranking.scores.tolist(), strict=True))))
+        for found in finish_ranked(
+            serving.snapshot, queries, kept, k, second=self._second, progress=progress
+        ):
+            results.append(found)
             if progress is not None:
                 progress("searching", len(results), len(queries))
         return results
@@ -314,9 +347,10 @@ class Searcher:
         """
         serving = self._open_serving()
         request = make_request(serving, [query], k, filter, mode, None, roll_up=False)
-        request = with_judge(serving, request, min_probability, relevant_only)
+        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
-        hits = make_hits(serving.snapshot, query, cut(ranking, request.threshold, k).kept)
+        kept = cut(ranking, request.threshold, request.k).kept
+        [(hits, _)] = finish(serving.snapshot, [query], [kept], k, second=self._second)
         return pack(hits, max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
@@ -352,6 +386,10 @@ class Searcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _deepened(self, request: Request) -> Request:
+        """The request for as many results as the second stage may judge, which are cut to k after it."""
+        return self._second.deepened(request) if self._second is not None else request
 
     def _open_serving(self) -> Serving:
         if self._closed:

@@ -1,0 +1,128 @@
+"""The end of a search: rankings, cut to what is wanted and re-ranked where there is a second stage, to hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.rerank.base import append, past
+from leanseek.searcher.batching import Request
+from leanseek.searcher.explaining import explain_hits
+from leanseek.searcher.hits import make_hits
+from leanseek.searcher.ranking import Ranking
+from leanseek.searcher.relevance.serving import cut
+from leanseek.searcher.reranking import SecondStage
+from leanseek.types import Answer, Hit, Progress, Ranked, Reached
+
+TOGETHER = 16
+"""Queries whose hits are re-ranked together."""
+
+
+class Finished(NamedTuple):
+    """A query's hits, and how far their re-ranking came; None where there was none."""
+
+    hits: list[Hit]
+    reached: Reached | None
+
+
+def finish(
+    snapshot: Snapshot,
+    queries: Sequence[str],
+    rankings: Iterable[Ranking],
+    k: int,
+    *,
+    explain: bool = False,
+    second: SecondStage | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Finished]:
+    """At most k hits of each query's ranking."""
+    if second is None:
+        for query, ranking in zip(queries, rankings, strict=True):
+            yield Finished(make_hits(snapshot, query, first(ranking, k), explain), None)
+        return
+    pairs, done = zip(queries, rankings, strict=True), 0
+    while block := list(islice(pairs, TOGETHER)):
+        hits = [make_hits(snapshot, query, ranking) for query, ranking in block]
+        found = second.rerank([query for query, _ in block], hits, within(progress, done, queries))
+        done += len(block)
+        for (query, ranking), one in zip(block, found, strict=True):
+            best = one.hits[:k]
+            if explain:
+                # A hit's first standing is its place in the ranking.
+                places = np.array([past(hit)[0].rank - 1 for hit in best], np.int64)
+                best = explain_hits(best, ranking.take(places), query, snapshot.passages.analyzer)
+            yield Finished(best, Reached(one.reached, one.asked))
+
+
+def make_answer(
+    snapshot: Snapshot,
+    query: str,
+    ranking: Ranking,
+    request: Request,
+    k: int,
+    *,
+    explain: bool = False,
+    second: SecondStage | None = None,
+) -> Answer:
+    """At most k hits of a query's ranking that reach the request's threshold, and what that left out."""
+    kept, left_out, place = cut(ranking, request.threshold, request.k)
+    [(hits, reached)] = finish(snapshot, [query], [kept], k, explain=explain, second=second)
+    nearest = None
+    if place is not None:
+        [nearest] = make_hits(snapshot, query, ranking.take(np.array([place])), explain)
+        nearest = replace(nearest, rank=place + 1)
+    return Answer(hits, request.threshold, left_out, nearest, reached)
+
+
+def finish_ranked(
+    snapshot: Snapshot,
+    queries: Sequence[str],
+    rankings: Iterable[Ranking],
+    k: int,
+    *,
+    second: SecondStage | None = None,
+    progress: Progress | None = None,
+) -> Iterator[list[Ranked]]:
+    """The same without texts: they are read of those hits alone that may be judged."""
+    if second is None:
+        for ranking in rankings:
+            yield ranked(snapshot, first(ranking, k))
+        return
+    pairs, done = zip(queries, rankings, strict=True), 0
+    while block := list(islice(pairs, TOGETHER)):
+        heads = [make_hits(snapshot, query, first(ranking, second.reach)) for query, ranking in block]
+        found = second.rerank([query for query, _ in block], heads, within(progress, done, queries))
+        done += len(block)
+        for (_, ranking), head, one in zip(block, heads, found, strict=True):
+            tail = ranked(snapshot, ranking.take(np.arange(len(head), len(ranking.ordinals))))
+            if not one.reached:
+                yield [*(Ranked(hit.id, hit.score) for hit in one.hits), *tail][:k]
+                continue
+            rest = [Hit(0, identifier, score, "", "", {}) for identifier, score in tail]
+            yield [Ranked(hit.id, hit.score) for hit in append(one.hits, rest)[:k]]
+
+
+def within(progress: Progress | None, done: int, queries: Sequence[str]) -> Progress | None:
+    """Tells of a block's pairs as so many queries, after the first `done` of all."""
+    if progress is None:
+        return None
+    block = min(TOGETHER, len(queries) - done)
+    return lambda stage, pairs, total: progress(
+        stage, done + block * pairs // max(total or 0, 1), len(queries)
+    )
+
+
+def first(ranking: Ranking, k: int) -> Ranking:
+    """The first k of a ranking."""
+    return ranking.take(np.arange(min(k, len(ranking.ordinals))))
+
+
+def ranked(snapshot: Snapshot, ranking: Ranking) -> list[Ranked]:
+    """Ids and scores of a ranking."""
+    ids = snapshot.passages.ids(ranking.ordinals)
+    return list(map(Ranked._make, zip(ids, ranking.scores.tolist(), strict=True)))
