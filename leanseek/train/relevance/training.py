@@ -160,6 +160,10 @@ def gathered(opened: Sequence[Material], mode: Judged, seed: int, progress: Prog
 def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
     """Raise InputError where a collection's lists hold nothing that can be told apart."""
     for name, lists in zip(names, found, strict=True):
+        if all(np.ptp(one.evidence.dense.listed) == 0 for one in lists.own):
+            raise InputError(
+                f"all documents of {name} are equally close to each query: its vectors tell nothing apart"
+            )
         counted = [one.labels[one.weights > 0] for one in lists.own]
         labels = np.concatenate(counted) if counted else np.zeros(0)
         if not (labels > 0).any():
@@ -170,10 +174,6 @@ def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
             raise InputError(
                 f"every candidate of {name} is relevant: without any that are not, nothing can be told apart. Give a "
                 "collection with documents that are not relevant"
-            )
-        if all(np.ptp(one.evidence.dense.listed) == 0 for one in lists.own):
-            raise InputError(
-                f"all documents of {name} are equally close to each query: its vectors tell nothing apart"
             )
 
 

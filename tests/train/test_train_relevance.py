@@ -1,0 +1,327 @@
+"""Training relevance models: what is sampled, what is fitted, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import HashEncoder
+from typer.testing import CliRunner
+
+from leanseek.cli import app
+from leanseek.cli.training.relevance import name_and_split
+from leanseek.encode.base import Encoded
+from leanseek.errors import InputError, UsageError
+from leanseek.eval.collections import open_collection
+from leanseek.eval.relevance.gathering import JudgedList
+from leanseek.searcher.relevance import DenseEvidence, Evidence, load_relevance
+from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
+from leanseek.train.relevance import network as network_fitting
+from leanseek.train.relevance import published, train_relevance, training
+from leanseek.train.relevance.examples import Examples, Source, split
+from leanseek.train.relevance.gate import RIDGE, fit_gate
+from leanseek.train.relevance.network import Fitting, Scaling, entropy, fit_network, initial, tensors
+from leanseek.train.relevance.published import fit_map, loss_on, start_power
+from leanseek.train.relevance.sampling import HEAD, WIDTH, Sample, chosen, sample
+
+pytest.importorskip("torch")
+
+
+def judged_list(relevant: Sequence[int], count: int) -> JudgedList:
+    cosines = np.linspace(0.9, 0.1, count, dtype=np.float32)
+    evidence = Evidence(DenseEvidence(np.ones(4, np.float32), cosines, cosines), None, count)
+    labels = np.zeros(count, np.bool_)
+    labels[list(relevant)] = True
+    return JudgedList(np.arange(count), cosines, evidence, labels)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1000), st.data())
+def test_a_sample_stands_for_its_list(count: int, data: st.DataObject) -> None:
+    wanted = data.draw(st.sets(st.integers(0, count - 1), max_size=8), label="relevant")
+    found = judged_list(sorted(wanted), count)
+    places, weights = chosen(found.relevant, np.random.default_rng(count))
+    assert places.shape == weights.shape == (WIDTH,)
+    assert (places[:HEAD][: min(HEAD, count)] == np.arange(min(HEAD, count))).all()
+    # Each relevant candidate stands for itself, once.
+    for place in wanted:
+        assert weights[places == place].sum() == 1
+    if not wanted:
+        assert weights.sum() == pytest.approx(count)
+
+
+def test_sampling_is_right_in_the_mean() -> None:
+    found = judged_list([3, 400], 1000)
+    height = np.random.default_rng(0).random(1000)
+    sums = []
+    for seed in range(400):
+        places, weights = chosen(found.relevant, np.random.default_rng(seed))
+        sums.append(float((weights * height[places]).sum()))
+    assert np.mean(sums) == pytest.approx(height.sum(), rel=0.01)
+
+
+def test_likely_ones_have_no_weight_unless_judged_relevant() -> None:
+    found = judged_list([1], 50)
+    near = np.zeros(50, np.bool_)
+    near[[1, 2]] = True
+    taken = sample(found, near, np.random.default_rng(0))
+    assert taken.weights[:4].tolist() == [1, 1, 0, 1]
+    assert taken.labels[:4].tolist() == [0, 1, 0, 0]
+
+
+@given(st.integers(2, 200), st.integers(0, 9))
+def test_held_out_rows_are_never_learned_from(count: int, seed: int) -> None:
+    learned, held = split(count, 0.1, np.random.default_rng(seed))
+    assert sorted([*learned.tolist(), *held.tolist()]) == list(range(count))
+    assert len(learned)
+    assert len(held)
+
+
+def test_the_gate_is_a_ridge_regression() -> None:
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(3)
+    own, foreign = rng.normal(1, 1, (80, 5)), rng.normal(-0.5, 2, (60, 5))
+    weights = rng.random(140) + 0.5
+    found = fit_gate(own.astype(np.float32), foreign.astype(np.float32), weights, (0, 2, 3))
+    inputs = np.concatenate([own, foreign]).astype(np.float32).astype(np.float64)[:, [0, 2, 3]]
+    scaled = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-6)
+    other = sklearn.LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=5000)
+    other.fit(scaled, np.repeat([1, 0], [80, 60]), sample_weight=weights)
+    mine = np.concatenate([own, foreign]) @ found.weights + found.bias
+    np.testing.assert_allclose(mine, other.decision_function(scaled), rtol=1e-3, atol=1e-3)
+    assert found.weights[[1, 4]].tolist() == [0, 0]
+
+
+def lists_with_a_signal(seed: int, count: int = 60) -> Examples:
+    """Candidates of two features; the first tells, the more the greater the list's own feature."""
+    rng = np.random.default_rng(seed)
+    candidates = rng.normal(0, 1, (count, 20, 2)).astype(np.float32)
+    lists = rng.normal(0, 1, (count, 3)).astype(np.float32)
+    logits = 4 * candidates[..., 0] - 3 + 2 * lists[:, :1]
+    labels = (rng.random((count, 20)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    return Examples(candidates, lists, labels, np.ones((count, 20), np.float32))
+
+
+def test_a_network_learns_and_is_what_was_fitted() -> None:
+    own, held = lists_with_a_signal(0, 300), lists_with_a_signal(1)
+    how = Fitting(hidden=4, steps=200, seed=5)
+    fitted = fit_network([Source(own, own.take(np.arange(20)), None)], [held], how)
+    again = fit_network([Source(own, own.take(np.arange(20)), None)], [held], how)
+    for name, array in fitted.tensors().items():
+        np.testing.assert_array_equal(array, again.tensors()[name])
+    logits = np.array(
+        [
+            fitted.logits(x.astype(np.float64), w.astype(np.float64))
+            for x, w in zip(held.candidates, held.lists, strict=True)
+        ]
+    )
+    losses = np.logaddexp(0, logits) - held.labels * logits
+    assert losses.sum(1).mean() < 0.75 * constant_loss(held)
+    # The exported weights give the loss that torch computes with its own.
+    scaling = Scaling.of([Source(own, own, None)])
+    start = {name: weight.detach() for name, weight in initial(own, how).items()}
+    exported = scaling.network(start)
+    mine = np.array(
+        [
+            exported.logits(x.astype(np.float64), w.astype(np.float64))
+            for x, w in zip(held.candidates, held.lists, strict=True)
+        ]
+    )
+    wanted = float(entropy(start, tensors(held, scaling)))
+    assert (np.logaddexp(0, mine) - held.labels * mine).sum(1).mean() == pytest.approx(wanted, rel=1e-4)
+
+
+def constant_loss(part: Examples) -> float:
+    rate = part.labels.mean()
+    return float(-20 * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
+
+
+def test_the_gate_closes_on_foreign_lists_alone() -> None:
+    rng = np.random.default_rng(2)
+    own = lists_with_a_signal(0, 200)
+    own.lists[:, 0] = rng.normal(3, 1, 200)
+    strange = own.take(np.arange(100))._replace(lists=rng.normal(-3, 1, (100, 3)).astype(np.float32))
+    open_ = fit_network([Source(own, own, None)], [own], Fitting(2, 50, 0))
+    gated = fit_network([Source(own, own, strange)], [own], Fitting(2, 50, 0, gate=(0,)))
+    none = np.zeros((1, 2))
+    assert open_.depth[0] == 0
+    taken = [gated.logits(none, lists.astype(np.float64))[0] for lists in (own.lists[0], strange.lists[0])]
+    assert taken[0] - taken[1] > network_fitting.GATE_DEPTH / 2
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_a_map_starts_as_the_logistic_fit_and_is_never_worse(
+    kind: MapName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "STEPS", 100)
+    taught, held = query_samples(0, 120), query_samples(1, 40)
+    fitted = fit_map([taught], [held], kind, 0)
+    part = [published.tensors(held)]
+    slope, offset = published.logistic_fit([published.tensors(taught)], kind)
+    start = loss_on(published.initial(6, slope, offset, 0), part, kind)
+    assert log_loss(fitted, held) <= start + 1e-5
+    # The slope of the query is what there is to learn here.
+    assert log_loss(fitted, held) < 0.97 * start
+    with_sklearn = pytest.importorskip("sklearn.linear_model").LogisticRegression(C=1e9, tol=1e-9)
+    cosines = np.concatenate([one.evidence.dense.cosines for one in taught]).astype(np.float64)
+    powers = {"linear": 1.0, "sqrt": 0.5, "quadratic": 2.0, "power": 1.0}
+    inputs = cosines.clip(1e-4) ** powers[kind]
+    with_sklearn.fit(inputs[:, None], np.concatenate([one.labels for one in taught]))
+    assert slope == pytest.approx(float(with_sklearn.coef_[0, 0]), rel=0.02)
+    assert np.logaddexp(0, start_power()) == pytest.approx(0.75)
+
+
+def query_samples(seed: int, count: int) -> list[Sample]:
+    """Lists whose cosines tell by a slope that the query's first dimension decides."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        query = rng.normal(0, 1, 6).astype(np.float32)
+        cosines = rng.random(30).astype(np.float32)
+        logits = (6 + 5 * query[0]) * (cosines - 0.6)
+        labels = (rng.random(30) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+        evidence = Evidence(DenseEvidence(query, cosines, np.sort(cosines)[::-1]), None, 30)
+        found.append(Sample(evidence, labels, np.ones(30, np.float32)))
+    return found
+
+
+def log_loss(fitted: QueryMap, samples: Sequence[Sample]) -> float:
+    losses = []
+    for one in samples:
+        dense = one.evidence.dense
+        logits = fitted.logits(dense.cosines.astype(np.float64), dense.query.astype(np.float64))
+        losses.append((np.logaddexp(0, logits) - one.labels * logits).sum())
+    return float(np.mean(losses))
+
+
+def write_collection(folder: Path, documents: dict[str, str], queries: dict[str, tuple[str, str]]) -> Path:
+    """A collection in BEIR's layout with a train split; `queries`: id to (text, id of the relevant document)."""
+    (folder / "qrels").mkdir(parents=True)
+    lines = [json.dumps({"_id": key, "title": "", "text": text}) for key, text in documents.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = [json.dumps({"_id": key, "text": text}) for key, (text, _) in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore", *(f"{key}\t{found}\t1" for key, (_, found) in queries.items())]
+    (folder / "qrels" / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def toy(folder: Path, words: str, queries: int = 40, documents: int = 150) -> Path:
+    """Documents of five words each, and queries of three of the words of one of them."""
+    rng = np.random.default_rng(len(words))
+    vocabulary = [f"{words}{number}" for number in range(200)]
+    texts = {f"{words}-{n}": " ".join(rng.choice(vocabulary, 5)) for n in range(documents)}
+    return write_collection(
+        folder / words,
+        texts,
+        {f"q{n}": (" ".join(texts[f"{words}-{n}"].split()[:3]), f"{words}-{n}") for n in range(queries)},
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STEPS", 100)
+    monkeypatch.setattr(published, "STEPS", 50)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_collections_give_the_same_file(tmp_path: Path) -> None:
+    given_ = [(open_collection(toy(tmp_path, words)), "train") for words in ("wing", "heart")]
+    for name, form in (("one", "all"), ("two", "all"), ("three", "query")):
+        model = train_relevance(
+            given_,
+            encoder=HashEncoder(),
+            form=form,  # type: ignore[arg-type]
+            map="sqrt",
+            work=tmp_path / "work",
+        )
+        model.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    found = load_relevance(tmp_path / "one", HashEncoder.fingerprint)
+    assert found.provenance.trained_on == ("wing:train", "heart:train")
+    assert found.provenance.queries == 80
+    other = load_relevance(tmp_path / "three", HashEncoder.fingerprint)
+    assert isinstance(other.dense, QueryMap)
+    assert other.provenance.form == "query, sqrt map"
+    for model in (found, other):
+        assert 0 < model.threshold("dense") < 1
+        assert 0 < model.threshold("hybrid") < 1
+
+
+def refused(folder: Path, tmp_path: Path, encoder: HashEncoder | None = None) -> None:
+    train_relevance(
+        [(open_collection(folder), "train")], encoder=encoder or HashEncoder(), work=tmp_path / "work"
+    )
+
+
+def test_judgments_of_other_documents_are_told(tmp_path: Path) -> None:
+    folder = write_collection(
+        tmp_path / "strange", {"a": "wing"}, {f"q{n}": ("wing", "gone") for n in range(30)}
+    )
+    with pytest.raises(InputError, match=r"none of the 1 relevant documents.*'gone'"):
+        refused(folder, tmp_path)
+
+
+def test_a_single_query_teaches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 1 queries with a relevant document, and fewer than 20"):
+        refused(toy(tmp_path, "wing", queries=1), tmp_path)
+
+
+def test_only_relevant_candidates_teach_nothing(tmp_path: Path) -> None:
+    folder = write_collection(
+        tmp_path / "one", {"a": "wing shock"}, {f"q{n}": ("wing", "a") for n in range(30)}
+    )
+    with pytest.raises(InputError, match="every candidate of one:train is relevant"):
+        refused(folder, tmp_path)
+
+
+class Blind(HashEncoder):
+    """Sees no difference between texts."""
+
+    fingerprint = "bb" * 32
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        found = super().encode_queries(texts)
+        return found._replace(vectors=np.full_like(found.vectors, 0.25))
+
+
+def test_equal_scores_teach_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="equally close"):
+        refused(toy(tmp_path, "wing"), tmp_path, Blind())
+
+
+def test_nothing_and_the_same_twice_are_refused(tmp_path: Path) -> None:
+    given_ = (open_collection(toy(tmp_path, "wing")), "train")
+    with pytest.raises(UsageError, match="no collection"):
+        train_relevance([], work=tmp_path)
+    with pytest.raises(UsageError, match="'wing:train' is given twice"):
+        train_relevance([given_, given_], work=tmp_path)
+
+
+def test_the_command_names_what_does_not_go_together(tmp_path: Path) -> None:
+    found = CliRunner().invoke(
+        app, ["train", "relevance", str(tmp_path), "--out", str(tmp_path / "x"), "--map", "sqrt"]
+    )
+    assert found.exit_code == 2
+    assert "--features query" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("given_", "wanted"),
+    [
+        ("scifact", ("scifact", "train")),
+        ("scifact:dev", ("scifact", "dev")),
+        ("irds:vaswani", ("irds:vaswani", "train")),
+        ("irds:vaswani:test", ("irds:vaswani", "test")),
+        ("beir:scifact", ("beir:scifact", "train")),
+        ("data/scifact:dev", ("data/scifact", "dev")),
+        ("irds:beir/scifact/train", ("irds:beir/scifact/train", "train")),
+    ],
+)
+def test_a_collection_may_name_its_split(given_: str, wanted: tuple[str, str]) -> None:
+    assert name_and_split(given_) == wanted
