@@ -54,6 +54,8 @@ def hit_record(hit: Hit) -> dict[str, Any]:
         record["probability"] = hit.probability
     if hit.passage is not None:
         record["passage"] = asdict(hit.passage)
+    if hit.history:
+        record["history"] = [standing._asdict() for standing in hit.history]
     if hit.explanation is not None:
         record["stages"] = {
             "sparse": asdict(hit.explanation.sparse) if hit.explanation.sparse else None,
@@ -118,6 +120,8 @@ def stages_line(hit: Hit) -> str:
         if stage is not None and stage.score is not None:
             place = f"#{stage.rank}" if stage.rank is not None else "not found"
             parts.append(f"{side} {place} ({stage.score:.3f})")
+    if hit.history:
+        parts.append(" → ".join(f"{by} #{rank} ({score:.3f})" for by, rank, score in hit.history))
     if hit.explanation.terms:
         parts.append(f"terms: {', '.join(hit.explanation.terms)}")
     return " · ".join(parts)

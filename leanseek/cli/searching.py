@@ -19,11 +19,20 @@ from leanseek.cli.output import (
     printable,
     progress_bar,
 )
+from leanseek.cli.reranking import (
+    RerankBudgetOption,
+    RerankDepthOption,
+    RerankLongOption,
+    RerankOption,
+    rerank_record,
+    second_stage,
+    tell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leanseek.types import Answer, Query, Ranked
+    from leanseek.types import Answer, Progress, Query, Ranked
 
 
 def search(
@@ -41,6 +50,10 @@ def search(
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
     relevance: opt.RelevanceOption = "auto",
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
     encoder: opt.EncoderOption = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
@@ -48,6 +61,7 @@ def search(
     """Answer one query."""
     from leanseek.searcher.searcher import Searcher
 
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device)
     with Searcher.open(
         index,
         encoder=encoder,
@@ -56,6 +70,7 @@ def search(
         mode=mode,
         device=device,
         relevance=opt.relevance_choice(relevance),
+        reranker=second,
     ) as searcher:
         answer = searcher.answer(
             query,
@@ -67,13 +82,15 @@ def search(
             min_probability=min_probability,
             relevant_only=relevant_only,
         )
-        hits = answer.hits
+        hits, notes = answer.hits, searcher.notes
         fields = searcher.fields if filter is not None and not hits else ()
     if as_json:
         for hit in hits:
             print_json(hit_record(hit))
         if answer.nearest is not None:
             print_json(answer_record(answer), err=True)
+        if answer.reached is not None:
+            print_json(rerank_record(notes, answer.reached), err=True)
     elif hits:
         print_hits(hits, explain)
     elif answer.nearest is not None:
@@ -82,6 +99,8 @@ def search(
         )
     else:
         typer.echo(f"Nothing found{that_meets(fields) if filter else ''}.", err=True)
+    if not as_json:
+        tell(notes)
 
 
 def nothing_relevant(answer: Answer, option: str) -> str:
@@ -118,6 +137,10 @@ def run(
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
     relevance: opt.RelevanceOption = "auto",
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
     encoder: opt.EncoderOption = None,
     device: opt.Device = None,
     tag: Annotated[str, typer.Option(help="The run's name, its last column.")] = "leanseek",
@@ -134,6 +157,7 @@ def run(
             "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
         )
     asked = read_queries(queries)
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device)
     started = time.perf_counter()
     answered = 0
     with (
@@ -145,9 +169,13 @@ def run(
             mode=mode,
             device=device,
             relevance=opt.relevance_choice(relevance),
+            reranker=second,
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
+
+        def within(start: int) -> Progress:
+            return lambda stage, done, total: progress(stage, start + done, len(asked))
 
         def results() -> Iterator[tuple[Query, list[Ranked]]]:
             nonlocal answered
@@ -163,6 +191,7 @@ def run(
                         depth=depth,
                         min_probability=min_probability,
                         relevant_only=relevant_only,
+                        progress=within(start) if second is not None else None,
                     ),
                     strict=True,
                 ):
@@ -171,7 +200,7 @@ def run(
                 progress("searching", start + len(block), len(asked))
 
         lines = write_run(out, results(), tag=tag)
-        truncation = searcher.truncation
+        truncation, notes = searcher.truncation, searcher.notes
     seconds = time.perf_counter() - started
     if as_json:
         print_json(
@@ -182,6 +211,7 @@ def run(
                 "seconds": round(seconds, 3),
                 "out": out,
                 "truncation": asdict(truncation),
+                "notes": list(notes),
             }
         )
         return
@@ -196,3 +226,4 @@ def run(
             f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
             err=out == "-",
         )
+    tell(notes)

@@ -19,8 +19,9 @@ from leanseek.types import Hit, Progress
 
 AUTO: Final = "auto"
 
-RerankerChoice: TypeAlias = "Reranker | str | Sequence[Reranker | str] | None"
-"""A re-ranker or its name (see `load_reranker`), or several, each judging what the one before puts first."""
+RerankerChoice: TypeAlias = "Reranker | SecondStage | str | Sequence[Reranker | str] | None"
+"""A re-ranker or its name (see `load_reranker`), or several, each judging what the one before puts first; or a
+whole second stage."""
 
 DepthChoice: TypeAlias = int | Literal["auto"] | RerankDepth
 """How many hits are re-ranked: a number, or as many as are probable enough; `auto` is `RerankDepth()`."""
@@ -40,8 +41,8 @@ class SecondStage:
         self._budget = budget
         self._clock = clock
         self._lock = threading.Lock()
-        self._cut_short = 0
-        self._queries = 0
+        self._queries = self._late = 0
+        self._judged = self._asked = 0
         if budget is not None:
             Deadline(budget, clock)
 
@@ -64,9 +65,14 @@ class SecondStage:
     def notes(self) -> tuple[str, ...]:
         """What the re-rankers have to say, and how many queries they did not finish in time."""
         with self._lock:
-            cut, queries = self._cut_short, self._queries
-        late = f"{cut:,} of {queries:,} queries were not re-ranked to the full depth in {self._budget:g} s"
-        return (*self.cascade.notes, *([late] if cut else []))
+            late, queries, judged, asked = self._late, self._queries, self._judged, self._asked
+        if not late:
+            return self.cascade.notes
+        return (
+            *self.cascade.notes,
+            f"time was up for {late:,} of {queries:,} queries: {judged:,} of {asked:,} hits were re-ranked in "
+            f"{self._budget:g} s a query, and the others stand below as they were found",
+        )
 
     def rerank(
         self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], progress: Progress | None = None
@@ -81,7 +87,9 @@ class SecondStage:
                 found += self.cascade.rerank_batch([query], [given], deadline=deadline)
         with self._lock:
             self._queries += len(found)
-            self._cut_short += sum(one.reached < one.asked for one in found)
+            self._late += sum(one.reached < one.asked for one in found)
+            self._judged += sum(one.reached for one in found)
+            self._asked += sum(one.asked for one in found)
         return found
 
 
@@ -101,6 +109,10 @@ def choose_second_stage(
     Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name or a depth that
     is none, and what loading a model raises.
     """
+    if isinstance(reranker, SecondStage):
+        if depth is not None or budget is not None:
+            raise UsageError("a second stage has its depths and its budget; give it alone")
+        return reranker
     asked = [reranker] if isinstance(reranker, str) or not isinstance(reranker, Sequence) else list(reranker)
     if asked in ([None], ["none"]):
         asked = []

@@ -116,8 +116,7 @@ class Searcher:
             mode=mode,
             device=device,
             relevance=relevance,
-            reranker=second.cascade if second is not None else None,
-            rerank_budget=rerank_budget,
+            reranker=second,
         )
 
     @property

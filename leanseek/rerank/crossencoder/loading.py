@@ -7,6 +7,8 @@ import shutil
 import sys
 from collections.abc import Callable
 
+import numpy as np
+
 from leanseek.encode import ResolvedModel, resolve_model
 from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
 from leanseek.errors import ModelError
@@ -40,6 +42,8 @@ def load(
         backend, name = "", model or DEFAULT_CROSS_ENCODER
     resolved = _resolve(name)
     loaded = _BACKENDS[backend](resolved, device)
+    # A back end's first run costs several times a later one, which would be taken for its pace.
+    loaded.logits([loaded.layout.join(np.zeros(2, np.int32), np.zeros(2, np.int32))])
     calibration = Calibration.of(resolved.path)
     return CrossEncoderReranker(loaded, long=long, calibration=calibration, cache=cache)
 

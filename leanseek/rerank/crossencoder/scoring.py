@@ -100,6 +100,6 @@ class Scorer:
         return logits
 
     def _learn(self, pace: float) -> None:
-        """Keep how many seconds a token takes; what was seen last counts half."""
+        """Keep how many seconds a token takes; a faster one counts at once, a slower one half."""
         with self._lock:
-            self._pace = (self._pace + pace) / 2 if self._pace else pace
+            self._pace = min(pace, (self._pace + pace) / 2) if self._pace else pace
