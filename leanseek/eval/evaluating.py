@@ -44,6 +44,7 @@ from leanseek.eval.results import (
 )
 from leanseek.eval.systems import System
 from leanseek.indexing.configuring import Plan
+from leanseek.searcher.reranking import SecondStage
 from leanseek.searcher.runs import write_run
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Progress, Query
@@ -96,12 +97,13 @@ def evaluate(
         )
     judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
     fingerprint = system.fingerprint()
+    second = system.second_stage(device)
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
     if candidates is not None:
         for split, qrels in judgments.items():
             check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
     jobs = {
-        split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out)
+        split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out, second)
         for split in judgments
     }
     done = {split: job.existing() for split, job in jobs.items() if not force}
@@ -119,6 +121,7 @@ def evaluate(
             fusion=system.load_fusion() or "convex",
             mode=system.mode,
             device=device,
+            reranker=second,
         ) as searcher:
             for job in missing:
                 stored = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
@@ -154,6 +157,7 @@ class Job(NamedTuple):
     measures: tuple[str, ...]
     candidates: Candidates | None
     out: Path
+    second: SecondStage | None
 
     @property
     def folder(self) -> Path:
@@ -166,8 +170,13 @@ class Job(NamedTuple):
         from leanseek import __version__
 
         record = asdict(self.system.record(self.fingerprint)) | {"candidates": None}
+        # Results of before there were re-rankers stay those of the same inputs.
+        reranked = {"rerank": self.second.cascade.fingerprint} if self.second is not None else {}
+        if self.second is None:
+            del record["rerank"]
         return digest(
-            {
+            reranked
+            | {
                 "system": record,
                 "collection": [self.collection.name, self.collection.checksum, self.split],
                 "candidates": self.candidates.checksum if self.candidates is not None else None,
@@ -215,6 +224,7 @@ class Job(NamedTuple):
             candidates=self.candidates,
             progress=progress,
         )
+        notes = searcher.notes
         latency = self.latency(searcher, queries, progress)
         rankings = {
             query.id: {one.id: one.score for one in ranked}
@@ -242,7 +252,7 @@ class Job(NamedTuple):
             measures=scores.measures,
             means=scores.means,
             rules=replace(scores.rules, titles=TITLES),
-            warnings=(*odd, *scores.warnings, *answers.warnings, *lost),
+            warnings=(*odd, *scores.warnings, *answers.warnings, *lost, *notes),
             efficiency=Efficiency(
                 index=prepared.build,
                 latency=latency,

@@ -84,10 +84,21 @@ class Efficiency:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankSettings:
+    """Which re-rankers judged the best documents, one after the other, and how deep; `budget` in seconds a query,
+    `long` how passages were read that did not fit. None: no limit, the re-ranker's default."""
+
+    names: tuple[str, ...]
+    depths: tuple[int | str, ...]
+    budget: float | None
+    long: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SystemSettings:
     """How the rankings were made. `sparse`, `dense`, `encoder` and `fusion` are None where the mode has no use
     for them; `candidates` is the stored run, as it was named, of which the best `candidates_depth` documents
-    of each query were re-ranked."""
+    of each query were re-ranked; `rerank` the second stage, None where there was none."""
 
     mode: str
     sparse: SparseSettings | None
@@ -100,6 +111,7 @@ class SystemSettings:
     chunk_overlap: int
     candidates: str | None
     candidates_depth: int | None
+    rerank: RerankSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +199,7 @@ NESTED: Mapping[str, type] = {
     "efficiency": Efficiency,
     "settings": SystemSettings,
     "sparse": SparseSettings,
+    "rerank": RerankSettings,
     "provenance": Provenance,
     "rules": Rules,
 }

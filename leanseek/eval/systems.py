@@ -9,11 +9,13 @@ from pathlib import Path, PurePath
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, resolve_model
 from leanseek.encode.fingerprint import model_fingerprint
 from leanseek.errors import UsageError
-from leanseek.eval.results import SystemSettings, safe_name
+from leanseek.eval.results import RerankSettings, SystemSettings, safe_name
 from leanseek.indexing.configuring import Plan, make_plan
 from leanseek.indexing.settings import SparseSettings
+from leanseek.rerank.registry import DEFAULT_DEPTH
 from leanseek.searcher.fusion import Fusion, load_fusion
 from leanseek.searcher.ranking import MODES, Mode
+from leanseek.searcher.reranking import DepthChoice, SecondStage, choose_second_stage
 
 CANDIDATES_DEPTH = 100
 
@@ -25,7 +27,9 @@ class System:
 
     `mode` is hybrid, dense or sparse. With `candidates`, a stored run, the best `candidates_depth` documents
     of each query are re-ranked by the mode instead of searched for. `depth` is how many candidates each side
-    gives; None: as many as documents are asked for. Raises UsageError for what is not allowed.
+    gives; None: as many as documents are asked for. `rerank` names re-rankers that judge the best documents one
+    after the other, `rerank_depth` of them each (100 where none is given), in `rerank_budget` seconds a query;
+    `rerank_long` is how passages are read that do not fit. Raises UsageError for what is not allowed.
     """
 
     mode: Mode = "hybrid"
@@ -39,6 +43,10 @@ class System:
     chunk_overlap: int = 0
     candidates: Path | None = None
     candidates_depth: int = CANDIDATES_DEPTH
+    rerank: tuple[str, ...] = ()
+    rerank_depth: tuple[DepthChoice, ...] = ()
+    rerank_budget: float | None = None
+    rerank_long: str | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -102,11 +110,28 @@ class System:
         if self.candidates is not None:
             parts.append(f"on-{self.candidates.name.removesuffix('.gz').removesuffix('.trec')}")
             parts += [f"top{self.candidates_depth}"] if self.candidates_depth != CANDIDATES_DEPTH else []
+        for number, name in enumerate(self.rerank):
+            kind, _, model = name.partition(":")
+            depth = self.rerank_depth[number] if number < len(self.rerank_depth) else DEFAULT_DEPTH
+            parts += [kind, *([PurePath(model.rpartition(":")[2]).name] if model else [])]
+            parts.append(f"top{depth_label(depth)}")
+        if self.rerank:
+            parts += [self.rerank_long] if self.rerank_long is not None else []
+            parts += [f"{self.rerank_budget:g}s"] if self.rerank_budget is not None else []
         return safe_name("-".join(parts))
 
     def load_fusion(self) -> Fusion | None:
         """The fusion, None where the mode has a single side. Raises UsageError."""
         return load_fusion(self.fusion, self.dense_weight) if self.mode == "hybrid" else None
+
+    def second_stage(self, device: str | None = None) -> SecondStage | None:
+        """The re-rankers, loaded; None where there are none. Scores are not cached, so that times are true.
+
+        Raises as `choose_second_stage` does.
+        """
+        return choose_second_stage(
+            self.rerank, self.rerank_depth, self.rerank_budget, device, long=self.rerank_long, cache=False
+        )
 
     def plan(self, device: str | None = None) -> Plan:
         """What an index for this system is to be, with the sides that its mode needs; loads the encoder.
@@ -150,12 +175,22 @@ class System:
             chunk_overlap=self.chunk_overlap,
             candidates=str(self.candidates) if self.candidates is not None else None,
             candidates_depth=self.candidates_depth if self.candidates is not None else None,
+            rerank=RerankSettings(
+                self.rerank, tuple(map(depth_label, self.rerank_depth)), self.rerank_budget, self.rerank_long
+            )
+            if self.rerank
+            else None,
         )
 
 
 def _default(setting: str) -> object:
     """The default of a field of `System`."""
     return next(one.default for one in fields(System) if one.name == setting)
+
+
+def depth_label(depth: DepthChoice) -> int | str:
+    """A depth as a name and a record have it."""
+    return depth if isinstance(depth, int | str) else f"p{depth.probability:g}-{depth.floor}-{depth.ceiling}"
 
 
 def sparse_label(settings: SparseSettings) -> str:

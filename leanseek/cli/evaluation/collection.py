@@ -12,6 +12,13 @@ import typer
 from leanseek.cli import options as opt
 from leanseek.cli.evaluation.scoring import names
 from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.cli.reranking import (
+    RerankBudgetOption,
+    RerankDepthOption,
+    RerankLongOption,
+    RerankOption,
+    parse_depths,
+)
 
 if TYPE_CHECKING:
     from leanseek.eval.evaluating import Outcome
@@ -66,6 +73,10 @@ def collection(
     candidates_depth: Annotated[
         int, typer.Option(metavar="N", help="How many of the run's documents for each query.")
     ] = 100,
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
     measures: Annotated[str | None, typer.Option("--measures", help="Such as 'nDCG@10 R@100 RR@10'.")] = None,
     system: Annotated[
         str | None, typer.Option("--name", help="The system's name; by default made of its settings.")
@@ -88,6 +99,7 @@ def collection(
     from leanseek.eval.evaluating import evaluate
     from leanseek.eval.systems import System
     from leanseek.indexing.settings import SparseSettings
+    from leanseek.rerank import parse_budget
 
     if overlap and chunk is None:
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
@@ -108,6 +120,10 @@ def collection(
         chunk_overlap=overlap,
         candidates=candidates,
         candidates_depth=candidates_depth,
+        rerank=tuple(rerank) if rerank and rerank != ["none"] else (),
+        rerank_depth=tuple(parse_depths(rerank_depth or ())),
+        rerank_budget=parse_budget(rerank_budget) if rerank_budget is not None else None,
+        rerank_long=rerank_long,
         name=system,
     )
     with progress_bar(as_json) as progress:
