@@ -182,6 +182,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             hidden_bias=np.zeros(1, np.float32),
             output=np.zeros(1, np.float32),
             bias=np.full(1, -4, np.float32),
+            gate_pairs=np.zeros((whole, whole), np.float32),
             gate_bias=np.zeros(1, np.float32),
             depth=np.zeros(1, np.float32),
         )

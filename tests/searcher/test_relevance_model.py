@@ -52,6 +52,7 @@ def random_network(rng: np.random.Generator, candidate: int, whole: int, hidden:
         output=np.abs(normal(hidden)),
         bias=normal(1),
         gate=normal(whole),
+        gate_pairs=normal(whole, whole),
         gate_bias=normal(1),
         depth=np.abs(normal(1)),
     )

@@ -90,11 +90,14 @@ def test_the_gate_is_a_ridge_regression() -> None:
     found = fit_gate(own.astype(np.float32), foreign.astype(np.float32), weights, (0, 2, 3))
     inputs = np.concatenate([own, foreign]).astype(np.float32).astype(np.float64)[:, [0, 2, 3]]
     scaled = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-6)
+    products = [scaled[:, i] * scaled[:, j] for i in range(3) for j in range(i, 3)]
+    design = np.column_stack([scaled, *products])
     other = sklearn.LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=5000)
-    other.fit(scaled, np.repeat([1, 0], [80, 60]), sample_weight=weights)
-    mine = np.concatenate([own, foreign]) @ found.weights + found.bias
-    np.testing.assert_allclose(mine, other.decision_function(scaled), rtol=1e-3, atol=1e-3)
+    other.fit(design, np.repeat([1, 0], [80, 60]), sample_weight=weights)
+    mine = found.log_odds(np.concatenate([own, foreign]))
+    np.testing.assert_allclose(mine, other.decision_function(design), rtol=1e-3, atol=1e-3)
     assert found.weights[[1, 4]].tolist() == [0, 0]
+    assert not found.pairs[[1, 4]].any()
 
 
 def lists_with_a_signal(seed: int, count: int = 60) -> Examples:

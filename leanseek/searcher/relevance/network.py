@@ -17,7 +17,7 @@ class MonotoneNetwork:
     A list's features w are brought to a like scale: u = 4 tanh((w - centre) / (4 scale)). A candidate x has
 
         bias + x . direct + tanh(x @ candidate_hidden + u @ list_hidden + hidden_bias) @ output
-             - depth * sigmoid(-(u @ gate + gate_bias))
+             - depth * sigmoid(-(u @ gate + u @ gate_pairs @ u + gate_bias))
 
     Of `direct` (f,), `candidate_hidden` (f, h), `output` (h,) and `depth` (1,) nothing is negative, so the log odds
     never fall where a feature rises. The gate lowers a whole list that looks as lists do when nothing is to be found.
@@ -32,6 +32,7 @@ class MonotoneNetwork:
     output: Float32Array
     bias: Float32Array
     gate: Float32Array
+    gate_pairs: Float32Array
     gate_bias: Float32Array
     depth: Float32Array
 
@@ -40,7 +41,8 @@ class MonotoneNetwork:
         scaled = 4.0 * np.tanh((whole - self.centre) / (4.0 * self.scale))
         shift = scaled @ self.list_hidden + self.hidden_bias
         hidden = np.tanh(candidates @ self.candidate_hidden + shift)
-        closed = self.depth[0] / (1.0 + np.exp(np.clip(scaled @ self.gate + self.gate_bias[0], -50.0, 50.0)))
+        opened = scaled @ self.gate + scaled @ self.gate_pairs @ scaled + self.gate_bias[0]
+        closed = self.depth[0] / (1.0 + np.exp(np.clip(opened, -50.0, 50.0)))
         logits: Float64Array = candidates @ self.direct + hidden @ self.output + (self.bias[0] - closed)
         return logits
 
@@ -66,6 +68,7 @@ class MonotoneNetwork:
             "output": (hidden,),
             "bias": (1,),
             "gate": (whole,),
+            "gate_pairs": (whole, whole),
             "gate_bias": (1,),
             "depth": (1,),
         }

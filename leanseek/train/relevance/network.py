@@ -29,7 +29,7 @@ FEWER: Final = 0.3
 CHECK: Final = 50
 """Steps between two looks at the held-out lists."""
 
-GATE_PLACE: Final = -2.9
+GATE_PLACE: Final = -3.5
 GATE_STEEPNESS: Final = 8.0
 GATE_DEPTH: Final = 14.0
 """The gate closes below that log odds of something to be found, so steeply, and takes so much off the log odds: the
@@ -151,6 +151,7 @@ class Scaling:
             "output": output,
             "bias": others["bias"] - shift @ direct,
             "gate": none,
+            "gate_pairs": np.outer(none, none),
             "gate_bias": np.zeros(1),
             "depth": np.zeros(1),
         }
@@ -240,6 +241,7 @@ def closed(network: MonotoneNetwork, sources: Sequence[Source], used: tuple[int,
     return replace(
         network,
         gate=(GATE_STEEPNESS * gate.weights).astype(np.float32),
+        gate_pairs=(GATE_STEEPNESS * gate.pairs).astype(np.float32),
         gate_bias=np.array([GATE_STEEPNESS * (gate.bias - GATE_PLACE)], np.float32),
         depth=np.array([GATE_DEPTH], np.float32),
     )

@@ -41,7 +41,11 @@ FEWEST: Final = 20
 HIDDEN: Final = 12
 STEPS: Final = 600
 GATE_FEATURES: Final = tuple(
-    DENSE_LIST.index(name) for name in ("first", "tenth", "mean", "spread", "log size", "first less tenth")
+    DENSE_LIST.index(name)
+    for name in (
+        *("first", "tenth", "mean", "spread", "log size", "first less tenth"),
+        *("entropy", "skewness"),
+    )
 )
 
 
@@ -226,5 +230,5 @@ def threshold(
     return float(values[order][np.searchsorted(below, 1.0 - RECALL, side="right")])
 
 
-NOTHING: Final = MonotoneNetwork(*(np.zeros(0, np.float32) for _ in range(11)))
+NOTHING: Final = MonotoneNetwork(*(np.zeros(0, np.float32) for _ in range(12)))
 """What stands in place of the side that is not fitted yet."""
