@@ -118,11 +118,16 @@ def choose_second_stage(
         asked = []
     depths = [depth] if isinstance(depth, int | str | RerankDepth) else list(depth or ())
     if not asked:
-        if depths or budget is not None:
-            what = "a depth" if depths else "a budget"
-            raise UsageError(
-                f"{what} of re-ranking goes with a re-ranker; name one, such as cross-encoder:MODEL"
-            )
+        options = (
+            ("a depth", bool(depths)),
+            ("a budget", budget is not None),
+            ("a way of reading", long is not None),
+        )
+        for what, given in options:
+            if given:
+                raise UsageError(
+                    f"{what} for re-ranking goes with a re-ranker; name one, such as cross-encoder:MODEL"
+                )
         return None
     if len(depths) > len(asked):
         raise UsageError(f"there are {len(depths)} depths for {len(asked)} re-rankers; give at most one each")

@@ -244,7 +244,7 @@ class Searcher:
             serving.snapshot, queries, kept, k, explain=explain, second=self._second, progress=progress
         ):
             results.append(hits)
-            if progress is not None:
+            if progress is not None and self._second is None:
                 progress("searching", len(results), len(queries))
         return results
 
@@ -290,7 +290,7 @@ class Searcher:
             serving.snapshot, queries, kept, k, second=self._second, progress=progress
         ):
             results.append(found)
-            if progress is not None:
+            if progress is not None and self._second is None:
                 progress("searching", len(results), len(queries))
         return results
 

@@ -1,0 +1,209 @@
+"""A searcher with a second stage: what is judged, what comes back, and what a stored run becomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import HashEncoder, make_documents
+
+from leanseek import Document, Hit, Index, Searcher
+from leanseek.errors import UsageError
+from leanseek.rerank import ByScore, Cascade, Deadline, Judged
+from leanseek.searcher.relevance.base import Evidence
+from leanseek.searcher.relevance.depth import RerankDepth
+from leanseek.searcher.relevance.model import RelevanceModel
+from leanseek.searcher.reranking import SecondStage, choose_second_stage
+from leanseek.types import Progress
+
+QUERIES = ["statin trial", "wing slipstream layer", "kinase receptor", "matrix"]
+
+
+class Backwards(ByScore):
+    """Turns the order it is given around; the texts it sees are remembered."""
+
+    fingerprint = "backwards"
+    notes = ()
+
+    def __init__(self) -> None:
+        self.seen: list[list[Hit]] = []
+
+    @property
+    def name(self) -> str:
+        return "backwards"
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        self.seen += [list(one) for one in hits]
+        if progress is not None:
+            progress("re-ranking", 1, 1)
+        late = deadline is not None and not deadline.allows()
+        return [Judged(np.arange(len(one), dtype=np.float64) + (np.nan if late else 0.0)) for one in hits]
+
+
+class Curve(RelevanceModel):
+    """A relevance model for the test encoder: the higher the cosine, the more probable."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "fingerprint", HashEncoder.fingerprint)
+
+    def threshold(self, mode: str) -> float:
+        return 0.5
+
+    def probabilities(self, evidence: Evidence) -> np.ndarray:
+        found: np.ndarray = 1 / (1 + np.exp(-12.0 * (evidence.dense.cosines.astype(np.float64) - 0.5)))
+        return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reranked") / "index"
+    Index.create(path, encoder=HashEncoder()).add(make_documents(400, 3))
+    return path
+
+
+def opened(folder: Path, **options: object) -> Searcher:
+    return Searcher.open(folder, encoder=HashEncoder(), relevance=None, **options)  # type: ignore[arg-type]
+
+
+def test_the_best_are_judged_and_the_others_follow(folder: Path) -> None:
+    plain = opened(folder).search(QUERIES[0], 100)
+    judge = Backwards()
+    with opened(folder, reranker=judge, rerank_depth=30) as searcher:
+        found = searcher.search(QUERIES[0], 10)
+        assert [hit.id for hit in found] == [hit.id for hit in plain[:30][::-1][:10]]
+        assert [hit.id for hit in judge.seen[0]] == [hit.id for hit in plain[:30]]
+        assert judge.seen[0][0].text == plain[0].text
+        deep = searcher.search(QUERIES[0], 100)
+        assert [hit.id for hit in deep] == [hit.id for hit in (*plain[:30][::-1], *plain[30:])]
+        assert [hit.rank for hit in deep] == list(range(1, 101))
+        assert [hit.score for hit in deep] == sorted((hit.score for hit in deep), reverse=True)
+        assert deep[0].history[0] == ("search", 30, plain[29].score)
+        assert asyncio.run(searcher.asearch(QUERIES[0], 10)) == found
+
+
+def test_the_explanation_is_of_the_hit_that_it_stands_beside(folder: Path) -> None:
+    plain = {
+        hit.id: hit.explanation for hit in opened(folder).search(QUERIES[1], 30, depth=100, explain=True)
+    }
+    with opened(folder, reranker=Backwards(), rerank_depth=30) as searcher:
+        for hit in searcher.search(QUERIES[1], 30, explain=True):
+            assert hit.explanation == plain[hit.id]
+
+
+def test_batches_and_runs_are_what_single_searches_give(folder: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    many = QUERIES * 10
+    with opened(folder, reranker=Backwards(), rerank_depth=20) as searcher:
+        single = [searcher.search(query, 50) for query in many]
+        assert searcher.search_batch(many, 50, progress=lambda *step: told.append(step)) == single
+        assert told == [("re-ranking", 16, 40), ("re-ranking", 32, 40), ("re-ranking", 40, 40)]
+        ranked = searcher.rank_batch(many, 50)
+        assert ranked == [[(hit.id, hit.score) for hit in hits] for hits in single]
+        assert searcher.search_batch([" ", "matrix"], 5)[0] == []
+        assert searcher.rank_batch([" "], 5) == [[]]
+
+
+def test_a_stored_run_is_re_ranked(folder: Path) -> None:
+    ids = [f"d{number}" for number in range(40)]
+    plain = opened(folder).rank_batch(["statin"], 40, candidates=[ids])[0]
+    with opened(folder, reranker=Backwards(), rerank_depth=25) as searcher:
+        [found] = searcher.rank_batch(["statin"], 40, candidates=[ids])
+    assert [one.id for one in found] == [one.id for one in (*plain[:25][::-1], *plain[25:])]
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+def test_passages_of_one_document_are_one_hit_and_a_context_is_of_passages(tmp_path: Path) -> None:
+    index = Index.create(tmp_path / "index", encoder=HashEncoder(), chunk_words=4)
+    index.add([Document(f"d{n}", " ".join(["statin trial heart", f"w{n}"] * 6)) for n in range(8)])
+    with opened(tmp_path / "index", reranker=Backwards(), rerank_depth=4) as searcher:
+        found = searcher.search("statin", 8)
+        assert len({hit.id for hit in found}) == 8
+        assert "d" in searcher.context("statin trial", 200).text
+
+
+def test_no_time_leaves_the_order_of_the_search_and_says_so(folder: Path) -> None:
+    plain = opened(folder).search(QUERIES[0], 20)
+    ticks = iter(range(10_000))
+    late = SecondStage(Cascade([(Backwards(), 15)]), 0.5, clock=lambda: float(next(ticks)))
+    with opened(folder, reranker=late) as searcher:
+        answer = searcher.answer(QUERIES[0], 20)
+        assert answer.hits == plain
+        assert answer.reached == (0, 15)
+        assert "time was up for 1 of 1 queries: 0 of 15 hits" in searcher.notes[0]
+        assert searcher.rank_batch(QUERIES[:1], 20)[0] == [(hit.id, hit.score) for hit in plain]
+    with opened(folder, reranker=Backwards(), rerank_depth=15, rerank_budget=60.0) as searcher:
+        answer = searcher.answer(QUERIES[0], 20)
+        assert answer.reached == (15, 15) and searcher.notes == () and answer.hits != plain
+    assert opened(folder).answer(QUERIES[0]).reached is None
+
+
+def test_the_probability_says_how_deep(folder: Path) -> None:
+    depth = RerankDepth(probability=0.9, floor=2, ceiling=50)
+    options = {"encoder": HashEncoder(), "relevance": Curve(), "mode": "dense"}
+    plain = Searcher.open(folder, **options).search(QUERIES[0], 100)  # type: ignore[arg-type]
+    wanted = depth(plain)
+    assert 2 < wanted < 50
+    judge = Backwards()
+    with Searcher.open(folder, reranker=judge, rerank_depth=depth, **options) as searcher:  # type: ignore[arg-type]
+        found = searcher.search(QUERIES[0], 100)
+        assert [hit.id for hit in found[:wanted]] == [hit.id for hit in plain[:wanted][::-1]]
+        [ranked] = searcher.rank_batch(QUERIES[:1], 100)
+        assert [one.id for one in ranked] == [hit.id for hit in found]
+        assert [len(hits) for hits in judge.seen] == [wanted, wanted]
+        relevant = searcher.search(QUERIES[0], 100, min_probability=0.95)
+        assert {hit.id for hit in relevant} == {hit.id for hit in plain if (hit.probability or 0) >= 0.95}
+
+
+def test_a_refreshed_searcher_re_ranks_on(tmp_path: Path) -> None:
+    index = Index.create(tmp_path / "index", encoder=HashEncoder())
+    index.add([Document("a", "statin trial"), Document("b", "statin heart")])
+    with opened(tmp_path / "index", reranker=Backwards()) as searcher:
+        before = searcher.search("statin trial")
+        index.add([Document("c", "statin statin")])
+        assert searcher.refresh()
+        after = searcher.search("statin trial")
+        assert {hit.id for hit in after} == {"a", "b", "c"} and before[-1].id == after[-1].id == "a"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"rerank_depth": 10}, "a depth for re-ranking goes with a re-ranker"),
+        ({"rerank_budget": 1.0}, "a budget for re-ranking goes with a re-ranker"),
+        ({"reranker": "bm25"}, "is not a re-ranker"),
+        ({"reranker": Backwards(), "rerank_depth": 0}, "at least 1, or 'auto'"),
+        ({"reranker": Backwards(), "rerank_depth": "deep"}, "at least 1, or 'auto'"),
+        ({"reranker": Backwards(), "rerank_depth": [5, 5]}, "2 depths for 1 re-rankers"),
+        ({"reranker": Backwards(), "rerank_budget": -1.0}, "budget of -1"),
+        ({"reranker": Cascade([(Backwards(), 5)]), "rerank_depth": 5}, "a cascade has its depths"),
+        ({"reranker": [Backwards(), None]}, "None is no re-ranker"),
+        ({"reranker": SecondStage(Cascade([(Backwards(), 5)])), "rerank_budget": 1.0}, "give it alone"),
+    ],
+)
+def test_wrong_options_are_told(folder: Path, options: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        opened(folder, **options)
+
+
+def test_a_way_of_reading_is_for_a_re_ranker() -> None:
+    with pytest.raises(UsageError, match="a way of reading"):
+        choose_second_stage(None, long="maxp")
+
+
+def test_depths_that_are_not_given_are_the_default() -> None:
+    stage = choose_second_stage([Backwards(), Backwards()], [30])
+    assert stage is not None and [depth for _, depth in stage.cascade.steps] == [30, 100]
+    assert stage.reach == 100 and not stage.by_probability
+    auto = choose_second_stage(Backwards(), "auto")
+    assert auto is not None and auto.by_probability and auto.reach == RerankDepth().ceiling
+    assert choose_second_stage("none") is None and choose_second_stage([]) is None
