@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from leanseek.rerank.cascade import Cascade
     from leanseek.rerank.deadline import Deadline, parse_budget
     from leanseek.rerank.incontext import InContextReranker
+    from leanseek.rerank.lateinteraction import LateInteractionReranker
     from leanseek.rerank.registry import RERANKERS, load_reranker
 
 _HOMES = {
@@ -22,6 +23,7 @@ _HOMES = {
     "Deadline": "deadline",
     "parse_budget": "deadline",
     "InContextReranker": "incontext",
+    "LateInteractionReranker": "lateinteraction",
     "RERANKERS": "registry",
     "load_reranker": "registry",
 }
@@ -33,6 +35,7 @@ __all__ = [
     "Deadline",
     "InContextReranker",
     "Judged",
+    "LateInteractionReranker",
     "Reranked",
     "Reranker",
     "load_reranker",
