@@ -28,7 +28,7 @@ from leanseek.train.relevance.examples import Examples, Features, Source, exampl
 from leanseek.train.relevance.network import Fitting, fit_network
 from leanseek.train.relevance.published import fit_map
 from leanseek.train.relevance.sources import Lists, Material, gather
-from leanseek.types import Float64Array, Int64Array, Progress
+from leanseek.types import Float32Array, Float64Array, Int64Array, Progress
 
 Form = Literal["all", "query"]
 """What the dense side looks at: the list's own features, or, as published, the query's vector alone."""
@@ -164,7 +164,7 @@ def gathered(opened: Sequence[Material], mode: Judged, seed: int, progress: Prog
 def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
     """Raise InputError where a collection's lists hold nothing that can be told apart."""
     for name, lists in zip(names, found, strict=True):
-        if all(np.ptp(one.evidence.dense.listed) == 0 for one in lists.own):
+        if all(indistinct(one.evidence.dense.listed) for one in lists.own):
             raise InputError(
                 f"all documents of {name} are equally close to each query: its vectors tell nothing apart"
             )
@@ -179,6 +179,11 @@ def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
                 f"every candidate of {name} is relevant: without any that are not, nothing can be told apart. Give a "
                 "collection with documents that are not relevant"
             )
+
+
+def indistinct(listed: Float32Array) -> bool:
+    """Whether several scores are all equal."""
+    return len(listed) > 1 and bool(np.ptp(listed) == 0)
 
 
 def arranged(
