@@ -11,6 +11,8 @@ statistical significance of molecular sequence features", PNAS 1990).
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -62,32 +64,35 @@ def dense_features(
     `cosines` (c,) in any order; `listed` (l,) descending, l at least 1; `size` passages were searched.
     """
     scores, best = cosines.astype(np.float64), listed.astype(np.float64)
-    top, mean, spread = best[0], best.mean(), max(float(best.std()), LEAST_SPREAD)
-    top_floor = max(float(top), LEAST_TOP)
+    top, tenth, mean = float(best[0]), at(best, 10), float(best.mean())
+    centred = best - mean
+    spread = max(math.sqrt(float(centred @ centred) / len(best)), LEAST_SPREAD)
+    top_floor = max(top, LEAST_TOP)
     lines = [tail(best, first, last) for first, last in TAILS]
-    tenth = at(best, 10)
-    candidate = [
-        scores,
-        scores / top_floor,
-        (scores - mean) / spread,
-        -np.log(places(scores, best)),
-        *(np.clip(slope * scores - offset, -10.0, 40.0) for offset, slope in lines),
-        (scores - top) / spread,
-        10.0 * (scores - tenth),
-    ]
+    candidate = np.empty((len(scores), len(DENSE_CANDIDATE)))
+    candidate[:, 0] = scores
+    candidate[:, 1] = scores / top_floor
+    candidate[:, 2] = (scores - mean) / spread
+    candidate[:, 3] = -np.log(places(scores, best))
+    for place, (offset, slope) in enumerate(lines, 4):
+        candidate[:, place] = np.clip(slope * scores - offset, -10.0, 40.0)
+    candidate[:, 7] = (scores - top) / spread
+    candidate[:, 8] = 10.0 * (scores - tenth)
+
     heights = np.exp((best[:100] - top) / 0.05)
     shares = heights / heights.sum()
+    hundredth, last = at(best, 100), float(best[-1])
     whole = [
         *(value for offset, slope in lines for value in (slope * top - offset, slope / 20.0)),
-        *(top, at(best, 3), tenth, at(best, 100), best[-1], mean, 10.0 * spread),
-        *(np.log(max(size, 1)), np.log(len(best))),
-        *(10.0 * (top - at(best, 2)), 10.0 * (top - tenth), 10.0 * (tenth - at(best, 100))),
-        -(shares * np.log(shares + 1e-12)).sum(),
-        (((best - mean) / spread) ** 3).mean(),
+        *(top, at(best, 3), tenth, hundredth, last, mean, 10.0 * spread),
+        *(math.log(max(size, 1)), math.log(len(best))),
+        *(10.0 * (top - at(best, 2)), 10.0 * (top - tenth), 10.0 * (tenth - hundredth)),
+        float(-(shares @ np.log(shares + 1e-12))),
+        float(centred @ (centred * centred)) / len(best) / spread**3,
         (top - mean) / spread,
-        best[-1] / top_floor,
+        last / top_floor,
     ]
-    return np.stack(candidate, axis=1), np.array(whole, np.float64)
+    return candidate, np.array(whole, np.float64)
 
 
 def sparse_features(evidence: SparseEvidence) -> tuple[Float64Array, Float64Array]:
@@ -136,9 +141,17 @@ def tail(best: Float64Array, first: int, last: int) -> tuple[float, float]:
     """
     last = min(last, len(best))
     first = max(min(first, last - 3), 1)
-    scores = best[first - 1 : last]
-    logs: Float64Array = np.log(np.arange(first, last + 1)).astype(np.float64)
-    centred, height = scores - scores.mean(), float(logs.mean())
-    steepness = float((centred * (logs - height)).sum()) / max(float((centred**2).sum()), 1e-6)
+    scores, logs = best[first - 1 : last], log_ranks(first, last)
+    mean, height = float(scores.mean()), float(logs.mean())
+    centred = scores - mean
+    steepness = float(centred @ (logs - height)) / max(float(centred @ centred), 1e-6)
     slope = max(-steepness, 0.0)
-    return height + slope * float(scores.mean()), slope
+    return height + slope * mean, slope
+
+
+@lru_cache(maxsize=64)
+def log_ranks(first: int, last: int) -> Float64Array:
+    """The logarithms of the ranks `first` to `last`."""
+    logs: Float64Array = np.log(np.arange(first, last + 1)).astype(np.float64)
+    logs.setflags(write=False)
+    return logs

@@ -98,12 +98,20 @@ class RelevanceModel:
         For a candidate the dense log odds, then what either side's list says of it; for the list the log odds of its
         best one by the dense side, then the sparse side's.
         """
-        dense = with_list(evidence.dense)
-        by_vector = self.dense_logits(dense, evidence.size)
-        top = self.dense_logits(dense._replace(cosines=dense.listed[:1]), evidence.size)
-        in_list, _ = dense_features(dense.cosines, dense.listed, evidence.size)
-        candidates, whole = sparse_features(sparse)
-        return np.column_stack([by_vector, in_list, candidates]), np.concatenate([top, whole])
+        listed = with_list(evidence.dense).listed
+        # The list's best one comes last.
+        cosines = np.append(evidence.dense.cosines, listed[0])
+        in_list, whole = dense_features(cosines, listed, evidence.size)
+        if isinstance(self.dense, QueryMap):
+            query = evidence.dense.query.astype(np.float64)
+            by_vector = self.dense.logits(cosines.astype(np.float64), query)
+        else:
+            by_vector = self.dense.logits(in_list, whole)
+        candidates, of_terms = sparse_features(sparse)
+        return (
+            np.column_stack([by_vector[:-1], in_list[:-1], candidates]),
+            np.concatenate([by_vector[-1:], of_terms]),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
