@@ -17,9 +17,10 @@ from rerank.incontext_support import SIZES, configuration, decoder, passages, sl
 
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank import Deadline, InContextReranker, load_reranker
+from leanseek.rerank.incontext.explaining import TokenAttention, as_html, extract
 from leanseek.rerank.incontext.pieces import in_pieces
 from leanseek.rerank.incontext.windows import sliding
-from leanseek.types import Hit
+from leanseek.types import Explanation, Hit, Snippet
 
 QUERY = "does a statin lower cholesterol?"
 
@@ -352,3 +353,36 @@ def test_equal_scores_are_ordered_by_id(monkeypatch: pytest.MonkeyPatch) -> None
     zeros = [np.zeros((1, 1, 500))] * 2
     monkeypatch.setattr(judge._decoder, "attention", lambda *_, **__: zeros)
     assert [hit.id for hit in judge.rerank(QUERY, hits)] == ["x", "y", "z"]
+
+
+def test_explained_hits_show_what_was_looked_at() -> None:
+    plain = hits_of(["statin cholesterol heart", " ".join(["filler"] * 60), ""], titles=True)
+    nothing = Explanation(None, None, (), Snippet("from the search"))
+    given = [replace(hit, explanation=nothing) for hit in plain[:2]] + plain[2:]
+    found = {hit.id: hit for hit in reranker().rerank(QUERY, given)}
+    assert found["d03"].explanation is None
+    for place, name in enumerate(("d01", "d02")):
+        explanation = found[name].explanation
+        assert explanation is not None
+        shown = explanation.snippet
+        assert shown.text.strip("…") in plain[place].text and len(shown.text.split()) <= 40
+        assert all(shown.text[start:end].strip("…").isalpha() for start, end in shown.highlights)
+    assert [replace(hit, explanation=None) for hit in found.values()] == reranker().rerank(QUERY, plain)
+
+
+def test_an_extract_holds_what_is_looked_at_most() -> None:
+    text = "one two\nthree four five six seven eight nine ten"
+    start = text.index("seven")
+    tokens = [TokenAttention(start, start + 3, 0.5), TokenAttention(start + 3, start + 5, 0.4)]
+    tokens += [TokenAttention(0, 3, 0.1), TokenAttention(text.index("six"), text.index("six") + 3, -9.0)]
+    shown = extract(text, tokens, words=4)
+    assert shown.text == "…four five six seven…"
+    assert [shown.text[begin:end] for begin, end in shown.highlights] == ["seven"]
+    assert extract("", []).text == "" and extract("a\nb", []).text == "a b"
+    marked = as_html(
+        "a <b> c", [TokenAttention(0, 1, 0.5), TokenAttention(2, 5, 1.0), TokenAttention(6, 7, 0)]
+    )
+    assert marked == (
+        '<mark style="background:rgba(255,176,0,0.50)">a</mark> '
+        '<mark style="background:rgba(255,176,0,1.00)">&lt;b&gt;</mark> c'
+    )

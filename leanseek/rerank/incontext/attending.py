@@ -22,6 +22,9 @@ NAME = "leanseek_attention"
 _ROWS = 256
 """Rows of queries that are masked at a time."""
 
+_TRANSFORMERS = 5
+"""The first version whose masks are made from the places of queries and keys."""
+
 _REGISTERING = threading.Lock()
 _LOCKS: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
 
@@ -173,7 +176,14 @@ def capped(
 
 
 def register() -> None:
-    """Make the attention known to transformers under `NAME`, once."""
+    """Make the attention known to transformers under `NAME`. Raises ModelError where that is too old for it."""
+    import transformers
+
+    if int(transformers.__version__.partition(".")[0]) < _TRANSFORMERS:
+        raise ModelError(
+            f"In-context re-ranking needs transformers {_TRANSFORMERS} or newer; this is {transformers.__version__}. "
+            "Update it with: pip install --upgrade transformers"
+        )
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from leanseek.errors import ModelError
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.listing import Listing
-from leanseek.rerank.incontext.memory import out_of_memory
 from leanseek.rerank.incontext.reading import Read, Task
+from leanseek.rerank.memory import out_of_memory
 
 ReadAll = Callable[[Sequence[Task]], list[list[Read]]]
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import html
+import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from leanseek.rerank.incontext.reading import Read
+from leanseek.types import Snippet
+
+WORDS = 40
+"""In an extract."""
+_SHARE = 0.25
+"""Words are marked that get this much of what the strongest gets."""
 
 
 class TokenAttention(NamedTuple):
@@ -59,3 +67,29 @@ def as_html(document: str, tokens: Sequence[TokenAttention]) -> str:
         )
         reached = end
     return "".join([*parts, html.escape(document[reached:])])
+
+
+def extract(text: str, tokens: Sequence[TokenAttention], words: int = WORDS) -> Snippet:
+    """The `words` words of a text that are looked at most together, the first such; the strongest are marked."""
+    places = [match.span() for match in re.finditer(r"\S+", text)]
+    ends = [end for _, end in places]
+    looked = [0.0] * len(places)
+    for start, end, attention in tokens:
+        for place in range(bisect_right(ends, start), len(places)):
+            if places[place][0] >= end:
+                break
+            looked[place] += max(0.0, attention)
+    if not places:
+        return Snippet("")
+    sums = [sum(looked[first : first + words]) for first in range(max(1, len(places) - words + 1))]
+    first = max(range(len(sums)), key=lambda place: (sums[place], -place))
+    last = min(first + words, len(places)) - 1
+    begin, end = places[first][0], places[last][1]
+    before, after = "…" if first else "", "…" if last + 1 < len(places) else ""
+    least = _SHARE * max(looked[first : last + 1])
+    marked = tuple(
+        (start - begin + len(before), stop - begin + len(before))
+        for (start, stop), one in zip(places[first : last + 1], looked[first : last + 1], strict=True)
+        if one > 0 and one >= least
+    )
+    return Snippet(before + re.sub(r"\s", " ", text[begin:end]) + after, marked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 
 from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.errors import InputError, UsageError
-from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.blocks import BlockReader
 from leanseek.rerank.incontext.capturing import Heads
 from leanseek.rerank.incontext.driving import Driver
-from leanseek.rerank.incontext.explaining import DocumentAttention
+from leanseek.rerank.incontext.explaining import DocumentAttention, extract
 from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.loading import load_decoder
@@ -140,10 +141,27 @@ class InContextReranker(ByScore):
 
         At the deadline a query's hits have all their scores or none: those of an unfinished list mean nothing.
         """
-        given = [[text_of(hit) for hit in reversed(one)] for one in hits]
-        found = self._drive(queries, given, progress, deadline)
+        found = self._drive(queries, list(map(texts_of, hits)), progress, deadline)
+        return [judged(len(one), listing) for one, listing in zip(hits, found, strict=True)]
+
+    def rerank_batch(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Reranked]:
+        """`rerank` for many queries, each with its hits.
+
+        Hits that have an explanation get an extract of what was looked at most in them.
+
+        Raises UsageError where there is not one list of hits for each query, or as `score` does.
+        """
+        check_lists(queries, hits)
+        found = self._drive(queries, list(map(texts_of, hits)), progress, deadline)
         return [
-            Judged(np.full(len(one), np.nan) if listing is None else scores_of(listing)[::-1])
+            reorder(explained(one, listing), judged(len(one), listing), self.name)
             for one, listing in zip(hits, found, strict=True)
         ]
 
@@ -257,6 +275,29 @@ def load(model: str | None, device: str | None = None) -> InContextReranker:
 def text_of(hit: Hit) -> str:
     """What of a hit stands in the prompt: its title and text, on lines of their own."""
     return f"{hit.title}\n{hit.text}" if hit.title else hit.text
+
+
+def texts_of(hits: Sequence[Hit]) -> list[str]:
+    """The hits' texts in the order of the prompt: the best last."""
+    return [text_of(hit) for hit in reversed(hits)]
+
+
+def judged(count: int, listing: Listing | None) -> Judged:
+    """The scores of `count` hits, the best hit first; NaN where the listing was not finished."""
+    return Judged(np.full(count, np.nan) if listing is None else scores_of(listing)[::-1])
+
+
+def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
+    """The hits; those with an explanation get an extract of what was looked at in them."""
+    if listing is None or all(hit.explanation is None for hit in hits):
+        return list(hits)
+    found = []
+    for hit, attention in zip(hits, reversed(listing.attention()), strict=True):
+        if hit.explanation is not None:
+            tokens = attention.shifted(len(hit.text) - len(text_of(hit))).tokens
+            hit = replace(hit, explanation=replace(hit.explanation, snippet=extract(hit.text, tokens)))
+        found.append(hit)
+    return found
 
 
 def scores_of(listing: Listing) -> Any:
