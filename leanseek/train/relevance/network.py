@@ -29,7 +29,7 @@ FEWER: Final = 0.3
 CHECK: Final = 50
 """Steps between two looks at the held-out lists."""
 
-GATE_PLACE: Final = -3.5
+GATE_PLACE: Final = -3.25
 GATE_STEEPNESS: Final = 8.0
 GATE_DEPTH: Final = 14.0
 """The gate closes below that log odds of something to be found, so steeply, and takes so much off the log odds: the
