@@ -75,7 +75,7 @@ class RelevanceModel:
             logits = self.dense_logits(evidence.dense, evidence.size)
         else:
             candidates, whole = self.hybrid_features(evidence, evidence.sparse)
-            logits = self.hybrid.logits(candidates, whole)
+            logits = self.hybrid.logits(candidates, whole) - self.closing(evidence)
         chances: Float64Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
         return chances
 
@@ -95,8 +95,8 @@ class RelevanceModel:
     ) -> tuple[Float64Array, Float64Array]:
         """Candidate features (c, 15) and list features (9,) of `hybrid`.
 
-        For a candidate the dense log odds, then what either side's list says of it; for the list the log odds of its
-        best one by the dense side, then the sparse side's.
+        For a candidate the dense log odds (the gate being open), then what either side's list says of it; for the list
+        the log odds of its best one by the dense side, then the sparse side's.
         """
         listed = with_list(evidence.dense).listed
         # The list's best one comes last.
@@ -106,12 +106,20 @@ class RelevanceModel:
             query = evidence.dense.query.astype(np.float64)
             by_vector = self.dense.logits(cosines.astype(np.float64), query)
         else:
-            by_vector = self.dense.logits(in_list, whole)
+            by_vector = self.dense.open_logits(in_list, whole)
         candidates, of_terms = sparse_features(sparse)
         return (
             np.column_stack([by_vector[:-1], in_list[:-1], candidates]),
             np.concatenate([by_vector[-1:], of_terms]),
         )
+
+    def closing(self, evidence: Evidence) -> float:
+        """What the gate takes off the log odds where the dense list looks as if nothing were to be found."""
+        if isinstance(self.dense, QueryMap):
+            return 0.0
+        listed = with_list(evidence.dense).listed
+        _, whole = dense_features(listed[:1], listed, evidence.size)
+        return self.dense.closing(whole)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model whole or not at all. Raises StorageError, MissingPackageError."""

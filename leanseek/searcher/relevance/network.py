@@ -38,13 +38,21 @@ class MonotoneNetwork:
 
     def logits(self, candidates: Float64Array, whole: Float64Array) -> Float64Array:
         """(c,) log odds of candidates (c, f) of a list with features `whole` (g,)."""
+        return self.open_logits(candidates, whole) - self.closing(whole)
+
+    def open_logits(self, candidates: Float64Array, whole: Float64Array) -> Float64Array:
+        """(c,) log odds as if the gate were open."""
         scaled = 4.0 * np.tanh((whole - self.centre) / (4.0 * self.scale))
         shift = scaled @ self.list_hidden + self.hidden_bias
         hidden = np.tanh(candidates @ self.candidate_hidden + shift)
-        opened = scaled @ self.gate + scaled @ self.gate_pairs @ scaled + self.gate_bias[0]
-        closed = self.depth[0] / (1.0 + np.exp(np.clip(opened, -50.0, 50.0)))
-        logits: Float64Array = candidates @ self.direct + hidden @ self.output + (self.bias[0] - closed)
+        logits: Float64Array = candidates @ self.direct + hidden @ self.output + self.bias[0]
         return logits
+
+    def closing(self, whole: Float64Array) -> float:
+        """What the gate takes off the log odds of a list's candidates."""
+        scaled = 4.0 * np.tanh((whole - self.centre) / (4.0 * self.scale))
+        opened = scaled @ self.gate + scaled @ self.gate_pairs @ scaled + self.gate_bias[0]
+        return float(self.depth[0] / (1.0 + np.exp(np.clip(opened, -50.0, 50.0))))
 
     def tensors(self) -> dict[str, Float32Array]:
         """Its arrays, by name."""

@@ -22,7 +22,7 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.relevance.base import Evidence
 from leanseek.searcher.relevance.features import DENSE_LIST, dense_features
 from leanseek.searcher.relevance.maps import MapName, QueryMap
-from leanseek.searcher.relevance.model import HYBRID_LIST, Judged, Provenance, RelevanceModel
+from leanseek.searcher.relevance.model import Judged, Provenance, RelevanceModel
 from leanseek.searcher.relevance.network import MonotoneNetwork
 from leanseek.train.relevance.examples import Examples, Features, Source, examples, split
 from leanseek.train.relevance.network import Fitting, fit_network
@@ -113,7 +113,7 @@ def train_relevance(
     )
     draft = RelevanceModel(fingerprint, {"dense": 0.0, "hybrid": 0.0}, provenance, side, NOTHING)
     both = arranged(hybrid, held, partial(both_features, draft))
-    how = Fitting(HIDDEN, STEPS, seed, tuple(range(HYBRID_LIST)))
+    how = Fitting(HIDDEN, STEPS, seed)
     model = replace(draft, hybrid=fit_network(*both, how, progress, "fitting both sides"))
     thresholds: dict[Judged, float] = {
         "dense": threshold(model, dense, held),
