@@ -25,7 +25,7 @@ Method = Literal["contrastive", "ndcg", "mass"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 COUNTS: Final[dict[Method, int]] = {"contrastive": 8, "ndcg": 16, "mass": 16}
 """How many heads the publications keep."""
-TEMPERATURE: Final = 0.01
+TEMPERATURE: Final = 0.1
 CUT: Final = 10
 """nDCG is taken of so many documents."""
 FEWEST: Final = 9
