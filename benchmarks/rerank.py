@@ -6,7 +6,9 @@
 The pairs are each query with its best 100 passages by BM25. Without --model the model has the default encoder's
 weights under a head of random ones: as fast as a trained one of that size. sentence-transformers runs as it does
 by default; ours without its score cache. The peers take turns, several times, so that a busy machine is unfair to
-all alike: the ratio is that of the fastest turns, and with a trained model each one's nDCG@10 stands beside it.
+all alike: the ratio is that of the fastest turns, beside it the median of all turns' ratios and the ratio of the
+processor's seconds, which other work does not lengthen (but ONNX Runtime's threads spin while they wait: --threads 1
+is fair). With a trained model each one's nDCG@10 stands beside them.
 """
 
 from __future__ import annotations
@@ -87,8 +89,8 @@ def peer(model: str) -> Measure:
     return run
 
 
-def ours(backend: str, model: str, long: str = "firstp") -> Measure:
-    reranker = load(f"{backend}:{model}", "cpu", long=long, cache=False)
+def ours(backend: str, model: str) -> Measure:
+    reranker = load(f"{backend}:{model}", "cpu", long="firstp", cache=False)
     return lambda queries, hits: [judged.scores for judged in reranker.judge(queries, hits)]
 
 
@@ -139,15 +141,17 @@ def compare(
 ) -> None:
     pairs = sum(map(len, hits))
     seconds: dict[str, list[float]] = {name: [] for name in peers}
+    cpu: dict[str, list[float]] = {name: [] for name in peers}
     found: dict[str, list[np.ndarray]] = {}
     for number in range(passes + 1):
         for name, run in peers.items():
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), time.process_time()
             found[name] = run(queries, hits)
             if number:  # the first turn warms up
                 seconds[name].append(time.perf_counter() - started)
+                cpu[name].append(time.process_time() - spent)
     print(f"\n{collection.name}: {len(ids)} queries, {pairs:,} pairs, {passes} turns", flush=True)
-    print(f"{'':24}{'pairs/s':>9}{'ratio':>7}{'median':>8}{'difference':>12}{'nDCG@10':>9}")
+    print(f"{'':24}{'pairs/s':>9}{'ratio':>7}{'median':>8}{'CPU':>6}{'difference':>12}{'nDCG@10':>9}")
     reference = np.concatenate(found[PEER])
     for name in peers:
         ratios = [theirs / mine for theirs, mine in zip(seconds[PEER], seconds[name], strict=True)]
@@ -155,7 +159,7 @@ def compare(
         quality = f"{ndcg(collection, ids, hits, found[name]):9.4f}" if trained else f"{'-':>9}"
         print(
             f"{name:24}{pairs / min(seconds[name]):9.1f}{min(seconds[PEER]) / min(seconds[name]):7.2f}"
-            f"{statistics.median(ratios):8.2f}{difference:12.1e}{quality}",
+            f"{statistics.median(ratios):8.2f}{min(cpu[PEER]) / min(cpu[name]):6.2f}{difference:12.1e}{quality}",
             flush=True,
         )
 
