@@ -81,6 +81,12 @@ def test_the_model_is_left_as_it_was() -> None:
         InContextReranker((model, tokenizer())).score(QUERY, DOCUMENTS)
         assert model.config._attn_implementation == before
         assert torch.equal(model(ids).logits, logits)
+    model.train()
+    try:
+        InContextReranker((model, tokenizer())).score(QUERY, DOCUMENTS)
+        assert model.training and model.model.layers[0].training
+    finally:
+        model.eval()
 
 
 def test_documents_stand_in_the_order_given() -> None:

@@ -210,6 +210,8 @@ def redirected(model: Any) -> Iterator[None]:
         if hasattr(getattr(module, "config", None), "_attn_implementation")
     }
     before = {key: config._attn_implementation for key, config in configurations.items()}
+    training = model.training
+    model.eval()
     try:
         for config in configurations.values():
             config._attn_implementation = NAME
@@ -217,3 +219,4 @@ def redirected(model: Any) -> Iterator[None]:
     finally:
         for key, config in configurations.items():
             config._attn_implementation = before[key]
+        model.train(training)

@@ -67,7 +67,7 @@ def from_folder(name: str, device: str | None) -> Decoder:
             model = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, dtype=torch.float32 if device == "cpu" else "auto"
             )
-            model = model.to(device).eval()
+            model = model.to(device)
     except ModelError:
         raise
     except Exception as error:  # Each architecture's loader has its own errors.
@@ -93,7 +93,7 @@ def from_loaded(model: Any, tokenizer: Any) -> Decoder:
             f"({type(model).__name__}, {type(tokenizer).__name__}) is no model of transformers and its tokenizer"
         )
     name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-    return make_decoder(model.eval(), tokenizer, name, lambda: weights_fingerprint(model, tokenizer))
+    return make_decoder(model, tokenizer, name, lambda: weights_fingerprint(model, tokenizer))
 
 
 def make_decoder(model: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> Decoder:
