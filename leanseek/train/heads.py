@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from leanseek.errors import InputError, UsageError
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.loading import load_decoder
+from leanseek.rerank.incontext.prompts import check_kind
 from leanseek.rerank.incontext.reading import Reader, Task
 from leanseek.rerank.incontext.reranker import InContextReranker
 from leanseek.rerank.incontext.scoring import document_masses, document_scores
@@ -122,6 +123,7 @@ def find_heads(
         heads=tuple(Head(*divmod(int(place), decoder.width)) for place in best),
         method=method,
         source=source,
+        prompt=check_kind(prompt),
     )
     return FoundHeads(
         heads,

@@ -65,6 +65,10 @@ def test_a_list_names_the_model_it_is_of(tmp_path: Path) -> None:
     loaded = load_reranker(f"in-context:{path}")
     expected = InContextReranker(tmp_path / "model", heads=LISTED)
     assert loaded.fingerprint == expected.fingerprint
+    assert loaded.name == f"in-context:{path}"
+    path.write_text(replace(listed, prompt="QA").text(), encoding="utf-8")
+    asking = InContextReranker(tmp_path / "model", "QA", heads=LISTED)
+    assert load_reranker(f"in-context:{path}").fingerprint == asking.fingerprint
 
 
 def test_lists_of_other_models_are_refused() -> None:
@@ -89,6 +93,7 @@ def test_lists_of_other_models_are_refused() -> None:
         LISTED.text().replace('"format": 1', '"format": 99'),
         LISTED.text().replace('"width": 4', '"width": 2'),
         LISTED.text().replace('"method"', '"way"'),
+        LISTED.text().replace('"prompt": "IE"', '"prompt": "XX"'),
     ],
 )
 def test_damaged_lists_are_told(tmp_path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank.incontext.capturing import Heads
 from leanseek.rerank.incontext.decoder import Decoder
+from leanseek.rerank.incontext.prompts import PromptKind, check_kind
 
 FORMAT = 1
 
@@ -29,7 +30,7 @@ class HeadList:
     """Heads of one model, best first, and where they come from.
 
     `fingerprint` is that of the model's weights; empty for a published list, which is known by the model's name
-    and shape alone: `layers` layers of `width` heads.
+    and shape alone: `layers` layers of `width` heads. `prompt` is the kind of prompt they were found with.
     """
 
     model: str
@@ -39,6 +40,7 @@ class HeadList:
     heads: tuple[Head, ...]
     method: str
     source: str
+    prompt: PromptKind = "IE"
 
     def text(self) -> str:
         """The list as JSON."""
@@ -90,7 +92,7 @@ def read_heads(path: Path) -> HeadList:
 def head_list(record: dict[str, Any]) -> HeadList:
     """A list from its record; TypeError, KeyError or ValueError where it is none."""
     heads = tuple(Head(int(layer), int(head)) for layer, head in record.pop("heads"))
-    listed = HeadList(heads=heads, **record)
+    listed = HeadList(heads=heads, **record | {"prompt": check_kind(record.get("prompt", "IE"))})
     if any(not (0 <= one.layer < listed.layers and 0 <= one.head < listed.width) for one in heads):
         raise ValueError("a head outside the model")
     return listed

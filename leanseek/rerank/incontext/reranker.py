@@ -82,6 +82,7 @@ class InContextReranker(ByScore):
             raise UsageError(f"a batch of {batch_size} queries is none; give 1 or more")
         check_windows(window, stride)
         self._decoder = load_decoder(model_or_path, device)
+        self._loaded_by = self._decoder.name
         self._notes: list[str] = []
         frame = self._frame(prompt_prefix, prompt_suffix)
         counted = self._heads(heads, layers)
@@ -97,10 +98,18 @@ class InContextReranker(ByScore):
         how = (sorted(counted.layers.items()), calibrated, window, stride, self._blocks)
         self._settings = repr((self._wording, how))
 
+    @classmethod
+    def from_heads(cls, path: str | os.PathLike[str], device: str | None = None) -> InContextReranker:
+        """The re-ranker of the model, heads and prompt in a file of `leanseek train heads`. Raises as loading does."""
+        listed = read_heads(Path(path))
+        found = cls(listed.model, listed.prompt, heads=listed, device=device)
+        found._loaded_by = os.fspath(path)
+        return found
+
     @property
     def name(self) -> str:
-        """What `load_reranker` takes to load this one again: `in-context:MODEL`."""
-        return f"in-context:{self._decoder.name}"
+        """What `load_reranker` takes to load this one again: `in-context:MODEL`, or `in-context:FILE` of its heads."""
+        return f"in-context:{self._loaded_by}"
 
     @property
     def fingerprint(self) -> str:
@@ -267,8 +276,7 @@ def load(model: str | None, device: str | None = None) -> InContextReranker:
         path = Path(model)
         if not path.is_file():
             raise InputError(f"{path}: there is no such list of heads; make one with leanseek train heads")
-        listed = read_heads(path)
-        return InContextReranker(listed.model, heads=listed, device=device)
+        return InContextReranker.from_heads(path, device)
     return InContextReranker(model, device=device)
 
 
