@@ -49,6 +49,13 @@ def configuration(family: str) -> Any:
         },
         "Gemma3Text": {"head_dim": 16, "sliding_window": 150, "layer_types": MIXED},
         "Phi3": {"partial_rotary_factor": 0.5},
+        "GptOss": {
+            "head_dim": 16,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "sliding_window": 150,
+            "layer_types": MIXED,
+        },
         "GPT2": {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 2048},
     }
     return getattr(transformers, f"{family}Config")(**SIZES | more.get(family, {}))
@@ -105,9 +112,10 @@ def slow_scores(
     separator: str = "\n\n",
     heads: Sequence[tuple[int, int]] | None = None,
     calibrated: bool = True,
+    double: bool = True,
 ) -> list[float]:
     """The published method from its formulas: whole attention matrices of every layer, in double precision."""
-    exact = copy.deepcopy(model).double()
+    exact = copy.deepcopy(model).double() if double else copy.deepcopy(model)
     exact.set_attn_implementation("eager")
 
     def attention(question: str) -> tuple[np.ndarray, list[list[int]]]:

@@ -34,6 +34,17 @@ def test_every_family_gives_the_published_scores(family: str) -> None:
     close(found, expected)
 
 
+def test_what_sinks_take_of_the_attention_is_no_documents() -> None:
+    """Experts are not to be had in double precision."""
+    model = decoder("GptOss")
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.sinks.fill_(2.0)
+    found = InContextReranker((model, tokenizer())).score(QUERY, DOCUMENTS)
+    expected = slow_scores(model, tokenizer(), QUERY, DOCUMENTS, double=False)
+    close(found, expected)
+
+
 @pytest.mark.parametrize("kind", ["IE", "QA"])
 @pytest.mark.parametrize("separator", ["\n\n", " \n\n", " "])
 def test_the_wording_is_as_asked(kind: str, separator: str) -> None:
