@@ -71,9 +71,11 @@ def load_cross_encoder(folder: Path, device: str | None) -> Any:
     check_is_classifier(folder)
     try:
         with quiet_loading():
-            model = CrossEncoder(
-                str(folder), device=device, local_files_only=True, trust_remote_code=holds_our_modules(folder)
-            )
+            modules = own_modules(folder)
+            if modules:
+                model = CrossEncoder(modules=modules, device=device)
+            else:
+                model = CrossEncoder(str(folder), device=device, local_files_only=True)
     except Exception as error:  # Each architecture's loader has its own errors.
         raise ModelError(
             f"The model in {folder} cannot be loaded by sentence-transformers as a cross-encoder"
@@ -90,19 +92,6 @@ def load_cross_encoder(folder: Path, device: str | None) -> Any:
             "supported; choose a model without"
         )
     return model.float().eval()
-
-
-def holds_our_modules(folder: Path) -> bool:
-    """Whether the model is put together of sentence-transformers' modules and leanseek's alone, all installed.
-
-    sentence-transformers asks for trust before it imports any but its own.
-    """
-    try:
-        listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        kinds = [str(module["type"]) for module in listed]
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
-    return all(kind.startswith(("sentence_transformers.", "leanseek.")) for kind in kinds)
 
 
 def check_is_classifier(folder: Path) -> None:
