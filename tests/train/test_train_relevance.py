@@ -28,6 +28,7 @@ from leanseek.train.relevance.gate import RIDGE, fit_gate
 from leanseek.train.relevance.network import Fitting, Scaling, entropy, fit_network, initial, tensors
 from leanseek.train.relevance.published import fit_map, loss_on, start_power
 from leanseek.train.relevance.sampling import HEAD, WIDTH, Sample, chosen, sample
+from leanseek.train.relevance.sources import Lists
 
 pytest.importorskip("torch")
 
@@ -271,7 +272,7 @@ def test_judgments_of_other_documents_are_told(tmp_path: Path) -> None:
 
 
 def test_a_single_query_teaches_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has 1 queries with a relevant document, and fewer than 20"):
+    with pytest.raises(InputError, match="too few queries with a relevant document, 1: fewer than 20"):
         refused(toy(tmp_path, "wing", queries=1), tmp_path)
 
 
@@ -304,6 +305,22 @@ def test_nothing_and_the_same_twice_are_refused(tmp_path: Path) -> None:
         train_relevance([], work=tmp_path)
     with pytest.raises(UsageError, match="'wing:train' is given twice"):
         train_relevance([given_, given_], work=tmp_path)
+    with pytest.raises(UsageError, match="seed is -1"):
+        train_relevance([given_], seed=-1, work=tmp_path)
+
+
+def test_a_threshold_is_the_recall_of_what_was_held_out_alone() -> None:
+    model = load_relevance()
+    chances = model.probabilities(judged_list([], 50).evidence)
+
+    def lists(*relevant: int) -> Lists:
+        found = judged_list(relevant, 50)
+        return Lists([sample(found, np.zeros(50, np.bool_), np.random.default_rng(0))] * 2, [], [])
+
+    learned, held = np.array([0]), np.array([1])
+    assert training.threshold(model, [lists(4, 9)], [(learned, held)]) == chances[9]
+    with pytest.raises(InputError, match="held out finds a relevant document"):
+        training.threshold(model, [lists()], [(learned, held)])
 
 
 def test_the_command_names_what_does_not_go_together(tmp_path: Path) -> None:

@@ -49,8 +49,6 @@ def relevance(
 
     if map is not None and features != "query":
         raise UsageError("--map goes with --features query: the curve that the query's vector shapes")
-    if seed < 0:
-        raise UsageError(f"--seed is {seed}; it must be 0 or more")
     named = [name_and_split(given) for given in collections]
     with progress_bar(as_json) as progress:
         model = train_relevance(

@@ -71,6 +71,8 @@ def train_relevance(
     what indexing raises.
     """
     names = [f"{collection.name}:{part}" for collection, part in collections]
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}; it must be 0 or more")
     if not names:
         raise UsageError("no collection to learn from; give at least one, such as scifact:train")
     twice = [name for name in names if names.count(name) > 1]
@@ -139,8 +141,9 @@ def open_material(
     if len(queries.texts) < FEWEST:
         snapshot.close()
         raise InputError(
-            f"'{collection.name}' ({part}) has {len(queries.texts)} queries with a relevant document, and fewer than "
-            f"{FEWEST} teach nothing that holds for others; leave it out, or judge more queries"
+            f"'{collection.name}' ({part}) has too few queries with a relevant document, "
+            f"{len(queries.texts)}: fewer than {FEWEST} teach nothing that holds for others; leave it out, or judge "
+            "more queries"
         )
     return Material(f"{collection.name}:{part}", snapshot, queries)
 
@@ -219,7 +222,10 @@ def both_features(model: RelevanceModel, evidence: Evidence) -> tuple[Float64Arr
 def threshold(
     model: RelevanceModel, found: Sequence[Lists], held: Sequence[tuple[Int64Array, Int64Array]]
 ) -> float:
-    """The probability that 95 % of the relevant candidates of held-out queries reach; all collections count alike."""
+    """The probability that 95 % of the relevant candidates of held-out queries reach; all collections count alike.
+
+    Raises InputError where there is none.
+    """
     chances, weights = [], []
     for lists, (_, rows) in zip(found, held, strict=True):
         mine = [
@@ -230,6 +236,11 @@ def threshold(
         chances.append(values)
         weights.append(np.full(len(values), 1.0 / max(len(values), 1)))
     values, shares = np.concatenate(chances), np.concatenate(weights)
+    if not len(values):
+        raise InputError(
+            "none of the queries held out finds a relevant document among its candidates: there is no recall to keep. "
+            "Give collections with more judged queries, or another seed, which holds out others"
+        )
     order = np.argsort(values)
     below = np.cumsum(shares[order]) / shares.sum()
     return float(values[order][np.searchsorted(below, 1.0 - RECALL, side="right")])
