@@ -101,6 +101,19 @@ def test_the_better_passage_comes_first(tiny: tuple[Path, object]) -> None:
     assert found[0].history[0].by == "search" and found[0].history[-1].by.startswith("late-interaction:")
 
 
+def test_without_a_mix_the_search_counts_too(tiny: tuple[Path, object]) -> None:
+    hits = hits_of(PASSAGES)
+    search = np.array([hit.score for hit in hits])
+    for model in (load(f"torch:{tiny[0]}"), LateInteractionReranker(Words())):
+        texts = hits_of(PASSAGES) if model.name != "late-interaction:words" else hits_of(WORDS[:6])
+        [measured] = model.measure(["statin wing"], [texts])
+        [judged] = model.judge(["statin wing"], [texts])
+        parts = [(0.3, measured.maxsim), (0.1, measured.cosine), (0.6, search)]
+        if measured.cosine is None:
+            parts = [(0.4, measured.maxsim), (0.6, search)]
+        assert judged.scores == pytest.approx(sum(weight * standardised(part) for weight, part in parts))
+
+
 def test_no_mix_with_a_cosine_that_there_is_not(tiny: tuple[Path, object]) -> None:
     with pytest.raises(UsageError, match="leave the cosine out"):
         LateInteractionReranker(Words(), mix=Mix(cosine=1.0))
