@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from leanseek.indexing.settings import LeanSettings, SparseSettings
     from leanseek.indexing.verifying import verify
     from leanseek.searcher.packing import Context
+    from leanseek.searcher.relevance.depth import RerankDepth
+    from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
     from leanseek.searcher.searcher import Searcher
-    from leanseek.types import Document, Explanation, Hit, Passage, Query, Ranked, Snippet
+    from leanseek.types import Answer, Document, Explanation, Hit, Passage, Query, Ranked, Snippet
 
 __version__ = "0.1.0"
 
 # Loaded at first use: `import leanseek` and `leanseek --help` stay instant.
 HOMES = {
     "AddReport": "leanseek.indexing.index",
+    "Answer": "leanseek.types",
     "Chunking": "leanseek.indexing.chunking",
     "Context": "leanseek.searcher.packing",
     "Document": "leanseek.types",
@@ -44,10 +47,13 @@ HOMES = {
     "Query": "leanseek.types",
     "Ranked": "leanseek.types",
     "ReadReport": "leanseek.indexing.reading",
+    "RelevanceModel": "leanseek.searcher.relevance.model",
+    "RerankDepth": "leanseek.searcher.relevance.depth",
     "Searcher": "leanseek.searcher.searcher",
     "Snippet": "leanseek.types",
     "SparseSettings": "leanseek.indexing.settings",
     "load_encoder": "leanseek.encode",
+    "load_relevance": "leanseek.searcher.relevance.model",
     "read": "leanseek.indexing.reading",
     "read_queries": "leanseek.indexing.queries",
     "verify": "leanseek.indexing.verifying",
@@ -55,6 +61,7 @@ HOMES = {
 
 __all__ = [
     "AddReport",
+    "Answer",
     "Chunking",
     "Context",
     "Document",
@@ -69,10 +76,13 @@ __all__ = [
     "Query",
     "Ranked",
     "ReadReport",
+    "RelevanceModel",
+    "RerankDepth",
     "Searcher",
     "Snippet",
     "SparseSettings",
     "load_encoder",
+    "load_relevance",
     "read",
     "read_queries",
     "verify",
