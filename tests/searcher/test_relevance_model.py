@@ -18,6 +18,7 @@ from leanseek.searcher.relevance import (
     SparseEvidence,
     load_relevance,
 )
+from leanseek.searcher.relevance.completing import LEAST_LENGTH, background, completed
 from leanseek.searcher.relevance.features import (
     DENSE_CANDIDATE,
     DENSE_LIST,
@@ -143,6 +144,40 @@ def test_odd_lists_are_judged(scores: list[float]) -> None:
 
 def test_no_candidates_no_probabilities() -> None:
     assert load_relevance().probabilities(dense_evidence([], [0.5])).shape == (0,)
+
+
+def test_a_short_list_is_completed_by_usual_cosines() -> None:
+    model = load_relevance()
+    assert isinstance(model.dense, MonotoneNetwork)
+    centre = model.dense.centre
+    mean = dict(zip(DENSE_LIST, centre.tolist(), strict=True))
+    # Of a corpus drawn from the background the hundredth and the last cosine are those of the mean list.
+    usual = background(centre)
+    assert usual is not None
+    drawn = np.random.default_rng(0).normal(usual.mean, usual.stdev, round(np.exp(mean["log size"])))
+    best = np.sort(drawn)[::-1]
+    assert best[99] == pytest.approx(mean["hundredth"], abs=0.02)
+    assert best[round(np.exp(mean["log length"])) - 1] == pytest.approx(mean["last"], abs=0.02)
+
+    listed = np.array([0.9, 0.1], np.float32)
+    whole = completed(listed, centre)
+    assert len(whole) == LEAST_LENGTH
+    assert (np.diff(whole) <= 0).all()
+    assert set(listed.tolist()) <= set(whole.tolist())
+    long = np.linspace(1, 0, LEAST_LENGTH, dtype=np.float32)
+    assert completed(long, centre) is long
+    # What learned from lists as short as that knows them as they are.
+    assert completed(listed, np.zeros_like(centre)) is listed
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30])
+def test_the_best_of_a_few_is_probable_only_where_it_is_close(size: int) -> None:
+    model = load_relevance()
+    usual = np.random.default_rng(size).normal(0.02, 0.08, size)
+    for best, least, most in ((0.75, 0.5, 1.0), (0.2, 0.0, 0.15)):
+        listed = [best, *np.minimum(usual[1:], 0.15).tolist()]
+        [chance] = model.probabilities(dense_evidence(listed, size=size))[:1]
+        assert least < chance < most
 
 
 def test_a_query_without_known_terms_is_judged() -> None:

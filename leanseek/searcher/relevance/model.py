@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from leanseek.errors import RelevanceFileError, UsageError
-from leanseek.searcher.relevance.base import DenseEvidence, Evidence, SparseEvidence
+from leanseek.searcher.relevance.base import Evidence, SparseEvidence
+from leanseek.searcher.relevance.completing import completed
 from leanseek.searcher.relevance.features import (
     DENSE_CANDIDATE,
     DENSE_LIST,
@@ -23,7 +24,7 @@ from leanseek.searcher.relevance.features import (
 from leanseek.searcher.relevance.files import MAKE, read_contents, write_contents
 from leanseek.searcher.relevance.maps import QueryMap
 from leanseek.searcher.relevance.network import MonotoneNetwork
-from leanseek.types import Float64Array
+from leanseek.types import Float32Array, Float64Array
 
 Judged = Literal["dense", "hybrid"]
 PACKAGED: Final = Path(__file__).with_name("default.safetensors")
@@ -72,21 +73,21 @@ class RelevanceModel:
         if not len(evidence.dense.cosines):
             return np.zeros(0)
         if evidence.sparse is None:
-            logits = self.dense_logits(evidence.dense, evidence.size)
+            logits = self.dense_logits(evidence)
         else:
             candidates, whole = self.hybrid_features(evidence, evidence.sparse)
             logits = self.hybrid.logits(candidates, whole) - self.closing(evidence)
         chances: Float64Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
         return chances
 
-    def dense_logits(self, evidence: DenseEvidence, size: int) -> Float64Array:
-        """(c,) the log odds by the dense side alone, for candidates among `size` passages."""
+    def dense_logits(self, evidence: Evidence) -> Float64Array:
+        """(c,) the log odds by the dense side alone."""
         # Rounding must not order what the cosines do not: equal ones get one value, and a higher one no lower value.
-        cosines, inverse = np.unique(evidence.cosines, return_inverse=True)
+        cosines, inverse = np.unique(evidence.dense.cosines, return_inverse=True)
         if isinstance(self.dense, QueryMap):
-            logits = self.dense.logits(cosines.astype(np.float64), evidence.query.astype(np.float64))
+            logits = self.dense.logits(cosines.astype(np.float64), evidence.dense.query.astype(np.float64))
         else:
-            logits = self.dense.logits(*dense_features(cosines, with_list(evidence).listed, size))
+            logits = self.dense.logits(*dense_features(cosines, *self.dense_list(evidence)))
         rising: Float64Array = np.maximum.accumulate(logits)[inverse]
         return rising
 
@@ -98,10 +99,10 @@ class RelevanceModel:
         For a candidate the dense log odds (the gate being open), then what either side's list says of it; for the list
         the log odds of its best one by the dense side, then the sparse side's.
         """
-        listed = with_list(evidence.dense).listed
+        listed, size = self.dense_list(evidence)
         # The list's best one comes last.
         cosines = np.append(evidence.dense.cosines, listed[0])
-        in_list, whole = dense_features(cosines, listed, evidence.size)
+        in_list, whole = dense_features(cosines, listed, size)
         if isinstance(self.dense, QueryMap):
             query = evidence.dense.query.astype(np.float64)
             by_vector = self.dense.logits(cosines.astype(np.float64), query)
@@ -117,9 +118,21 @@ class RelevanceModel:
         """What the gate takes off the log odds where the dense list looks as if nothing were to be found."""
         if isinstance(self.dense, QueryMap):
             return 0.0
-        listed = with_list(evidence.dense).listed
-        _, whole = dense_features(listed[:1], listed, evidence.size)
+        listed, size = self.dense_list(evidence)
+        _, whole = dense_features(listed[:1], listed, size)
         return self.dense.closing(whole)
+
+    def dense_list(self, evidence: Evidence) -> tuple[Float32Array, int]:
+        """The list (l,), descending, that candidates are seen in, and among how many passages it was found.
+
+        Where the side listed nothing its candidates stand for the list; a short one is completed (see `completed`).
+        """
+        listed = evidence.dense.listed
+        if not len(listed):
+            listed = np.sort(evidence.dense.cosines)[::-1]
+        if isinstance(self.dense, MonotoneNetwork):
+            listed = completed(listed, self.dense.centre)
+        return listed, max(evidence.size, len(listed))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
@@ -172,13 +185,6 @@ class RelevanceModel:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RelevanceFileError(f"{path}: this is no relevance model ({error}); {MAKE}") from error
-
-
-def with_list(evidence: DenseEvidence) -> DenseEvidence:
-    """The evidence; where the side listed nothing, its candidates stand for the list."""
-    if len(evidence.listed):
-        return evidence
-    return evidence._replace(listed=np.sort(evidence.cosines)[::-1])
 
 
 def load_relevance(
