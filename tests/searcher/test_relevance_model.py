@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
 from leanseek.searcher.relevance import (
     DenseEvidence,
@@ -317,7 +318,8 @@ def test_a_model_with_falling_weights_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_for_another_encoder_is_refused(tmp_path: Path) -> None:
     random_model(2).save(tmp_path / "other")
-    assert load_relevance(tmp_path / "other", "f" * 64).threshold("hybrid") == 0.125
+    for same in ("f" * 64, int8_fingerprint("f" * 64)):
+        assert load_relevance(tmp_path / "other", same).threshold("hybrid") == 0.125
     with pytest.raises(RelevanceFileError, match=f"{'f' * 12}.*{'e' * 12}"):
         load_relevance(tmp_path / "other", "e" * 64)
     with pytest.raises(RelevanceFileError, match="packaged"):

@@ -13,9 +13,9 @@ from leanseek.eval.base import Collection, Qrels
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion import Fusion
 from leanseek.searcher.ranking import rank
-from leanseek.searcher.relevance.base import LIST_DEPTH, DenseEvidence, Evidence, SparseEvidence
+from leanseek.searcher.relevance.base import LIST_DEPTH, Evidence
 from leanseek.searcher.relevance.model import Judged
-from leanseek.searcher.relevance.serving import search_with_lists
+from leanseek.searcher.relevance.serving import evidence_on, search_with_lists
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 BLOCK: Final = 64
@@ -135,13 +135,9 @@ def judged_lists(
         for text, vector, wanted, (sides, lists) in zip(texts, vectors, relevant, found, strict=True):
             ranking = rank(snapshot, text, vector, sides, LIST_DEPTH, fusion)
             ranking = ranking.take(np.arange(min(k, len(ranking.ordinals))))
-            sparse = None
-            if lists.sparse is not None and ranking.sparse is not None:
-                sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(text))
-            cosines = ranking.dense.scores if ranking.dense is not None else ranking.scores
             yield JudgedList(
                 ranking.ordinals,
                 ranking.scores,
-                Evidence(DenseEvidence(vector, cosines, lists.dense), sparse, size),
+                evidence_on(snapshot, text, vector, ranking, lists, size),
                 np.isin(ranking.ordinals, wanted),
             )

@@ -6,9 +6,8 @@ import os
 from functools import cache
 from typing import TypeAlias
 
-from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import MissingPackageError, RelevanceFileError, UsageError
-from leanseek.indexing.settings import EncoderSettings, IndexSettings
+from leanseek.indexing.settings import IndexSettings
 from leanseek.searcher.ranking import Mode
 from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
 
@@ -40,7 +39,7 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
             model = packaged()
         except MissingPackageError:
             return None  # nobody has asked for it, and the encoder it is for needs the same package
-        return model if fits(model, encoder) else None
+        return model if model.fits(encoder.fingerprint) else None
     if isinstance(choice, RelevanceModel):
         model, name = choice, "the relevance model given"
     elif isinstance(choice, str | os.PathLike):
@@ -50,21 +49,13 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
         raise UsageError(
             f"relevance is {choice!r}; it may be auto, default, the path of a file, a RelevanceModel, or None"
         )
-    if not fits(model, encoder):
+    if not model.fits(encoder.fingerprint):
         raise RelevanceFileError(
             f"{name} is for the encoder {model.fingerprint[:12]}, and the index's vectors are of "
             f"{encoder.fingerprint[:12]} ({encoder.name}): its probabilities would mean nothing. Train one for this "
             f"encoder: leanseek train relevance COLLECTION --encoder {encoder.name} --out FILE"
         )
     return model
-
-
-def fits(model: RelevanceModel, encoder: EncoderSettings) -> bool:
-    """Whether a model judges an encoder's vectors: its own, or those of the same weights in 8 bits.
-
-    The cosines of these differ by 0.003 (standard deviation, SciFact), which the probabilities do not notice.
-    """
-    return encoder.fingerprint in (model.fingerprint, int8_fingerprint(model.fingerprint))
 
 
 @cache
@@ -94,7 +85,7 @@ def choose_threshold(
     if mode == "sparse":
         raise UsageError(
             f"{asked} needs the dense side: BM25 scores alone do not tell how probable it is that a hit is "
-            "relevant. Search with mode hybrid or dense, or leave it out"
+            "relevant. Leave it out, or search an index that has vectors with mode hybrid or dense"
         )
     if model is None:
         raise UsageError(
