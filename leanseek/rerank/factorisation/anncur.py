@@ -11,7 +11,7 @@ from leanseek.rerank.factorisation.calls import Calls, Found, PairScores, in_ord
 from leanseek.rerank.factorisation.fitting import pseudo_inverse
 from leanseek.types import Float32Array, Int64Array, Progress
 
-RIDGE = 1e-3
+RIDGE = 1e-5
 
 
 class AnncurIndex:
