@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from leanseek.searcher.relevance.features import (
 from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
 from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, PACKAGED, Provenance
 from leanseek.searcher.relevance.network import MonotoneNetwork
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Float64Array
 
 DIMENSIONS = 8
 cosines = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=60)
@@ -135,6 +136,42 @@ def test_what_is_told_of_one_candidate_does_not_depend_on_the_others(scores: lis
     for place in range(len(scores)):
         alone = evidence._replace(dense=evidence.dense._replace(cosines=evidence.dense.cosines[[place]]))
         assert model.probabilities(alone)[0] == pytest.approx(whole[place], rel=1e-9, abs=1e-12)
+
+
+def test_rounding_does_not_change_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wavering(_network: MonotoneNetwork, candidates: Float64Array, _whole: Float64Array) -> Float64Array:
+        return 1e-9 * (-1.0) ** np.arange(len(candidates))
+
+    monkeypatch.setattr(MonotoneNetwork, "logits", wavering)
+    found = load_relevance().probabilities(dense_evidence([0.1, 0.2, 0.3, 0.4, 0.4]))
+    assert (np.diff(found) >= 0).all()
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+def test_a_closed_gate_lowers_the_whole_list_in_both_modes(mode: str) -> None:
+    model = random_model(3)
+    assert isinstance(model.dense, MonotoneNetwork)
+    evidence = dense_evidence([0.6, 0.5, 0.1])
+    if mode == "hybrid":
+        ones = np.ones(3, np.float32)
+        evidence = evidence._replace(sparse=SparseEvidence(ones, ones, ones))
+
+    def log_odds(bias: float) -> Float64Array:
+        gate = np.zeros_like(model.dense.gate)
+        dense = replace(
+            model.dense,
+            gate=gate,
+            gate_pairs=np.outer(gate, gate),
+            gate_bias=np.array([bias], np.float32),
+            depth=np.array([3.0], np.float32),
+            # So small that the probabilities are not rounded to 1.
+            direct=model.dense.direct / 100,
+        )
+        hybrid = replace(model.hybrid, direct=model.hybrid.direct / 100, depth=np.zeros(1, np.float32))
+        chances = replace(model, dense=dense, hybrid=hybrid).probabilities(evidence)
+        return np.log(chances / (1 - chances))
+
+    assert log_odds(50.0) - log_odds(-50.0) == pytest.approx(np.full(3, 3.0))
 
 
 @pytest.mark.parametrize("scores", [[0.5] * 30, [0.0], [-0.3, -0.4], [0.2, 0.2, 0.1]])

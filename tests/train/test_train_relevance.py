@@ -331,6 +331,14 @@ def test_the_command_names_what_does_not_go_together(tmp_path: Path) -> None:
     assert "--features query" in found.stderr
 
 
+def test_a_place_where_no_file_can_go_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out, told in ((tmp_path, "a folder"), (tmp_path / "file" / "x", "which is a file")):
+        found = CliRunner().invoke(app, ["train", "relevance", "nothing-there", "--out", str(out)])
+        assert found.exit_code == 2
+        assert told in found.stderr
+
+
 @pytest.mark.parametrize(
     ("given_", "wanted"),
     [

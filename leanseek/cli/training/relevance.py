@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,6 +50,7 @@ def relevance(
 
     if map is not None and features != "query":
         raise UsageError("--map goes with --features query: the curve that the query's vector shapes")
+    check_place(out)
     named = [name_and_split(given) for given in collections]
     with progress_bar(as_json) as progress:
         model = train_relevance(
@@ -82,6 +84,22 @@ def relevance(
         "  95 % of the relevant candidates of held-out queries have at least "
         f"{model.threshold('dense'):.2%} (dense), {model.threshold('hybrid'):.2%} (hybrid)"
     )
+
+
+def check_place(out: Path) -> None:
+    """Raise UsageError where no file can be written at `out`: to be told before minutes of training, not after."""
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if out.is_dir():
+        problem = "a folder"
+    elif not folder.is_dir():
+        problem = f"below {folder}, which is a file"
+    elif not os.access(folder, os.W_OK):
+        problem = f"in {folder}, which cannot be written to"
+    else:
+        return
+    from leanseek.errors import UsageError
+
+    raise UsageError(f"--out is {out}, {problem}; give the path of the model's file")
 
 
 def name_and_split(given: str) -> tuple[str, str]:
