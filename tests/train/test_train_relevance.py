@@ -18,7 +18,8 @@ from leanseek.cli.training.relevance import name_and_split
 from leanseek.encode.base import Encoded
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.eval.relevance.gathering import JudgedList
+from leanseek.eval.relevance.gathering import JudgedList, JudgedQueries
+from leanseek.indexing.configuring import make_plan
 from leanseek.searcher.relevance import DenseEvidence, Evidence, load_relevance
 from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
 from leanseek.train.relevance import network as network_fitting
@@ -28,7 +29,7 @@ from leanseek.train.relevance.gate import RIDGE, fit_gate
 from leanseek.train.relevance.network import Fitting, Scaling, entropy, fit_network, initial, tensors
 from leanseek.train.relevance.published import fit_map, loss_on, start_power
 from leanseek.train.relevance.sampling import HEAD, WIDTH, Sample, chosen, sample
-from leanseek.train.relevance.sources import Lists
+from leanseek.train.relevance.sources import Lists, gather
 
 pytest.importorskip("torch")
 
@@ -257,6 +258,38 @@ def test_the_same_collections_give_the_same_file(tmp_path: Path) -> None:
         assert 0 < model.threshold("hybrid") < 1
 
 
+def test_what_may_be_relevant_unjudged_is_no_example_of_what_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FEWEST", 1)
+    documents = {
+        "a": "wing shock layer",
+        "twin": "layer shock wing",
+        **{f"d{n}": f"far{n}" for n in range(9)},
+    }
+    folder = write_collection(tmp_path / "wing", documents, {"q": ("wing shock", "a")})
+    encoder = HashEncoder()
+    plan = make_plan(encoder=encoder, dense="flat")
+    material = training.open_material(
+        open_collection(folder), "train", plan, tmp_path / "work", cache=False, progress=None
+    )
+    texts = ("wing shock layer", "zebra")
+    vectors = encoder.encode_queries(texts).vectors
+    strangers = JudgedQueries(texts, vectors, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    found = gather(material, [strangers], "dense", 0)
+
+    # The twin says the same as the relevant document, and nobody has judged it: it has no weight.
+    [own] = found.own
+    cosines = own.evidence.dense.cosines
+    assert own.labels[own.weights > 0].sum() == 1
+    assert (own.weights > 0).sum() == len(documents) - 1
+    assert (cosines[own.weights > 0] == cosines.max()).sum() == 1
+    # A foreign query that finds as much as the own ones do is not told to find nothing.
+    [foreign] = found.foreign
+    assert (foreign.evidence.dense.query == vectors[1]).all()
+    material.snapshot.close()
+
+
 def refused(folder: Path, tmp_path: Path, encoder: HashEncoder | None = None) -> None:
     train_relevance(
         [(open_collection(folder), "train")], encoder=encoder or HashEncoder(), work=tmp_path / "work"
@@ -309,18 +342,28 @@ def test_nothing_and_the_same_twice_are_refused(tmp_path: Path) -> None:
         train_relevance([given_], seed=-1, work=tmp_path)
 
 
+def some_lists(*relevant: Sequence[int]) -> Lists:
+    """Lists of 50 candidates with the relevant ones at given places."""
+    none, rng = np.zeros(50, np.bool_), np.random.default_rng(0)
+    return Lists([sample(judged_list(places, 50), none, rng) for places in relevant], [], [])
+
+
 def test_a_threshold_is_the_recall_of_what_was_held_out_alone() -> None:
     model = load_relevance()
     chances = model.probabilities(judged_list([], 50).evidence)
-
-    def lists(*relevant: int) -> Lists:
-        found = judged_list(relevant, 50)
-        return Lists([sample(found, np.zeros(50, np.bool_), np.random.default_rng(0))] * 2, [], [])
-
-    learned, held = np.array([0]), np.array([1])
-    assert training.threshold(model, [lists(4, 9)], [(learned, held)]) == chances[9]
+    parts = (np.array([0]), np.array([1]))
+    assert training.threshold(model, [some_lists([40], [4, 9])], [parts]) == chances[9]
     with pytest.raises(InputError, match="held out finds a relevant document"):
-        training.threshold(model, [lists()], [(learned, held)])
+        training.threshold(model, [some_lists([4], [])], [parts])
+
+
+def test_lists_held_out_are_not_learned_from() -> None:
+    lists = some_lists([1], [2], [3])._replace(fewer=some_lists([4]).own)
+    [source], [watched] = training.arranged(
+        [lists], [(np.array([0, 2]), np.array([1]))], training.list_features
+    )
+    assert np.argmax(source.own.labels, 1).tolist() == [1, 3]
+    assert np.argmax(watched.labels, 1).tolist() == [2]
 
 
 def test_the_command_names_what_does_not_go_together(tmp_path: Path) -> None:
