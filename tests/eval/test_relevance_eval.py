@@ -18,6 +18,7 @@ from leanseek.errors import InputError, RelevanceFileError, UsageError
 from leanseek.eval.collections import open_collection
 from leanseek.eval.relevance import RelevanceResult, evaluate_relevance
 from leanseek.eval.relevance.controls import controls, ranks
+from leanseek.eval.relevance.evaluating import Pool, summary
 from leanseek.eval.relevance.measuring import (
     calibration_error,
     empty_share,
@@ -223,6 +224,31 @@ def test_a_collection_is_measured(toy_result: RelevanceResult) -> None:
     for scores in record["systems"].values():
         assert set(scores) >= KEYS
     assert record["systems"]["z score"]["ece"] is None
+
+
+def test_the_stored_threshold_is_measured_on_own_and_foreign_lists(model_file: Path) -> None:
+    def pool(*lists: list[float], relevant: int = 0) -> Pool:
+        chances = [np.array(each) for each in lists]
+        return Pool(chances, chances, [np.arange(len(each)) < relevant for each in lists])
+
+    model = RelevanceModel.load(model_file)  # its threshold is 0.5
+    found = summary(
+        "toy",
+        "test",
+        "dense",
+        9,
+        model,
+        "model",
+        pool([0.9, 0.2], [0.4, 0.5, 0.1], relevant=1),
+        {"other": pool([0.6], [0.49], [])},
+    )
+    assert (found.stored_threshold, found.stored_recall) == (0.5, 0.5)
+    assert found.stored_dropped == pytest.approx(3 / 5)
+    assert found.stored_kept_per_query == 1.0
+    [other] = found.foreign
+    assert other.stored == pytest.approx(2 / 3)
+    # 95 % recall keeps what has 0.4 or more.
+    assert other.empty["adapter"] == pytest.approx(1 / 3)
 
 
 def test_the_page_has_the_table_and_the_figure(

@@ -147,6 +147,13 @@ def test_many_labels_find_the_best_weight_and_few_stay_near_the_default() -> Non
     assert choose(made(400, 0.6, 0.08, 0.3)).taken.share == pytest.approx(list(SHARES).index(0.6), abs=2)
 
 
+def test_fewer_than_five_queries_change_nothing_however_they_agree() -> None:
+    agreeing = np.zeros((6, len(PAIRS), len(SHARES)))
+    agreeing[:, :, DEFAULT_PLACE + 1 :] = 1.0
+    assert choose(agreeing[:4]).taken == DEFAULT
+    assert choose(agreeing).taken.share > DEFAULT_PLACE
+
+
 def test_noise_seldom_moves_it() -> None:
     chance = np.random.default_rng(5)
     moved = 0

@@ -22,6 +22,7 @@ from leanseek.eval.relevance.gathering import JudgedList, JudgedQueries
 from leanseek.indexing.configuring import make_plan
 from leanseek.searcher.relevance import DenseEvidence, Evidence, load_relevance
 from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
+from leanseek.searcher.relevance.network import MonotoneNetwork
 from leanseek.train.relevance import network as network_fitting
 from leanseek.train.relevance import published, train_relevance, training
 from leanseek.train.relevance.examples import Examples, Source, split
@@ -141,6 +142,19 @@ def test_a_network_learns_and_is_what_was_fitted() -> None:
     assert (np.logaddexp(0, mine) - held.labels * mine).sum(1).mean() == pytest.approx(wanted, rel=1e-4)
 
 
+def test_the_network_is_the_one_that_held_out_lists_speak_for() -> None:
+    own, held = lists_with_a_signal(0, 300), lists_with_a_signal(1)
+    otherwise = held._replace(labels=1 - held.labels)
+    how = Fitting(hidden=4, steps=200, seed=5)
+    losses = []
+    for watched in (held, otherwise):
+        fitted = fit_network([Source(own, own, None)], [watched], how)
+        pairs = zip(otherwise.candidates, otherwise.lists, strict=True)
+        logits = np.array([fitted.logits(x.astype(np.float64), w.astype(np.float64)) for x, w in pairs])
+        losses.append((np.logaddexp(0, logits) - otherwise.labels * logits).sum(1).mean())
+    assert losses[1] < 0.95 * losses[0]
+
+
 def constant_loss(part: Examples) -> float:
     rate = part.labels.mean()
     return float(-20 * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
@@ -250,6 +264,8 @@ def test_the_same_collections_give_the_same_file(tmp_path: Path) -> None:
     found = load_relevance(tmp_path / "one", HashEncoder.fingerprint)
     assert found.provenance.trained_on == ("wing:train", "heart:train")
     assert found.provenance.queries == 80
+    assert isinstance(found.dense, MonotoneNetwork)
+    assert found.dense.depth[0] == network_fitting.GATE_DEPTH
     other = load_relevance(tmp_path / "three", HashEncoder.fingerprint)
     assert isinstance(other.dense, QueryMap)
     assert other.provenance.form == "query, sqrt map"
