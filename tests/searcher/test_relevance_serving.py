@@ -18,11 +18,15 @@ from leanseek import Document, Hit, Index, Searcher, SparseSettings
 from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import LeanseekError, UsageError
 from leanseek.indexing.analysis import load_analyzer
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.batching import Request
+from leanseek.searcher.finishing import make_answer
+from leanseek.searcher.fusion import load_fusion
 from leanseek.searcher.ranking import Ranking
 from leanseek.searcher.relevance.base import Evidence
 from leanseek.searcher.relevance.choosing import packaged
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.searcher.relevance.serving import cut
+from leanseek.searcher.relevance.serving import Judge, cut
 
 DOCUMENTS = make_documents(1400, 11)
 GONE = [document.id for document in DOCUMENTS[::7]]
@@ -213,6 +217,18 @@ def test_an_empty_answer_says_what_came_nearest(path: Path) -> None:
     for query, condition in (("  ", None), ("wing", "year > 3000")):
         nothing = searcher.answer(query, min_probability=0.5, filter=condition)
         assert nothing.hits == [] and nothing.nearest is None and nothing.left_out == 0
+
+
+def test_what_came_nearest_tells_its_place_in_the_ranking(path: Path) -> None:
+    snapshot = Snapshot.open(path)
+    scores, chances = np.array([3.0, 2.0, 1.0], np.float32), np.array([0.1, 0.3, 0.2])
+    ranking = Ranking(np.array([4, 0, 2]), scores, None, None, True, chances)
+    request = Request("dense", load_fusion("convex"), 3, 3, None, None, judge=Judge(Spy(), 3, 0.5))
+    answer = make_answer(snapshot, "wing", ranking, request, 3)
+    assert answer.hits == [] and answer.nearest is not None
+    [identifier] = snapshot.passages.ids(np.array([0]))
+    assert (answer.nearest.id, answer.nearest.rank, answer.nearest.probability) == (identifier, 2, 0.3)
+    snapshot.close()
 
 
 @pytest.mark.parametrize("mode", [None, "dense"])
