@@ -195,6 +195,20 @@ def test_a_map_starts_as_the_logistic_fit_and_is_never_worse(
     assert np.logaddexp(0, start_power()) == pytest.approx(0.75)
 
 
+def test_a_map_stays_as_it_starts_where_held_out_queries_contradict_what_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(published, "STEPS", 100)
+    taught, held = query_samples(0, 120), []
+    for one in query_samples(1, 40):
+        dense = one.evidence.dense._replace(query=-one.evidence.dense.query)
+        held.append(one._replace(evidence=one.evidence._replace(dense=dense)))
+    fitted = fit_map([taught], [held], "linear", 0)
+    slope, offset = published.logistic_fit([published.tensors(taught)], "linear")
+    start = loss_on(published.initial(6, slope, offset, 0), [published.tensors(held)], "linear")
+    assert log_loss(fitted, held) <= start + 1e-5
+
+
 def query_samples(seed: int, count: int) -> list[Sample]:
     """Lists whose cosines tell by a slope that the query's first dimension decides."""
     rng = np.random.default_rng(seed)
