@@ -363,6 +363,10 @@ def test_the_command_learns_shows_and_forgets(tmp_path: Path, monkeypatch: pytes
     assert "Nothing had been learned" in call("train", "fusion", index, "--reset").output
     assert json.loads(call("info", index, "--json").output)["settings"]["fusion"] is None
 
+    (tmp_path / "qrels.tsv").write_text("\n".join(lines[:3]), encoding="utf-8")
+    kept = json.loads(call("train", "fusion", index, *given, "--json").stdout)
+    assert "too few" in kept["kept"] and kept["stored"] is False
+
 
 def test_the_command_tells_what_is_missing(tmp_path: Path) -> None:
     path = make_index(tmp_path / "index")

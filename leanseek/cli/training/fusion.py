@@ -68,7 +68,7 @@ def fusion(
             index, asked, judgments, encoder=encoder, device=device, dry_run=dry_run, progress=progress
         )
     if as_json:
-        print_json({**asdict(learned), "stored": not dry_run})
+        print_json({**asdict(learned), "stored": learned.kept is None and not dry_run})
     else:
         show(index, learned, dry_run)
 
