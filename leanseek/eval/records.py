@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from leanseek.errors import InputError, StorageError
+from leanseek.errors import InputError
+from leanseek.replacing import replacing
 
 FORMAT = 1
 
@@ -27,23 +26,6 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines of text, whole or not at all. Raises StorageError."""
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A draft's path; it takes the place of `path` once its writing has succeeded. Raises StorageError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{path}: this cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def read_text(path: Path) -> str:

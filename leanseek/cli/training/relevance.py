@@ -57,7 +57,7 @@ def relevance(
             [(open_collection(name), split) for name, split in named],
             encoder=encoder or DEFAULT_MODEL,
             form=features,
-            map=map or "power",
+            map=map,
             seed=seed,
             work=work,
             device=device,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leanseek.errors import MissingPackageError
-from leanseek.eval.records import replacing
 from leanseek.eval.relevance.evaluating import RelevanceResult
 from leanseek.eval.report.drawing import INK, colour, draw
+from leanseek.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from leanseek.errors import UsageError
-from leanseek.eval.records import replacing
 from leanseek.eval.report.study import Study
 from leanseek.eval.report.table import comma_separated, latex, markdown
+from leanseek.replacing import replacing
 
 Format: TypeAlias = Literal["html", "markdown", "csv", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)

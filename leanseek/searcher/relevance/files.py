@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import MissingPackageError, RelevanceFileError
+from leanseek.replacing import replacing
 
 FORMAT: Final = 1
 HEADER: Final = "leanseek-relevance"
@@ -32,8 +33,6 @@ class Contents(NamedTuple):
 
 def write_contents(path: Path, header: Mapping[str, Any], tensors: Tensors) -> None:
     """Write a relevance model whole or not at all. Raises StorageError, MissingPackageError."""
-    from leanseek.eval.records import replacing
-
     try:
         from safetensors.numpy import save
     except ImportError as error:

@@ -54,7 +54,7 @@ def train_relevance(
     *,
     encoder: str | Encoder = DEFAULT_MODEL,
     form: Form = "all",
-    map: MapName = "power",
+    map: MapName | None = None,
     seed: int = 0,
     work: Path,
     device: str | None = None,
@@ -65,7 +65,7 @@ def train_relevance(
 
     Every collection is indexed below `work`, as `evaluate` does, or the index that is there used again. All count
     alike, whatever their size. `form` all looks at the list's own features, `query` at the query's vector alone, by
-    one of the published maps (`map`). Same input, same model, to the byte.
+    one of the published maps (`map`, by default power). Same input, same model, to the byte.
 
     Raises UsageError where no collection is given or one twice, InputError where judgments cannot teach anything, and
     what indexing raises.
@@ -73,6 +73,11 @@ def train_relevance(
     names = [f"{collection.name}:{part}" for collection, part in collections]
     if seed < 0:
         raise UsageError(f"the seed is {seed}; it must be 0 or more")
+    if map is not None and form != "query":
+        raise UsageError(
+            f"a map ('{map}') goes with the form query: the curve that the query's vector shapes"
+        )
+    chosen: MapName = map or "power"
     if not names:
         raise UsageError("no collection to learn from; give at least one, such as scifact:train")
     twice = [name for name in names if names.count(name) > 1]
@@ -99,7 +104,7 @@ def train_relevance(
             for lists, (rows, _) in zip(dense, held, strict=True)
         ]
         watched = [[lists.own[row] for row in rows] for lists, (_, rows) in zip(dense, held, strict=True)]
-        side = fit_map(taught, watched, map, seed, progress)
+        side = fit_map(taught, watched, chosen, seed, progress)
     else:
         sources, kept = arranged(dense, held, list_features)
         how = Fitting(HIDDEN, STEPS, seed, GATE_FEATURES)
@@ -109,7 +114,7 @@ def train_relevance(
     provenance = Provenance(
         tuple(names),
         tuple(collection.checksum for collection, _ in collections),
-        form if form == "all" else f"query, {map} map",
+        form if form == "all" else f"query, {chosen} map",
         sum(len(lists.own) for lists in dense),
         seed,
     )
