@@ -1,7 +1,8 @@
 """Nothing to find: the queries of one real collection put to another's index come back empty.
 
-In the default mode, and only between collections that share no subject: Vaswani's physics is partly Cranfield's, and
-CISI's questions about libraries name the sciences of SciFact.
+In the default mode, and only between collections where it can be told (docs/relevance.md has the others): Vaswani's
+physics is partly Cranfield's, CISI's questions about libraries name the sciences of SciFact, and 95 % of Cranfield's
+many relevant documents lie so deep that a third of CoSQA's queries find something as probable.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ENCODER = "onnx:sentence-transformers/all-MiniLM-L6-v2"
 DEPTH = 1000
 FOREIGN = {
     "scifact": ("cranfield", "vaswani", "cosqa"),
-    "cranfield": ("scifact", "cisi", "cosqa"),
+    "cranfield": ("scifact", "cisi"),
 }
 RECALL = 0.95
 EMPTY = 0.9
