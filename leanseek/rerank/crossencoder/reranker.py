@@ -10,22 +10,20 @@ import numpy as np
 
 from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.encode.tokens import Int32Array, TextTokenizer
-from leanseek.errors import UsageError
+from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.batches import Batches
 from leanseek.rerank.crossencoder.calibration import Calibration
 from leanseek.rerank.crossencoder.extracting import Extractor
 from leanseek.rerank.crossencoder.layout import PairIds
 from leanseek.rerank.crossencoder.model import PairModel
-from leanseek.rerank.crossencoder.scoring import Scorer
 from leanseek.rerank.crossencoder.windows import LongReport, Span, check_long, combine, spans
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.scores import Pair, ScoreCache, Scored
-from leanseek.types import Float64Array, Hit, Progress, content
+from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
 
 _QUERIES = 64
 """Queries whose pairs are sorted and scored together."""
-_TIER = 8
-"""Under a deadline, so many hits of every list are judged before the next ones."""
 
 
 class CrossEncoderReranker(ByScore):
@@ -60,7 +58,7 @@ class CrossEncoderReranker(ByScore):
                 f"the model '{model.name}' reads {model.max_tokens} tokens, too few for any pair"
             )
         self._extractor = Extractor(self._tokenizer, analyzer) if long == "extract" else None
-        self._scorer = Scorer(model)
+        self._batches = Batches(model.budget, "pair")
         self._lock = threading.Lock()
         self._report = LongReport()
         self._cut_queries = 0
@@ -90,7 +88,7 @@ class CrossEncoderReranker(ByScore):
             f"{queries:,} {'query was' if queries == 1 else 'queries were'} cut to leave room for passages in the "
             f"model's {self._model.max_tokens} tokens"
         )
-        return (*([long] if long else []), *([cut] if queries else []), *self._scorer.notes)
+        return (*([long] if long else []), *([cut] if queries else []), *self._batches.notes)
 
     def judge(
         self,
@@ -207,26 +205,24 @@ class CrossEncoderReranker(ByScore):
             ):
                 windows.append(_Window(place, span))
 
-        def make(number: int) -> PairIds:
-            place, span = windows[number]
-            query, passage, _ = pairs[place]
-            return self._model.layout.join(
-                queries[query][: span.query], passages[passage][span.start : span.end]
-            )
+        def run(places: list[int]) -> Float32Array:
+            parts = []
+            for number in places:
+                place, span = windows[number]
+                query, passage, _ = pairs[place]
+                tokens = queries[query][: span.query], passages[passage][span.start : span.end]
+                parts.append(self._model.layout.join(*tokens))
+            return self._logits(parts)
 
         lengths = [self._model.layout.special + span.query + span.end - span.start for _, span in windows]
-        rounds: list[list[int]] = [list(range(len(windows)))]
-        if deadline is not None:
-            rounds = [[] for _ in range(max(ranks, default=0) // _TIER + 1)]
-            for number, (place, _) in enumerate(windows):
-                rounds[ranks[place] // _TIER].append(number)
-        logits = self._scorer.score(
-            lengths,
-            make,
-            rounds,
-            deadline=deadline,
-            progress=lambda done: tell(done / len(windows)),
-        )
+        logits = np.full(len(windows), np.nan)
+        done = 0
+        for batch, scores in self._batches.run(
+            lengths, [ranks[place] for place, _ in windows], run, deadline
+        ):
+            logits[batch] = scores
+            done += len(batch)
+            tell(done / len(windows))
         found: list[Scored | None] = []
         start = 0
         for place, pair in enumerate(pairs):
@@ -242,6 +238,14 @@ class CrossEncoderReranker(ByScore):
             )
             start = end
         return found
+
+    def _logits(self, pairs: Sequence[PairIds]) -> Float32Array:
+        logits = self._model.logits(pairs)
+        if not np.isfinite(logits).all():
+            raise ModelError(
+                f"the model '{self._model.name}' gave NaN or infinite scores; they order nothing. Check its weights"
+            )
+        return logits
 
 
 class _Window(NamedTuple):

@@ -13,18 +13,16 @@ from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.encode.tokens import Int32Array
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.batches import Batches
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.lateinteraction.maxsim import maxsim
 from leanseek.rerank.lateinteraction.mixing import Mix
 from leanseek.rerank.lateinteraction.model import TokenModel, TokenVectors
-from leanseek.rerank.lateinteraction.working import Worker
 from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
 
 _QUERIES = 64
 """Queries whose passages are read together, each passage once."""
 _QUERIES_AT_ONCE = 16
-_TIER = 8
-"""Under a deadline, so many hits of every list are judged before the next ones."""
 DEFAULT_MIX = Mix(maxsim=0.3, cosine=0.1, search=0.6)
 """Of a grid in steps of 0.1 the best on held-out queries of three collections (see docs/late-interaction.md)."""
 WITHOUT_COSINE = Mix(maxsim=0.4, search=0.6)
@@ -63,7 +61,7 @@ class LateInteractionReranker(ByScore):
             raise UsageError(
                 f"the model '{model.name}' gives tokens alone a vector; leave the cosine out of the mix"
             )
-        self._worker = Worker(model)
+        self._batches = Batches(model.budget, "passage")
         self._lock = threading.Lock()
         self._truncation = TruncationReport()
 
@@ -88,7 +86,7 @@ class LateInteractionReranker(ByScore):
             if cut.truncated and cut.max_tokens is not None
             else None
         )
-        return (*([long] if long else []), *self._worker.notes)
+        return (*([long] if long else []), *self._batches.notes)
 
     def judge(
         self,
@@ -147,14 +145,13 @@ class LateInteractionReranker(ByScore):
                 places.setdefault(content(hit.title, hit.text), []).append(_Place(row, column))
         passages = list(places)
         lengths = self._model.lengths(passages) if passages else np.zeros(0, dtype=np.int32)
-        rounds: list[list[int]] = [list(range(len(passages)))]
-        if deadline is not None:
-            ranks = [min(place.column for place in places[passage]) for passage in passages]
-            rounds = [[] for _ in range(max(ranks, default=0) // _TIER + 1)]
-            for number, rank in enumerate(ranks):
-                rounds[rank // _TIER].append(number)
+        ranks = [min(place.column for place in places[passage]) for passage in passages]
+
+        def run(numbers: list[int]) -> TokenVectors:
+            return self._model.passages([passages[number] for number in numbers])
+
         done = 0
-        for batch, read in self._worker.read(passages, lengths, rounds, deadline):
+        for batch, read in self._batches.run(lengths.tolist(), ranks, run, deadline):
             for number, (passage, text) in zip(batch, each(read), strict=True):
                 wanted = places[passages[number]]
                 similar = maxsim([asked[row].tokens for row, _ in wanted], passage)

@@ -1,0 +1,98 @@
+"""Work of any number and length for a model: sorted, in batches, in time, in the memory there is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from leanseek.errors import ModelError
+from leanseek.rerank.deadline import Deadline
+from leanseek.rerank.memory import out_of_memory
+
+TIER = 8
+"""Hits of every list that are finished before the next are begun, where time may not suffice for all."""
+
+Found = TypeVar("Found")
+
+
+class Batches:
+    """Puts pieces of work together for one model, and learns how much fits and how long it takes. Thread-safe."""
+
+    def __init__(self, budget: int, piece: str) -> None:
+        """At first a batch has at most `budget` tokens with its padding. `piece` is what one is called, as `pair`."""
+        self._budget = budget
+        self._piece = piece
+        self._pace = 0.0
+        self._halved = False
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whether memory ran out."""
+        if not self._halved:
+            return ()
+        return (f"memory ran out, so batches were made smaller, down to {self._budget:,} tokens",)
+
+    def run(
+        self,
+        lengths: Sequence[int],
+        ranks: Sequence[int],
+        run: Callable[[list[int]], Found],
+        deadline: Deadline | None = None,
+    ) -> Iterator[tuple[list[int], Found]]:
+        """Places of pieces and what `run` made of them, batch by batch, until all are done or the deadline is near.
+
+        `lengths` (n,) are the pieces' tokens. Under a deadline the pieces of the best `ranks` (n,), from 0, are
+        finished before the others; elsewhere, and inside such a tier, the longest stand together, so that little is
+        spent on padding.
+
+        Raises ModelError where memory does not suffice for a single piece.
+        """
+        for places in tiers(ranks) if deadline is not None else [range(len(lengths))]:
+            queue = sorted(places, key=lambda place: (-lengths[place], place))
+            start = 0
+            while start < len(queue):
+                longest = max(1, int(lengths[queue[start]]))
+                budget = self._budget
+                if deadline is not None:
+                    # The first batch measures the pace, so it is one piece.
+                    if not deadline.allows(longest * self._pace):
+                        return
+                    budget = min(budget, int(deadline.remaining() / self._pace)) if self._pace else 1
+                batch = queue[start : start + max(1, budget // longest)]
+                began = deadline.now() if deadline is not None else 0.0
+                try:
+                    found = run(batch)
+                except Exception as error:
+                    if not out_of_memory(error):
+                        raise
+                    self._halve(len(batch), longest, error)
+                    continue
+                if deadline is not None:
+                    self._learn((deadline.now() - began) / (longest * len(batch)))
+                start += len(batch)
+                yield batch, found
+
+    def _halve(self, pieces: int, longest: int, error: Exception) -> None:
+        if pieces == 1:
+            raise ModelError(
+                f"memory ran out for a single {self._piece} of {longest:,} tokens; choose a smaller model, or another "
+                "device with --device"
+            ) from error
+        with self._lock:
+            self._budget = max(1, min(self._budget, longest * pieces) // 2)
+            self._halved = True
+
+    def _learn(self, pace: float) -> None:
+        """Keep how many seconds a token takes; a faster one counts at once, a slower one half."""
+        with self._lock:
+            self._pace = min(pace, (self._pace + pace) / 2) if self._pace else pace
+
+
+def tiers(ranks: Sequence[int]) -> list[list[int]]:
+    """Places of the pieces, those of the best `TIER` ranks first."""
+    found: list[list[int]] = [[] for _ in range(max(ranks, default=0) // TIER + 1)]
+    for place, rank in enumerate(ranks):
+        found[rank // TIER].append(place)
+    return found
