@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from leanseek.rerank.incontext.explaining import TokenAttention
     from leanseek.types import Answer, Hit, Progress, Snippet
 
 
 INDENT = 5
+LOOKED_AT = 10
+"""Tokens that people are shown of those that a re-ranker looked at."""
 
 
 def console(stderr: bool = False) -> Console:
@@ -66,6 +69,8 @@ def hit_record(hit: Hit) -> dict[str, Any]:
             "text": hit.explanation.snippet.text,
             "highlights": [list(span) for span in hit.explanation.snippet.highlights],
         }
+        if (looked := attention_of(hit)) is not None:
+            record["attention"] = {field: list(map(list, tokens)) for field, tokens in looked.items()}
     return record
 
 
@@ -100,7 +105,9 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
             text = highlighted(hit.explanation.snippet)
             out.print(Padding(text, (0, 0, 0, INDENT)) if out.is_terminal else Text(" " * INDENT) + text)
             if explain:
-                out.print(Text(" " * INDENT + stages_line(hit), style="dim"), soft_wrap=True)
+                for line in (stages_line(hit), attention_line(hit)):
+                    if line:
+                        out.print(Text(" " * INDENT + line, style="dim"), soft_wrap=True)
 
 
 def chance(probability: float) -> str:
@@ -125,6 +132,28 @@ def stages_line(hit: Hit) -> str:
     if hit.explanation.terms:
         parts.append(f"terms: {', '.join(hit.explanation.terms)}")
     return " · ".join(parts)
+
+
+def attention_of(hit: Hit) -> dict[str, tuple[TokenAttention, ...]] | None:
+    """What a decoder looked at in the hit's `title` and `text`; None where none has read it."""
+    from leanseek.rerank.incontext.explaining import AttentionExplanation
+
+    if not isinstance(hit.explanation, AttentionExplanation):
+        return None
+    return {"title": hit.explanation.title, "text": hit.explanation.text}
+
+
+def attention_line(hit: Hit) -> str:
+    """The tokens that a decoder looked at most, the most first, with how much of the score each gave."""
+    found = [
+        (token.attention, getattr(hit, field)[token.start : token.end].strip())
+        for field, tokens in (attention_of(hit) or {}).items()
+        for token in tokens
+        if token.attention > 0
+    ]
+    best = sorted(found, key=lambda one: -one[0])[:LOOKED_AT]
+    looked = ", ".join(f"{printable(token)} ({attention:.3g})" for attention, token in best if token)
+    return f"attention: {looked}" if looked else ""
 
 
 def highlighted(snippet: Snippet) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,13 @@ from leanseek.searcher.hits import make_hits
 from leanseek.searcher.ranking import Ranking
 from leanseek.searcher.relevance.serving import cut
 from leanseek.searcher.reranking import SecondStage
-from leanseek.types import Answer, Hit, Progress, Ranked, Reached
+from leanseek.types import Answer, Explanation, Hit, Progress, Ranked, Reached, Snippet
 
 TOGETHER = 16
 """Queries whose hits are re-ranked together."""
+
+TO_EXPLAIN: Final = Explanation(None, None, (), Snippet(""))
+"""Tells a re-ranker that its hits are to be explained; the search explains, later, those that are shown."""
 
 
 class Finished(NamedTuple):
@@ -48,6 +51,8 @@ def finish(
     pairs, done = zip(queries, rankings, strict=True), 0
     while block := list(islice(pairs, TOGETHER)):
         hits = [make_hits(snapshot, query, ranking) for query, ranking in block]
+        if explain:
+            hits = [[replace(hit, explanation=TO_EXPLAIN) for hit in one] for one in hits]
         found = second.rerank([query for query, _ in block], hits, within(progress, done, queries))
         done += len(block)
         for (query, ranking), one in zip(block, found, strict=True):
@@ -55,8 +60,17 @@ def finish(
             if explain:
                 # A hit's first standing is its place in the ranking.
                 places = np.array([past(hit)[0].rank - 1 for hit in best], np.int64)
-                best = explain_hits(best, ranking.take(places), query, snapshot.passages.analyzer)
+                shown = explain_hits(best, ranking.take(places), query, snapshot.passages.analyzer)
+                best = list(map(with_both, best, shown))
             yield Finished(best, Reached(one.reached, one.asked))
+
+
+def with_both(judged: Hit, found: Hit) -> Hit:
+    """The hit as the search explains it, with what a re-ranker has said of it beyond that, its snippet first."""
+    said, why = judged.explanation, found.explanation
+    if said is None or said is TO_EXPLAIN or why is None:
+        return found
+    return replace(found, explanation=replace(said, sparse=why.sparse, dense=why.dense, terms=why.terms))
 
 
 def make_answer(

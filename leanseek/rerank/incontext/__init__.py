@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leanseek.rerank.incontext.explaining import DocumentAttention, TokenAttention
+    from leanseek.rerank.incontext.explaining import AttentionExplanation, DocumentAttention, TokenAttention
     from leanseek.rerank.incontext.heads import Head, HeadList, published, published_for, read_heads
     from leanseek.rerank.incontext.reranker import InContextReranker, load
 
 _HOMES = {
+    "AttentionExplanation": "explaining",
     "DocumentAttention": "explaining",
     "Head": "heads",
     "HeadList": "heads",
@@ -23,6 +24,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionExplanation",
     "DocumentAttention",
     "Head",
     "HeadList",

@@ -6,10 +6,11 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from leanseek.rerank.incontext.reading import Read
-from leanseek.types import Snippet
+from leanseek.types import Explanation, Snippet
 
 WORDS = 40
 """In an extract."""
@@ -40,6 +41,28 @@ class DocumentAttention(NamedTuple):
         """The (start, end) of the tokens that are looked at most, at most `count`, in the order of the text."""
         best = sorted((one for one in self.tokens if one.attention > 0), key=lambda one: -one.attention)
         return tuple(sorted((one.start, one.end) for one in best[:count]))
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionExplanation(Explanation):
+    """Why a hit is where it is, when a decoder's attention put it there: the tokens of its title and of its text.
+
+    Together with the tokens of the hit's number in the prompt they add up to the score that the re-ranker gave,
+    where all hits stood in one prompt.
+    """
+
+    title: tuple[TokenAttention, ...]
+    text: tuple[TokenAttention, ...]
+
+
+def cut_to(tokens: Sequence[TokenAttention], start: int, end: int) -> tuple[TokenAttention, ...]:
+    """The tokens that touch the characters `start` to `end` of their text, cut to these and counted from `start`."""
+    cut = (TokenAttention(max(one.start, start), min(one.end, end), one.attention) for one in tokens)
+    return tuple(
+        TokenAttention(one.start - start, one.end - start, one.attention)
+        for one in cut
+        if one.start < one.end
+    )
 
 
 def explain(found: Read) -> DocumentAttention:

@@ -17,7 +17,7 @@ from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.blocks import BlockReader
 from leanseek.rerank.incontext.capturing import Heads
 from leanseek.rerank.incontext.driving import Driver
-from leanseek.rerank.incontext.explaining import DocumentAttention, extract
+from leanseek.rerank.incontext.explaining import AttentionExplanation, DocumentAttention, cut_to, extract
 from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.loading import load_decoder
@@ -163,7 +163,8 @@ class InContextReranker(ByScore):
     ) -> list[Reranked]:
         """`rerank` for many queries, each with its hits.
 
-        Hits that have an explanation get an extract of what was looked at most in them.
+        Hits that have an explanation get an `AttentionExplanation`: the attention on each token, and as snippet an
+        extract of what was looked at most.
 
         Raises UsageError where there is not one list of hits for each query, or as `score` does.
         """
@@ -296,14 +297,19 @@ def judged(count: int, listing: Listing | None) -> Judged:
 
 
 def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
-    """The hits; those with an explanation get an extract of what was looked at in them."""
+    """The hits; those with an explanation get one that tells what was looked at in them."""
     if listing is None or all(hit.explanation is None for hit in hits):
         return list(hits)
     found = []
     for hit, attention in zip(hits, reversed(listing.attention()), strict=True):
-        if hit.explanation is not None:
-            tokens = attention.shifted(len(hit.text) - len(text_of(hit))).tokens
-            hit = replace(hit, explanation=replace(hit.explanation, snippet=extract(hit.text, tokens)))
+        if (was := hit.explanation) is not None:
+            whole = text_of(hit)
+            text = cut_to(attention.tokens, len(whole) - len(hit.text), len(whole))
+            title = cut_to(attention.tokens, 0, len(hit.title))
+            shown = extract(hit.text, text)
+            hit = replace(
+                hit, explanation=AttentionExplanation(was.sparse, was.dense, was.terms, shown, title, text)
+            )
         found.append(hit)
     return found
 
