@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leanseek.encode.base import Encoded, Encoder
-    from leanseek.encode.cache import VectorCache, encode_corpus
+    from leanseek.encode.cache import VectorCache
+    from leanseek.encode.corpus import encode_corpus
     from leanseek.encode.folders import cache_folder
     from leanseek.encode.models import DEFAULT_MODEL, ResolvedModel, resolve_model
     from leanseek.encode.registry import load_encoder, load_query_encoder, prepare_queries
@@ -17,7 +18,7 @@ _HOMES = {
     "Encoded": "base",
     "Encoder": "base",
     "VectorCache": "cache",
-    "encode_corpus": "cache",
+    "encode_corpus": "corpus",
     "cache_folder": "folders",
     "DEFAULT_MODEL": "models",
     "ResolvedModel": "models",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sqlite3
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from leanseek.encode import cache_folder
+from leanseek.encode.shared_file import SharedFile, Told
 
 MOST = 1_000_000
 """Pairs that one model's file keeps; the oldest make room for new ones. A full file has about 60 MB."""
-_ASKED_AT_ONCE = 500
-_PATIENCE_SECONDS = 30.0
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, score REAL NOT NULL, tokens INTEGER NOT NULL,
@@ -27,6 +24,14 @@ CREATE TABLE IF NOT EXISTS scores (
 
 class ScoreCacheWarning(UserWarning):
     """The score cache cannot be used; scores are computed instead."""
+
+
+_TOLD = Told(
+    name="score cache",
+    damaged="; scores are computed again",
+    unusable="; scores are computed again",
+    warning=ScoreCacheWarning,
+)
 
 
 class Pair(NamedTuple):
@@ -51,7 +56,7 @@ class Scored(NamedTuple):
     window: int
 
 
-class ScoreCache:
+class ScoreCache(SharedFile):
     """The scores of one model in one SQLite file that several processes and threads may share.
 
     A cache that cannot be read or written gives a `ScoreCacheWarning` once, and then stands aside. A file that
@@ -63,87 +68,27 @@ class ScoreCache:
 
         `folder` is where it stands, `scores` in the cache folder by default.
         """
-        self.path = (folder or cache_folder() / "scores") / f"{fingerprint}.sqlite"
+        super().__init__((folder or cache_folder() / "scores") / f"{fingerprint}.sqlite", _SCHEMA, _TOLD)
         self._most = most
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        with self._tolerated():
-            self._connection = self._open()
 
     def get(self, pairs: Sequence[Pair]) -> list[Scored | None]:
         """What is known of each pair, in their order; None for one not seen before."""
         keys = [pair.key for pair in pairs]
-        found: dict[bytes, Scored] = {}
-        with self._lock, self._tolerated():
-            for start in range(0, len(keys), _ASKED_AT_ONCE):
-                if self._connection is None:
-                    break
-                part = keys[start : start + _ASKED_AT_ONCE]
-                marks = ",".join("?" * len(part))
-                for key, *scored in self._connection.execute(
-                    f"SELECT key, score, tokens, window FROM scores WHERE key IN ({marks})", part
-                ):
-                    found[key] = Scored(*scored)
+        rows = self._find("SELECT key, score, tokens, window FROM scores WHERE key IN", keys)
+        found = {key: Scored(*scored) for key, *scored in rows}
         return [found.get(key) for key in keys]
 
     def put(self, pairs: Sequence[Pair], scored: Sequence[Scored]) -> None:
         """Keep the pairs' scores; they are on disk when this returns."""
         rows = [(pair.key, *one) for pair, one in zip(pairs, scored, strict=True)]
-        with self._lock, self._tolerated():
-            if self._connection is not None and rows:
-                with self._connection:
-                    self._connection.executemany(
-                        "INSERT OR REPLACE INTO scores (key, score, tokens, window) VALUES (?, ?, ?, ?)", rows
-                    )
-                    self._connection.execute(
-                        "DELETE FROM scores WHERE number <= (SELECT max(number) FROM scores) - ?",
-                        (self._most,),
-                    )
 
-    def close(self) -> None:
-        """Close the file; the cache stands aside from now on."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT OR REPLACE INTO scores (key, score, tokens, window) VALUES (?, ?, ?, ?)", rows
+            )
+            connection.execute(
+                "DELETE FROM scores WHERE number <= (SELECT max(number) FROM scores) - ?", (self._most,)
+            )
 
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return self._connect()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self.path.replace(self.path.with_suffix(".damaged"))
-            for end in ("-wal", "-shm"):
-                Path(f"{self.path}{end}").unlink(missing_ok=True)
-            self._warn(f"is damaged; it was set aside as {self.path.stem}.damaged")
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_PATIENCE_SECONDS, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            with connection:
-                connection.execute(_SCHEMA)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @contextlib.contextmanager
-    def _tolerated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if self._connection is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.close()
-            self._connection = None
-            self._warn(f"cannot be used ({error})")
-
-    def _warn(self, what: str) -> None:
-        warnings.warn(
-            f"the score cache {self.path} {what}; scores are computed again", ScoreCacheWarning, stacklevel=4
-        )
+        if rows:
+            self._change(change)

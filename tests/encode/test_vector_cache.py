@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import sqlite3
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,37 @@ def test_damage_met_while_reading_is_a_warning_not_a_failure(tmp_path: Path) -> 
         warnings.simplefilter("ignore", CacheWarning)
         vectors, _ = encode_corpus(CountingEncoder(), texts, VectorCache("f" * 64, tmp_path))
     np.testing.assert_array_equal(vectors, np.stack([vector_of(text) for text in texts]))
+
+
+def test_warnings_come_once_from_the_line_that_called_the_cache(tmp_path: Path) -> None:
+    path = tmp_path / f"{'f' * 64}.sqlite"
+    path.write_bytes(b"this is not a database" * 1000)
+    with pytest.warns(CacheWarning) as seen:
+        cache = VectorCache("f" * 64, tmp_path)
+    assert [str(warning.message) for warning in seen] == [
+        f"the vector cache {path} is damaged; it was set aside as {'f' * 64}.damaged, "
+        "and vectors are computed again"
+    ]
+    assert seen[0].filename == __file__
+
+    encoded = CountingEncoder().encode_documents(["a"])
+    uses: list[Callable[[VectorCache], object]] = [
+        lambda cache: cache.get("document", ["a"]),
+        lambda cache: cache.put("document", ["a"], encoded),
+    ]
+    for use in uses:
+        cache = VectorCache("f" * 64, tmp_path)
+        with sqlite3.connect(cache.path) as connection:
+            connection.execute("DROP TABLE vectors")
+        with pytest.warns(CacheWarning, match="cannot be used .*; vectors are computed without it") as seen:
+            use(cache)
+            use(cache)
+        assert [warning.filename for warning in seen] == [__file__]
+
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(CacheWarning, match="cannot be used") as seen:
+        VectorCache("f" * 64, tmp_path / "file")
+    assert [warning.filename for warning in seen] == [__file__]
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning_not_a_failure(tmp_path: Path) -> None:

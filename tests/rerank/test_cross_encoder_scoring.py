@@ -186,12 +186,14 @@ def test_keys_tell_query_and_passage_apart() -> None:
 
 def test_a_damaged_cache_is_set_aside_and_an_unusable_one_ignored(tmp_path: Path) -> None:
     (tmp_path / "f.sqlite").write_bytes(b"this is no database" * 100)
-    with pytest.warns(ScoreCacheWarning, match="damaged"):
+    ends = r"is damaged; it was set aside as f\.damaged; scores are computed again$"
+    with pytest.warns(ScoreCacheWarning, match=ends) as seen:
         cache = ScoreCache("f", tmp_path)
+    assert [warning.filename for warning in seen] == [__file__]
     cache.put(PAIRS[:1], [Scored(1.0, 2, 2)])
     assert cache.get(PAIRS[:2]) == [Scored(1.0, 2, 2), None]
     (tmp_path / "file").write_text("")
-    with pytest.warns(ScoreCacheWarning, match="cannot be used"):
+    with pytest.warns(ScoreCacheWarning, match=r"cannot be used \(.*\); scores are computed again$"):
         cache = ScoreCache("f", tmp_path / "file")
     cache.put(PAIRS[:1], [Scored(1.0, 2, 2)])
     assert cache.get(PAIRS[:1]) == [None]
