@@ -16,6 +16,8 @@ _SETTINGS = (
     "config_sentence_transformers.json",
     "modules.json",
     "sentence_*_config.json",
+    "joint_reader_config.json",
+    "artifact.metadata",
     "tokenizer.json",
 )
 _WEIGHTS = ("*.safetensors", "*.bin")

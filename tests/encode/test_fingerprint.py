@@ -38,6 +38,8 @@ def write(path: Path, text: str) -> None:
         ("tokenizer.json", '{"padding": null, "model": {"vocab": {"a": 1}}}'),
         ("model.safetensors", "012345678X"),
         ("1_Pooling/model.safetensors", "more"),
+        ("joint_reader_config.json", '{"joint_layers": 2}'),
+        ("artifact.metadata", '{"query_maxlen": 32}'),
     ],
 )
 def test_what_shapes_a_vector_changes_it(model: Path, name: str, text: str) -> None:
@@ -60,6 +62,26 @@ def test_what_does_not_shape_a_vector_leaves_it(model: Path, name: str, text: st
     before = model_fingerprint(model)
     write(model / name, text)
     assert model_fingerprint(model) == before
+
+
+@pytest.mark.parametrize(
+    "name, one, other",
+    [
+        ("joint_reader_config.json", '{"joint_layers": 2}', '{"joint_layers": 3}'),
+        ("artifact.metadata", '{"query_maxlen": 32}', '{"query_maxlen": 64}'),
+    ],
+)
+def test_models_that_differ_in_one_file_alone_are_told_apart(
+    model: Path, name: str, one: str, other: str
+) -> None:
+    write(model / name, one)
+    before = model_fingerprint(model)
+    write(model / name, other)
+    assert model_fingerprint(model) != before
+
+
+def test_a_model_keeps_the_fingerprint_under_which_its_vectors_are_stored(model: Path) -> None:
+    assert model_fingerprint(model) == "906f0c8fa8783efdb548fe6e72f7ec240624455a951a37e8ff13ced7c84561ea"
 
 
 def test_it_is_the_same_for_a_copy_elsewhere(model: Path, tmp_path: Path) -> None:
