@@ -16,8 +16,9 @@ RerankOption: TypeAlias = Annotated[
     typer.Option(
         "--rerank",
         metavar="NAME[:MODEL]",
-        help="Put the best hits into a better order: cross-encoder:MODEL, in-context:MODEL or none. Given again, "
-        "the next judges what the one before puts first.",
+        help="Put the best hits into a better order: cross-encoder:MODEL, in-context:MODEL (in-context:qa:MODEL asks "
+        "it to answer rather than to find), late-interaction, or none. Given again, the next judges what the one "
+        "before puts first.",
     ),
 ]
 RerankDepthOption: TypeAlias = Annotated[

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from leanseek.rerank.incontext.explaining import AttentionExplanation, DocumentAttention, TokenAttention
     from leanseek.rerank.incontext.heads import Head, HeadList, published, published_for, read_heads
-    from leanseek.rerank.incontext.reranker import InContextReranker, load
+    from leanseek.rerank.incontext.named import load
+    from leanseek.rerank.incontext.reranker import InContextReranker
 
 _HOMES = {
     "AttentionExplanation": "explaining",
@@ -17,7 +18,7 @@ _HOMES = {
     "HeadList": "heads",
     "InContextReranker": "reranker",
     "TokenAttention": "explaining",
-    "load": "reranker",
+    "load": "named",
     "published": "heads",
     "published_for": "heads",
     "read_heads": "heads",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from leanseek.errors import ModelError, UsageError
 
 PromptKind = Literal["IE", "QA"]
+
+DEFAULT_KIND: Final = "IE"
 
 OPENING = " Here are some paragraphs:"
 INSTRUCTIONS: dict[PromptKind, str] = {
@@ -79,6 +81,28 @@ def check_kind(kind: str) -> PromptKind:
             return known
     raise UsageError(
         f"'{kind}' is not a kind of prompt. Choose IE, to find information, or QA, to answer a question"
+    )
+
+
+def prefixed(kind: PromptKind, model: str) -> str:
+    """The model's name as re-rankers are named, such as `qa:MODEL`; the usual kind of prompt is left out."""
+    return model if kind == DEFAULT_KIND else f"{kind.lower()}:{model}"
+
+
+def split_prefix(name: str) -> tuple[PromptKind | None, str]:
+    """The kind of prompt that `ie:` or `qa:` before a model's name asks for, and the name without it.
+
+    Raises UsageError for another prefix; the letter of a drive is none.
+    """
+    prefix, colon, rest = name.partition(":")
+    if not colon or len(prefix) < 2:
+        return None, name
+    for kind in INSTRUCTIONS:
+        if prefix == kind.lower():
+            return kind, rest
+    raise UsageError(
+        f"'{prefix}' is not a kind of prompt. Choose in-context:ie:MODEL, to find information (the default), or "
+        "in-context:qa:MODEL, to answer a question"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.fingerprint import derived_fingerprint
-from leanseek.errors import InputError, UsageError
+from leanseek.errors import UsageError
 from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.blocks import BlockReader
@@ -22,7 +22,7 @@ from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, rea
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.loading import load_decoder
 from leanseek.rerank.incontext.pieces import in_pieces
-from leanseek.rerank.incontext.prompts import NO_QUERY, Frame, Wording, chat_frame, check_kind
+from leanseek.rerank.incontext.prompts import NO_QUERY, Frame, Wording, chat_frame, check_kind, prefixed
 from leanseek.rerank.incontext.reading import Reader
 from leanseek.types import Hit, Progress
 
@@ -82,7 +82,7 @@ class InContextReranker(ByScore):
             raise UsageError(f"a batch of {batch_size} queries is none; give 1 or more")
         check_windows(window, stride)
         self._decoder = load_decoder(model_or_path, device)
-        self._loaded_by = self._decoder.name
+        self._loaded_by = prefixed(kind, self._decoder.name)
         self._notes: list[str] = []
         frame = self._frame(prompt_prefix, prompt_suffix)
         counted = self._heads(heads, layers)
@@ -108,7 +108,7 @@ class InContextReranker(ByScore):
 
     @property
     def name(self) -> str:
-        """What `load_reranker` takes to load this one again: `in-context:MODEL`, or `in-context:FILE` of its heads."""
+        """What `load_reranker` takes to load this one again (see `named.load`)."""
         return f"in-context:{self._loaded_by}"
 
     @property
@@ -262,23 +262,6 @@ class InContextReranker(ByScore):
 
 _LEAST_ROOM = 32
 """Tokens of documents that a prompt must hold."""
-
-
-def load(model: str | None, device: str | None = None) -> InContextReranker:
-    """The re-ranker for `in-context:MODEL`: a decoder's folder or name, or a list of heads with its model in it.
-
-    Raises UsageError for no model: there is none small enough to be everyone's.
-    """
-    if model is None:
-        raise UsageError(
-            "in-context re-ranking needs a decoder; name one, such as in-context:Qwen/Qwen3-0.6B"
-        )
-    if model.endswith(".json"):
-        path = Path(model)
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such list of heads; make one with leanseek train heads")
-        return InContextReranker.from_heads(path, device)
-    return InContextReranker(model, device=device)
 
 
 def text_of(hit: Hit) -> str:
