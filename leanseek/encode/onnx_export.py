@@ -1,26 +1,23 @@
-"""Exports a sentence-transformers model to ONNX, once, into the cache folder."""
+"""Exports a sentence-transformers model to ONNX, once, into the cache folder.
+
+The whole model is exported, with pooling and every later module, so that the graph turns token ids into vectors.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
+import functools
 import inspect
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from leanseek.encode.folders import cache_folder, new_folder
+from leanseek.encode.exporting import Export, write_graph
+from leanseek.encode.folders import new_folder
 from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE, ExportSettings, OnnxEncoder
 from leanseek.encode.sentence import load_model, max_tokens_of, prompts_of, tokenizer_definition
-from leanseek.errors import LeanseekError, MissingPackageError, ModelError
+from leanseek.errors import ModelError
 
-Precision: TypeAlias = Literal["float32", "int8"]
-
-_VERSION = 1
 _PROBES = (
     "",
     "a query",
@@ -30,70 +27,38 @@ _PROBES = (
 _TOLERANCE = 1e-5
 
 
-def export_folder(fingerprint: str, precision: Precision) -> Path:
-    """Where the export of the model with that fingerprint stands, or will stand."""
-    return cache_folder() / "onnx" / f"{fingerprint}-{precision}-v{_VERSION}"
+def settings_of(model: Any, dimensions: int) -> ExportSettings:
+    """How a SentenceTransformer, of vectors with so many dimensions, reads texts."""
+    query_prompt, document_prompt = prompts_of(model)
+    return ExportSettings(
+        dimensions=dimensions,
+        max_tokens=max_tokens_of(model),
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        inputs=_input_names(model),
+        pad_id=int(getattr(model.tokenizer, "pad_token_id", 0) or 0),
+        pad_left=getattr(model.tokenizer, "padding_side", "right") == "left",
+    )
 
 
-def exported(source: Path, fingerprint: str, precision: Precision) -> Path:
-    """The folder of the model's export, which is made now where it is missing (some seconds, imports torch).
-
-    The whole model is exported, with pooling and every later module, so that the graph turns token ids into
-    vectors. float32 is checked against torch before it is kept.
-
-    Raises:
-        MissingPackageError: onnx, onnxscript or torch is not installed.
-        ModelError: the model cannot be exported.
-        StorageError: the cache folder cannot be written.
-    """
-    target = export_folder(fingerprint, precision)
-    if target.is_dir():
-        return target
-    for package in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingPackageError("Exporting a model to ONNX", package, "onnx")
-    if precision == "float32":
-        _export(source, target)
-    else:
-        from leanseek.encode.int8 import quantise_export
-
-        full = exported(source, fingerprint, "float32")
-        with new_folder(target) as folder:
-            quantise_export(full, folder)
-    return target
-
-
-def _export(source: Path, target: Path) -> None:
+def _write(source: Path, target: Path) -> None:
     # Eager attention: its plain matrix products run a third faster in ONNX Runtime than the fused form.
     model = load_model(source, "cpu", attn_implementation="eager")
-    query_prompt, document_prompt = prompts_of(model)
-    if (query_prompt or document_prompt) and not all(getattr(m, "include_prompt", True) for m in model):
+    if any(prompts_of(model)) and not all(getattr(m, "include_prompt", True) for m in model):
         raise _unsupported(source, "its pooling leaves out the prompt")
-    tokenizer = model.tokenizer
     inputs = _input_names(model)
+    network = _network(model, inputs)
     with new_folder(target) as folder:
-        try:
-            with _quiet():
-                dimensions = _write_graph(model, inputs, folder / MODEL_FILE)
-        except (LeanseekError, OSError):
-            raise
-        except Exception as error:  # The exporter's errors are as many as the models.
-            raise _unsupported(source, " ".join(str(error).split())[:300]) from error
+        write_graph(
+            network, inputs, ["vectors"], folder / MODEL_FILE, functools.partial(_unsupported, source)
+        )
         (folder / TOKENIZER_FILE).write_text(tokenizer_definition(model), encoding="utf-8")
-        ExportSettings(
-            dimensions=dimensions,
-            max_tokens=max_tokens_of(model),
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            inputs=inputs,
-            pad_id=int(getattr(tokenizer, "pad_token_id", 0) or 0),
-            pad_left=getattr(tokenizer, "padding_side", "right") == "left",
-        ).write(folder)
+        settings_of(model, _width(network, inputs)).write(folder)
         _check(model, folder, source)
 
 
-def _write_graph(model: Any, inputs: tuple[str, ...], path: Path) -> int:
-    """Write the graph from token ids (n, length) to vectors (n, D), and return D."""
+def _network(model: Any, inputs: tuple[str, ...]) -> Any:
+    """A torch module from token ids (n, length) to vectors (n, D)."""
     import torch
 
     class Vectors(torch.nn.Module):  # type: ignore[misc]
@@ -106,24 +71,15 @@ def _write_graph(model: Any, inputs: tuple[str, ...], path: Path) -> int:
             found = found[:, : self.model.truncate_dim] if self.model.truncate_dim else found
             return torch.nn.functional.normalize(found, dim=1)
 
-    # Sizes other than 1 keep the exporter from taking them for constants.
-    example = tuple(torch.ones((2, 7), dtype=torch.int64) for _ in inputs)
-    rows, columns = torch.export.Dim("texts", min=1), torch.export.Dim("tokens", min=1)
-    module = Vectors().eval()
-    program = torch.onnx.export(
-        module,
-        example,
-        input_names=list(inputs),
-        output_names=["vectors"],
-        dynamic_shapes=(tuple({0: rows, 1: columns} for _ in inputs),),
-        dynamo=True,
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError("the exporter gave no program")
-    program.save(str(path), external_data=False)
+    return Vectors().eval()
+
+
+def _width(network: Any, inputs: tuple[str, ...]) -> int:
+    """How many dimensions the network's vectors have."""
+    import torch
+
     with torch.inference_mode():
-        return int(module(*example).shape[1])
+        return int(network(*(torch.ones((1, 7), dtype=torch.int64) for _ in inputs)).shape[1])
 
 
 def _input_names(model: Any) -> tuple[str, ...]:
@@ -154,14 +110,5 @@ def _unsupported(source: Path, reason: str) -> ModelError:
     )
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+EXPORT = Export(form="", version=1, write=_write)
+"""How encoders are exported."""

@@ -47,10 +47,10 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
     """
     backend, model = _split(name)
     if backend == "" and device in (None, "cpu") and importlib.util.find_spec("onnxruntime") is not None:
-        from leanseek.encode.onnx_export import export_folder
+        from leanseek.encode.onnx_export import EXPORT
 
         resolved = resolve_model(model)
-        if export_folder(model_fingerprint(resolved.path), "float32").is_dir():
+        if EXPORT.folder(model_fingerprint(resolved.path), "float32").is_dir():
             return _onnx(resolved, device)
         return _torch(resolved, device)
     return load_encoder(name, device)
@@ -83,20 +83,20 @@ def _torch(model: ResolvedModel, device: str | None) -> Encoder:
 
 
 def _onnx(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.onnx_export import exported
+    from leanseek.encode.onnx_export import EXPORT
     from leanseek.encode.onnx_model import OnnxEncoder
 
     fingerprint = model_fingerprint(model.path)
-    folder = exported(model.path, fingerprint, "float32")
+    folder = EXPORT.made(model.path, fingerprint, "float32")
     return OnnxEncoder(f"onnx:{model.name}", folder, fingerprint, device)
 
 
 def _onnx_int8(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.onnx_export import exported
+    from leanseek.encode.onnx_export import EXPORT
     from leanseek.encode.onnx_model import OnnxEncoder
 
     fingerprint = model_fingerprint(model.path)
-    folder = exported(model.path, fingerprint, "int8")
+    folder = EXPORT.made(model.path, fingerprint, "int8")
     return OnnxEncoder(f"onnx-int8:{model.name}", folder, int8_fingerprint(fingerprint), device)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from leanseek.encode import Encoder, load_encoder, load_query_encoder, prepare_queries, resolve_model
 from leanseek.encode.fingerprint import model_fingerprint
-from leanseek.encode.onnx_export import export_folder
+from leanseek.encode.onnx_export import EXPORT
 from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.types import content
 
@@ -83,7 +83,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tiny_model()
-    target = export_folder(model_fingerprint(folder), "float32")
+    target = EXPORT.folder(model_fingerprint(folder), "float32")
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -112,8 +112,8 @@ def test_a_damaged_export_is_one_clear_error(
     with monkeypatch.context() as patch:
         patch.setenv("LEANSEEK_CACHE", str(model_cache))
         load_encoder(f"onnx:{folder}")
-        good = export_folder(model_fingerprint(folder), "float32")
-    target = export_folder(model_fingerprint(folder), "float32")
+        good = EXPORT.folder(model_fingerprint(folder), "float32")
+    target = EXPORT.folder(model_fingerprint(folder), "float32")
     shutil.copytree(good, target)
     for name in ("model.onnx", "settings.json"):
         (target / name).write_bytes(b"damaged")

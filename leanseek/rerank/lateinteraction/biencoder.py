@@ -75,23 +75,6 @@ class BiEncoderTokens(ABC):
         return TokenVectors([ran.tokens[row][compared[row]] for row in range(len(texts))], ran.texts)
 
 
-def settings_of(model: Any) -> ExportSettings:
-    """How a SentenceTransformer reads texts."""
-    from leanseek.encode.onnx_export import _input_names
-    from leanseek.encode.sentence import max_tokens_of, prompts_of
-
-    query, document = prompts_of(model)
-    return ExportSettings(
-        dimensions=int(model.get_embedding_dimension()),
-        max_tokens=max_tokens_of(model),
-        query_prompt=query,
-        document_prompt=document,
-        inputs=_input_names(model),
-        pad_id=int(getattr(model.tokenizer, "pad_token_id", 0) or 0),
-        pad_left=getattr(model.tokenizer, "padding_side", "right") == "left",
-    )
-
-
 def special_of(model: Any) -> tuple[int, ...]:
     """The ids of a SentenceTransformer's special tokens, but for that of unknown words, which stands for something."""
     tokenizer = model.tokenizer

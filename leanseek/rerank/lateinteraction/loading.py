@@ -51,28 +51,29 @@ def _torch(model: ResolvedModel, device: str | None) -> TokenModel:
 
 
 def _onnx(model: ResolvedModel, device: str | None) -> TokenModel:
-    from leanseek.rerank.lateinteraction.export import exported
+    from leanseek.rerank.lateinteraction.export import EXPORT
     from leanseek.rerank.lateinteraction.onnx_model import OnnxTokenModel
 
     fingerprint = model_fingerprint(model.path)
-    folder = exported(model.path, fingerprint, "float32")
+    folder = EXPORT.made(model.path, fingerprint, "float32")
     return OnnxTokenModel(f"onnx:{model.name}", folder, fingerprint, device)
 
 
 def _onnx_int8(model: ResolvedModel, device: str | None) -> TokenModel:
-    from leanseek.rerank.lateinteraction.export import exported
+    from leanseek.rerank.lateinteraction.export import EXPORT
     from leanseek.rerank.lateinteraction.onnx_model import OnnxTokenModel
 
     fingerprint = model_fingerprint(model.path)
-    folder = exported(model.path, fingerprint, "int8")
+    folder = EXPORT.made(model.path, fingerprint, "int8")
     return OnnxTokenModel(f"onnx-int8:{model.name}", folder, int8_fingerprint(fingerprint), device)
 
 
 def _fastest(model: ResolvedModel, device: str | None) -> TokenModel:
-    from leanseek.rerank.lateinteraction.export import PACKAGES, export_folder
+    from leanseek.encode.exporting import PACKAGES
+    from leanseek.rerank.lateinteraction.export import EXPORT
 
     on_cpu = device == "cpu" or (device is None and not _may_have_accelerator())
-    there = export_folder(model_fingerprint(model.path), "float32").is_dir()
+    there = EXPORT.folder(model_fingerprint(model.path), "float32").is_dir()
     needed = ("onnxruntime",) if there else PACKAGES
     if on_cpu and all(importlib.util.find_spec(package) for package in needed):
         try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from leanseek.encode.onnx_export import settings_of
 from leanseek.encode.sentence import load_model, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.rerank.lateinteraction.biencoder import (
     BiEncoderTokens,
     Ran,
     network_of,
-    settings_of,
     special_of,
 )
 from leanseek.types import Int64Array
@@ -35,7 +35,7 @@ class TorchTokenModel(BiEncoderTokens):
                 "tokens in context. Choose a transformer, such as sentence-transformers/all-MiniLM-L6-v2"
             )
         self._device = model.device
-        settings = settings_of(model)
+        settings = settings_of(model, int(model.get_embedding_dimension()))
         self._network = network_of(model, settings.inputs)
         budget = _BUDGET if model.device.type == "cpu" else _BUDGET_ACCELERATOR
         definition = tokenizer_definition(model)
