@@ -53,7 +53,10 @@ class Checkpoint(NamedTuple):
 
 
 def write_pylate(folder: Path, **settings: object) -> Checkpoint:
-    """Transformer and projection with random weights, saved as PyLate does; `settings` over its usual ones."""
+    """Transformer and projection with random weights, saved as PyLate does; `settings` over its usual ones.
+
+    A setting that is None is left out.
+    """
     import torch
     from safetensors.numpy import save_file
     from transformers import AutoTokenizer
@@ -91,7 +94,6 @@ def write_pylate(folder: Path, **settings: object) -> Checkpoint:
             "model_type": "ColBERT",
             "__version__": {"sentence_transformers": "5.1.1"},
             "prompts": {"query": "", "document": ""},
-            "default_prompt_name": None,
             "similarity_fn_name": "MaxSim",
             "query_prefix": "[Q] ",
             "document_prefix": "[D] ",
@@ -102,9 +104,13 @@ def write_pylate(folder: Path, **settings: object) -> Checkpoint:
         }
         | settings,
     }
+    told = written["config_sentence_transformers.json"]
+    written["config_sentence_transformers.json"] = {
+        key: value for key, value in told.items() if value is not None
+    }
     for name, content in written.items():
         (folder / name).write_text(json.dumps(content))
-    skipped = written["config_sentence_transformers.json"]["skiplist_words"]
+    skipped = told["skiplist_words"]
     return Checkpoint(folder, model, projection, frozenset(VOCABULARY[mark] for mark in skipped))
 
 
@@ -137,6 +143,7 @@ def passage(model: Checkpoint, text: str) -> np.ndarray:
         ({}, True, False),
         ({"attend_to_expansion_tokens": True}, True, True),
         ({"do_query_expansion": False}, False, False),
+        ({"model_type": None}, True, False),  # PyLate's first versions did not tell it
         ({"skiplist_words": []}, True, False),
         ({"skiplist_words": [",", "heart"]}, True, False),
     ],

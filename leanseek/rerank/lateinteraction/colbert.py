@@ -54,7 +54,9 @@ class ColbertModel:
     def lengths(self, passages: Sequence[str]) -> Int32Array:
         """See TokenModel."""
         prompt = self._model.prompts.get("document") or ""
-        found = self._model.tokenizer([prompt + encodable(text) for text in passages], truncation=False)
+        texts = [prompt + encodable(text) for text in passages]
+        # What is too long is counted and told in the notes.
+        found = self._model.tokenizer(texts, truncation=False, verbose=False)
         return np.array([len(ids) for ids in found["input_ids"]], dtype=np.int32)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
