@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE, ExportSettings
+from leanseek.encode.export_files import MODEL_FILE, TOKENIZER_FILE, ExportSettings
 from leanseek.encode.outliers import outlier_columns
 
 _LEVELS = 127.0

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.export_files import MODEL_FILE, TOKENIZER_FILE, ExportSettings
 from leanseek.encode.exporting import Export, write_graph
 from leanseek.encode.folders import new_folder
-from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE, ExportSettings, OnnxEncoder
+from leanseek.encode.onnx_model import OnnxEncoder
 from leanseek.encode.sentence import load_model, max_tokens_of, prompts_of, tokenizer_definition
 from leanseek.errors import ModelError
 

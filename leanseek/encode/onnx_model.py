@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from leanseek.encode.base import Encoded
+from leanseek.encode.export_files import ExportSettings, open_session, read_tokenizer
 from leanseek.encode.tokens import Int32Array, TextTokenizer, batches
-from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.types import Float32Array
-
-MODEL_FILE = "model.onnx"
-TOKENIZER_FILE = "tokenizer.json"
-SETTINGS_FILE = "settings.json"
 
 # Small batches keep the activations in the processor's cache, which is worth more than long matrix products.
 _BUDGET = 1024
 _BUDGET_ACCELERATOR = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """What an exported model needs besides its graph and its tokenizer.
-
-    `inputs` are the graph's input names; padding is `pad_id`, on the left where `pad_left`.
-    """
-
-    dimensions: int
-    max_tokens: int | None
-    query_prompt: str
-    document_prompt: str
-    inputs: tuple[str, ...]
-    pad_id: int
-    pad_left: bool
-
-    def write(self, folder: Path) -> None:
-        """Write settings.json into an existing folder."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        (folder / SETTINGS_FILE).write_text(json.dumps(fields, indent=1), encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> ExportSettings:
-        """Read settings.json.
-
-        Raises:
-            ModelError: it cannot be read.
-        """
-        try:
-            fields = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-            return cls(**{**fields, "inputs": tuple(fields["inputs"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise _damaged(folder, error) from error
 
 
 class OnnxEncoder:
@@ -73,16 +31,12 @@ class OnnxEncoder:
         self._settings = ExportSettings.read(folder)
         self.dimensions = self._settings.dimensions
         self.max_tokens = self._settings.max_tokens
-        self._session = _session(folder, device)
+        self._session = open_session(folder, device)
         self.name = name
         self.folder = folder
         self.fingerprint = fingerprint
         self._budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
-        try:
-            definition = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise _damaged(folder, error) from error
-        self._tokenizer = TextTokenizer(definition, self._settings.max_tokens)
+        self._tokenizer = TextTokenizer(read_tokenizer(folder), self._settings.max_tokens)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""
@@ -112,29 +66,3 @@ class OnnxEncoder:
             given["token_type_ids"] = np.zeros_like(tokens)
         vectors: Float32Array = self._session.run(None, given)[0]
         return vectors
-
-
-def _session(folder: Path, device: str | None) -> Any:
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise MissingPackageError("Encoding with ONNX Runtime", "onnxruntime", "onnx")
-    import onnxruntime
-
-    providers = {None: "CPUExecutionProvider", "cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-    provider = providers.get(device)
-    if provider is None or provider not in onnxruntime.get_available_providers():
-        raise UsageError(
-            f"ONNX Runtime cannot run on the device {device!r} here. Allowed: cpu, and cuda with the package "
-            "onnxruntime-gpu. Other devices work with torch: leave out the prefix onnx:"
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=[provider])
-    except Exception as error:  # Its errors have no common base but Exception.
-        raise _damaged(folder, error) from error
-
-
-def _damaged(folder: Path, error: Exception) -> ModelError:
-    return ModelError(
-        f"The exported model in {folder} cannot be read ({error}). Delete that folder; it is made again."
-    )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.encode.onnx_model import ExportSettings
+from leanseek.encode.export_files import ExportSettings
 
 _LENGTHS = (0, 1, 4, 16, 64, 200)
 _FACTOR = 4.0

@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from leanseek.encode import cache_folder
+from leanseek.encode.export_files import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    ExportSettings,
+    open_session,
+    read_tokenizer,
+)
 from leanseek.encode.exporting import PACKAGES, Export, write_graph
 from leanseek.encode.folders import new_folder
 from leanseek.errors import MissingPackageError, ModelError
@@ -83,3 +90,12 @@ def test_a_network_that_cannot_be_exported_is_refused_with_the_reason(tmp_path: 
     reason = str(caught.value).removeprefix("refused: ")
     assert len(reason) <= 300 and "\n" not in reason
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_file_that_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / TOKENIZER_FILE).write_bytes(b"\xff")
+    (tmp_path / MODEL_FILE).write_bytes(b"no graph")
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        for read in (ExportSettings.read, read_tokenizer, lambda folder: open_session(folder, None)):
+            with pytest.raises(ModelError, match=r"cannot be read \(.+\)\. Delete that folder"):
+                read(folder)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.export_files import MODEL_FILE, TOKENIZER_FILE, ExportSettings
 from leanseek.encode.exporting import Export, write_graph
 from leanseek.encode.folders import new_folder
-from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE, ExportSettings
 from leanseek.encode.sentence import max_tokens_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.rerank.crossencoder.layout import PROBES, PairLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from leanseek.encode.onnx_model import TOKENIZER_FILE, ExportSettings, _damaged, _session
+from leanseek.encode.export_files import ExportSettings, open_session, read_tokenizer
 from leanseek.encode.tokens import TextTokenizer
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout
 from leanseek.rerank.crossencoder.model import pad
@@ -26,16 +26,13 @@ class OnnxPairModel:
         device that the installed ONNX Runtime does not have.
         """
         self._settings = ExportSettings.read(folder)
-        self._session = _session(folder, device)
+        self._session = open_session(folder, device)
         self.name = name
         self.fingerprint = fingerprint
         self.layout = PairLayout.read(folder)
         self.max_tokens = self._settings.max_tokens
         self.budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
-        try:
-            self.definition = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise _damaged(folder, error) from error
+        self.definition = read_tokenizer(folder)
 
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         """(n,) the raw scores of n pairs."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leanseek.encode.onnx_model import ExportSettings
+from leanseek.encode.export_files import ExportSettings
 from leanseek.encode.tokens import Int32Array, TextTokenizer
 from leanseek.rerank.lateinteraction.model import TokenVectors
 from leanseek.types import Float32Array, Int64Array

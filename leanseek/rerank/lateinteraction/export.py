@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from leanseek.encode.export_files import MODEL_FILE, TOKENIZER_FILE
 from leanseek.encode.exporting import Export, write_graph
 from leanseek.encode.folders import new_folder
 from leanseek.encode.onnx_export import settings_of
-from leanseek.encode.onnx_model import MODEL_FILE, TOKENIZER_FILE
 from leanseek.encode.sentence import load_model, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.rerank.lateinteraction.biencoder import network_of, special_of

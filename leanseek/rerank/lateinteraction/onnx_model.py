@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from leanseek.encode.onnx_model import TOKENIZER_FILE, ExportSettings, _damaged, _session
+from leanseek.encode.export_files import ExportSettings, damaged_export, open_session, read_tokenizer
 from leanseek.rerank.lateinteraction.biencoder import BiEncoderTokens, Ran
 from leanseek.types import Int64Array
 
@@ -26,12 +26,12 @@ class OnnxTokenModel(BiEncoderTokens):
         device that the installed ONNX Runtime does not have.
         """
         settings = ExportSettings.read(folder)
-        self._session = _session(folder, device)
+        self._session = open_session(folder, device)
+        definition = read_tokenizer(folder)
         try:
-            definition = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
             special = [int(one) for one in json.loads((folder / SPECIAL_FILE).read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError) as error:
-            raise _damaged(folder, error) from error
+            raise damaged_export(folder, error) from error
         budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
         super().__init__(name, fingerprint, definition, settings, special, budget)
 
