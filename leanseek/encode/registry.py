@@ -61,8 +61,10 @@ def prepare_queries(name: str) -> bool:
 
     Nothing happens where the packages for it are missing or the model cannot be exported.
     """
+    from leanseek.encode.exporting import PACKAGES
+
     backend, model = _split(name)
-    if backend != "" or not all(map(importlib.util.find_spec, ("onnx", "onnxruntime", "onnxscript"))):
+    if backend != "" or not all(map(importlib.util.find_spec, PACKAGES)):
         return False
     try:
         _onnx(resolve_model(model), None)

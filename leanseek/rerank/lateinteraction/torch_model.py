@@ -7,12 +7,7 @@ from pathlib import Path
 from leanseek.encode.onnx_export import settings_of
 from leanseek.encode.sentence import load_model, tokenizer_definition
 from leanseek.errors import ModelError
-from leanseek.rerank.lateinteraction.biencoder import (
-    BiEncoderTokens,
-    Ran,
-    network_of,
-    special_of,
-)
+from leanseek.rerank.lateinteraction.biencoder import BiEncoderTokens, Ran, network_of, special_of
 from leanseek.types import Int64Array
 
 _BUDGET = 2048
