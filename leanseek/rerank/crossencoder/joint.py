@@ -60,6 +60,14 @@ class JointReader(InputModule):  # type: ignore[misc]
         self.segment = nn.Embedding(2, model.config.hidden_size)
         nn.init.zeros_(self.segment.weight)
 
+    def train(self, mode: bool = True) -> JointReader:
+        """Layers that are not trained read as they do in use: dropout there would only blur what is learned from,
+        and takes most of the time on a CPU."""
+        super().train(mode)
+        if not any(weights.requires_grad for weights in self.model.parameters()):
+            self.model.eval()
+        return self
+
     @property
     def width(self) -> int:
         """How many features a pair has."""

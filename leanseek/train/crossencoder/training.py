@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CERTAIN = 10.0
 """The label of a positive: the loss takes a softmax of labels, and this is 1 beside zeros."""
 
-
 FRESH = r"^1\.|classifier|segment"
 """The parameters that start from nothing, by their names; they learn faster than those that know something."""
 FRESH_FASTER = 20.0
@@ -93,6 +92,9 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
         )
     reader = JointReader(model, AutoTokenizer.from_pretrained(folder), joint_layers, max_tokens)
     model.requires_grad_(False)
+    for layer in reader.joint:
+        # With dropout on its weights attention could not take torch's fast form.
+        layer.attention.self.dropout.p = 0.0
     head = Dense(reader.width, 1, activation_function=torch.nn.Identity(), module_output_name="scores")
     with torch.no_grad():
         head.linear.weight.zero_()
@@ -133,6 +135,8 @@ def train(
         from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
         from sentence_transformers.cross_encoder.losses import ListNetLoss
         from transformers import PrinterCallback
+
+        from leanseek.train.crossencoder.batching import SimilarLengths
     except ImportError as error:
         raise MissingPackageError("training a cross-encoder", error.name or "accelerate", "train") from error
     model = untrained(recipe)
@@ -147,6 +151,7 @@ def train(
         learning_rate=recipe.learning_rate,
         learning_rate_mapping={FRESH: recipe.learning_rate * FRESH_FASTER},
         warmup_steps=steps // 10,
+        batch_sampler=SimilarLengths,
         eval_strategy="steps",
         eval_steps=often,
         save_steps=often,
