@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leanseek.cli.options import Json
-from leanseek.cli.output import count, print_json
+from leanseek.cli.options import Device, Json
+from leanseek.cli.output import count, print_json, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.eval.report import Format
@@ -35,14 +35,31 @@ def report(
         str | None,
         typer.Option(metavar="MEASURE", help="What the figures show; by default the first measure."),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="On the page: what re-rankers in context looked at for the queries that changed most, searched for "
+            "again.",
+        ),
+    ] = False,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Write a report of stored results; the page where no format is named."""
+    from leanseek.errors import UsageError
     from leanseek.eval.report import FORMATS, gather, write_report
 
     wanted = {"html": html, "markdown": markdown, "csv": csv, "latex": latex}
     formats: list[Format] = [name for name in FORMATS if wanted[name]] or ["html"]
-    study = gather(results, baseline=baseline, measure=measure)
+    if explain and "html" not in formats:
+        raise UsageError("--explain is for the page; add --html")
+    if device is not None and not explain:
+        raise UsageError("--device goes with --explain, which searches again")
+    with progress_bar(as_json) as progress:
+        study = gather(
+            results, baseline=baseline, measure=measure, explain=explain, device=device, progress=progress
+        )
     paths = write_report(study, out or results, formats)
     systems = sum(len(group.systems) for group in study.groups)
     if as_json:

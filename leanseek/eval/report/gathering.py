@@ -4,36 +4,83 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from leanseek.errors import UsageError
 from leanseek.eval.base import Rules
 from leanseek.eval.comparing import TOLERANCE
 from leanseek.eval.judgments import read_qrels
 from leanseek.eval.report.curves import curves
+from leanseek.eval.report.explaining import QUERIES, can_explain, explain_queries
 from leanseek.eval.report.statistics import assess
 from leanseek.eval.report.study import Against, Change, Group, Study, System
 from leanseek.eval.results import StoredResult, read_results
 from leanseek.eval.runs import read_run
+from leanseek.types import Progress, Query
 
 LEVEL = 0.95
 
 
-def gather(out: str | os.PathLike[str], *, baseline: str | None = None, measure: str | None = None) -> Study:
+def gather(
+    out: str | os.PathLike[str],
+    *,
+    baseline: str | None = None,
+    measure: str | None = None,
+    explain: bool = False,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Study:
     """Read every result below `out` and compare the systems of each collection and split.
 
     `baseline` is the system that the others are compared with; by default the sparse one, or else the first by
     name. `measure` is what plots and per-query differences show; by default the first of the results.
 
+    With `explain` what re-rankers in context looked at is shown for the queries that changed most (the first ones,
+    where there is nothing to compare with): these are searched for again, by models on the `device`.
+
     Raises InputError where there are no results or their files are damaged, and UsageError for a baseline or
-    measure that no collection has, listing those that there are.
+    measure that no collection has, listing those that there are. With `explain` also InputError where an index is
+    not below `out` as it was, UsageError where no result is of such a re-ranker, and what searching raises.
     """
     stored = read_results(out)
     check_known("baseline", baseline, {one.result.system for one in stored})
     check_known("measure", measure, {name for one in stored for name in one.result.measures})
+    if explain and not any(can_explain(one.result) for one in stored):
+        raise UsageError(
+            "none of these results is of a search re-ranked in context; evaluate one with --rerank in-context:MODEL, "
+            "or leave out --explain"
+        )
     parts: dict[tuple[str, str], list[StoredResult]] = {}
     for one in stored:
         parts.setdefault((one.result.collection, one.result.split), []).append(one)
-    return Study(tuple(make_group(part, baseline, measure) for part in parts.values()), LEVEL)
+    groups = []
+    for part in parts.values():
+        group = make_group(part, baseline, measure)
+        if explain:
+            by_name = {one.result.system: one for one in part}
+            systems = (
+                with_explained(system, by_name[system.name], Path(out), device, progress)
+                for system in group.systems
+            )
+            group = replace(group, systems=tuple(systems))
+        groups.append(group)
+    return Study(tuple(groups), LEVEL)
+
+
+def with_explained(
+    system: System, stored: StoredResult, out: Path, device: str | None, progress: Progress | None
+) -> System:
+    """The system with what its re-ranker in context looked at, where it has one."""
+    if not can_explain(system.result):
+        return system
+    changed = system.against.most_changed(QUERIES) if system.against is not None else ()
+    queries = [Query(change.query, change.text) for change in changed]
+    if not queries:
+        queries = [Query(*one) for one in list(stored.queries().items())[:QUERIES]]
+    qrels = read_qrels(stored.qrels_path)
+    found = explain_queries(system.result, queries, qrels, out, device=device, progress=progress)
+    return replace(system, explained=found)
 
 
 def make_group(stored: Sequence[StoredResult], baseline: str | None, measure: str | None) -> Group:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib.resources import files
+from typing import Literal
 
 from leanseek.errors import MissingPackageError
 from leanseek.eval.report import figures
 from leanseek.eval.report.drawing import colour
 from leanseek.eval.report.study import Change, Group, Study, System
 from leanseek.eval.report.table import best, cost, note
+from leanseek.rerank.incontext.explaining import AttentionExplanation, as_html
+from leanseek.types import Hit
 
 MOST_CHANGED = 20
 """Queries listed for each system beside the baseline."""
@@ -26,6 +29,7 @@ def page(study: Study) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
+    environment.filters["looked_at"] = lambda hit, field: Markup(looked_at(hit, field))
     environment.filters["signed"] = lambda value: f"{value:+.4f}"
     environment.filters["p"] = lambda value: "—" if value is None else f"{value:.3g}"
     template = environment.from_string(
@@ -75,6 +79,14 @@ def drawings(group: Group, name: str) -> dict[str, str]:
 def most_changed(system: System) -> tuple[Change, ...]:
     """The queries to list for a system."""
     return system.against.most_changed(MOST_CHANGED) if system.against is not None else ()
+
+
+def looked_at(hit: Hit, field: Literal["title", "text"]) -> str:
+    """A hit's title or text as HTML, its tokens marked as a re-ranker in context looked at them."""
+    document = hit.title if field == "title" else hit.text
+    if not isinstance(hit.explanation, AttentionExplanation):
+        return as_html(document, ())
+    return as_html(document, hit.explanation.title if field == "title" else hit.explanation.text)
 
 
 def number(value: float | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from leanseek.eval.base import Rules
 from leanseek.eval.results import Result
+from leanseek.types import Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,34 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownHit:
+    """An explained hit, and whether it was judged relevant."""
+
+    hit: Hit
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A query and the best hits that a system has for it."""
+
+    query: str
+    text: str
+    hits: tuple[ShownHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class System:
-    """One row of the table, and what is drawn of it. `against` is None for the baseline."""
+    """One row of the table, and what is drawn of it. `against` is None for the baseline.
+
+    `explained` is empty but where a re-ranker in context was asked what it looked at.
+    """
 
     result: Result
     cells: Mapping[str, Cell]
     curves: Curves
     against: Against | None
+    explained: tuple[Explained, ...] = ()
 
     @property
     def name(self) -> str:
