@@ -379,6 +379,8 @@ def test_an_extract_holds_what_is_looked_at_most() -> None:
     assert shown.text == "…four five six seven…"
     assert [shown.text[begin:end] for begin, end in shown.highlights] == ["seven"]
     assert extract("", []).text == "" and extract("a\nb", []).text == "a b"
+    assert "0.25)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=2.0)
+    assert "1.00)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=0.1)
     marked = as_html(
         "a <b> c", [TokenAttention(0, 1, 0.5), TokenAttention(2, 5, 1.0), TokenAttention(6, 7, 0)]
     )

@@ -9,9 +9,9 @@ from typing import Literal
 from leanseek.errors import MissingPackageError
 from leanseek.eval.report import figures
 from leanseek.eval.report.drawing import colour
-from leanseek.eval.report.study import Change, Group, Study, System
+from leanseek.eval.report.study import Change, Explained, Group, Study, System
 from leanseek.eval.report.table import best, cost, note
-from leanseek.rerank.incontext.explaining import AttentionExplanation, as_html
+from leanseek.rerank.incontext.explaining import AttentionExplanation, TokenAttention, as_html
 from leanseek.types import Hit
 
 MOST_CHANGED = 20
@@ -29,7 +29,8 @@ def page(study: Study) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    environment.filters["looked_at"] = lambda hit, field: Markup(looked_at(hit, field))
+    environment.filters["looked_at"] = lambda hit, *how: Markup(looked_at(hit, *how))
+    environment.filters["strongest"] = strongest
     environment.filters["signed"] = lambda value: f"{value:+.4f}"
     environment.filters["p"] = lambda value: "—" if value is None else f"{value:.3g}"
     template = environment.from_string(
@@ -81,12 +82,26 @@ def most_changed(system: System) -> tuple[Change, ...]:
     return system.against.most_changed(MOST_CHANGED) if system.against is not None else ()
 
 
-def looked_at(hit: Hit, field: Literal["title", "text"]) -> str:
+def looked_at(hit: Hit, field: Literal["title", "text"], strongest: float) -> str:
     """A hit's title or text as HTML, its tokens marked as a re-ranker in context looked at them."""
-    document = hit.title if field == "title" else hit.text
+    return as_html(hit.title if field == "title" else hit.text, tokens(hit, field), strongest)
+
+
+def tokens(hit: Hit, field: Literal["title", "text"]) -> tuple[TokenAttention, ...]:
+    """The tokens of a hit's title or text; none where no re-ranker has explained it."""
     if not isinstance(hit.explanation, AttentionExplanation):
-        return as_html(document, ())
-    return as_html(document, hit.explanation.title if field == "title" else hit.explanation.text)
+        return ()
+    return hit.explanation.title if field == "title" else hit.explanation.text
+
+
+def strongest(explained: Explained) -> float:
+    """The most attention that a token of the query's hits gets: all stood in one prompt and can be compared."""
+    found = (
+        one.attention
+        for shown in explained.hits
+        for one in (*tokens(shown.hit, "title"), *tokens(shown.hit, "text"))
+    )
+    return max(found, default=0.0)
 
 
 def number(value: float | None) -> str:

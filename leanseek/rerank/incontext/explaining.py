@@ -75,16 +75,20 @@ def explain(found: Read) -> DocumentAttention:
     return DocumentAttention(found.score, tuple(tokens))
 
 
-def as_html(document: str, tokens: Sequence[TokenAttention]) -> str:
-    """The document as HTML, each token that is looked at marked the stronger the more it is."""
-    strongest = max((token.attention for token in tokens), default=0.0)
+def as_html(document: str, tokens: Sequence[TokenAttention], strongest: float | None = None) -> str:
+    """The document as HTML, each token that is looked at marked the stronger the more it is.
+
+    A token with the attention `strongest` is marked in full; None: the strongest of the tokens.
+    """
+    if strongest is None:
+        strongest = max((token.attention for token in tokens), default=0.0)
     parts, reached = [], 0
     for start, end, attention in tokens:
         start = max(start, reached)
         if attention <= 0 or start >= end:
             continue
         parts.append(html.escape(document[reached:start]))
-        strength = attention / strongest
+        strength = min(1.0, attention / strongest)
         parts.append(
             f'<mark style="background:rgba(255,176,0,{strength:.2f})">{html.escape(document[start:end])}</mark>'
         )

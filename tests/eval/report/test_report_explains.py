@@ -125,6 +125,8 @@ def test_the_page_marks_what_was_looked_at(results: Path) -> None:
         assert body.count("<mark") == sum(
             one.attention > 0 for one in (*explanation.title, *explanation.text)
         )
+    full = page.count("rgba(255,176,0,1.00)")  # of each query's hits the strongest token alone
+    assert full == len(study.groups[0].systems[1].explained)
     assert page.count('<span class="up">relevant</span>') == sum(
         shown.relevant for one in study.groups[0].systems[1].explained for shown in one.hits
     )
