@@ -42,7 +42,11 @@ def search(
     mode: opt.ModeOption = None,
     filter: opt.FilterOption = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say which side found each hit, and by which terms.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say which side found each hit, by which terms, and what a decoder that re-ranked it looked at.",
+        ),
     ] = False,
     fusion: opt.OwnFusionOption = None,
     dense_weight: opt.DenseWeight = None,

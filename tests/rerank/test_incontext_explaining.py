@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
+from rerank.incontext_support import SIZES, passages, tokenizer
 from support import HashEncoder
 from typer.testing import CliRunner
 
@@ -15,6 +18,7 @@ from leanseek.cli import app
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext import AttentionExplanation, TokenAttention
 from leanseek.rerank.incontext.explaining import cut_to
+from leanseek.types import Explanation, Snippet
 
 MODEL = Path(__file__).parent / "copying_decoder"
 QUERY = "fenek"
@@ -127,3 +131,25 @@ def test_the_command_line_shows_it(tmp_path: Path, judge: InContextReranker) -> 
     assert line in call(*asked, "--explain").stdout
     assert "attention:" not in call(*asked).stdout
     assert "attention:" not in call(*asked[:3], "--explain").stdout
+
+
+def test_a_passage_in_pieces_is_explained_by_its_best_piece() -> None:
+    torch.manual_seed(2)
+    config = transformers.LlamaConfig(**SIZES | {"max_position_embeddings": 512})
+    small = InContextReranker((transformers.LlamaForCausalLM(config).eval(), tokenizer()))
+    long = " ".join(passages(40, words=20))
+    to_explain = Explanation(None, None, (), Snippet(""))
+    given = [
+        Hit(rank, f"d{rank}", 1 / rank, title, text, {}, explanation=to_explain)
+        for rank, (title, text) in enumerate([("orbit", long), ("", "heart trial"), ("wing", "")], 1)
+    ]
+    found = {hit.id: hit for hit in small.rerank("statin", given)}
+    assert any("in pieces" in note for note in small.notes)
+    for hit in found.values():
+        for field in ("title", "text"):
+            tokens = getattr(explanation(hit), field)
+            assert all(0 <= one.start < one.end <= len(getattr(hit, field)) for one in tokens)
+    read = explanation(found["d1"])
+    covered = read.text[-1].end - read.text[0].start if read.text else 0
+    assert 0 < covered < len(long)  # one piece, not all of it
+    assert found["d3"].title == "wing" and explanation(found["d3"]).text == ()
