@@ -76,7 +76,11 @@ def test_it_trains_says_how_it_went_and_the_model_re_ranks(animals: Path, tmp_pa
         Hit(rank, name, 1.0 - rank / 10, "", f"The {name} eats in the yard.", {})
         for rank, name in enumerate(("wolf", "duck", "cat"), 1)
     ]
-    assert reranker.rerank("which cat eats", hits)[0].id == "cat"
+    best = reranker.rerank("which cat eats", hits)
+    assert best[0].id == "cat"
+    # What it learned comes with probabilities, fitted on the two queries held out with their three others each.
+    assert report["calibration"]["pairs"] == 8 and report["calibration"]["slope"] > 0
+    assert 1 > best[0].probability > best[1].probability > 0
 
 
 def test_too_few_queries_and_a_folder_in_the_way_are_told(animals: Path, tmp_path: Path) -> None:

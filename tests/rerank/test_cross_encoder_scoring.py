@@ -236,6 +236,21 @@ def test_the_fit_is_that_of_an_independent_optimiser() -> None:
     assert fitted.pairs == 400
 
 
+def test_a_weight_is_so_many_pairs_alike() -> None:
+    draw = np.random.default_rng(5)
+    scores = draw.normal(0.0, 2.0, 60)
+    relevant = draw.random(60) < 1 / (1 + np.exp(-scores))
+    times = draw.integers(1, 5, 60)
+    weighted = fit_calibration(scores, relevant, times.astype(float))
+    repeated = fit_calibration(np.repeat(scores, times), np.repeat(relevant, times))
+    assert [weighted.slope, weighted.intercept] == pytest.approx(
+        [repeated.slope, repeated.intercept], rel=1e-5
+    )
+    for faulty in (times[:-1].astype(float), np.zeros(60)):
+        with pytest.raises(UsageError, match="positive numbers"):
+            fit_calibration(scores, relevant, faulty)
+
+
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), min_size=2, max_size=30))
 def test_a_fit_is_finite_whatever_the_labels(pairs: list[tuple[float, bool]]) -> None:
     scores, labels = [score for score, _ in pairs], [label for _, label in pairs]

@@ -64,53 +64,65 @@ class Calibration:
 
 
 def fit_calibration(
-    scores: Sequence[float] | Float64Array, relevant: Sequence[bool] | BoolArray
+    scores: Sequence[float] | Float64Array,
+    relevant: Sequence[bool] | BoolArray,
+    weights: Sequence[float] | Float64Array | None = None,
 ) -> Calibration:
     """The logistic curve through judged pairs: raw `scores` (n,) and whether each pair is `relevant` (n,).
+
+    `weights` (n,) say how many pairs each stands for, where some were drawn from more; by default 1.
 
     Maximum likelihood with Platt's targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep it finite where the
     classes do not overlap (Platt, 1999; computed as Lin, Lin and Weng, 2007).
 
-    Raises UsageError where either class is missing, the lengths differ, or a score is not finite.
+    Raises UsageError where either class is missing, the lengths differ, a score is not finite or a weight not
+    positive.
     """
     given = np.asarray(scores, dtype=np.float64)
     labels = np.asarray(relevant, dtype=np.bool_)
+    counts = np.ones(given.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if given.shape != labels.shape or given.ndim != 1 or not np.isfinite(given).all():
         raise UsageError(
             f"a calibration needs one finite score and one label a pair; given are {given.size} scores and "
             f"{labels.size} labels"
         )
-    positive, negative = int(labels.sum()), int((~labels).sum())
-    if not positive or not negative:
+    if counts.shape != given.shape or not (np.isfinite(counts) & (counts > 0)).all():
+        raise UsageError(f"a calibration's weights must be {given.size} positive numbers, one a pair")
+    if labels.all() or not labels.any():
         raise UsageError(
-            f"a calibration needs relevant and irrelevant pairs; given are {positive} and {negative}"
+            f"a calibration needs relevant and irrelevant pairs; given are {labels.sum()} and {(~labels).sum()}"
         )
+    positive, negative = float(counts[labels].sum()), float(counts[~labels].sum())
     target = np.where(labels, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
     centre, spread = float(given.mean()), float(given.std()) or 1.0
+    total = counts.sum()
     x = (given - centre) / spread
     slope, intercept = 0.0, math.log((positive + 1.0) / (negative + 1.0))
-    loss = _loss(x, target, slope, intercept)
+    loss = _loss(x, target, counts, slope, intercept)
     for _ in range(_ROUNDS):
         p = 0.5 * (1.0 + np.tanh(0.5 * (slope * x + intercept)))
-        gradient = np.array([(x * (p - target)).sum(), (p - target).sum()])
-        w = p * (1.0 - p)
+        off = counts * (p - target)
+        gradient = np.array([(x * off).sum(), off.sum()])
+        w = counts * p * (1.0 - p)
         hessian = np.array([[(w * x * x).sum(), (w * x).sum()], [(w * x).sum(), w.sum()]])
-        step = np.linalg.solve(hessian + 1e-12 * len(x) * np.eye(2), gradient)
+        step = np.linalg.solve(hessian + 1e-12 * total * np.eye(2), gradient)
         share = 1.0
         while share > 1e-8:
             tried = slope - share * step[0], intercept - share * step[1]
-            now = _loss(x, target, *tried)
+            now = _loss(x, target, counts, *tried)
             if now <= loss:
                 break
             share /= 2.0
         else:
             break
         (slope, intercept), gained, loss = tried, loss - now, now
-        if gained <= _ENOUGH * len(x):
+        if gained <= _ENOUGH * total:
             break
     return Calibration(float(slope / spread), float(intercept - slope * centre / spread), len(given))
 
 
-def _loss(x: Float64Array, target: Float64Array, slope: float, intercept: float) -> float:
+def _loss(
+    x: Float64Array, target: Float64Array, counts: Float64Array, slope: float, intercept: float
+) -> float:
     z = slope * x + intercept
-    return float((np.logaddexp(0.0, z) - target * z).sum())
+    return float((counts * (np.logaddexp(0.0, z) - target * z)).sum())

@@ -14,9 +14,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 
 Features = dict[str, Any]
 
-COSINE, MAXSIM, JOINT_COSINE = 0, 1, 2
-"""Where the similarities stand among the features: two of the texts read apart, one of them read together."""
-SIMILARITIES = 3
+COSINE, MAXSIM, OVERLAP, JOINT_COSINE = 0, 1, 2, 3
+"""Where the similarities stand among the features: three of the texts read apart, one of them read together."""
+SIMILARITIES = 4
 
 
 class JointReader(InputModule):  # type: ignore[misc]
@@ -26,10 +26,12 @@ class JointReader(InputModule):  # type: ignore[misc]
     `joint_layers` layers read them together: every token attends to both texts. What it gives of a pair:
 
     - the cosine of the two texts read apart, which is the bi-encoder's own score; MaxSim of their tokens;
+    - the overlap: which share of the query's tokens the passage has, each weighed by how much it matters, which is
+      learned from its embedding. It is what a lexical search adds to a dense one;
     - the cosine of the two texts read together; the element-wise product of their mean vectors; the first
       token's vector.
 
-    With a head that looks at the first two alone it is the bi-encoder, so training starts at that quality
+    With a head that looks at the first three alone it is about a hybrid search, so training starts at that quality
     rather than at chance, which is what lets a few thousand judged queries make a cross-encoder.
 
     Reading apart first: MacAvaney et al., Efficient Document Re-Ranking for Transformers by Precomputing Term
@@ -59,6 +61,11 @@ class JointReader(InputModule):  # type: ignore[misc]
         self.joint = joint or nn.ModuleList(copy.deepcopy(layer) for layer in layers[-joint_layers:])
         self.segment = nn.Embedding(2, model.config.hidden_size)
         nn.init.zeros_(self.segment.weight)
+        self.importance = nn.Linear(model.config.hidden_size, 1)
+        nn.init.zeros_(self.importance.weight)
+        nn.init.zeros_(self.importance.bias)
+        special = sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})
+        self.register_buffer("special", torch.tensor(special), persistent=False)
 
     def train(self, mode: bool = True) -> JointReader:
         """Layers that are not trained read as they do in use: dropout there would only blur what is learned from,
@@ -130,9 +137,19 @@ class JointReader(InputModule):  # type: ignore[misc]
             nn.functional.normalize(mean(branch, tokens), dim=-1) for tokens in (queries, passages)
         )
         product = query * passage
+        counted = queries & ~torch.isin(ids, self.special)
+        weights = nn.functional.softplus(self.importance(self.model.embeddings.word_embeddings(ids))[..., 0])
         features["sentence_embedding"] = torch.cat(
             [
-                torch.stack([cosine, maxsim(hidden, queries, passages), product.sum(-1)], dim=-1),
+                torch.stack(
+                    [
+                        cosine,
+                        maxsim(hidden, queries, passages),
+                        overlap(ids, weights * counted, passages),
+                        product.sum(-1),
+                    ],
+                    dim=-1,
+                ),
                 product * product.shape[-1] ** 0.5,
                 nn.functional.normalize(branch[:, 0], dim=-1),
             ],
@@ -181,3 +198,10 @@ def maxsim(hidden: Tensor, queries: Tensor, passages: Tensor) -> Tensor:
     weights = queries.to(hidden.dtype)
     best: Tensor = (cosines.amax(-1) * weights).sum(1) / weights.sum(1).clamp(min=1.0)
     return best
+
+
+def overlap(ids: Tensor, weights: Tensor, passages: Tensor) -> Tensor:
+    """(pairs,) the share of the `weights` (pairs, length) whose tokens are among the passage's."""
+    there = ((ids[:, :, None] == ids[:, None, :]) & passages[:, None, :]).to(weights.dtype).amax(-1)
+    found: Tensor = (weights * there).sum(1) / weights.sum(1).clamp(min=1e-6)
+    return found

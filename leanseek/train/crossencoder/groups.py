@@ -18,10 +18,11 @@ MARGIN = 0.95
 
 
 class Group(NamedTuple):
-    """A query and passages, the relevant one first."""
+    """A query and passages, the relevant one first; the others stand for `drawn_from` of their kind."""
 
     query: str
     passages: list[str]
+    drawn_from: int
 
 
 class Mined(NamedTuple):
@@ -30,6 +31,7 @@ class Mined(NamedTuple):
     query: str
     positive: str
     negatives: list[str]
+    drawn_from: int
 
 
 def mine(
@@ -110,7 +112,7 @@ def choose(
     ]
     if not others:
         return None
-    return Mined(query, positive, draw.sample(others, min(negatives, len(others))))
+    return Mined(query, positive, draw.sample(others, min(negatives, len(others))), len(others))
 
 
 def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group]:
@@ -121,8 +123,8 @@ def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group
         for document in collection.documents()
         if document.id in needed
     }
-    for query, positive, negatives in mined:
+    for query, positive, negatives, drawn_from in mined:
         answer = texts[positive]
         others = [texts[identifier] for identifier in negatives if texts[identifier] != answer]
         if others:
-            yield Group(query, [answer, *others])
+            yield Group(query, [answer, *others], drawn_from)

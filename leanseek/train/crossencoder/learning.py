@@ -15,7 +15,9 @@ from leanseek.eval.building import prepare_index
 from leanseek.eval.evaluating import settings_digest
 from leanseek.eval.results import index_folder
 from leanseek.eval.systems import System
+from leanseek.rerank.crossencoder import Calibration
 from leanseek.searcher.searcher import Searcher
+from leanseek.train.crossencoder.calibrating import calibrate
 from leanseek.train.crossencoder.groups import Group, mine
 from leanseek.train.crossencoder.training import Recipe, train
 from leanseek.types import Progress
@@ -44,7 +46,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a cross-encoder was made from, and the listwise loss on held-out queries before and after."""
+    """What a cross-encoder was made from, the listwise loss on held-out queries before and after, and its
+    probabilities, fitted on the same queries."""
 
     sources: tuple[Taken, ...]
     negatives: int
@@ -52,6 +55,7 @@ class Report:
     before: float
     after: float
     steps: int
+    calibration: Calibration
 
 
 def train_cross_encoder(
@@ -102,7 +106,10 @@ def train_cross_encoder(
         )
     draw.shuffle(learn)
     learned = train(recipe, learn, judge, out, progress=progress)
-    report = Report(tuple(taken), negatives, recipe, learned.before, learned.after, learned.steps)
+    calibration = calibrate(out, judge, device, progress=progress)
+    report = Report(
+        tuple(taken), negatives, recipe, learned.before, learned.after, learned.steps, calibration
+    )
     (out / PROVENANCE).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     return report
 

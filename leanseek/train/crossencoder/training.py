@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CERTAIN = 10.0
 """The label of a positive: the loss takes a softmax of labels, and this is 1 beside zeros."""
 
-FRESH = r"^1\.|classifier|segment"
+FRESH = r"^1\.|classifier|segment|importance"
 """The parameters that start from nothing, by their names; they learn faster than those that know something."""
 FRESH_FASTER = 20.0
 
@@ -81,7 +81,7 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
     from sentence_transformers.base.modules import Dense
     from transformers import AutoModel, AutoTokenizer
 
-    from leanseek.rerank.crossencoder.joint import COSINE, JOINT_COSINE, MAXSIM, JointReader
+    from leanseek.rerank.crossencoder.joint import COSINE, JOINT_COSINE, MAXSIM, OVERLAP, JointReader
 
     model = AutoModel.from_pretrained(folder, add_pooling_layer=False)
     layers = getattr(getattr(model, "encoder", None), "layer", None)
@@ -100,8 +100,8 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
         head.linear.weight.zero_()
         head.linear.bias.zero_()
         head.linear.weight[0, [COSINE, MAXSIM]] = 10.0
-        # Not 0, or the layers that read the texts together would learn nothing at first.
-        head.linear.weight[0, JOINT_COSINE] = 5.0
+        # The last not 0, or the layers that read the texts together would learn nothing at first.
+        head.linear.weight[0, [OVERLAP, JOINT_COSINE]] = 5.0
     return CrossEncoder(modules=[reader, head])
 
 
