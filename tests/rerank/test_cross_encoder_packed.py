@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = grown(str(resolve_model(DEFAULT_MODEL).path), 2, 128)
     torch.manual_seed(0)
     with torch.no_grad():
-        for part in (model[0].joint, model[0].segment, model[1]):
+        for part in (model[0].joint, model[0].segment, model[0].importance, model[1]):
             for weights in part.parameters():
                 weights.add_(torch.randn_like(weights) * CHANGE)
     folder = tmp_path_factory.mktemp("trained") / "model"

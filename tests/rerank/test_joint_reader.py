@@ -51,6 +51,37 @@ def test_the_texts_read_apart_have_the_bi_encoder_s_cosine_and_maxsim(grown: obj
         assert row[1] == pytest.approx(best, abs=1e-5)
 
 
+def test_the_overlap_is_the_weighed_share_of_the_query_s_tokens_that_the_passage_has(grown: object) -> None:
+    import copy
+
+    model = copy.deepcopy(grown)
+    reader = model[0]  # type: ignore[index]
+    with torch.no_grad():
+        reader.importance.weight.normal_()
+    embeddings = reader.model.embeddings.word_embeddings.weight.detach()
+    learned = torch.nn.functional.softplus(embeddings @ reader.importance.weight[0])
+    pairs = [*PAIRS, ("water water everywhere", "The water is wet.")]
+    for row, (query, passage) in zip(features(model, pairs), pairs, strict=True):
+        asked, there = (
+            reader.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (query, passage)
+        )
+        weights = [float(learned[token]) for token in asked]
+        found = sum(weight for token, weight in zip(asked, weights, strict=True) if token in there)
+        assert row[2] == pytest.approx(found / sum(weights), abs=1e-5)
+
+
+def test_layers_that_are_not_trained_read_without_dropout(grown: object) -> None:
+    reader = grown[0]  # type: ignore[index]
+    grown.train()  # type: ignore[attr-defined]
+    try:
+        inputs = reader.preprocess(PAIRS)
+        first, second = (reader(dict(inputs))["sentence_embedding"] for _ in range(2))
+    finally:
+        grown.eval()  # type: ignore[attr-defined]
+    assert torch.equal(first[:, :3], second[:, :3])
+    assert not torch.equal(first[:, 3:], second[:, 3:])
+
+
 def test_reading_together_lets_each_text_change_the_other(grown: object) -> None:
     first, second = features(grown, [("what is water", "A liquid."), ("what is fire", "A liquid.")])
     assert np.abs(first[3:] - second[3:]).max() > 1e-3
