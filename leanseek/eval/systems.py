@@ -111,9 +111,10 @@ class System:
             parts.append(f"on-{self.candidates.name.removesuffix('.gz').removesuffix('.trec')}")
             parts += [f"top{self.candidates_depth}"] if self.candidates_depth != CANDIDATES_DEPTH else []
         for number, name in enumerate(self.rerank):
-            kind, _, model = name.partition(":")
+            kind, _, asked = name.partition(":")
+            prefix, _, model = asked.rpartition(":")
             depth = self.rerank_depth[number] if number < len(self.rerank_depth) else DEFAULT_DEPTH
-            parts += [kind, *([PurePath(model.rpartition(":")[2]).name] if model else [])]
+            parts += [part for part in (kind, prefix, PurePath(model).name) if part]
             parts.append(f"top{depth_label(depth)}")
         if self.rerank:
             parts += [self.rerank_long] if self.rerank_long is not None else []

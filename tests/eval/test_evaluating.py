@@ -392,6 +392,10 @@ def test_systems_have_names_that_tell_them_apart() -> None:
         System(mode="dense", chunk_words=50).label,
         System(mode="dense", candidates=Path("runs/bm25.trec.gz")).label,
         System(mode="dense", candidates=Path("runs/bm25.trec"), candidates_depth=10).label,
+        System(rerank=("in-context:MODEL",)).label,
+        System(rerank=("in-context:qa:MODEL",)).label,
+        System(rerank=("cross-encoder:MODEL",)).label,
+        System(rerank=("cross-encoder:onnx-int8:MODEL",)).label,
         System(name="mine").label,
     ]
     assert len(set(labels)) == len(labels)

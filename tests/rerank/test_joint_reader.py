@@ -59,7 +59,7 @@ def test_the_overlap_is_the_weighed_share_of_the_query_s_tokens_that_the_passage
     with torch.no_grad():
         reader.importance.weight.normal_()
     embeddings = reader.model.embeddings.word_embeddings.weight.detach()
-    learned = torch.nn.functional.softplus(embeddings @ reader.importance.weight[0])
+    learned = torch.nn.functional.softplus(embeddings @ reader.importance.weight[0].detach())
     pairs = [*PAIRS, ("water water everywhere", "The water is wet.")]
     for row, (query, passage) in zip(features(model, pairs), pairs, strict=True):
         asked, there = (
