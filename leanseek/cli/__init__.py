@@ -13,6 +13,7 @@ from leanseek.cli.evaluation import eval_app
 from leanseek.cli.guarding import Guarded
 from leanseek.cli.inspecting import doctor, info, verify
 from leanseek.cli.searching import run, search
+from leanseek.cli.storing import tokens
 from leanseek.cli.training import train_app
 from leanseek.cli.writing import add, compact, delete, index
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (index, search, run, add, delete, compact, info, verify, doctor, demo):
+for command in (index, search, run, add, delete, compact, tokens, info, verify, doctor, demo):
     app.command()(command)
 app.add_typer(eval_app)
 app.add_typer(train_app)

@@ -61,6 +61,7 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         rows.append(("tokens", found.truncation.sentence()))
     if settings.fusion is not None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
+    rows += [("rerank" if not place else "", line) for place, line in enumerate(token_lines(found))]
     if settings.chunk_words is not None:
         rows.append(("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping"))
     if found.fields:
@@ -81,6 +82,25 @@ def fusion_lines(info: IndexInfo) -> list[str]:
         f"nDCG@10 {learned.gain:+.4f} ± {learned.error:.4f}{relative} on held-out queries over the default's "
         f"{learned.default:.4f}; back to that: leanseek train fusion {quote(info.path)} --reset",
     ]
+
+
+def token_lines(info: IndexInfo) -> list[str]:
+    """What is stored for late interaction, and how much is lacking; nothing where nothing is stored."""
+    again = f"leanseek tokens {quote(info.path)}"
+    if info.tokens_unusable is not None:
+        return [f"{info.tokens_unusable}; made again by: {again}"]
+    stored = info.tokens
+    if stored is None:
+        return []
+    kept = f"{stored.dims} of {stored.dimensions}" if stored.dims < stored.dimensions else f"{stored.dims}"
+    lines = [
+        f"{count(stored.tokens, 'token')} of {count(stored.passages, 'passage')} by {stored.model}, {kept} "
+        f"dimensions, {stored.bits} bits, {file_size(round(stored.bytes_per_passage))} a passage, "
+        f"{file_size(stored.bytes)} in all"
+    ]
+    if stored.lacking:
+        lines.append(f"{count(stored.lacking, 'passage')} lacking, read as they come; stored by: {again}")
+    return lines
 
 
 def lean_lines(segment: LeanInfo) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -70,8 +71,12 @@ def second_stage(
     budget: str | None,
     long: str | None,
     device: str | None,
+    index: Path,
 ) -> SecondStage | None:
-    """What the options choose; None for no re-ranking. Raises UsageError, and what loading a model raises."""
+    """What the options choose for that index; None for no re-ranking.
+
+    Raises UsageError, and what loading a model raises.
+    """
     if not (rerank or depth or budget or long):
         return None
     from leanseek.rerank import parse_budget
@@ -83,6 +88,7 @@ def second_stage(
         parse_budget(budget) if budget is not None else None,
         device,
         long=long,
+        index=index,
     )
 
 

@@ -65,7 +65,7 @@ def search(
     """Answer one query."""
     from leanseek.searcher.searcher import Searcher
 
-    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device)
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
     with Searcher.open(
         index,
         encoder=encoder,
@@ -161,7 +161,7 @@ def run(
             "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
         )
     asked = read_queries(queries)
-    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device)
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
     started = time.perf_counter()
     answered = 0
     with (

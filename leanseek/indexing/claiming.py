@@ -10,6 +10,7 @@ from pathlib import Path
 from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, storage_errors, sync
 from leanseek.indexing.configuring import check_vacant
 from leanseek.indexing.locking import LOCK, writer_lock
+from leanseek.indexing.tokens.settings import TOKENS
 
 
 @contextmanager
@@ -45,4 +46,5 @@ def remove_files(folder: Path) -> None:
     """Remove an index's own files. The caller holds the writer lock."""
     for name in (CATALOG, SEAL):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
+    for name in (SEGMENTS, TOKENS):
+        shutil.rmtree(folder / name, ignore_errors=True)

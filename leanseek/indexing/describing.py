@@ -17,6 +17,7 @@ from leanseek.indexing.merging import learned, truncation
 from leanseek.indexing.segment import Segment
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.tokens.describing import TokenInfo, describe_tokens
 
 FEWEST = 200
 """Fewer vectors do not tell whether they are of another kind."""
@@ -60,6 +61,9 @@ class IndexInfo:
     dense_bytes: int
     truncation: TruncationReport
     lean: tuple[LeanInfo, ...]
+    tokens: TokenInfo | None
+    tokens_unusable: str | None
+    """Why the token vectors that are stored cannot be read; None where they can, or where there are none."""
     drift: float | None
     """How many times as much the reduction loses on the segments where it loses most as on those that it was
     learned from; None where nothing was learned."""
@@ -89,6 +93,7 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
     deleted = sum(len(ordinals) for ordinals in state.tombstones.values())
     reduced = [segment.dense for segment in snapshot.segments if isinstance(segment.dense, LeanVecIndex)]
     drift = drift_of(snapshot.segments)
+    tokens = describe_tokens(snapshot)
     snapshot.close()
     return IndexInfo(
         path=str(path),
@@ -104,6 +109,8 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         dense_bytes=part_bytes(state, "dense/"),
         truncation=truncation(state.segments, state.settings),
         lean=tuple(lean_info(index) for index in reduced),
+        tokens=tokens if isinstance(tokens, TokenInfo) else None,
+        tokens_unusable=tokens if isinstance(tokens, str) else None,
         drift=drift,
     )
 

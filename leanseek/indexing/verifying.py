@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from leanseek.indexing.catalog import (
     read_state,
 )
 from leanseek.indexing.locking import LOCK
+from leanseek.indexing.tokens.store import store_problems
 from leanseek.types import Progress
 
 
@@ -83,6 +85,11 @@ def check(folder: Path, progress: Progress | None) -> VerifyReport:
             done += file.size
             if progress is not None:
                 progress("verifying", done, total)
+    damaged, files = store_problems(folder)
+    again = shlex.quote(str(folder))
+    problems += [f"{problem} (made again by: leanseek tokens {again})" for problem in damaged]
+    known.update(path.relative_to(folder).as_posix() for path in files)
+    total += sum(path.stat().st_size for path in files)
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     strangers = sorted(name for name in present - known if not name.startswith(f"{SEGMENTS}/"))
     return VerifyReport(len(known) - 2, total, tuple(problems), tuple(strangers))

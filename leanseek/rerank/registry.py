@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from leanseek.errors import UsageError
@@ -17,13 +18,14 @@ NONE = "none"
 class Home(NamedTuple):
     """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module.
 
-    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`.
+    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`; `reads_index`: it also takes `index`.
     """
 
     module: str
     function: str
     reads_windows: bool = False
     keeps_scores: bool = False
+    reads_index: bool = False
 
 
 RERANKERS: dict[str, Home] = {
@@ -31,20 +33,26 @@ RERANKERS: dict[str, Home] = {
         "leanseek.rerank.crossencoder.loading", "load", reads_windows=True, keeps_scores=True
     ),
     "in-context": Home("leanseek.rerank.incontext", "load"),
-    "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load"),
+    "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load", reads_index=True),
 }
 """The kinds of re-rankers; importing one is left to who asks for it."""
 
 
 def load_reranker(
-    name: str, device: str | None = None, *, long: str | None = None, cache: bool = True
+    name: str,
+    device: str | None = None,
+    *,
+    long: str | None = None,
+    cache: bool = True,
+    index: Path | None = None,
 ) -> Reranker:
     """The re-ranker that `name` stands for: KIND, or KIND:MODEL with one of the kinds in `RERANKERS`.
 
     MODEL is a folder or a name, as the kind takes it; without it the kind's own default is taken. `device` is
     "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a cross-encoder reads passages
     that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no scores of earlier calls are
-    used, nor any kept.
+    used, nor any kept. `index` is the folder of the index that hits will come from: late interaction reads the token
+    vectors that are stored there.
 
     Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
     ModelError, MissingPackageError.
@@ -55,6 +63,8 @@ def load_reranker(
         raise UsageError(f"'{name}' is not a re-ranker. Choose from: {kinds}, or {NONE}")
     home = RERANKERS[kind]
     options: dict[str, Any] = {"cache": cache} if home.keeps_scores else {}
+    if home.reads_index:
+        options["index"] = index
     if long is not None:
         if not home.reads_windows:
             having = ", ".join(known for known, one in RERANKERS.items() if one.reads_windows)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import UsageError
@@ -101,10 +102,12 @@ def choose_second_stage(
     *,
     long: str | None = None,
     cache: bool = True,
+    index: Path | None = None,
 ) -> SecondStage | None:
     """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
 
-    None for no re-ranker, or the name `none`. `device`, `long` and `cache` are for those given by name.
+    None for no re-ranker, or the name `none`. `device`, `long`, `cache` and `index` are for those given by name, see
+    `load_reranker`.
 
     Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name or a depth that
     is none, and what loading a model raises.
@@ -139,7 +142,7 @@ def choose_second_stage(
                 raise UsageError("a cascade has its depths; give it alone, without rerank_depth")
             return SecondStage(one, budget)
         if isinstance(one, str):
-            one = load_reranker(one, device, long=long, cache=cache)
+            one = load_reranker(one, device, long=long, cache=cache, index=index)
         if one is None:
             raise UsageError("None is no re-ranker; leave it out")
         steps.append((one, its))

@@ -62,7 +62,9 @@ class Searcher:
             fusion or own_fusion(settings),
             choose_relevance(relevance, settings, chosen),
         )
-        self._second = choose_second_stage(reranker, rerank_depth, rerank_budget, device)
+        self._second = choose_second_stage(
+            reranker, rerank_depth, rerank_budget, device, index=snapshot.folder
+        )
         self._refreshing = threading.Lock()
         self._closed = False
 
@@ -106,7 +108,7 @@ class Searcher:
             fusion = load_fusion(fusion, dense_weight)
         elif dense_weight is not None:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
-        second = choose_second_stage(reranker, rerank_depth, rerank_budget, device)
+        second = choose_second_stage(reranker, rerank_depth, rerank_budget, device, index=Path(path))
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(

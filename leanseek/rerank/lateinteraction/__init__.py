@@ -9,15 +9,19 @@ if TYPE_CHECKING:
     from leanseek.rerank.lateinteraction.loading import load
     from leanseek.rerank.lateinteraction.mixing import Mix
     from leanseek.rerank.lateinteraction.reranker import LateInteractionReranker
+    from leanseek.rerank.lateinteraction.storing import TokenReport, forget_tokens, store_tokens
 
 _HOMES = {
     "LateInteractionReranker": "reranker",
     "Mix": "mixing",
+    "TokenReport": "storing",
+    "forget_tokens": "storing",
     "load": "loading",
+    "store_tokens": "storing",
 }
 
 
-__all__ = ["LateInteractionReranker", "Mix", "load"]
+__all__ = ["LateInteractionReranker", "Mix", "TokenReport", "forget_tokens", "load", "store_tokens"]
 
 
 def __getattr__(name: str) -> object:

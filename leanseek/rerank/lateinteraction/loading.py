@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.encode.fingerprint import model_fingerprint
 from leanseek.errors import UsageError
@@ -12,12 +14,15 @@ from leanseek.rerank.lateinteraction.mixing import Mix
 from leanseek.rerank.lateinteraction.model import TokenModel
 from leanseek.rerank.lateinteraction.onnx_model import OnnxTokenModel
 from leanseek.rerank.lateinteraction.reranker import LateInteractionReranker
+from leanseek.rerank.lateinteraction.stored import with_stored
 from leanseek.rerank.lateinteraction.torch_model import TorchTokenModel
 
 _BACKENDS: Backends[TokenModel] = Backends(TorchTokenModel, OnnxTokenModel, EXPORT)
 
 
-def load(model: str | None, device: str | None = None, *, mix: Mix | None = None) -> LateInteractionReranker:
+def load(
+    model: str | None, device: str | None = None, *, mix: Mix | None = None, index: Path | None = None
+) -> LateInteractionReranker:
     """The re-ranker for `late-interaction:MODEL`, where MODEL is
 
     - a folder or name of a bi-encoder, by default the default encoder: ONNX Runtime in float32 where the CPU is to
@@ -26,15 +31,21 @@ def load(model: str | None, device: str | None = None, *, mix: Mix | None = None
     - a folder or name of a checkpoint of ColBERT's kind, which torch runs.
 
     `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `mix` is what scores are made of;
-    None takes the re-ranker's default.
+    None takes the re-ranker's default. `index` is the folder of the index that the hits come from: the token vectors
+    that it has stored of this model (see `store_tokens`) are then not made again.
 
     Raises ModelError, MissingPackageError, StorageError or UsageError.
     """
+    loaded = load_token_model(model, device)
+    return LateInteractionReranker(loaded if index is None else with_stored(loaded, index), mix=mix)
+
+
+def load_token_model(model: str | None, device: str | None = None) -> TokenModel:
+    """What reads the texts for `load`, which tells the names; raises as it does."""
     prefix, name = split_prefix(model or DEFAULT_MODEL)
     resolved = resolve_model(name)
     if not is_colbert(resolved.path):
-        return LateInteractionReranker(_BACKENDS.load(prefix, resolved, device), mix=mix)
+        return _BACKENDS.load(prefix, resolved, device)
     if prefix not in ("", "torch"):
         raise UsageError(f"'{name}' is of ColBERT's kind, which torch alone runs; leave out {prefix}:")
-    colbert = ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)
-    return LateInteractionReranker(colbert, mix=mix)
+    return ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)

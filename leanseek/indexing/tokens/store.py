@@ -1,0 +1,162 @@
+"""All stored token vectors of an index: the folder with their form, and the blocks in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from leanseek.errors import IndexDamagedError, IndexFormatError
+from leanseek.indexing.tokens.block import FILE as BLOCK_FILE
+from leanseek.indexing.tokens.block import Decoded, Keys, TokenBlock
+from leanseek.indexing.tokens.sealing import problems, read_sealed
+from leanseek.indexing.tokens.settings import FILE, TOKENS, TokenForm, TokenSettings, read_form
+from leanseek.types import Int64Array
+
+_ATTEMPTS: Final = 20
+"""A writer may remove blocks between listing and opening them; the merged one is then there."""
+
+
+class Places(NamedTuple):
+    """Where passages are: the numbers of their blocks and their places there, (m,) each; -1 where there is none."""
+
+    blocks: Int64Array
+    places: Int64Array
+
+
+class TokenStore:
+    """The token vectors of an index's passages, opened for reading; what is stored later it does not see.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, folder: Path, form: TokenForm, blocks: Iterable[TokenBlock]) -> None:
+        self.folder = folder
+        self.form = form
+        self.blocks = tuple(blocks)
+
+    @classmethod
+    def open(cls, index: Path) -> TokenStore | None:
+        """What is stored of the index in that folder; None where nothing is.
+
+        Raises IndexDamagedError, or IndexFormatError for vectors that a newer version stored.
+        """
+        missing = ""
+        for _ in range(_ATTEMPTS):
+            form = stored_form(index)
+            if form is None:
+                return None
+            folder = index / TOKENS
+            try:
+                listed = block_folders(folder)
+                mine = [name for name in listed if form_of(name) == form.digest]
+                found = cls(folder, form, [TokenBlock(name, form.settings) for name in mine])
+                if listed == block_folders(folder):
+                    return found
+            except FileNotFoundError as error:
+                missing = f"'{error.filename}' is missing"
+        raise IndexDamagedError(missing or f"'{index / TOKENS}' is being written to all the time")
+
+    @property
+    def settings(self) -> TokenSettings:
+        """Of what model the vectors are, and how they are kept."""
+        return self.form.settings
+
+    @property
+    def passages(self) -> int:
+        """How many passages are stored."""
+        return sum(block.size for block in self.blocks)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens they have together."""
+        return sum(block.tokens for block in self.blocks)
+
+    @property
+    def bytes(self) -> int:
+        """What they take on the disk, with what was learned for them."""
+        own = sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        return own + sum(block.bytes for block in self.blocks)
+
+    @property
+    def bytes_per_passage(self) -> float:
+        """What a passage takes on the disk, with its key; 0 where there is none."""
+        return sum(block.bytes for block in self.blocks) / self.passages if self.passages else 0.0
+
+    def find(self, keys: Keys) -> Places:
+        """Where the passages with these keys (m,) are."""
+        found = Places(np.full(len(keys), -1, dtype=np.int64), np.full(len(keys), -1, dtype=np.int64))
+        for number, block in enumerate(self.blocks):
+            places = block.find(keys)
+            found.blocks[places >= 0] = number
+            found.places[places >= 0] = places[places >= 0]
+        return found
+
+    def read(self, found: Places) -> Iterator[tuple[Int64Array, Decoded]]:
+        """Which of the passages (m,) are in a block, and their vectors; block by block, without those not stored."""
+        for number in np.unique(found.blocks[found.blocks >= 0]).tolist():
+            mine = np.flatnonzero(found.blocks == number)
+            yield mine, self.blocks[number].read(found.places[mine])
+
+    def lengths(self, found: Places) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """As `read`, the passages' tokens before any cut."""
+        for number in np.unique(found.blocks[found.blocks >= 0]).tolist():
+            mine = np.flatnonzero(found.blocks == number)
+            yield mine, self.blocks[number].lengths[found.places[mine]].astype(np.int64)
+
+
+def stored_form(index: Path) -> TokenForm | None:
+    """Of what model an index's token vectors are, and how they are kept; None where there are none.
+
+    Raises IndexDamagedError or IndexFormatError.
+    """
+    folder = index / TOKENS
+    if not (folder / FILE).is_file():
+        return None
+    return read_form(folder)
+
+
+def store_problems(index: Path) -> tuple[list[str], list[Path]]:
+    """What is wrong with the stored token vectors, and all files that belong to them.
+
+    Raises OSError where a file cannot be read.
+    """
+    store = index / TOKENS
+    if not (store / FILE).is_file():
+        return [], []
+    found = [f"{TOKENS}/{problem}" for problem in problems(store, FILE)]
+    files = [path for path in store.iterdir() if path.is_file()]
+    try:
+        digest = read_form(store).digest
+    except (IndexDamagedError, IndexFormatError):
+        digest = None
+    for folder in block_folders(store):
+        try:
+            wrong = problems(folder, BLOCK_FILE)
+            if wrong or digest in (None, form_of(folder)):
+                found += [f"{TOKENS}/{folder.name}/{problem}" for problem in wrong]
+                files += folder.iterdir()
+        except FileNotFoundError:
+            continue  # a remnant, or merged away meanwhile
+    return found, files
+
+
+def block_folders(store: Path) -> list[Path]:
+    """The folders in the store that are named as blocks are."""
+    return sorted(folder for folder in store.iterdir() if is_block(folder))
+
+
+def is_block(folder: Path) -> bool:
+    """Whether a folder is named as a block's is."""
+    return re.fullmatch("[0-9]{6}", folder.name) is not None and folder.is_dir()
+
+
+def form_of(block: Path) -> str | None:
+    """The digest of the form that a block is of; None where the folder is none by now. Raises IndexDamagedError."""
+    try:
+        return str(read_sealed(block / BLOCK_FILE).get("form"))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,213 @@
+"""Has an index store the token vectors of its passages, so that late interaction need not read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from leanseek.errors import IndexDamagedError
+from leanseek.indexing.catalog import read_state
+from leanseek.indexing.dense.lean.lvq import Bits
+from leanseek.indexing.locking import writer_lock
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.tokens.block import WHOLE_BITS, PassageCodes, keys_of
+from leanseek.indexing.tokens.codes import encode
+from leanseek.indexing.tokens.keeping import FULL, add_block, create_store, kept_of, mend, remove_tokens, tidy
+from leanseek.indexing.tokens.live import live_keys, live_ordinals
+from leanseek.indexing.tokens.settings import TOKENS, TokenForm, TokenSettings, read_form
+from leanseek.indexing.tokens.store import TokenStore, stored_form
+from leanseek.rerank.batches import Batches
+from leanseek.rerank.lateinteraction.learning import learn_matrices
+from leanseek.rerank.lateinteraction.loading import load_token_model
+from leanseek.rerank.lateinteraction.model import TokenModel, TokenVectors
+from leanseek.rerank.lateinteraction.reranker import each
+from leanseek.types import Progress, content
+
+AT_ONCE: Final = 1024
+"""Passages that are read before they are on the disk: what an interruption costs."""
+_SMALL_BLOCKS: Final = FULL // AT_ONCE
+_DEFAULT_BITS: Final[Bits] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The token vectors that an index has stored, and what the call did for it.
+
+    `model` is what made them; of its `dimensions` `dims` are kept, each in `bits`. `passages` of different texts are
+    stored, with so many `tokens` in so many `bytes`; `bytes_per_passage` leaves out what was learned for all of them.
+    `cut` of them were longer than the model reads. `added` and `dropped` is how many passages came and went.
+    """
+
+    path: str
+    model: str
+    dimensions: int
+    dims: int
+    bits: int
+    passages: int
+    tokens: int
+    bytes: int
+    cut: int
+    bytes_per_passage: float
+    added: int
+    dropped: int
+
+
+def store_tokens(
+    index: str | os.PathLike[str],
+    model: str | TokenModel | None = None,
+    *,
+    dims: int | None = None,
+    bits: Bits | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> TokenReport:
+    """Store the token vectors of the index's passages; `late-interaction` then reads them from there.
+
+    `model` is what `late-interaction:MODEL` takes, or a `TokenModel`. Its vectors are reduced to `dims` dimensions, by
+    what queries need (see `learn_reduction`; None: not reduced), and quantised to `bits`, 4 or 8. What is not given
+    stays as stored earlier; where nothing is stored of the model, it is the default encoder, whole and in 4 bits.
+
+    Called again it reads only passages that are new and drops those that the index has no more; with another model,
+    `dims` or `bits` it begins anew. Interrupted, it goes on where it stopped, and what was stored so far is used
+    meanwhile. Nobody can write to the index while it runs; searching goes on.
+
+    Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, IndexLockedError, StorageError, UsageError, and
+    what loading the model raises.
+    """
+    folder = Path(index)
+    read_state(folder)
+    earlier = sound_form(folder)
+    if model is None or isinstance(model, str):
+        loaded = load_token_model(model or (earlier.settings.model if earlier is not None else None), device)
+    else:
+        loaded = model
+    settings = settings_for(loaded, earlier, dims, bits)
+    tell = progress or _silent
+    with writer_lock(folder):
+        snapshot = Snapshot.open(folder, dense=False)
+        try:
+            form = sound_form(folder)
+            if form is None or replace(form.settings, model=settings.model) != settings:
+                matrices = learn_matrices(loaded, snapshot, settings.dims, tell) if settings.reduced else None
+                create_store(folder, settings, matrices)
+                form = read_form(folder / TOKENS)
+            added, dropped = _fill(folder / TOKENS, form, loaded, snapshot, tell)
+        finally:
+            snapshot.close()
+        return _report(folder, loaded.passage_tokens, added, dropped)
+
+
+def forget_tokens(index: str | os.PathLike[str]) -> bool:
+    """Remove the token vectors that the index has stored; True where there were any.
+
+    Raises IndexNotFoundError, IndexLockedError, StorageError.
+    """
+    folder = Path(index)
+    read_state(folder)
+    with writer_lock(folder):
+        return remove_tokens(folder)
+
+
+def sound_form(index: Path) -> TokenForm | None:
+    """How the index's token vectors are kept; None where there are none, or where nothing tells any more."""
+    try:
+        return stored_form(index)
+    except IndexDamagedError:
+        return None
+
+
+def settings_for(
+    model: TokenModel, earlier: TokenForm | None, dims: int | None, bits: Bits | None
+) -> TokenSettings:
+    """What was asked for, else what is stored of this model, else the default. Raises UsageError."""
+    probe = model.queries(["how many dimensions?"])
+    dimensions = probe.tokens[0].shape[1]
+    known = (
+        earlier.settings
+        if earlier is not None and earlier.settings.fingerprint == model.fingerprint
+        else None
+    )
+    return TokenSettings(
+        model=model.name,
+        fingerprint=model.fingerprint,
+        dimensions=dimensions,
+        dims=dims if dims is not None else known.dims if known is not None else dimensions,
+        bits=bits if bits is not None else known.bits if known is not None else _DEFAULT_BITS,
+        whole=probe.texts.shape[1] if probe.texts is not None else 0,
+    )
+
+
+def _fill(
+    store: Path, form: TokenForm, model: TokenModel, snapshot: Snapshot, tell: Progress
+) -> tuple[int, int]:
+    """Have the store hold the live passages and no others; how many came and went."""
+    total = len(live_ordinals(snapshot))
+    keys = live_keys(snapshot, lambda done: tell("reading passages", done, total))
+    wanted, firsts = np.unique(keys, return_index=True)
+    blocks = mend(store, form)
+    held = TokenStore(store, form, blocks).find(wanted).blocks >= 0
+    dropped = sum(int((~mask).sum()) for mask in kept_of(blocks, wanted))
+    missing = live_ordinals(snapshot)[np.sort(firsts[~held])]
+    batches = Batches(model.budget, "passage")
+    for start in range(0, len(missing), AT_ONCE):
+        tell("storing token vectors", start, len(missing))
+        passages = snapshot.passages.get(missing[start : start + AT_ONCE])
+        coded = list(_coded(model, batches, form, [content(one.title, one.text) for one in passages]))
+        blocks.append(add_block(store, form, sorted(coded, key=lambda passage: passage.key)))
+        if sum(block.size < FULL for block in blocks) > _SMALL_BLOCKS:
+            blocks = tidy(store, form, blocks, wanted)
+    if len(missing):
+        tell("storing token vectors", len(missing), len(missing))
+    tidy(store, form, blocks, wanted)
+    return len(missing), dropped
+
+
+def _coded(
+    model: TokenModel, batches: Batches, form: TokenForm, contents: Sequence[str]
+) -> Iterator[PassageCodes]:
+    """The passages' vectors as they are stored, in any order."""
+    keys, lengths = keys_of(contents), model.lengths(contents).tolist()
+
+    def run(numbers: list[int]) -> TokenVectors:
+        return model.passages([contents[number] for number in numbers])
+
+    for numbers, read in batches.run(lengths, range(len(contents)), run):
+        for number, (tokens, text) in zip(numbers, each(read), strict=True):
+            if form.matrices is not None:
+                tokens = tokens @ form.matrices.passages.T
+            whole = encode(text[np.newaxis], WHOLE_BITS) if text is not None else None
+            yield PassageCodes(
+                bytes(keys[number]), lengths[number], encode(tokens, form.settings.bits), whole
+            )
+
+
+def _report(index: Path, limit: int | None, added: int, dropped: int) -> TokenReport:
+    store = TokenStore.open(index)
+    if store is None:
+        raise IndexDamagedError(
+            f"'{index / TOKENS}' was removed by another process while it was being filled"
+        )
+    settings = store.settings
+    return TokenReport(
+        path=str(store.folder),
+        model=settings.model,
+        dimensions=settings.dimensions,
+        dims=settings.dims,
+        bits=settings.bits,
+        passages=store.passages,
+        tokens=store.tokens,
+        bytes=store.bytes,
+        bytes_per_passage=store.bytes_per_passage,
+        cut=sum(int((block.lengths > limit).sum()) for block in store.blocks) if limit is not None else 0,
+        added=added,
+        dropped=dropped,
+    )
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """The progress of those who do not ask for it."""
