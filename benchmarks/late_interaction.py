@@ -2,10 +2,15 @@
 
     python benchmarks/late_interaction.py --collections trec-dl-2019 vaswani cranfield cisi
     python benchmarks/late_interaction.py --collections wikiqa --split dev --queries 70
+    python benchmarks/late_interaction.py --collections trec-dl-2019 --stored
 
 Prints a row for each collection: the search alone, MaxSim alone, the mean of the z-scores of cosine and MaxSim, and
 the default mix, with the p of a paired randomisation test between it and the search. Where a collection has a stored
 BM25 run and the split test_full, the run's best 100 are what is ranked. Indexes stay in --out.
+
+With --stored, instead: what is left of nDCG@10 where the token vectors of all these passages are stored, in several
+forms, how many bytes a passage takes (its own 8-bit vector and its key included), and the median time that re-ranking
+one query takes, reading the passages as they come (the first row) and with what is stored.
 """
 
 from __future__ import annotations
@@ -13,10 +18,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
+import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leanseek import Index, Searcher
 from leanseek.cli.output import progress_bar
@@ -25,9 +34,13 @@ from leanseek.eval.candidates import read_candidates
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
-from leanseek.rerank.lateinteraction import Mix, load
-from leanseek.rerank.lateinteraction.reranker import DEFAULT_MIX
-from leanseek.types import Document, Float64Array, Hit, Query
+from leanseek.indexing.dense.lean.lvq import Bits
+from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load, store_tokens
+from leanseek.rerank.lateinteraction.loading import load_token_model
+from leanseek.rerank.lateinteraction.model import TokenModel, TokenVectors
+from leanseek.rerank.lateinteraction.reranker import DEFAULT_MIX, Measured
+from leanseek.rerank.lateinteraction.stored import with_stored
+from leanseek.types import Document, Float32Array, Float64Array, Hit, Query
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
 COLLECTIONS = ("scifact", "cranfield", "cisi", "vaswani", "cosqa", "trec-dl-2019", "wikiqa")
@@ -39,6 +52,8 @@ MIXES = {
     "cosine + MaxSim": Mix(maxsim=0.5, cosine=0.5),
     "default mix": DEFAULT_MIX,
 }
+FORMS: tuple[tuple[int | None, Bits], ...] = ((None, 8), (None, 4), (192, 4), (128, 8), (128, 4), (64, 4))
+"""Dimensions (None: all) and bits of what is stored."""
 
 
 def first_stage(
@@ -78,6 +93,83 @@ def per_query(
     return np.array([found[query.id][MEASURE] for query in queries])
 
 
+class Remembering:
+    """A `TokenModel` that has another read each passage once, and keeps in float16 what it read."""
+
+    def __init__(self, model: TokenModel) -> None:
+        self.name, self.fingerprint, self.whole = model.name, model.fingerprint, model.whole
+        self.passage_tokens, self.budget = model.passage_tokens, model.budget
+        self.lengths, self.queries = model.lengths, model.queries
+        self._model = model
+        self._known: dict[str, tuple[NDArray[np.float16], Float32Array | None]] = {}
+
+    def passages(self, texts: Sequence[str]) -> TokenVectors:
+        """See TokenModel."""
+        if all(text in self._known for text in texts):
+            known = [self._known[text] for text in texts]
+            whole = [text for _, text in known if text is not None]
+            return TokenVectors(
+                [tokens.astype(np.float32) for tokens, _ in known], np.stack(whole) if whole else None
+            )
+        read = self._model.passages(texts)
+        for place, (text, tokens) in enumerate(zip(texts, read.tokens, strict=True)):
+            self._known[text] = (tokens.astype(np.float16), None if read.texts is None else read.texts[place])
+        return read
+
+
+def timed(
+    model: TokenModel, queries: Sequence[Query], hits: Sequence[Sequence[Hit]]
+) -> tuple[list[Measured], float]:
+    """What the scores of each query's hits are made of, and the median seconds that a query took."""
+    reranker = LateInteractionReranker(model)
+    reranker.measure([queries[0].text], [hits[0][:1]])
+    found, seconds = [], []
+    with progress_bar(quiet=False) as progress:
+        for done, (query, given) in enumerate(zip(queries, hits, strict=True)):
+            progress("re-ranking", done, len(queries))
+            began = time.perf_counter()
+            found += reranker.measure([query.text], [given])
+            seconds.append(time.perf_counter() - began)
+    return found, statistics.median(seconds)
+
+
+def stored(
+    name: str,
+    queries: Sequence[Query],
+    hits: Sequence[Sequence[Hit]],
+    qrels: Qrels,
+    model: TokenModel,
+    index: Path,
+) -> None:
+    """Print a row for each form that the token vectors of the hits are stored in."""
+
+    def row(label: str, size: str, model: TokenModel) -> None:
+        measured, seconds = timed(model, queries, hits)
+        search = [np.array([hit.score for hit in given]) for given in hits]
+        means = [
+            per_query(
+                queries,
+                hits,
+                [mix.scores(*one, own) for one, own in zip(measured, search, strict=True)],
+                qrels,
+            ).mean()
+            for mix in (Mix(), DEFAULT_MIX)
+        ]
+        print(f"| {label} | {size} | {means[0]:.4f} | {means[1]:.4f} | {seconds * 1e3:,.0f} ms |", flush=True)
+
+    print(f"| {name}: dimensions, bits | bytes a passage | MaxSim | default mix | a query |")
+    print("|---|---|---|---|---|", flush=True)
+    remembering = Remembering(model)
+    row("as they come, float32", "", remembering)
+    passages = {hit.id: Document(hit.id, hit.text, hit.title) for given in hits for hit in given}
+    shutil.rmtree(index, ignore_errors=True)
+    Index.create(index, encoder=None).add(passages.values())
+    for dims, bits in FORMS:
+        with progress_bar(quiet=False) as progress:
+            report = store_tokens(index, remembering, dims=dims, bits=bits, progress=progress)
+        row(f"{report.dims}, {bits}", f"{report.bytes_per_passage:,.0f}", with_stored(model, index))
+
+
 def main() -> None:
     """Measure each collection and print its row."""
     parser = argparse.ArgumentParser(
@@ -89,11 +181,13 @@ def main() -> None:
         "--queries", type=int, help="so many of each collection, drawn with seed 0; by default all"
     )
     parser.add_argument("--model", help="as late-interaction:MODEL takes it")
+    parser.add_argument("--stored", action="store_true", help="measure what is stored instead")
     parser.add_argument("--out", type=Path, default=Path("late-interaction-out"))
     given = parser.parse_args()
     reranker = load(given.model)
-    print(f"| collection | queries | search | {' | '.join(MIXES)} | p |")
-    print(f"|---|---|---|{'---|' * len(MIXES)}---|")
+    if not given.stored:
+        print(f"| collection | queries | search | {' | '.join(MIXES)} | p |")
+        print(f"|---|---|---|{'---|' * len(MIXES)}---|")
     for name in given.collections:
         collection = open_collection(DATA / name)
         runs = sorted((DATA / name / "runs").glob("BM25__*.trec"))
@@ -106,6 +200,9 @@ def main() -> None:
             random.Random(0).shuffle(judged)
             judged = judged[: given.queries]
         hits = first_stage(collection, judged, given.out / name, runs[0] if runs else None)
+        if given.stored:
+            stored(name, judged, hits, qrels, load_token_model(given.model), given.out / f"{name}-tokens")
+            continue
         with progress_bar(quiet=False) as progress:
             measured = reranker.measure([query.text for query in judged], hits, progress=progress)
         search = [np.array([hit.score for hit in given_]) for given_ in hits]

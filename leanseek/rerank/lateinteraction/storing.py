@@ -30,6 +30,7 @@ from leanseek.types import Progress, content
 
 AT_ONCE: Final = 1024
 """Passages that are read before they are on the disk: what an interruption costs."""
+_TOLD_EVERY: Final = 16
 _SMALL_BLOCKS: Final = FULL // AT_ONCE
 _DEFAULT_BITS: Final[Bits] = 4
 
@@ -155,14 +156,17 @@ def _fill(
     missing = live_ordinals(snapshot)[np.sort(firsts[~held])]
     batches = Batches(model.budget, "passage")
     for start in range(0, len(missing), AT_ONCE):
-        tell("storing token vectors", start, len(missing))
-        passages = snapshot.passages.get(missing[start : start + AT_ONCE])
-        coded = list(_coded(model, batches, form, [content(one.title, one.text) for one in passages]))
+        contents = [
+            content(one.title, one.text) for one in snapshot.passages.get(missing[start : start + AT_ONCE])
+        ]
+        coded: list[PassageCodes] = []
+        for passage in _coded(model, batches, form, contents):
+            coded.append(passage)
+            if len(coded) % _TOLD_EVERY == 0 or len(coded) == len(contents):
+                tell("storing token vectors", start + len(coded), len(missing))
         blocks.append(add_block(store, form, sorted(coded, key=lambda passage: passage.key)))
         if sum(block.size < FULL for block in blocks) > _SMALL_BLOCKS:
             blocks = tidy(store, form, blocks, wanted)
-    if len(missing):
-        tell("storing token vectors", len(missing), len(missing))
     tidy(store, form, blocks, wanted)
     return len(missing), dropped
 
