@@ -17,9 +17,10 @@ from rerank.late_interaction_support import unit
 from support import WORDS, make_documents
 
 from leanseek import Document, Index, Searcher
-from leanseek.errors import IndexNotFoundError, InputError, UsageError
+from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, UsageError
 from leanseek.indexing.claiming import remove_files
 from leanseek.indexing.describing import describe_index
+from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.tokens import keeping
 from leanseek.indexing.tokens.codes import code_width, decode, encode
 from leanseek.indexing.tokens.settings import TOKENS
@@ -382,6 +383,28 @@ def test_searching_goes_on_over_what_was_open(kept: tuple[Path, list[Document]],
     assert reranker.rerank(QUERIES[0], hits_of(kept[1])) == before
     with Searcher.open(folder, reranker=reranker) as searcher:
         assert searcher.search(QUERIES[0], 3)
+
+
+def test_the_parts_of_long_documents_are_stored_as_they_are_found(tmp_path: Path) -> None:
+    index = Index.create(tmp_path / "index", encoder=None, chunk_words=5, chunk_overlap=1)
+    index.add(Document(f"d{n}", " ".join(WORDS[n : n + 19]) + ".", "Wing" * (n % 2)) for n in range(8))
+    report = store_tokens(index.path, Hashed())
+    assert report.passages > 20
+    reranker = LateInteractionReranker(with_stored(Hashed(breaks_at=0), index.path))
+    with Searcher.open(index.path, reranker=reranker) as searcher:
+        found = searcher.search("wing shock wave trial", 8)
+    assert len(found) > 4 and all(hit.history for hit in found)
+
+
+def test_nothing_is_stored_while_another_writes(kept: tuple[Path, list[Document]], tmp_path: Path) -> None:
+    folder = copied(kept, tmp_path)
+    with writer_lock(folder):
+        with pytest.raises(IndexLockedError):
+            store_tokens(folder, Hashed(), bits=4)
+        with pytest.raises(IndexLockedError):
+            forget_tokens(folder)
+        assert isinstance(with_stored(Hashed(), folder), StoredTokens)
+    assert opened(folder).settings.bits == 8
 
 
 def test_what_removing_left_is_no_store_and_goes(kept: tuple[Path, list[Document]], tmp_path: Path) -> None:
