@@ -10,7 +10,7 @@ BM25 run and the split test_full, the run's best 100 are what is ranked. Indexes
 
 With --stored, instead: what is left of nDCG@10 where the token vectors of all these passages are stored, in several
 forms, how many bytes a passage takes (its own 8-bit vector and its key included), and the median time that re-ranking
-one query takes, reading the passages as they come (the first row) and with what is stored.
+one query takes (of the first ten), reading the passages as they come and with what is stored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from leanseek.indexing.dense.lean.lvq import Bits
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load, store_tokens
 from leanseek.rerank.lateinteraction.loading import load_token_model
 from leanseek.rerank.lateinteraction.model import TokenModel, TokenVectors
-from leanseek.rerank.lateinteraction.reranker import DEFAULT_MIX, Measured
+from leanseek.rerank.lateinteraction.reranker import DEFAULT_MIX
 from leanseek.rerank.lateinteraction.stored import with_stored
 from leanseek.types import Document, Float32Array, Float64Array, Hit, Query
 
@@ -54,6 +54,8 @@ MIXES = {
 }
 FORMS: tuple[tuple[int | None, Bits], ...] = ((None, 8), (None, 4), (192, 4), (128, 8), (128, 4), (64, 4))
 """Dimensions (None: all) and bits of what is stored."""
+TIMED = 10
+"""Queries that are timed, one by one."""
 
 
 def first_stage(
@@ -105,32 +107,29 @@ class Remembering:
 
     def passages(self, texts: Sequence[str]) -> TokenVectors:
         """See TokenModel."""
-        if all(text in self._known for text in texts):
-            known = [self._known[text] for text in texts]
-            whole = [text for _, text in known if text is not None]
-            return TokenVectors(
-                [tokens.astype(np.float32) for tokens, _ in known], np.stack(whole) if whole else None
-            )
-        read = self._model.passages(texts)
-        for place, (text, tokens) in enumerate(zip(texts, read.tokens, strict=True)):
-            self._known[text] = (tokens.astype(np.float16), None if read.texts is None else read.texts[place])
-        return read
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            read = self._model.passages(new)
+            for place, (text, tokens) in enumerate(zip(new, read.tokens, strict=True)):
+                whole = None if read.texts is None else read.texts[place]
+                self._known[text] = (tokens.astype(np.float16), whole)
+        known = [self._known[text] for text in texts]
+        wholes = [whole for _, whole in known if whole is not None]
+        return TokenVectors(
+            [tokens.astype(np.float32) for tokens, _ in known], np.stack(wholes) if wholes else None
+        )
 
 
-def timed(
-    model: TokenModel, queries: Sequence[Query], hits: Sequence[Sequence[Hit]]
-) -> tuple[list[Measured], float]:
-    """What the scores of each query's hits are made of, and the median seconds that a query took."""
+def seconds_a_query(model: TokenModel, queries: Sequence[Query], hits: Sequence[Sequence[Hit]]) -> float:
+    """The median time that re-ranking one of the queries takes."""
     reranker = LateInteractionReranker(model)
     reranker.measure([queries[0].text], [hits[0][:1]])
-    found, seconds = [], []
-    with progress_bar(quiet=False) as progress:
-        for done, (query, given) in enumerate(zip(queries, hits, strict=True)):
-            progress("re-ranking", done, len(queries))
-            began = time.perf_counter()
-            found += reranker.measure([query.text], [given])
-            seconds.append(time.perf_counter() - began)
-    return found, statistics.median(seconds)
+    seconds = []
+    for query, given in zip(queries, hits, strict=True):
+        began = time.perf_counter()
+        reranker.measure([query.text], [given])
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 def stored(
@@ -143,9 +142,12 @@ def stored(
 ) -> None:
     """Print a row for each form that the token vectors of the hits are stored in."""
 
-    def row(label: str, size: str, model: TokenModel) -> None:
-        measured, seconds = timed(model, queries, hits)
-        search = [np.array([hit.score for hit in given]) for given in hits]
+    search = [np.array([hit.score for hit in given]) for given in hits]
+
+    def row(label: str, size: str, reading: TokenModel, seconds: float) -> None:
+        with progress_bar(quiet=False) as progress:
+            reranker = LateInteractionReranker(reading)
+            measured = reranker.measure([query.text for query in queries], hits, progress=progress)
         means = [
             per_query(
                 queries,
@@ -160,14 +162,16 @@ def stored(
     print(f"| {name}: dimensions, bits | bytes a passage | MaxSim | default mix | a query |")
     print("|---|---|---|---|---|", flush=True)
     remembering = Remembering(model)
-    row("as they come, float32", "", remembering)
+    row("as they come", "", remembering, seconds_a_query(model, queries[:TIMED], hits[:TIMED]))
     passages = {hit.id: Document(hit.id, hit.text, hit.title) for given in hits for hit in given}
     shutil.rmtree(index, ignore_errors=True)
     Index.create(index, encoder=None).add(passages.values())
     for dims, bits in FORMS:
         with progress_bar(quiet=False) as progress:
             report = store_tokens(index, remembering, dims=dims, bits=bits, progress=progress)
-        row(f"{report.dims}, {bits}", f"{report.bytes_per_passage:,.0f}", with_stored(model, index))
+        reading = with_stored(model, index)
+        seconds = seconds_a_query(reading, queries[:TIMED], hits[:TIMED])
+        row(f"{report.dims}, {bits}", f"{report.bytes_per_passage:,.0f}", reading, seconds)
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -17,7 +19,8 @@ from rerank.late_interaction_support import unit
 from support import WORDS, make_documents
 
 from leanseek import Document, Index, Searcher
-from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, UsageError
+from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, StorageError, UsageError
+from leanseek.indexing.arrays import ArrayAppender
 from leanseek.indexing.claiming import remove_files
 from leanseek.indexing.describing import describe_index
 from leanseek.indexing.locking import writer_lock
@@ -261,7 +264,7 @@ def test_a_merge_that_was_broken_off_leaves_nothing_twice(
 ) -> None:
     folder = copied(kept, tmp_path)
     shutil.copytree(folder / TOKENS / "000001", folder / TOKENS / "000002")
-    (folder / TOKENS / ".000003-x").mkdir()
+    (folder / TOKENS / ".000003").mkdir()
     assert opened(folder).passages == 2 * different(kept[1])
     report = store_tokens(folder, Hashed(breaks_at=0))
     assert (report.added, report.passages) == (0, different(kept[1]))
@@ -407,11 +410,29 @@ def test_nothing_is_stored_while_another_writes(kept: tuple[Path, list[Document]
     assert opened(folder).settings.bits == 8
 
 
+def test_a_full_disk_leaves_what_was_there(
+    kept: tuple[Path, list[Document]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(kept, tmp_path)
+    Index.open(folder).add([Document("new", "orbit wing")])
+
+    def refuse(self: ArrayAppender, values: np.ndarray) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ArrayAppender, "append", refuse)
+    with pytest.raises(StorageError, match="No space left on device"):
+        store_tokens(folder, Hashed())
+    assert opened(folder).passages == different(kept[1])
+    assert verify(folder).sound and verify(folder).strangers == ()
+    monkeypatch.undo()
+    assert store_tokens(folder, Hashed()).added == 1
+
+
 def test_what_removing_left_is_no_store_and_goes(kept: tuple[Path, list[Document]], tmp_path: Path) -> None:
     folder = copied(kept, tmp_path)
     (folder / TOKENS / "000001" / "block.json").unlink()
     assert opened(folder).passages == 0
     (folder / TOKENS / "tokens.json").unlink()
-    (folder / f".{TOKENS}-x").mkdir()
+    (folder / f".{TOKENS}").mkdir()
     assert TokenStore.open(folder) is None and not forget_tokens(folder)
     assert sorted(path.name for path in folder.iterdir() if TOKENS in path.name) == []

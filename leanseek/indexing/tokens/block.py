@@ -10,12 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.encode.folders import new_folder
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.arrays import ArrayAppender, open_array
 from leanseek.indexing.dense.lean.lvq import Bits
 from leanseek.indexing.tokens.codes import Codes, code_width, decode, joined
-from leanseek.indexing.tokens.sealing import read_sealed, recorded, write_sealed
+from leanseek.indexing.tokens.sealing import drafted, read_sealed, recorded, write_sealed
 from leanseek.indexing.tokens.settings import TokenForm, TokenSettings
 from leanseek.types import Float32Array, Int64Array
 
@@ -68,7 +67,7 @@ def write_block(folder: Path, form: TokenForm, passages: Iterable[PassageCodes])
 
     Raises StorageError where the disk refuses; the folder is then not there.
     """
-    with new_folder(folder) as draft:
+    with drafted(folder) as draft:
         names = [name for name in _DTYPES if form.settings.whole or not name.startswith("text_")]
         files = {name: ArrayAppender(draft / f"{name}.npy", _DTYPES[name]) for name in names}
         count = 0

@@ -12,11 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from leanseek.encode.folders import new_folder
 from leanseek.indexing.catalog import storage_errors
 from leanseek.indexing.tokens.block import FILE as BLOCK_FILE
 from leanseek.indexing.tokens.block import Keys, PassageCodes, TokenBlock, write_block
-from leanseek.indexing.tokens.sealing import problems
+from leanseek.indexing.tokens.sealing import draft_of, drafted, problems
 from leanseek.indexing.tokens.settings import FILE, TOKENS, Matrices, TokenForm, TokenSettings, write_form
 from leanseek.indexing.tokens.store import block_folders, form_of, is_block
 from leanseek.types import BoolArray
@@ -28,7 +27,7 @@ FULL: Final = 16_384
 def create_store(index: Path, settings: TokenSettings, matrices: Matrices | None) -> None:
     """An empty store in place of whatever is there. Raises StorageError."""
     remove_tokens(index)
-    with new_folder(index / TOKENS) as draft:
+    with drafted(index / TOKENS) as draft:
         write_form(draft, settings, matrices)
 
 
@@ -41,8 +40,9 @@ def remove_tokens(index: Path) -> bool:
     there = (folder / FILE).is_file()
     with storage_errors(index):
         (folder / FILE).unlink(missing_ok=True)  # without it the rest is no store, however far removing comes
-        for remnant in (*index.glob(f".{TOKENS}-*"), *([folder] if folder.is_dir() else [])):
-            shutil.rmtree(remnant)
+        for remnant in (draft_of(folder), folder):
+            if remnant.is_dir():
+                shutil.rmtree(remnant)
     return there
 
 
@@ -114,6 +114,7 @@ def kept_of(blocks: list[TokenBlock], wanted: Keys) -> list[BoolArray]:
 
 
 def remove_block(folder: Path) -> None:
-    """Remove a block, or what was to become one."""
-    (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it nobody takes the rest for a block
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a block, or what was to become one. Raises StorageError."""
+    with storage_errors(folder.parent):
+        (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it nobody takes the rest for a block
+        shutil.rmtree(folder, ignore_errors=True)

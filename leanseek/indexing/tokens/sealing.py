@@ -1,17 +1,44 @@
-"""Small JSON files that tell when they are damaged, and the checksums of the files beside them."""
+"""Folders that are there whole or not at all, with a JSON file that tells when any of it is damaged."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.catalog import checksum, sync
+from leanseek.indexing.catalog import checksum, storage_errors, sync
 
 _SEAL = "sha256"
+
+
+@contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A draft beside `folder` that becomes it when the block ends without an error, in one rename.
+
+    The caller holds the writer lock, and nothing is at `folder`. Raises StorageError where the disk refuses.
+    """
+    draft = draft_of(folder)
+    with storage_errors(folder.parent):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        try:
+            yield draft
+            sync(draft)
+            draft.rename(folder)
+            sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+def draft_of(folder: Path) -> Path:
+    """Where `drafted` makes a folder, and a crash may leave it."""
+    return folder.with_name(f".{folder.name}")
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
