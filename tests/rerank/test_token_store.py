@@ -30,6 +30,7 @@ from leanseek.indexing.tokens.settings import TOKENS
 from leanseek.indexing.tokens.store import TokenStore
 from leanseek.indexing.verifying import verify
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, forget_tokens, store_tokens, storing
+from leanseek.rerank.lateinteraction.learning import rotation
 from leanseek.rerank.lateinteraction.model import TokenVectors
 from leanseek.rerank.lateinteraction.stored import StoredTokens, TokenStoreWarning, with_stored
 from leanseek.types import Hit, content
@@ -203,6 +204,25 @@ def test_all_dimensions_but_turned_give_the_same_scores_and_fewer_nearly(tmp_pat
         for one, other in zip(bare.measure(QUERIES, hits), found, strict=True):
             assert one.maxsim == pytest.approx(other.maxsim, abs=0.02)
     assert errors[0] < 1e-3 and errors[0] < errors[1] < errors[2]
+
+
+class Skewed(Hashed):
+    """Of its vectors the first elements are by far the largest, as those of a reduced vector are."""
+
+    def _direction(self, word: str) -> np.ndarray:
+        return super()._direction(word) * 0.7 ** np.arange(D)
+
+
+def test_the_elements_of_a_reduced_vector_are_of_one_size(tmp_path: Path) -> None:
+    documents = make_documents(200, 2)
+    make_index(tmp_path / "index", documents)
+    store_tokens(tmp_path / "index", Skewed(), dims=16, bits=8)
+    stored = with_stored(Skewed(breaks_at=0), tmp_path / "index")
+    tokens = np.concatenate(stored.passages([content(one.title, one.text) for one in documents]).tokens)
+    spread = tokens.std(axis=0)
+    assert spread.max() < 15 * spread.min()
+    turn = rotation(16)
+    assert turn @ turn.T == pytest.approx(np.eye(16), abs=1e-6) and (turn == rotation(16)).all()
 
 
 def test_the_store_follows_the_index(tmp_path: Path) -> None:

@@ -48,7 +48,21 @@ def learn_matrices(model: TokenModel, snapshot: Snapshot, dims: int, tell: Progr
         learned = learn_reduction(vectors, None, dims)
     else:
         learned = learn_reduction(vectors, learning, dims, held_out=held_out)
-    return Matrices(learned.queries, learned.data)
+    turn = rotation(dims)
+    return Matrices(turn @ learned.queries, turn @ learned.data)
+
+
+def rotation(dims: int) -> Float32Array:
+    """(dims, dims) a random rotation, always the same one.
+
+    Of a reduced vector the first elements are by far the largest, so that few levels between the least and the largest
+    would leave nothing of the others. Turned alike, queries and passages keep their inner products, and all elements
+    are of one size.
+    """
+    drawn = np.random.default_rng(0).standard_normal((dims, dims))
+    basis, triangle = np.linalg.qr(drawn)
+    turned: Float32Array = (basis * np.sign(np.diagonal(triangle))).astype(np.float32)
+    return turned
 
 
 def _learning_queries(snapshot: Snapshot) -> LearningQueries:
