@@ -66,16 +66,21 @@ def search(
     from leanseek.searcher.searcher import Searcher
 
     second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
-    with Searcher.open(
-        index,
-        encoder=encoder,
-        fusion=fusion,
-        dense_weight=dense_weight,
-        mode=mode,
-        device=device,
-        relevance=opt.relevance_choice(relevance),
-        reranker=second,
-    ) as searcher:
+    with (
+        Searcher.open(
+            index,
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            mode=mode,
+            device=device,
+            relevance=opt.relevance_choice(relevance),
+            reranker=second,
+        ) as searcher,
+        progress_bar(as_json) as progress,
+    ):
+        if second is not None:
+            second.progress = progress
         answer = searcher.answer(
             query,
             k,

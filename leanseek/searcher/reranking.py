@@ -46,6 +46,8 @@ class SecondStage:
         self._judged = self._asked = 0
         if budget is not None:
             Deadline(budget, clock)
+        self.progress: Progress | None = None
+        """Told of the hits of a re-ranking whose caller passes no progress, as a single search does not."""
 
     def deepened(self, request: Request) -> Request:
         """The request for as many results as are wanted or may be judged."""
@@ -69,29 +71,54 @@ class SecondStage:
             late, queries, judged, asked = self._late, self._queries, self._judged, self._asked
         if not late:
             return self.cascade.notes
-        return (
-            *self.cascade.notes,
-            f"time was up for {late:,} of {queries:,} queries: {judged:,} of {asked:,} hits were re-ranked in "
-            f"{self._budget:g} s a query, and the others stand below as they were found",
-        )
+        of = f"{late:,} of {queries:,} {'query' if queries == 1 else 'queries'}"
+        rest = "the others stand below as they were found" if judged else "they stand as they were found"
+        if self._budget is None:
+            # Such as a query in which a model finds nothing to compare.
+            told = f"not every hit of {of} could be judged: {judged:,} of {asked:,} were, and {rest}"
+        else:
+            told = (
+                f"time was up for {of}: {judged:,} of {asked:,} hits were re-ranked within the budget of "
+                f"{spoken(self._budget)} a query, and {rest}"
+            )
+        return (*self.cascade.notes, told)
 
     def rerank(
         self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], progress: Progress | None = None
     ) -> list[Reranked]:
-        """Each query's hits in a better order. With a budget every query has its own, one after the other."""
+        """Each query's hits in a better order. With a budget every query has its own, one after the other.
+
+        `progress` is told of hits; without one `self.progress` is, where that is set.
+        """
+        progress = progress or self.progress
         if self._budget is None:
             found = self.cascade.rerank_batch(queries, hits, progress=progress)
         else:
             found = []
+            total, done = sum(map(len, hits)), 0
             for query, given in zip(queries, hits, strict=True):
                 deadline = Deadline(self._budget, self._clock)
-                found += self.cascade.rerank_batch([query], [given], deadline=deadline)
+                tell = part_of(progress, done, len(given), total) if progress is not None else None
+                found += self.cascade.rerank_batch([query], [given], progress=tell, deadline=deadline)
+                done += len(given)
+                if progress is not None:
+                    progress("re-ranking", done, total)
         with self._lock:
             self._queries += len(found)
             self._late += sum(one.reached < one.asked for one in found)
             self._judged += sum(one.reached for one in found)
             self._asked += sum(one.asked for one in found)
         return found
+
+
+def part_of(progress: Progress, before: int, part: int, total: int) -> Progress:
+    """Tells of a query's judgments as of its `part` hits, which follow the first `before` of `total`."""
+    return lambda stage, done, of: progress(stage, before + part * done // max(of or 0, 1), total)
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as `--rerank-budget` takes it: 200ms, 1.5s."""
+    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
 
 
 def choose_second_stage(

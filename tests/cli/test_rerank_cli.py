@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_search_re_ranks_and_tells_how(place: Path) -> None:
     assert json.loads(done.stderr.splitlines()[-1]) == {"reranked": 7, "to_rerank": 7, "notes": []}
     shown = call("search", place / "index", QUERIES["q1"], "--explain", *options)
     assert f"→ cross-encoder:torch:{place / 'model'} #1" in shown.stdout
+
+
+def test_a_search_shows_how_far_its_re_ranking_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    options = ("--rerank", f"cross-encoder:torch:{place / 'model'}", "--rerank-depth", 7)
+    shows = contextlib.nullcontext(lambda *step: told.append(step))
+    monkeypatch.setattr("leanseek.cli.searching.progress_bar", lambda quiet: shows)
+    for budget in ((), ("--rerank-budget", "1m")):
+        told.clear()
+        done = call("search", place / "index", "insulin and the heart", *options, *budget)
+        assert done.exit_code == 0 and told[-1] == ("re-ranking", 7, 7)
 
 
 def test_a_run_re_ranks_in_a_cascade(place: Path) -> None:

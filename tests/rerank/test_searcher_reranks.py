@@ -139,12 +139,51 @@ def test_no_time_leaves_the_order_of_the_search_and_says_so(folder: Path) -> Non
         answer = searcher.answer(QUERIES[0], 20)
         assert answer.hits == plain
         assert answer.reached == (0, 15)
-        assert "time was up for 1 of 1 queries: 0 of 15 hits" in searcher.notes[0]
+        assert searcher.notes == (
+            "time was up for 1 of 1 query: 0 of 15 hits were re-ranked within the budget of 500ms a query, and they "
+            "stand as they were found",
+        )
         assert searcher.rank_batch(QUERIES[:1], 20)[0] == [(hit.id, hit.score) for hit in plain]
     with opened(folder, reranker=Backwards(), rerank_depth=15, rerank_budget=60.0) as searcher:
         answer = searcher.answer(QUERIES[0], 20)
         assert answer.reached == (15, 15) and searcher.notes == () and answer.hits != plain
     assert opened(folder).answer(QUERIES[0]).reached is None
+
+
+class Silent(Backwards):
+    """Has nothing to say of some hits, however much time there is."""
+
+    def judge(self, *given: object, **options: object) -> list[Judged]:
+        found = super().judge(*given, **options)  # type: ignore[arg-type]
+        for one in found:
+            one.scores[::2] = np.nan
+        return found
+
+
+def test_hits_not_judged_without_a_budget_are_told_without_a_time(folder: Path) -> None:
+    with opened(folder, reranker=Silent(), rerank_depth=15) as searcher:
+        assert searcher.answer(QUERIES[0], 20).reached == (7, 15)
+        assert searcher.notes == (
+            "not every hit of 1 of 1 query could be judged: 7 of 15 were, and the others stand below as they were "
+            "found",
+        )
+
+
+def test_progress_is_told_under_a_budget_and_of_a_single_search(folder: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+
+    def tell(*step: object) -> None:
+        told.append(step)  # type: ignore[arg-type]
+
+    stage = SecondStage(Cascade([(Backwards(), 20)]), 60.0)
+    with opened(folder, reranker=stage) as searcher:
+        searcher.search_batch(QUERIES, 20, progress=tell)
+        done = [done for _, done, _ in told]
+        assert done == sorted(done) and set(done) == {1, 2, 3, 4} and told[-1] == ("re-ranking", 4, 4)
+        told.clear()
+        stage.progress = tell
+        searcher.search(QUERIES[0], 20)
+        assert told[-1] == ("re-ranking", 20, 20)
 
 
 def test_the_probability_says_how_deep(folder: Path) -> None:
