@@ -98,11 +98,11 @@ class SecondStage:
             total, done = sum(map(len, hits)), 0
             for query, given in zip(queries, hits, strict=True):
                 deadline = Deadline(self._budget, self._clock)
-                tell = part_of(progress, done, len(given), total) if progress is not None else None
+                tell = progress
+                if progress is not None and len(queries) > 1:
+                    tell = part_of(progress, done, len(given), total)
                 found += self.cascade.rerank_batch([query], [given], progress=tell, deadline=deadline)
                 done += len(given)
-                if progress is not None:
-                    progress("re-ranking", done, total)
         with self._lock:
             self._queries += len(found)
             self._late += sum(one.reached < one.asked for one in found)
