@@ -14,6 +14,9 @@ from leanseek.rerank import ByScore, Judged
 from leanseek.rerank.factorisation import AnncurIndex, Axn, Found, LeastSquares, Ridge, scores_of
 from leanseek.rerank.factorisation.axn import shares
 from leanseek.rerank.factorisation.fitting import pseudo_inverse, scaled
+from leanseek.rerank.incontext import InContextReranker
+from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix
+from leanseek.rerank.lateinteraction.model import TokenVectors
 from leanseek.types import Hit
 
 
@@ -201,6 +204,50 @@ def test_a_reranker_is_a_scorer() -> None:
         scores_of(ByLength(), hits), "q", np.ones(3, np.float32), 2, budget=29
     )
     assert found.ids == ["d29", "d28"] and list(found.scores) == [29.0, 28.0]
+
+
+class Letters:
+    """A token model: a token a letter."""
+
+    name = fingerprint = "letters"
+    whole, passage_tokens, query_tokens, budget = False, None, None, 1000
+
+    def lengths(self, passages: Sequence[str]) -> np.ndarray:
+        return np.array([len(text) for text in passages], dtype=np.int32)
+
+    def queries(self, texts: Sequence[str]) -> TokenVectors:
+        vectors = unit(np.random.default_rng(0).normal(size=(26, 6)))
+        return TokenVectors([vectors[[ord(letter) - 97 for letter in text]] for text in texts], None)
+
+    passages = queries
+
+
+class InContext(InContextReranker):
+    """Without a decoder."""
+
+    name = "in-context"  # type: ignore[assignment]
+
+    def __init__(self) -> None: ...
+
+
+def test_late_interaction_is_a_scorer_by_maxsim_alone() -> None:
+    """With all items as the budget the search is exact, however many rounds score them."""
+    draw = np.random.default_rng(1)
+    texts = ["".join(draw.choice(list("abcdefghijklmnopqrstuvwxyz"), 4)) for _ in range(60)]
+    hits = {f"d{i:02}": Hit(i, f"d{i:02}", 1.0 / i, "", text, {}) for i, text in enumerate(texts, 1)}
+    score = scores_of(LateInteractionReranker(Letters(), mix=Mix()), hits)
+    exact = Table(list(hits), np.asarray(score("statin", list(hits))))
+    axn = Axn(list(hits), unit(draw.normal(size=(60, 5))))
+    found = axn.search(score, "statin", np.ones(5, np.float32), 10, budget=60)
+    assert found.ids == exact.exact(10)
+    assert list(found.scores) == [exact.by_id[identifier] for identifier in found.ids]
+
+
+def test_scores_that_depend_on_the_other_hits_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"load\(None, mix=Mix\(\)\)"):
+        scores_of(LateInteractionReranker(Letters()), {})
+    with pytest.raises(UsageError, match="in one prompt"):
+        scores_of(InContext(), {})
 
 
 def test_bad_input_is_told() -> None:

@@ -99,11 +99,35 @@ def in_order(ids: Sequence[str]) -> Int64Array:
 def scores_of(reranker: ByScore, hits: Mapping[str, Hit]) -> PairScores:
     """A re-ranker as a scorer of the items in `hits`, which are known by their ids.
 
+    What it gives a hit must not depend on the other hits of the call: items are scored a few at a time, and these
+    scores are then compared.
+
     >>> search = Axn(ids, vectors)
     >>> search.search(scores_of(load_reranker("cross-encoder"), hits), query, vector, k=10, budget=200)
+
+    Raises UsageError for re-rankers in context and for late interaction with a mix of several measures, whose scores
+    tell the hits of one call apart.
     """
+    check_alone(reranker)
 
     def score(query: str, ids: Sequence[str]) -> Float64Array:
         return reranker.judge([query], [[hits[identifier] for identifier in ids]])[0].scores
 
     return score
+
+
+def check_alone(reranker: ByScore) -> None:
+    """Raise UsageError for a re-ranker whose score of a hit depends on the others of the call."""
+    from leanseek.rerank.incontext import InContextReranker
+    from leanseek.rerank.lateinteraction import LateInteractionReranker
+
+    if isinstance(reranker, InContextReranker):
+        raise UsageError(
+            f"'{reranker.name}' reads all hits in one prompt, so that scores of different calls cannot be compared; "
+            "take a cross-encoder, or late interaction with MaxSim alone"
+        )
+    if isinstance(reranker, LateInteractionReranker) and not reranker.alone:
+        raise UsageError(
+            f"'{reranker.name}' mixes what tells the hits of one call apart, so that scores of different calls cannot "
+            "be compared; take MaxSim alone: leanseek.rerank.lateinteraction.load(None, mix=Mix())"
+        )

@@ -71,6 +71,11 @@ class LateInteractionReranker(ByScore):
         return f"late-interaction:{self._model.name}"
 
     @property
+    def alone(self) -> bool:
+        """Whether a hit's score does not depend on the query's other hits: MaxSim is all of it."""
+        return not (self._mix.cosine or self._mix.search)
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of everything that shapes a score: the model, its length, and the mix."""
         return derived_fingerprint(self._model.fingerprint, f"{self._model.passage_tokens} {self._mix}")
