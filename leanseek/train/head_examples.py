@@ -11,7 +11,7 @@ from typing import NamedTuple
 from leanseek.errors import UsageError
 from leanseek.eval.base import Qrels
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.rerank.incontext.reranker import text_of
+from leanseek.rerank.incontext.hits import text_of
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.fusion_candidates import labelled
 from leanseek.train.heads import Example

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from leanseek.errors import InputError, UsageError
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.loading import load_decoder
-from leanseek.rerank.incontext.prompts import check_kind
+from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind
 from leanseek.rerank.incontext.reading import Reader, Task
 from leanseek.rerank.incontext.reranker import InContextReranker
 from leanseek.rerank.incontext.scoring import document_masses, document_scores
@@ -171,8 +171,8 @@ def fitting(reader: Reader, example: Example) -> Example:
     """
     context = reader.decoder.context
     while context is not None:
-        prompt = reader.wording.compose(example.query, example.documents)
-        if len(tokenize(reader.decoder.tokenizer, prompt).ids) <= context:
+        prompts = [reader.wording.compose(query, example.documents) for query in (example.query, NO_QUERY)]
+        if max(len(tokenize(reader.decoder.tokenizer, prompt).ids) for prompt in prompts) <= context:
             break
         others = [place for place, relevant in enumerate(example.relevant) if not relevant]
         if len(others) < 2:

@@ -91,3 +91,29 @@ def test_too_few_queries_and_a_folder_in_the_way_are_told(animals: Path, tmp_pat
     (tmp_path / "mine").mkdir()
     code, _, told = train(animals, tmp_path / "mine")
     assert code == 2 and "holds no model trained here" in told and (tmp_path / "mine").is_dir()
+
+
+def test_every_fresh_part_of_a_grown_model_learns_fast() -> None:
+    import re
+
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+
+    from leanseek.train.crossencoder.training import FRESH, Recipe, untrained
+
+    model = untrained(Recipe())
+    names = [name for name, weights in ListNetLoss(model).named_parameters() if weights.requires_grad]
+    fresh = {name for name in names if re.search(FRESH, name)}
+    assert {name.split(".")[-2] for name in fresh} == {"linear", "segment", "importance"}
+    assert all(".joint." in name for name in set(names) - fresh)
+
+
+def test_a_trained_model_is_trained_on(animals: Path, tmp_path: Path) -> None:
+    options = ("--negatives", "3", "--batch", "4", "--epochs", "2", "--json")
+    code, printed, _ = train(animals, tmp_path / "first", *options)
+    assert code == 0, printed
+    first = json.loads(printed)
+    code, printed, _ = train(
+        animals, tmp_path / "second", *options, "--base", str(tmp_path / "first"), "--seed", "0"
+    )
+    assert code == 0, printed
+    assert json.loads(printed)["before"] == pytest.approx(first["after"], abs=1e-4)

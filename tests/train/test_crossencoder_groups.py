@@ -14,35 +14,30 @@ from leanseek.errors import InputError
 from leanseek.eval.collections import open_collection
 from leanseek.indexing.index import Index
 from leanseek.searcher.searcher import Searcher
-from leanseek.train.crossencoder.groups import MARGIN, choose, mine
-from leanseek.types import Ranked, content
+from leanseek.train.crossencoder.groups import choose, mine
+from leanseek.types import content
 
 names = st.text("abcdef", min_size=1, max_size=3)
 
 
 @given(
-    cosines=st.dictionaries(names, st.floats(0, 1, width=32), min_size=1, max_size=20),
+    near=st.lists(names, max_size=20, unique=True),
     grades=st.dictionaries(names, st.integers(-1, 2), max_size=8),
     negatives=st.integers(1, 5),
     seed=st.integers(0, 3),
 )
-def test_a_negative_is_judged_so_or_clearly_farther_than_the_positive(
-    cosines: dict[str, float], grades: dict[str, int], negatives: int, seed: int
+def test_a_group_is_a_relevant_document_and_others_near_the_query(
+    near: list[str], grades: dict[str, int], negatives: int, seed: int
 ) -> None:
-    ranking = [Ranked(name, cosine) for name, cosine in cosines.items()]
-    found = choose("q", ranking, grades, negatives, random.Random(seed))
-    relevant = {name for name in cosines if grades.get(name, 0) > 0}
+    found = choose("q", near, grades, negatives, random.Random(seed))
+    relevant = {name for name in near if grades.get(name, 0) > 0}
+    others = set(near) - relevant
     if found is None:
-        limit = min((MARGIN * cosines[name] for name in relevant), default=0.0)
-        assert not relevant or all(
-            name in relevant or (name not in grades and cosines[name] >= limit) for name in cosines
-        )
+        assert not relevant or not others
         return
     assert found.positive in relevant
-    assert 1 <= len(found.negatives) <= negatives and len(set(found.negatives)) == len(found.negatives)
-    for name in found.negatives:
-        assert name not in relevant
-        assert name in grades or cosines[name] < MARGIN * cosines[found.positive]
+    assert set(found.negatives) <= others and found.drawn_from == len(others)
+    assert len(found.negatives) == len(set(found.negatives)) == min(negatives, len(others))
 
 
 def write(folder: Path, relevant: str) -> Path:

@@ -9,12 +9,10 @@ from typing import NamedTuple
 from leanseek.errors import InputError
 from leanseek.eval.base import Collection
 from leanseek.searcher.searcher import Searcher
-from leanseek.types import Progress, Ranked, content
+from leanseek.types import Progress, content
 
 DEPTH = 50
 """How deep in the hybrid ranking negatives are looked for."""
-MARGIN = 0.95
-"""A passage nearer to the query than this share of the positive's cosine may be an answer that nobody judged."""
 
 
 class Group(NamedTuple):
@@ -46,10 +44,10 @@ def mine(
 ) -> list[Group]:
     """One group of a positive and at most `negatives` others for each judged query of a split.
 
-    Negatives are drawn from the best `DEPTH` of the hybrid ranking: judged irrelevant, or not judged. Of those
-    not judged, the ones whose cosine comes near the positive's are left out, being likely answers (positive-aware
-    mining: Moreira et al., NV-Retriever, arXiv:2407.15831). Of several positives one is drawn. `most` queries are
-    drawn, None takes all.
+    Negatives are drawn from the best `DEPTH` of the hybrid ranking: judged irrelevant, or not judged. None is left
+    out for being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831):
+    the model sees the cosine itself, and would learn that an answer always has the highest. Of several positives
+    one is drawn. `most` queries are drawn, None takes all.
 
     Raises InputError where no query has both.
     """
@@ -62,25 +60,13 @@ def mine(
         queries = draw.sample(queries, most)
     texts = [query.text for query in queries]
     found = searcher.rank_batch(texts, DEPTH, progress=progress)
-    wanted = [
-        list(dict.fromkeys([*(ranked.id for ranked in ranking), *qrels[query.id]]))
-        for query, ranking in zip(queries, found, strict=True)
-    ]
-    deepest = max(map(len, wanted), default=1)
-    cosines = searcher.rank_batch(texts, deepest, mode="dense", candidates=wanted)
-    mined = [
-        one
-        for query, ranking in zip(queries, cosines, strict=True)
-        if (
-            one := choose(
-                query.text,
-                without(ranking, query.id if collection.self_hits else None),
-                qrels[query.id],
-                negatives,
-                draw,
-            )
-        )
-    ]
+    mined = []
+    for query, ranking in zip(queries, found, strict=True):
+        judged = qrels[query.id]
+        near = list(dict.fromkeys([*(ranked.id for ranked in ranking), *judged]))
+        lacking = set(searcher.missing(judged)) | ({query.id} if collection.self_hits else set())
+        one = choose(query.text, [name for name in near if name not in lacking], judged, negatives, draw)
+        mined += [one] if one is not None else []
     groups = list(with_texts(mined, collection))
     if not groups:
         raise InputError(
@@ -90,28 +76,15 @@ def mine(
     return groups
 
 
-def without(ranking: Sequence[Ranked], identifier: str | None) -> list[Ranked]:
-    """The ranking without one document."""
-    return [ranked for ranked in ranking if ranked.id != identifier]
-
-
 def choose(
-    query: str, ranking: Sequence[Ranked], grades: Mapping[str, int], negatives: int, draw: random.Random
+    query: str, near: Sequence[str], grades: Mapping[str, int], negatives: int, draw: random.Random
 ) -> Mined | None:
-    """The documents of a query's group, from its candidates with their cosines; None where a kind is missing."""
-    cosines = {ranked.id: ranked.score for ranked in ranking}
-    positives = [identifier for identifier in cosines if grades.get(identifier, 0) > 0]
-    if not positives:
+    """The documents of a query's group, from those `near` it; None where a kind is missing."""
+    positives = [name for name in near if grades.get(name, 0) > 0]
+    others = [name for name in near if grades.get(name, 0) <= 0]
+    if not positives or not others:
         return None
     positive = draw.choice(positives)
-    limit = MARGIN * cosines[positive]
-    others = [
-        identifier
-        for identifier, cosine in cosines.items()
-        if (grades[identifier] <= 0 if identifier in grades else cosine < limit)
-    ]
-    if not others:
-        return None
     return Mined(query, positive, draw.sample(others, min(negatives, len(others))), len(others))
 
 

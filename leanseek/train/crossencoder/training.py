@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import MissingPackageError, ModelError, UsageError
+from leanseek.rerank.crossencoder.torch_model import load_cross_encoder
 from leanseek.train.crossencoder.groups import Group
 from leanseek.types import Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
+    from leanseek.rerank.crossencoder.joint import JointReader
+
 CERTAIN = 10.0
 """The label of a positive: the loss takes a softmax of labels, and this is 1 beside zeros."""
 
-FRESH = r"^1\.|classifier|segment|importance"
+FRESH = r"\b1\.linear\.|classifier|segment|importance"
 """The parameters that start from nothing, by their names; they learn faster than those that know something."""
 FRESH_FASTER = 20.0
 
+GROWN = "joint_reader_config.json"
+"""The file of a model with a `JointReader`."""
 EVALUATE_EVERY = 200
 """Batches between two looks at the held-out queries, at most."""
 
@@ -32,7 +37,8 @@ class Recipe:
     """How a cross-encoder is trained.
 
     `joint_layers`: how many layers read query and passage together, the others reading them apart and being kept
-    as they are (see `JointReader`); None trains an ordinary cross-encoder, all of whose layers read both.
+    as they are (see `JointReader`); None trains an ordinary cross-encoder, all of whose layers read both. A `base`
+    that is such a model itself is trained on.
     `max_tokens` is a pair's length in training.
     """
 
@@ -68,10 +74,15 @@ def untrained(recipe: Recipe) -> CrossEncoder:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise MissingPackageError("training a cross-encoder", "sentence-transformers", "train") from error
-    folder = str(resolve_model(recipe.base).path)
+    folder = resolve_model(recipe.base).path
+    if (folder / GROWN).is_file():
+        model = load_cross_encoder(folder, None)
+        model[0].max_seq_length = recipe.max_tokens
+        keep_apart(model[0])
+        return model
     if recipe.joint_layers is None:
-        return CrossEncoder(folder, num_labels=1, max_length=recipe.max_tokens)
-    return grown(folder, recipe.joint_layers, recipe.max_tokens)
+        return CrossEncoder(str(folder), num_labels=1, max_length=recipe.max_tokens)
+    return grown(str(folder), recipe.joint_layers, recipe.max_tokens)
 
 
 def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
@@ -91,10 +102,7 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
             "fewer joint layers, or none for an ordinary cross-encoder"
         )
     reader = JointReader(model, AutoTokenizer.from_pretrained(folder), joint_layers, max_tokens)
-    model.requires_grad_(False)
-    for layer in reader.joint:
-        # With dropout on its weights attention could not take torch's fast form.
-        layer.attention.self.dropout.p = 0.0
+    keep_apart(reader)
     head = Dense(reader.width, 1, activation_function=torch.nn.Identity(), module_output_name="scores")
     with torch.no_grad():
         head.linear.weight.zero_()
@@ -103,6 +111,14 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
         # The last not 0, or the layers that read the texts together would learn nothing at first.
         head.linear.weight[0, [OVERLAP, JOINT_COSINE]] = 5.0
     return CrossEncoder(modules=[reader, head])
+
+
+def keep_apart(reader: JointReader) -> None:
+    """Leave alone the layers that read the texts apart."""
+    reader.model.requires_grad_(False)
+    for layer in reader.joint:
+        # With dropout on its weights attention could not take torch's fast form.
+        layer.attention.self.dropout.p = 0.0
 
 
 class Learned(NamedTuple):
@@ -142,7 +158,7 @@ def train(
     model = untrained(recipe)
     checkpoints = out.with_name(out.name + ".checkpoints")
     steps = max(1, round(recipe.epochs * len(groups) / recipe.batch))
-    often = max(1, min(EVALUATE_EVERY, steps // 4))
+    often = max(1, min(EVALUATE_EVERY, steps // 2))
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
