@@ -100,7 +100,7 @@ def test_an_evaluation_records_the_second_stage(place: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout.splitlines()[-1])
-    assert record["system"] == "bm25-cross-encoder-model-top5-top2"
+    assert record["system"] == "bm25-cross-encoder-torch-model-top5-top2"
     assert record["settings"]["rerank"] == {
         "names": [f"cross-encoder:torch:{place / 'model'}"],
         "depths": [5],
