@@ -57,6 +57,8 @@ def message(error: BaseException, command: str | None) -> str:
     if isinstance(error, KeyboardInterrupt):
         if command in ("index", "add", "demo"):
             return "interrupted: nothing was committed. Repeat the command: what was encoded so far is kept."
+        if command == "tokens":
+            return "interrupted. Repeat the command: it goes on where it stopped."
         return "interrupted."
     if isinstance(error, MemoryError):
         return "error: out of memory. Index in smaller parts with 'leanseek add', or on a larger machine."
