@@ -187,12 +187,6 @@ def test_pieces_hold_all_of_a_passage_and_fit(documents: list[str], room: int) -
     assert sorted({piece.owner for piece in pieces}) == list(range(len(documents)))
 
 
-def test_a_query_that_leaves_no_room_is_refused() -> None:
-    judge = InContextReranker((small_context(256), tokenizer()))
-    with pytest.raises(UsageError, match="shorten the query"):
-        judge.score("statin " * 300, ["heart"])
-
-
 def test_memory_that_runs_out_makes_the_batch_smaller_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = reranker(batch_size=4)
     expected = [reranker().score(q, passages(4)) for q in ("a", "b", "c", "d", "e")]

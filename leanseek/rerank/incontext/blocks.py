@@ -16,7 +16,7 @@ from typing import NamedTuple
 from leanseek.rerank.incontext.capturing import Heads
 from leanseek.rerank.incontext.decoder import Decoder, States
 from leanseek.rerank.incontext.prompts import NO_QUERY, Prompt, Wording
-from leanseek.rerank.incontext.reading import Looks, Read, Task, read
+from leanseek.rerank.incontext.reading import Looks, Read, Task, check_length, read
 from leanseek.rerank.incontext.scoring import kept
 from leanseek.rerank.incontext.tokens import TokenizedPrompt, covering, tokenize
 
@@ -80,16 +80,19 @@ class BlockReader:
         self._beginning: States | None = None
 
     def read(self, tasks: Sequence[Task]) -> list[list[Read]]:
-        """For each task what came of each of its documents."""
-        return [self._read(task) for task in tasks]
+        """For each task what came of each of its documents. Raises TooLong for one that leaves the model's context."""
+        return [self._read(task, row) for row, task in enumerate(tasks)]
 
-    def _read(self, task: Task) -> list[Read]:
+    def _read(self, task: Task, row: int) -> list[Read]:
         blocks = [self._block(task.query, document) for document in task.documents]
         states = self._states(blocks)
         beginning = self._begin(blocks[0])
         sides = [blocks[0].tokens]
         if self.calibrated:
             sides.append(self._block(NO_QUERY, task.documents[0]).tokens)
+        longest = max(len(block.ids) for block in blocks)
+        asked = max(len(side.ids) - side.asking for side in sides)
+        check_length({row: blocks[0].begin + longest + asked}, self.decoder.context)
         found = self.decoder.attention_on(
             [beginning, *states],
             [

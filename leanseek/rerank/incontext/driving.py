@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from leanseek.errors import ModelError
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.listing import Listing
-from leanseek.rerank.incontext.reading import Read, Task
+from leanseek.rerank.incontext.reading import Read, Task, TooLong
 from leanseek.rerank.memory import out_of_memory
 
 ReadAll = Callable[[Sequence[Task]], list[list[Read]]]
@@ -15,8 +15,7 @@ ReadAll = Callable[[Sequence[Task]], list[list[Read]]]
 Make = Callable[[int, int | None], Listing]
 """Makes the listing of a query by its number, with so much room in a prompt (None: as much as the model has)."""
 
-
-_LEAST = 32
+LEAST = 32
 """Tokens of documents that a prompt must hold."""
 
 
@@ -69,6 +68,9 @@ class Driver:
         try:
             found = self._read(tasks)
         except Exception as error:
+            if isinstance(error, TooLong):
+                self._shorten(chosen, error, active, make)
+                return
             if not out_of_memory(error):
                 raise
             if len(tasks) > 1:
@@ -81,10 +83,20 @@ class Driver:
         for number, reads in zip(chosen, found, strict=True):
             active[number].tell(reads)
 
+    def _shorten(self, chosen: Sequence[int], error: TooLong, active: dict[int, Listing], make: Make) -> None:
+        """Make the listings anew whose prompts are too long: put together texts may have more tokens than apart."""
+        for row, excess in error.excess.items():
+            room = active[chosen[row]].size - excess
+            if room < LEAST:
+                raise ModelError(
+                    "the model's context holds no two documents beside the query; choose another model"
+                ) from error
+            active[chosen[row]] = make(chosen[row], room)
+
     def _narrow(self, size: int, error: Exception) -> None:
         """Half as many tokens of documents in a prompt. Raises ModelError where that is next to none."""
         self.room = size // 2
-        if self.room < _LEAST:
+        if self.room < LEAST:
             raise ModelError("memory runs out over a few words; choose a smaller model") from error
         self._note(f"memory ran out: prompts hold at most {self.room:,} tokens of documents from now on")
 

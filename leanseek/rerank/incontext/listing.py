@@ -16,7 +16,8 @@ from leanseek.rerank.incontext.windows import sliding
 class Listing:
     """A query and its documents (in pieces where they are long), the most promising last.
 
-    `task` is the next prompt; None once `scores` (documents,) are known.
+    `task` is the next prompt; None once `scores` (documents,) are known. `crowded`: fewer documents than asked for
+    fitted into a prompt, so that there are more windows.
     """
 
     def __init__(
@@ -30,11 +31,12 @@ class Listing:
         self.query = query
         self.pieces = pieces
         self.room = room
-        self.windows = 0
+        self.crowded = False
         self.scores: Float64Array | None = None
         self.task: Task | None = None
         self._reads: dict[int, Read] = {}
         self._inside: list[int] = []
+        self._window = len(pieces) if window is None else window
         self._steps = sliding([piece.tokens for piece in pieces], room, window, stride)
         if pieces:
             self._show(next(self._steps))
@@ -50,7 +52,9 @@ class Listing:
         """Take what came of the task's documents, and go on to the next."""
         self._reads.update(zip(self._inside, reads, strict=True))
         try:
-            self._show(self._steps.send([one.score for one in reads]))
+            places = self._steps.send([one.score for one in reads])
+            self.crowded |= len(self._inside) < self._window
+            self._show(places)
         except StopIteration as end:
             self.task = None
             self._pieces_scores: Float64Array = end.value
@@ -67,7 +71,6 @@ class Listing:
         ]
 
     def _show(self, places: list[int]) -> None:
-        self.windows += 1
         self._inside = places
         self.task = Task(self.query, tuple(self.pieces[place].text for place in places))
 

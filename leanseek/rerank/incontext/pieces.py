@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -17,7 +17,10 @@ class Piece(NamedTuple):
 
 
 def in_pieces(tokenizer: Any, documents: Sequence[str], separator: str, room: int | None) -> list[Piece]:
-    """The documents in their order, those of more than `room` tokens in pieces; sizes are those in a prompt."""
+    """The documents in their order, those of more than `room` tokens in pieces; sizes are those in a prompt.
+
+    Pieces of nothing but white space are left out, but for the first where a passage has no others.
+    """
     # The number is as wide as any that a document can get.
     around = f"{separator}[{len(documents)}] "
     if not documents:
@@ -34,11 +37,33 @@ def in_pieces(tokenizer: Any, documents: Sequence[str], separator: str, room: in
             pieces.append(Piece(document, owner, 0, len(offsets)))
             continue
         ends = [max(0, end - len(around)) for _, end in offsets]
-        extra = ends.count(0)
-        step = max(1, room - extra)
-        cuts = sorted({0, *ends[extra + step - 1 :: step], len(document)})
-        for start, end in pairwise(cuts):
-            text = document[start:end]
-            if text.strip():
-                pieces.append(Piece(text, owner, start, min(room, len(offsets))))
+        parts = [
+            Piece(document[start:end], owner, start, size)
+            for start, end, size in cuts(tokenizer, around, document, ends, room)
+        ]
+        pieces += [piece for piece in parts if piece.text.strip()] or parts[:1]
     return pieces
+
+
+def cuts(
+    tokenizer: Any, around: str, document: str, ends: Sequence[int], room: int
+) -> Iterator[tuple[int, int, int]]:
+    """The (start, end, tokens) of a document's pieces, which have at most `room` tokens with what is `around` them.
+
+    `ends` are the characters at which the tokens of the whole end. A piece's own are counted again: cut in another
+    place a text may have more tokens, and several may make up one character.
+    """
+    step = max(1, room - bisect_right(ends, 0))
+    start = 0
+    while start < len(document):
+        last = bisect_right(ends, start) + step - 1
+        end = max(start + 1, ends[last] if last < len(ends) else len(document))
+        while (size := count(tokenizer, around + document[start:end])) > room and end > start + 1:
+            end = start + max(1, min(end - start - 1, (end - start) * room // size))
+        yield start, end, size
+        start = end
+
+
+def count(tokenizer: Any, text: str) -> int:
+    """How many tokens a text has by itself."""
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

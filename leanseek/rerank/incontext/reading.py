@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from leanseek.rerank.incontext.capturing import Float64Array, Heads
@@ -48,6 +48,21 @@ class Looks(NamedTuple):
         return self.query if self.blank is None else self.query - self.blank
 
 
+class TooLong(Exception):  # noqa: N818 - not an error for people: it asks for a shorter prompt
+    """Raised before prompts are read that are longer than the model's context; `excess` tells by how many tokens."""
+
+    def __init__(self, excess: Mapping[int, int]) -> None:
+        """`excess` has the number of tokens of each such task, by its place in the batch."""
+        self.excess = excess
+
+
+def check_length(lengths: Mapping[int, int], context: int | None) -> None:
+    """Raise TooLong where the prompt of a task, by its place, has more tokens than the model reads."""
+    excess = {row: length - context for row, length in lengths.items() if context and length > context}
+    if excess:
+        raise TooLong(excess)
+
+
 class Reader:
     """Puts tasks to a decoder: two forward passes for a batch, the second one over its last tokens alone."""
 
@@ -72,12 +87,19 @@ class Reader:
     def look(
         self, tasks: Sequence[Task], tokens: Sequence[TokenizedPrompt], apart: bool = False
     ) -> list[Looks]:
-        """What each task looks at; `tokens` are those of its prompt. The heads are summed, or kept `apart`."""
+        """What each task looks at; `tokens` are those of its prompt. The heads are summed, or kept `apart`.
+
+        Raises TooLong for prompts that are longer than the model's context.
+        """
         sides = [tokens]
         if self.calibrated:
             # The calibrating pass comes first and computes the documents; the query's is short.
             blank = [self.wording.compose(NO_QUERY, task.documents) for task in tasks]
             sides = [[tokenize(self.decoder.tokenizer, prompt) for prompt in blank], tokens]
+        check_length(
+            {row: max(len(side[row].ids) for side in (*sides, tokens)) for row in range(len(tokens))},
+            self.decoder.context,
+        )
         cuts = [
             min(one.asking, *(common(side[row].ids, one.ids) for side in sides))
             for row, one in enumerate(tokens)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.errors import UsageError
@@ -17,12 +14,13 @@ from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.blocks import BlockReader
 from leanseek.rerank.incontext.capturing import Heads
 from leanseek.rerank.incontext.driving import Driver
-from leanseek.rerank.incontext.explaining import AttentionExplanation, DocumentAttention, cut_to, extract
+from leanseek.rerank.incontext.explaining import DocumentAttention
 from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
+from leanseek.rerank.incontext.hits import explained, judged, scores_of, texts_of
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.loading import load_decoder
-from leanseek.rerank.incontext.pieces import in_pieces
-from leanseek.rerank.incontext.prompts import NO_QUERY, Frame, Wording, chat_frame, check_kind, prefixed
+from leanseek.rerank.incontext.planning import Planner
+from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame, check_kind, prefixed
 from leanseek.rerank.incontext.reading import Reader
 from leanseek.types import Hit, Progress
 
@@ -87,15 +85,15 @@ class InContextReranker(ByScore):
         frame = self._frame(prompt_prefix, prompt_suffix)
         counted = self._heads(heads, layers)
         self._wording = Wording(frame, kind, separator)
-        self._window, self._stride = window, stride
         self.reader = Reader(self._decoder, self._wording, counted, calibrated)
-        self._blocks = block_memory is not None
+        apart = block_memory is not None
+        self._planner = Planner(self._decoder, self._wording, window, stride, apart)
         if block_memory is None:
             self._driver = Driver(self.reader.read, batch_size)
         else:
             blocks = BlockReader(self._decoder, self._wording, counted, calibrated, block_memory)
             self._driver = Driver(blocks.read, batch_size)
-        how = (sorted(counted.layers.items()), calibrated, window, stride, self._blocks)
+        how = (sorted(counted.layers.items()), calibrated, window, stride, apart)
         self._settings = repr((self._wording, how))
 
     @classmethod
@@ -118,17 +116,18 @@ class InContextReranker(ByScore):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not as usual so far: no chat template, windows, passages in pieces, memory that ran out."""
-        return (*self._notes, *self._driver.notes)
+        """What was not as usual so far: no chat template, windows, pieces, cut queries, memory that ran out."""
+        return (*self._notes, *self._planner.notes, *self._driver.notes)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """One score for each document; they stand in the prompt in the order given, the most promising last.
 
         Documents that do not fit into the model's context together are read in windows, and scores are then
-        comparable only by their order; one that does not fit by itself is read in pieces and gets its best
-        piece's score. No documents give no scores.
+        comparable only by their order; then one that takes more than half of the room is read in pieces and gets
+        its best piece's score. A query that leaves no room for documents is cut. No documents give no scores.
 
-        Raises UsageError for a query that leaves no room for documents.
+        Raises UsageError for a model whose context holds no documents beside the instruction, ModelError for one
+        whose attention is no numbers.
         """
         found = self._drive([query], [documents])[0]
         return [] if found is None else [float(score) for score in scores_of(found)]
@@ -183,45 +182,16 @@ class InContextReranker(ByScore):
         deadline: Deadline | None = None,
     ) -> list[Listing | None]:
         def make(number: int, room: int | None) -> Listing:
-            return self._listing(queries[number], documents[number], room)
+            return self._planner.plan(queries[number], documents[number], room)
 
         def done(count: int) -> None:
             if progress is not None:
                 progress("re-ranking", count, len(queries))
 
         found = self._driver.drive(len(queries), make, deadline, done)
-        for listing in found:
-            if listing is not None and listing.windows > 1 and self._window is None:
-                self._note("documents that do not fit into one prompt together were read in windows")
-            if listing is not None and len({piece.owner for piece in listing.pieces}) < len(listing.pieces):
-                self._note("passages too long for the model were read in pieces; the best piece counts")
+        for listing in filter(None, found):
+            self._planner.tell(listing)
         return found
-
-    def _listing(self, query: str, documents: Sequence[str], least: int | None) -> Listing:
-        room = self._room(query)
-        if least is not None:
-            room = least if room is None else min(room, least)
-        # Two pieces at least must stand together, or there is nothing to compare. Blocks stand side by side, and
-        # only each of them must fit.
-        longest = room and (room if self._blocks else room // 2)
-        pieces = in_pieces(self._decoder.tokenizer, documents, self._wording.separator, longest)
-        return Listing(query, pieces, least if self._blocks else room, self._window, self._stride)
-
-    def _room(self, query: str) -> int | None:
-        """How many tokens of documents fit into a prompt. Raises UsageError where the query leaves none."""
-        if self._decoder.context is None:
-            return None
-        used = max(
-            len(self._decoder.tokenizer(self._wording.compose(text, ()).text, verbose=False)["input_ids"])
-            for text in (query, NO_QUERY)
-        )
-        room = self._decoder.context - used
-        if room < _LEAST_ROOM:
-            raise UsageError(
-                f"the query with its instruction has {used:,} tokens, which leaves no room for documents in the "
-                f"model's context of {self._decoder.context:,}; shorten the query or choose another model"
-            )
-        return room
 
     def _frame(self, prefix: str | None, suffix: str | None) -> Frame:
         if prefix is not None and suffix is not None:
@@ -258,48 +228,6 @@ class InContextReranker(ByScore):
     def _note(self, note: str) -> None:
         if note not in self._notes:
             self._notes.append(note)
-
-
-_LEAST_ROOM = 32
-"""Tokens of documents that a prompt must hold."""
-
-
-def text_of(hit: Hit) -> str:
-    """What of a hit stands in the prompt: its title and text, on lines of their own."""
-    return f"{hit.title}\n{hit.text}" if hit.title else hit.text
-
-
-def texts_of(hits: Sequence[Hit]) -> list[str]:
-    """The hits' texts in the order of the prompt: the best last."""
-    return [text_of(hit) for hit in reversed(hits)]
-
-
-def judged(count: int, listing: Listing | None) -> Judged:
-    """The scores of `count` hits, the best hit first; NaN where the listing was not finished."""
-    return Judged(np.full(count, np.nan) if listing is None else scores_of(listing)[::-1])
-
-
-def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
-    """The hits; those with an explanation get one that tells what was looked at in them."""
-    if listing is None or all(hit.explanation is None for hit in hits):
-        return list(hits)
-    found = []
-    for hit, attention in zip(hits, reversed(listing.attention()), strict=True):
-        if (was := hit.explanation) is not None:
-            whole = text_of(hit)
-            text = cut_to(attention.tokens, len(whole) - len(hit.text), len(whole))
-            title = cut_to(attention.tokens, 0, len(hit.title))
-            shown = extract(hit.text, text)
-            hit = replace(
-                hit, explanation=AttentionExplanation(was.sparse, was.dense, was.terms, shown, title, text)
-            )
-        found.append(hit)
-    return found
-
-
-def scores_of(listing: Listing) -> Any:
-    """(documents,) the scores of a finished listing."""
-    return np.zeros(0) if listing.scores is None else listing.scores
 
 
 def check_windows(window: int | None, stride: int | None) -> None:

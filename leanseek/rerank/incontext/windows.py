@@ -18,6 +18,7 @@ def sliding(sizes: Sequence[int], room: int | None, window: int | None, stride: 
 
     `sizes` are the documents' tokens, `room` how many fit into a prompt (None: any number), `window` how many
     documents stand together at most (None: as many as fit), `stride` by how many the window moves (None: half).
+    Where fewer than `window` fit the stride is smaller in proportion, so that windows overlap as much as asked.
     The best of a window move on into the next one, as a bubble rises; what is left behind stands below them.
 
     The scores returned are those of the last window that a document stood in, lowered by the least that keeps
@@ -36,7 +37,13 @@ def sliding(sizes: Sequence[int], room: int | None, window: int | None, stride: 
         order[below:end] = [inside[row] for row in ranked]
         if end == len(order):
             return descending(scores, order[::-1])
-        below += min(max(1, len(inside) // 2 if stride is None else stride), len(inside))
+        below += step(len(inside), window, stride)
+
+
+def step(inside: int, window: int | None, stride: int | None) -> int:
+    """By how many documents a window with so many `inside` moves: at least one, and all of a single one alone."""
+    share = inside // 2 if stride is None or window is None else inside * stride // window
+    return max(1, min(share, inside - 1))
 
 
 def fitting(sizes: Sequence[int], room: int | None, window: int | None) -> int:
