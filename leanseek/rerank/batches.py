@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from leanseek.errors import ModelError
 from leanseek.rerank.deadline import Deadline
@@ -14,6 +14,14 @@ TIER = 8
 """Hits of every list that are finished before the next are begun, where time may not suffice for all."""
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
+
+
+class Piece(NamedTuple):
+    """What a model reads at once: its number, by which it is asked for, and its length in tokens."""
+
+    number: int
+    tokens: int
 
 
 class Batches:
@@ -44,23 +52,43 @@ class Batches:
         """Places of pieces and what `run` made of them, batch by batch, until all are done or the deadline is near.
 
         `lengths` (n,) are the pieces' tokens. Under a deadline the pieces of the best `ranks` (n,), from 0, are
-        finished before the others; elsewhere, and inside such a tier, the longest stand together, so that little is
-        spent on padding.
+        finished before the others.
 
         Raises ModelError where memory does not suffice for a single piece.
         """
-        for places in tiers(ranks) if deadline is not None else [range(len(lengths))]:
-            queue = sorted(places, key=lambda place: (-lengths[place], place))
+        rounds = (
+            [Piece(place, int(lengths[place])) for place in places] for places in tiers(ranks, deadline)
+        )
+        return self.run_rounds(rounds, run, deadline)
+
+    def run_rounds(
+        self,
+        rounds: Iterable[Sequence[Piece]],
+        run: Callable[[list[int]], Found],
+        deadline: Deadline | None = None,
+    ) -> Iterator[tuple[list[int], Found]]:
+        """`run` for pieces that are made as they are needed: those of a round are finished before the next is made.
+
+        In a round the longest stand together, so that little is spent on padding. While there is any time, one piece
+        is tried, however slow earlier ones were.
+        """
+        tried = False
+        for pieces in rounds:
+            queue = sorted(pieces, key=lambda piece: (-piece.tokens, piece.number))
             start = 0
             while start < len(queue):
-                longest = max(1, int(lengths[queue[start]]))
-                budget = self._budget
+                budget, pace = self._budget, self._pace
                 if deadline is not None:
                     # The first batch measures the pace, so it is one piece.
-                    if not deadline.allows(longest * self._pace):
-                        return
-                    budget = min(budget, int(deadline.remaining() / self._pace)) if self._pace else 1
-                batch = queue[start : start + max(1, budget // longest)]
+                    budget = min(budget, int(deadline.remaining() / pace)) if pace else 1
+                    if not deadline.allows(max(1, queue[start].tokens) * pace):
+                        if tried or not deadline.allows():
+                            return
+                        # What is known may be the pace of a slow moment; the shortest piece tells for least.
+                        queue.insert(start, queue.pop())
+                        budget = 1
+                longest = max(1, queue[start].tokens)
+                batch = [piece.number for piece in queue[start : start + max(1, budget // longest)]]
                 began = deadline.now() if deadline is not None else 0.0
                 try:
                     found = run(batch)
@@ -69,6 +97,7 @@ class Batches:
                         raise
                     self._halve(len(batch), longest, error)
                     continue
+                tried = True
                 if deadline is not None:
                     self._learn((deadline.now() - began) / (longest * len(batch)))
                 start += len(batch)
@@ -90,9 +119,20 @@ class Batches:
             self._pace = min(pace, (self._pace + pace) / 2) if self._pace else pace
 
 
-def tiers(ranks: Sequence[int]) -> list[list[int]]:
-    """Places of the pieces, those of the best `TIER` ranks first."""
+def tiers(ranks: Sequence[int], deadline: Deadline | None) -> list[list[int]]:
+    """Places of the pieces, those of the best `TIER` ranks first; all together where there is no deadline."""
+    if deadline is None:
+        return [list(range(len(ranks)))]
     found: list[list[int]] = [[] for _ in range(max(ranks, default=0) // TIER + 1)]
     for place, rank in enumerate(ranks):
         found[rank // TIER].append(place)
     return found
+
+
+def in_time(items: Sequence[Item], deadline: Deadline | None) -> Iterator[Sequence[Item]]:
+    """The items in blocks of `TIER`, while there is time; all together where there is no deadline."""
+    step = TIER if deadline is not None else max(len(items), 1)
+    for start in range(0, len(items), step):
+        if deadline is not None and not deadline.allows():
+            return
+        yield items[start : start + step]

@@ -131,7 +131,7 @@ class Words:
     def __init__(self, budget: int = 8, most: int = 1 << 30) -> None:
         self.budget, self.most = budget, most
         self.batches: list[int] = []
-        self.clock = 0.0
+        self.clock = self.clock_ahead = 0.0
 
     def lengths(self, passages: Sequence[str]) -> np.ndarray:
         return np.array([len(text.split()) for text in passages], dtype=np.int32)
@@ -145,7 +145,8 @@ class Words:
         if longest * len(texts) > self.most:
             raise RuntimeError("CUDA out of memory")
         self.batches.append(len(texts))
-        self.clock += longest * len(texts)
+        self.clock += longest * len(texts) + self.clock_ahead
+        self.clock_ahead = 0.0
         return self.queries(texts)
 
 
@@ -184,6 +185,49 @@ def test_a_deadline_is_kept_and_the_first_hits_are_judged_first(seconds: float) 
     if 0 < found.reached < 8:
         judged = [hit for hit in found.hits if hit.history[-1].by == reranker.name]
         assert all(int(hit.id[1:]) <= 8 for hit in judged)
+
+
+def test_one_slow_moment_does_not_cost_later_queries_their_time() -> None:
+    model = Words(budget=8)
+    model.clock_ahead = 500.0  # the first batch alone
+    reranker = LateInteractionReranker(model, mix=Mix())
+    texts = [WORDS[i % len(WORDS)] for i in range(20)]
+    reached = []
+    for _ in range(3):
+        deadline = Deadline(30.0, clock=lambda: model.clock)
+        [found] = reranker.rerank_batch(["statin"], [hits_of(texts)], deadline=deadline)
+        reached.append(found.reached)
+    assert reached == [1, 20, 20]
+
+
+def test_what_is_always_too_slow_is_tried_with_one_short_piece() -> None:
+    model = Words(budget=8)
+    reranker = LateInteractionReranker(model, mix=Mix())
+    texts = [" ".join(WORDS[:length]) for length in (5, 2, 7)]
+    for _ in range(3):
+        began = model.clock
+        deadline = Deadline(1.0, clock=lambda: model.clock)
+        [found] = reranker.rerank_batch(["statin"], [hits_of(texts)], deadline=deadline)
+        assert found.reached == 1
+    assert model.clock - began == 2
+
+
+def test_passages_are_measured_only_while_there_is_time() -> None:
+    class Slow(Words):
+        def lengths(self, passages: Sequence[str]) -> np.ndarray:
+            self.clock += 1.0 * len(passages)
+            return super().lengths(passages)
+
+        def passages(self, texts: Sequence[str]) -> TokenVectors:
+            return self.queries(texts)
+
+    model = Slow()
+    reranker = LateInteractionReranker(model, mix=Mix())
+    deadline = Deadline(30.0, clock=lambda: model.clock)
+    reranker.rerank_batch(
+        ["statin"], [hits_of(["wing"] + [f"wing {word}" for word in WORDS] * 9)], deadline=deadline
+    )
+    assert model.clock <= 30.0 + 8
 
 
 def test_progress_counts_every_hit() -> None:

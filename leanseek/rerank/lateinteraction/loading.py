@@ -37,6 +37,9 @@ def load(
     Raises ModelError, MissingPackageError, StorageError or UsageError.
     """
     loaded = load_token_model(model, device)
+    # A back end's first run costs several times a later one, which would be taken for its pace.
+    loaded.queries(["a query"])
+    loaded.passages(["a passage"])
     return LateInteractionReranker(loaded if index is None else with_stored(loaded, index), mix=mix)
 
 

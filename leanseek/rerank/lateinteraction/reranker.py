@@ -13,7 +13,7 @@ from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.encode.tokens import Int32Array
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
-from leanseek.rerank.batches import Batches
+from leanseek.rerank.batches import Batches, Piece, in_time, tiers
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.lateinteraction.maxsim import maxsim
 from leanseek.rerank.lateinteraction.mixing import Mix
@@ -149,14 +149,22 @@ class LateInteractionReranker(ByScore):
             for column, hit in enumerate(hits[row] if len(query.tokens) else ()):
                 places.setdefault(content(hit.title, hit.text), []).append(_Place(row, column))
         passages = list(places)
-        lengths = self._model.lengths(passages) if passages else np.zeros(0, dtype=np.int32)
+        lengths = np.zeros(len(passages), dtype=np.int32)
         ranks = [min(place.column for place in places[passage]) for passage in passages]
+
+        def rounds() -> Iterator[list[Piece]]:
+            for numbers in tiers(ranks, deadline):
+                measured: list[int] = []
+                for block in in_time(numbers, deadline):
+                    lengths[block] = self._model.lengths([passages[number] for number in block])
+                    measured += block
+                yield [Piece(number, int(lengths[number])) for number in measured]
 
         def run(numbers: list[int]) -> TokenVectors:
             return self._model.passages([passages[number] for number in numbers])
 
         done = 0
-        for batch, read in self._batches.run(lengths.tolist(), ranks, run, deadline):
+        for batch, read in self._batches.run_rounds(rounds(), run, deadline):
             for number, (passage, text) in zip(batch, each(read), strict=True):
                 wanted = places[passages[number]]
                 similar = maxsim([asked[row].tokens for row, _ in wanted], passage)
