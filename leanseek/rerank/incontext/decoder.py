@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from leanseek.encode.fingerprint import derived_fingerprint
+from leanseek.errors import ModelError
 from leanseek.rerank.incontext.attending import attending
 from leanseek.rerank.incontext.capturing import CURRENT, Capture, Enough, Float64Array, Heads
 
@@ -85,6 +86,8 @@ class Decoder:
         not kept `apart` (then heads is 1).
 
         The beginnings are computed once, together with the first ends.
+
+        Raises ModelError where the attention is no numbers.
         """
         import torch
 
@@ -103,7 +106,7 @@ class Decoder:
                     real[row, whole] = 1
                 capture = Capture(heads, self._tensor(shares(ends, counts)), longest, apart)
                 self._run(ids[:, longest if number else 0 :], cache, capture, real if padded else None)
-                found.append(capture.stacked() if apart else capture.total()[:, None])
+                found.append(self._finite(capture.stacked() if apart else capture.total()[:, None]))
                 cache.crop(-longest_end)
         return found
 
@@ -149,6 +152,8 @@ class Decoder:
 
         `positions` are those of the parts' tokens, of which some may be the same; the tails stand after the last.
         One array for each of the tails: (p,) the mean attention of its last `asking` tokens, summed over the heads.
+
+        Raises ModelError where the attention is no numbers.
         """
         import torch
 
@@ -166,7 +171,7 @@ class Decoder:
                     heads, self._tensor(shares([tail], [counted])), count, False, self._tensor(stand)
                 )
                 self._run(np.array([tail]), cache, capture, positions=stand[None, count:])
-                found.append(capture.total()[0])
+                found.append(self._finite(capture.total()[0]))
                 cache.crop(-len(tail))
         return found
 
@@ -185,6 +190,14 @@ class Decoder:
             pass
         finally:
             CURRENT.reset(token)
+
+    def _finite(self, attention: Float64Array) -> Float64Array:
+        if not np.isfinite(attention).all():
+            raise ModelError(
+                f"the model '{self.name}' gave NaN or infinite attention; it orders nothing. Check its weights, or "
+                "load them in a higher precision"
+            )
+        return attention
 
     def _tensor(self, array: Any) -> Any:
         import torch

@@ -30,7 +30,8 @@ class HeadList:
     """Heads of one model, best first, and where they come from.
 
     `fingerprint` is that of the model's weights; empty for a published list, which is known by the model's name
-    and shape alone: `layers` layers of `width` heads. `prompt` is the kind of prompt they were found with.
+    and shape alone: `layers` layers of `width` heads. `prompt` is the kind of prompt they were found with, where they
+    have a fingerprint.
     """
 
     model: str
@@ -50,8 +51,11 @@ class HeadList:
         """The `count` best heads."""
         return self.heads[:count]
 
-    def check(self, decoder: Decoder) -> None:
-        """Raise ModelError where the list is not of this decoder."""
+    def check(self, decoder: Decoder, prompt: PromptKind) -> None:
+        """Raise ModelError where the list is not of this decoder, UsageError where not of this kind of prompt.
+
+        Of a published list it is not known which prompt it is best for: it serves both.
+        """
         if (self.layers, self.width) != (decoder.depth, decoder.width):
             raise ModelError(
                 f"the heads are those of {self.model}, with {self.layers} layers of {self.width} heads; "
@@ -61,6 +65,11 @@ class HeadList:
             raise ModelError(
                 f"the heads were found in other weights than those of {decoder.name}. "
                 "Find its own: leanseek train heads"
+            )
+        if self.fingerprint and self.prompt != prompt:
+            raise UsageError(
+                f"these heads were found with the prompt {self.prompt}, not {prompt}; give prompt='{self.prompt}', or "
+                f"find heads for it with: leanseek train heads --prompt {prompt}"
             )
 
 

@@ -18,9 +18,14 @@ def load(model: str | None, device: str | None = None) -> InContextReranker:
     - a list of heads that `leanseek train heads` wrote, which has its model and kind of prompt in it.
 
     Raises UsageError for no model (there is none small enough to be everyone's), for a prefix that is no kind of
-    prompt, and for another kind than that of the list; InputError for a list that cannot be read; and what loading
-    the model raises: ModelError, MissingPackageError.
+    prompt, for another kind than that of the list, and for choices in brackets; InputError for a list that cannot be
+    read; and what loading the model raises: ModelError, MissingPackageError.
     """
+    if model is not None and model.endswith("]") and not Path(model).exists():
+        raise UsageError(
+            f"'in-context:{model}' tells a re-ranker that was made in Python, with what stands in brackets; make it "
+            "again with InContextReranker, or name the model alone"
+        )
     kind, name = (None, model or "") if model is None or Path(model).exists() else split_prefix(model)
     if not name:
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 from leanseek.errors import ModelError, UsageError
@@ -10,6 +11,8 @@ from leanseek.errors import ModelError, UsageError
 PromptKind = Literal["IE", "QA"]
 
 DEFAULT_KIND: Final = "IE"
+SEPARATOR: Final = "\n\n"
+"""What stands between documents by default."""
 
 OPENING = " Here are some paragraphs:"
 INSTRUCTIONS: dict[PromptKind, str] = {
@@ -22,8 +25,10 @@ NO_QUERY = "N/A"
 """The query whose attention tells what a model looks at whatever it is asked."""
 
 _CONTENT = "LEANSEEKCONTENT"
-# Llama 3.2 writes today's date into its prompt unless it is given one; the same input must give the same scores.
-_DATE = "26 Jul 2024"
+# Some templates write today's date into the prompt, unless they are given one, or by a function of the time; the same
+# input must give the same scores.
+_DATE = datetime(2024, 7, 26)
+_DIRECTIVES = (*"aAbBcdDeFfGgHhIjklmMpPrRSTuUVwWxXyYzZ", "-d", "-m", "-H", "-I", "-M", "-S", "-j")
 
 
 class Frame(NamedTuple):
@@ -106,6 +111,14 @@ def split_prefix(name: str) -> tuple[PromptKind | None, str]:
     )
 
 
+def timeless(template: str) -> str:
+    """The chat template, in which it is always the same day; transformers lets no function be handed to it."""
+    if "strftime_now" not in template:
+        return template
+    told = "".join(f"|replace('%{mark}', {_DATE.strftime(f'%{mark}')!r})" for mark in (*_DIRECTIVES, "%"))
+    return f"{{% macro strftime_now(format) %}}{{{{ format{told} }}}}{{% endmacro +%}}{template}"
+
+
 def chat_frame(tokenizer: Any) -> Frame | None:
     """What the chat template of a tokenizer puts around a user's message; None where it has no template.
 
@@ -119,7 +132,8 @@ def chat_frame(tokenizer: Any) -> Frame | None:
             [{"role": "user", "content": _CONTENT}],
             tokenize=False,
             add_generation_prompt=True,
-            date_string=_DATE,
+            date_string=_DATE.strftime("%d %b %Y"),
+            chat_template=timeless(tokenizer.get_chat_template()),
         )
     except Exception as error:  # Templates are programs; each fails in its own way.
         raise ModelError(

@@ -19,8 +19,9 @@ from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, rea
 from leanseek.rerank.incontext.hits import explained, judged, scores_of, texts_of
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.loading import load_decoder
+from leanseek.rerank.incontext.naming import name_of
 from leanseek.rerank.incontext.planning import Planner
-from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame, check_kind, prefixed
+from leanseek.rerank.incontext.prompts import SEPARATOR, Frame, PromptKind, Wording, chat_frame, check_kind
 from leanseek.rerank.incontext.reading import Reader
 from leanseek.types import Hit, Progress
 
@@ -45,7 +46,7 @@ class InContextReranker(ByScore):
         prompt: str = "IE",
         prompt_prefix: str | None = None,
         prompt_suffix: str | None = None,
-        separator: str = "\n\n",
+        separator: str = SEPARATOR,
         *,
         heads: HeadList | str | os.PathLike[str] | None = None,
         layers: tuple[int, int] | None = None,
@@ -78,12 +79,13 @@ class InContextReranker(ByScore):
         kind = check_kind(prompt)
         if batch_size < 1:
             raise UsageError(f"a batch of {batch_size} queries is none; give 1 or more")
+        if block_memory is not None and block_memory < 0:
+            raise UsageError(f"block_memory is {block_memory} bytes; give 0 or more, 0 to keep nothing")
         check_windows(window, stride)
         self._decoder = load_decoder(model_or_path, device)
-        self._loaded_by = prefixed(kind, self._decoder.name)
         self._notes: list[str] = []
         frame = self._frame(prompt_prefix, prompt_suffix)
-        counted = self._heads(heads, layers)
+        counted = self._heads(heads, layers, kind)
         self._wording = Wording(frame, kind, separator)
         self.reader = Reader(self._decoder, self._wording, counted, calibrated)
         apart = block_memory is not None
@@ -93,6 +95,7 @@ class InContextReranker(ByScore):
         else:
             blocks = BlockReader(self._decoder, self._wording, counted, calibrated, block_memory)
             self._driver = Driver(blocks.read, batch_size)
+        self._name = name_of(self._decoder, self._wording, counted, calibrated, window, stride, apart)
         how = (sorted(counted.layers.items()), calibrated, window, stride, apart)
         self._settings = repr((self._wording, how))
 
@@ -101,13 +104,17 @@ class InContextReranker(ByScore):
         """The re-ranker of the model, heads and prompt in a file of `leanseek train heads`. Raises as loading does."""
         listed = read_heads(Path(path))
         found = cls(listed.model, listed.prompt, heads=listed, device=device)
-        found._loaded_by = os.fspath(path)
+        found._name = f"in-context:{os.fspath(path)}"
         return found
 
     @property
     def name(self) -> str:
-        """What `load_reranker` takes to load this one again (see `named.load`)."""
-        return f"in-context:{self._loaded_by}"
+        """What `load_reranker` takes to load this one again (see `named.load`).
+
+        What was chosen that no name can choose, such as layers or windows, stands behind it in brackets: such a name
+        tells re-rankers apart, but cannot be loaded.
+        """
+        return self._name
 
     @property
     def fingerprint(self) -> str:
@@ -206,7 +213,10 @@ class InContextReranker(ByScore):
         return Frame(frame.prefix if prefix is None else prefix, frame.suffix if suffix is None else suffix)
 
     def _heads(
-        self, heads: HeadList | str | os.PathLike[str] | None, layers: tuple[int, int] | None
+        self,
+        heads: HeadList | str | os.PathLike[str] | None,
+        layers: tuple[int, int] | None,
+        kind: PromptKind,
     ) -> Heads:
         if heads is None:
             first, end = layers or (0, self._decoder.depth)
@@ -222,7 +232,7 @@ class InContextReranker(ByScore):
             heads = published_for(self._decoder.name)
         elif not isinstance(heads, HeadList):
             heads = read_heads(Path(heads))
-        heads.check(self._decoder)
+        heads.check(self._decoder, kind)
         return chosen(heads.heads)
 
     def _note(self, note: str) -> None:
