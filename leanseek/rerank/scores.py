@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from leanseek.encode.shared_file import SharedFile, Told
 
 MOST = 1_000_000
 """Pairs that one model's file keeps; the oldest make room for new ones. A full file has about 60 MB."""
+
+PATIENCE = 30.0
+"""Seconds that another process's writing is waited for where nothing is in a hurry."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
@@ -70,6 +74,8 @@ class ScoreCache(SharedFile):
         """
         super().__init__((folder or cache_folder() / "scores") / f"{fingerprint}.sqlite", _SCHEMA, _TOLD)
         self._most = most
+        self._waiting: list[tuple[bytes, float, int, int]] = []
+        self._waiting_lock = threading.Lock()
 
     def get(self, pairs: Sequence[Pair]) -> list[Scored | None]:
         """What is known of each pair, in their order; None for one not seen before."""
@@ -78,11 +84,31 @@ class ScoreCache(SharedFile):
         found = {key: Scored(*scored) for key, *scored in rows}
         return [found.get(key) for key in keys]
 
-    def put(self, pairs: Sequence[Pair], scored: Sequence[Scored]) -> None:
-        """Keep the pairs' scores; they are on disk when this returns."""
-        rows = [(pair.key, *one) for pair, one in zip(pairs, scored, strict=True)]
+    def put(self, pairs: Sequence[Pair], scored: Sequence[Scored], patience: float | None = None) -> None:
+        """Keep the pairs' scores; they are on disk when this returns, but where another process is writing.
+
+        That is waited for `patience` seconds, half a minute where None is given. After a shorter time the scores
+        wait for the next call, and are lost where none comes.
+        """
+        with self._waiting_lock:
+            rows = [*self._waiting, *((pair.key, *one) for pair, one in zip(pairs, scored, strict=True))]
+            rows, self._waiting = rows[-self._most :], []
+        if not rows:
+            return
 
         def change(connection: sqlite3.Connection) -> None:
+            seconds = PATIENCE if patience is None else patience
+            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if patience is None or "locked" not in str(error):
+                    raise
+                with self._waiting_lock:
+                    self._waiting = [*rows, *self._waiting]
+                return
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
             connection.executemany(
                 "INSERT OR REPLACE INTO scores (key, score, tokens, window) VALUES (?, ?, ?, ?)", rows
             )
@@ -90,5 +116,4 @@ class ScoreCache(SharedFile):
                 "DELETE FROM scores WHERE number <= (SELECT max(number) FROM scores) - ?", (self._most,)
             )
 
-        if rows:
-            self._change(change)
+        self._change(change)

@@ -269,3 +269,23 @@ def test_a_fit_on_separated_classes_and_equal_scores() -> None:
     assert equal.probabilities(np.array([5.0]))[0] == pytest.approx((2 / 3 + 3 / 5) / 4, abs=1e-6)
     with pytest.raises(UsageError, match="one finite score"):
         fit_calibration([1.0, float("nan")], [True, False])
+
+
+def test_a_deadline_is_not_spent_waiting_for_another_writer(
+    definition: str, own_cache: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    model, hits = CountingModel(definition), hits_of(texts(10, 20))
+    reranker = CrossEncoderReranker(model)
+    [path] = own_cache.glob("*.sqlite")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    deadline = Deadline(0.2)
+    [found] = reranker.rerank_batch(["statin"], [hits], deadline=deadline)
+    assert found.reached == 10 and deadline.remaining() > -5.0
+    other.execute("COMMIT")
+    assert not recwarn.list
+    # What could not be written then is written with what comes next.
+    reranker.rerank("glucose", hits[:1])
+    again = CountingModel(definition)
+    CrossEncoderReranker(again).rerank("statin", hits)
+    assert again.batches == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerank.cross_encoder_support import CountingModel, build_model, hits_of, texts
 
-from leanseek.encode.tokens import TextTokenizer
+from leanseek.encode.tokens import TextTokenizer, Tokens
+from leanseek.rerank import Deadline
 from leanseek.rerank.crossencoder import CrossEncoderReranker
 from leanseek.rerank.crossencoder.extracting import FLOOR, Extractor
 from leanseek.rerank.crossencoder.windows import combine, spans
@@ -138,7 +141,8 @@ def test_extracts_keep_the_title_and_the_answer_in_a_third_of_the_tokens(definit
     filler[31] = "The statin is compared with placebo in a trial."
     hit = Hit(1, "d", 1.0, "Library index", " ".join(filler), {})
     tokenizer = TextTokenizer(definition, None, special=False)
-    [[extract]] = Extractor(tokenizer, "english").extract(["statin against placebo"], [[hit]], None)
+    [[placed]] = Extractor(tokenizer, "english").rounds(["statin against placebo"], [[hit]], None)
+    extract = placed.extract
     assert extract.text.startswith("Library index Wing and shock")
     assert "statin is compared with placebo" in extract.text
     [length, whole] = tokenizer([extract.text, hit.text]).lengths
@@ -150,7 +154,8 @@ def test_short_passages_are_extracted_whole_and_something_is_read_of_every_one(d
     tokenizer = TextTokenizer(definition, None, special=False)
     short, none = hits_of([" ".join(["Heart."] * (FLOOR // 2 - 1)), ""], title="Statin trial")
     endless = Hit(1, "d", 1.0, "Statin trial", " ".join(["zzzz"] * 192), {})
-    [extracts] = Extractor(tokenizer, "english").extract(["heart"], [[short, none, endless]], 30)
+    [round_] = Extractor(tokenizer, "english").rounds(["heart"], [[short, none, endless]], 101)
+    extracts = [extract for _, _, extract in round_]
     assert extracts[0] == (f"Statin trial {short.text}", FLOOR, FLOOR)
     assert extracts[1] == ("Statin trial", 2, 2)
     assert extracts[2].text == "Statin trial" + " zzzz" * 24 and extracts[2].tokens == 770
@@ -164,3 +169,52 @@ def test_extracting_is_an_option_of_the_re_ranker_and_told(definition: str, tmp_
     assert np.isfinite(judged.scores).all()
     assert reranker.report.long == 4 and reranker.report.read <= max(reranker.report.tokens / 3, 4 * FLOOR)
     assert "sentences nearest the query" in reranker.notes[0]
+
+
+def test_an_extract_is_never_longer_than_what_is_read_or_that_is_told(definition: str) -> None:
+    tokenizer = TextTokenizer(definition, None, special=False)
+    passages = hits_of([" ".join(["statin"] * 60), " ".join(["zzzz"] * 24), " ".join(["Heart."] * 28)])
+    [round_] = Extractor(tokenizer, "english").rounds(["heart " * 8], [passages], 61)
+    kept = [(extract.kept, extract.tokens) for _, _, extract in round_]
+    assert kept == [(48, 60), (53, 96), (52, 56)]
+    model = CountingModel(definition)
+    reranker = CrossEncoderReranker(model, long="extract", cache=False)
+    reranker.judge(["heart " * 8], [passages[:1]])
+    assert max(max(batch) for batch in model.batches) <= 64
+    assert reranker.notes == (
+        "of 1 of 1 passages the sentences nearest the query were read: 12 of 60 tokens were not read",
+    )
+
+
+def test_extracts_under_a_deadline_are_those_without_and_stop_with_it(definition: str) -> None:
+    tokenizer = TextTokenizer(definition, None, special=False)
+    hits = [hits_of([". ".join(texts(20, 8, seed + 50 * row)) for seed in range(20)]) for row in range(2)]
+    extractor = Extractor(tokenizer, "english")
+    [wanted] = extractor.rounds(["statin", "wing"], hits, 61)
+    rounds = list(extractor.rounds(["statin", "wing"], hits, 61, Deadline(60.0)))
+    assert [len(one) for one in rounds] == [16, 16, 8]
+    assert sorted((one for some in rounds for one in some), key=lambda one: (one.row, one.column)) == wanted
+    for looks in range(6):
+        ticks = iter([0.0, *[0.0] * looks, *[2.0] * 99])
+        found = list(extractor.rounds(["statin", "wing"], hits, 61, Deadline(1.0, lambda: next(ticks))))  # noqa: B023
+        assert found == []
+
+
+def test_long_texts_are_read_only_while_there_is_time(definition: str) -> None:
+    class Slow(TextTokenizer):
+        seconds = 0.0
+
+        def __call__(self, given_: Sequence[str]) -> Tokens:
+            self.seconds += len(given_)
+            return super().__call__(given_)
+
+    hits = hits_of([f"{n} " + " ".join(texts(10, 30, n)) for n in range(100)])
+    for long, reached, read in (("maxp", 24, 34), ("extract", 0, 100)):
+        model = CountingModel(definition)
+        reranker = CrossEncoderReranker(model, long=long, cache=False)
+        slow = Slow(definition, None, special=False)
+        reranker._tokenizer = slow
+        reranker._extractor = Extractor(slow, "english") if long == "extract" else None
+        clock = functools.partial(getattr, slow, "seconds")
+        [found] = reranker.rerank_batch(["statin"], [hits], deadline=Deadline(30.0, clock))
+        assert found.reached == reached and slow.seconds <= read

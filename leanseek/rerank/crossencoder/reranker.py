@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +12,13 @@ from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.encode.tokens import Int32Array, TextTokenizer
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
-from leanseek.rerank.batches import Batches
+from leanseek.rerank.batches import Batches, Piece, in_time, tiers
 from leanseek.rerank.crossencoder.calibration import Calibration
 from leanseek.rerank.crossencoder.extracting import Extractor
 from leanseek.rerank.crossencoder.layout import PairIds
 from leanseek.rerank.crossencoder.model import PairModel
-from leanseek.rerank.crossencoder.windows import LongReport, Span, check_long, combine, spans
+from leanseek.rerank.crossencoder.pairing import PairWindows
+from leanseek.rerank.crossencoder.windows import LongReport, check_long
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.scores import Pair, ScoreCache, Scored
 from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
@@ -128,22 +129,47 @@ class CrossEncoderReranker(ByScore):
         tell: Callable[[float], None],
         deadline: Deadline | None,
     ) -> list[Float64Array]:
-        read = self._texts(queries, hits)
+        windows = PairWindows(self._tokenizer, self._model.layout, self._room, self._long)
         # Copies are scored once, so equal texts get equal scores.
         places: dict[Pair, list[tuple[int, int]]] = {}
-        for row, (query, passages) in enumerate(zip(queries, read, strict=True)):
-            for column, passage in enumerate(passages):
-                places.setdefault(Pair(query, passage, self._long), []).append((row, column))
-        pairs = list(places)
-        known = self._cache.get(pairs) if self._cache is not None else [None] * len(pairs)
-        missing = [pair for pair, scored in zip(pairs, known, strict=True) if scored is None]
-        ranks = [min(column for _, column in places[pair]) for pair in missing]
-        fresh = self._score(missing, ranks, tell, deadline)
-        found = {pair: scored for pair, scored in zip(pairs, known, strict=True) if scored is not None}
-        found |= {pair: scored for pair, scored in zip(missing, fresh, strict=True) if scored is not None}
+        found: dict[Pair, Scored] = {}
+        total, reached = max(sum(map(len, hits)), 1), 0
+
+        def rounds() -> Iterator[list[Piece]]:
+            """Windows of the hits, made as far as there is time: reading long texts takes some of it, too."""
+            nonlocal reached
+            for texts in self._texts(queries, hits, deadline):
+                before = len(places)
+                for row, column, text in texts:
+                    places.setdefault(Pair(queries[row], text, self._long), []).append((row, column))
+                new = list(places)[before:]
+                known = self._cache.get(new) if self._cache is not None else [None] * len(new)
+                found.update((pair, one) for pair, one in zip(new, known, strict=True) if one is not None)
+                missing = [pair for pair, one in zip(new, known, strict=True) if one is None]
+                ranks = [min(column for _, column in places[pair]) for pair in missing]
+                for numbers in tiers(ranks, deadline):
+                    pieces: list[Piece] = []
+                    for block in in_time([missing[number] for number in numbers], deadline):
+                        pieces += windows.add(block)
+                    yield pieces
+                    reached += sum(len(places[missing[number]]) for number in numbers)
+                    if deadline is not None:
+                        tell(reached / total)
+
+        def run(numbers: list[int]) -> Float32Array:
+            return self._logits(windows.ids(numbers))
+
+        done = 0
+        for batch, logits in self._batches.run_rounds(rounds(), run, deadline):
+            windows.keep(batch, logits)
+            done += len(batch)
+            if deadline is None:
+                tell(done / len(windows))
+        fresh = windows.scored()
+        found |= fresh
         if self._cache is not None:
-            kept = [pair for pair, scored in zip(missing, fresh, strict=True) if scored is not None]
-            self._cache.put(kept, [found[pair] for pair in kept])
+            patience = max(deadline.remaining(), 0.0) if deadline is not None else None
+            self._cache.put(list(fresh), list(fresh.values()), patience)
         self._count(found, places)
         scores = [np.full(len(given), np.nan) for given in hits]
         for pair, scored in found.items():
@@ -151,16 +177,23 @@ class CrossEncoderReranker(ByScore):
                 scores[row][column] = scored.score
         return scores
 
-    def _texts(self, queries: Sequence[str], hits: Sequence[Sequence[Hit]]) -> list[list[str]]:
-        """What is to be read of each hit."""
+    def _texts(
+        self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], deadline: Deadline | None
+    ) -> Iterator[list[_Text]]:
+        """What is to be read of each hit, as far as there is time for extracting it."""
         if self._extractor is None:
-            return [[content(hit.title, hit.text) for hit in given] for given in hits]
-        extracts = self._extractor.extract(queries, hits, self._room)
-        every = [extract for given in extracts for extract in given]
-        tokens, kept = [one.tokens for one in every], [one.kept for one in every]
-        with self._lock:
-            self._report += LongReport.of(tokens, kept, sum(one.kept < one.tokens for one in every))
-        return [[extract.text for extract in given] for given in extracts]
+            yield [
+                _Text(row, column, content(hit.title, hit.text))
+                for row, given in enumerate(hits)
+                for column, hit in enumerate(given)
+            ]
+            return
+        for extracts in self._extractor.rounds(queries, hits, self._room, deadline):
+            every = [extract for _, _, extract in extracts]
+            tokens, kept = [one.tokens for one in every], [one.kept for one in every]
+            with self._lock:
+                self._report += LongReport.of(tokens, kept, sum(one.kept < one.tokens for one in every))
+            yield [_Text(row, column, extract.text) for row, column, extract in extracts]
 
     def _count(self, found: dict[Pair, Scored], places: dict[Pair, list[tuple[int, int]]]) -> None:
         """Keep count of what was read of the passages and queries that have a score."""
@@ -185,60 +218,6 @@ class CrossEncoderReranker(ByScore):
         distinct = list(dict.fromkeys(texts))
         return dict(zip(distinct, self._tokenizer(distinct).ids, strict=True))
 
-    def _score(
-        self,
-        pairs: Sequence[Pair],
-        ranks: Sequence[int],
-        tell: Callable[[float], None],
-        deadline: Deadline | None,
-    ) -> list[Scored | None]:
-        """The scores of distinct pairs; None for those that the deadline left out. `ranks` (n,) order the rounds."""
-        queries = self._tokens(pair.query for pair in pairs)
-        passages = self._tokens(pair.passage for pair in pairs)
-        windows = []
-        for place, (query, passage, _) in enumerate(pairs):
-            for span in spans(
-                len(queries[query]),
-                len(passages[passage]),
-                self._room,
-                first=self._long in ("firstp", "extract"),
-            ):
-                windows.append(_Window(place, span))
-
-        def run(places: list[int]) -> Float32Array:
-            parts = []
-            for number in places:
-                place, span = windows[number]
-                query, passage, _ = pairs[place]
-                tokens = queries[query][: span.query], passages[passage][span.start : span.end]
-                parts.append(self._model.layout.join(*tokens))
-            return self._logits(parts)
-
-        lengths = [self._model.layout.special + span.query + span.end - span.start for _, span in windows]
-        logits = np.full(len(windows), np.nan)
-        done = 0
-        for batch, scores in self._batches.run(
-            lengths, [ranks[place] for place, _ in windows], run, deadline
-        ):
-            logits[batch] = scores
-            done += len(batch)
-            tell(done / len(windows))
-        found: list[Scored | None] = []
-        start = 0
-        for place, pair in enumerate(pairs):
-            end = start
-            while end < len(windows) and windows[end].pair == place:
-                end += 1
-            part = logits[start:end]
-            span = windows[start].span
-            found.append(
-                None
-                if np.isnan(part).any()
-                else Scored(combine(part, self._long), len(passages[pair.passage]), span.end - span.start)
-            )
-            start = end
-        return found
-
     def _logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         logits = self._model.logits(pairs)
         if not np.isfinite(logits).all():
@@ -248,8 +227,9 @@ class CrossEncoderReranker(ByScore):
         return logits
 
 
-class _Window(NamedTuple):
-    """A part of a pair that the model reads at once."""
+class _Text(NamedTuple):
+    """What is read of the hit at `column` of the query at `row`."""
 
-    pair: int
-    span: Span
+    row: int
+    column: int
+    text: str
