@@ -115,6 +115,20 @@ def test_an_encoder_of_single_texts_is_no_cross_encoder(tmp_path: Path) -> None:
         load(f"torch:{folder}")
 
 
+@pytest.mark.parametrize("backend", ["", "torch:", "onnx:"])
+def test_a_decoder_is_no_cross_encoder(backend: str) -> None:
+    decoder = Path(__file__).with_name("copying_decoder")
+    with pytest.raises(ModelError, match=f"is a decoder.*in-context:{decoder}"):
+        load_reranker(f"cross-encoder:{backend}{decoder}", "cpu")
+
+
+def test_classifiers_and_decoders_are_not_for_late_interaction(tmp_path: Path) -> None:
+    decoder, classifier = Path(__file__).with_name("copying_decoder"), build_model(tmp_path)
+    for folder, other in ((decoder, "in-context"), (classifier, "cross-encoder")):
+        with pytest.raises(ModelError, match=f"an encoder of single texts.*{other}:{folder}"):
+            load_reranker(f"late-interaction:{folder}", "cpu")
+
+
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no cross-encoder"):
         load_reranker(f"cross-encoder:{tmp_path}/nowhere")

@@ -17,6 +17,7 @@ from leanseek.errors import MissingPackageError, ModelError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout
 from leanseek.rerank.crossencoder.model import pad
 from leanseek.rerank.crossencoder.pruning import first_token_alone
+from leanseek.rerank.kinds import kind_of
 from leanseek.types import Float32Array
 
 _BUDGET = 2048
@@ -95,14 +96,14 @@ def load_cross_encoder(folder: Path, device: str | None) -> Any:
 
 
 def check_is_classifier(folder: Path) -> None:
-    """Raise ModelError for a folder with an encoder of single texts: its classifier would be made of chance."""
-    config = _settings(folder / "config.json")
-    architectures = config.get("architectures") or [""]
-    if (folder / "modules.json").is_file():
-        fits = _settings(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder"
-    else:
-        fits = not architectures[0] or architectures[0].endswith(("ForSequenceClassification", "ForCausalLM"))
-    if not fits:
+    """Raise ModelError for a folder with another kind of model: its scores would be made of chance."""
+    kind = kind_of(folder)
+    if kind == "decoder":
+        raise ModelError(
+            f"The model in {folder} is a decoder, which nobody trained to score pairs; a cross-encoder is needed. A "
+            f"decoder re-ranks by its attention: in-context:{folder}"
+        )
+    if kind == "encoder":
         raise ModelError(
             f"The model in {folder} encodes single texts; a cross-encoder is needed, which scores pairs, such as "
             "cross-encoder/ms-marco-MiniLM-L6-v2"
@@ -131,14 +132,6 @@ def own_modules(folder: Path) -> list[Any]:
         loader = getattr(importlib.import_module(home), name)
         modules.append(loader.load(str(folder), subfolder=entry["path"], local_files_only=True))
     return modules
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # the loader tells more
-    return found if isinstance(found, dict) else {}
 
 
 def layout_of(model: Any, definition: str, folder: Path) -> PairLayout:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.encode.fingerprint import model_fingerprint
-from leanseek.errors import UsageError
+from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.backends import Backends, split_prefix
+from leanseek.rerank.kinds import kind_of
 from leanseek.rerank.lateinteraction.colbert import ColbertModel, is_colbert
 from leanseek.rerank.lateinteraction.export import EXPORT
 from leanseek.rerank.lateinteraction.mixing import Mix
@@ -48,7 +49,19 @@ def load_token_model(model: str | None, device: str | None = None) -> TokenModel
     prefix, name = split_prefix(model or DEFAULT_MODEL)
     resolved = resolve_model(name)
     if not is_colbert(resolved.path):
+        check_is_encoder(resolved.path)
         return _BACKENDS.load(prefix, resolved, device)
     if prefix not in ("", "torch"):
         raise UsageError(f"'{name}' is of ColBERT's kind, which torch alone runs; leave out {prefix}:")
     return ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)
+
+
+def check_is_encoder(folder: Path) -> None:
+    """Raise ModelError for a folder with another kind of model, whose tokens nobody trained to be compared."""
+    kind = kind_of(folder)
+    if kind in ("cross-encoder", "decoder"):
+        other = f"cross-encoder:{folder}" if kind == "cross-encoder" else f"in-context:{folder}"
+        raise ModelError(
+            f"The model in {folder} is a {kind}; late interaction needs an encoder of single texts, such as "
+            f"{DEFAULT_MODEL}. As what it is, it is loaded by: {other}"
+        )
