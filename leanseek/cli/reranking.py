@@ -44,7 +44,7 @@ RerankLongOption: TypeAlias = Annotated[
     typer.Option(
         "--rerank-long",
         metavar="WAY",
-        help="How a cross-encoder reads passages that do not fit: maxp (the best window, the default), top2, firstp "
+        help="How cross-encoders read passages that do not fit: maxp (the best window, the default), top2, firstp "
         "or extract.",
     ),
 ]

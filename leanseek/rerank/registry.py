@@ -18,7 +18,8 @@ NONE = "none"
 class Home(NamedTuple):
     """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module.
 
-    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`; `reads_index`: it also takes `index`.
+    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`; `reads_index`: it also takes `index`;
+    `needs_model`: it has no model of its own to take where none is named.
     """
 
     module: str
@@ -26,16 +27,30 @@ class Home(NamedTuple):
     reads_windows: bool = False
     keeps_scores: bool = False
     reads_index: bool = False
+    needs_model: bool = False
 
 
 RERANKERS: dict[str, Home] = {
     "cross-encoder": Home(
         "leanseek.rerank.crossencoder.loading", "load", reads_windows=True, keeps_scores=True
     ),
-    "in-context": Home("leanseek.rerank.incontext", "load"),
+    "in-context": Home("leanseek.rerank.incontext", "load", needs_model=True),
     "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load", reads_index=True),
 }
 """The kinds of re-rankers; importing one is left to who asks for it."""
+
+
+def choices() -> str:
+    """The names that `load_reranker` takes, for people: those whose model can be left out with it in brackets."""
+    return ", ".join(
+        f"{kind}:MODEL" if home.needs_model else f"{kind}[:MODEL]" for kind, home in RERANKERS.items()
+    )
+
+
+def reads_windows(name: str) -> bool:
+    """Whether the re-ranker of that name can be told how to read passages that do not fit."""
+    home = RERANKERS.get(name.strip().partition(":")[0])
+    return home is not None and home.reads_windows
 
 
 def load_reranker(
@@ -58,9 +73,12 @@ def load_reranker(
     ModelError, MissingPackageError.
     """
     kind, colon, model = name.strip().partition(":")
+    if kind == NONE and not colon:
+        raise UsageError(
+            f"'{NONE}' stands for no re-ranker and loads none; leave it out, or name one: {choices()}"
+        )
     if kind not in RERANKERS or (colon and not model.strip()):
-        kinds = ", ".join(f"{known}[:MODEL]" for known in RERANKERS)
-        raise UsageError(f"'{name}' is not a re-ranker. Choose from: {kinds}, or {NONE}")
+        raise UsageError(f"'{name}' is not a re-ranker. Choose from: {choices()}, or {NONE}")
     home = RERANKERS[kind]
     options: dict[str, Any] = {"cache": cache} if home.keeps_scores else {}
     if home.reads_index:

@@ -13,7 +13,7 @@ from leanseek.errors import UsageError
 from leanseek.rerank import Cascade, Deadline, Reranker, load_reranker
 from leanseek.rerank.base import Reranked
 from leanseek.rerank.cascade import Depth
-from leanseek.rerank.registry import DEFAULT_DEPTH
+from leanseek.rerank.registry import DEFAULT_DEPTH, NONE, reads_windows
 from leanseek.searcher.batching import Request
 from leanseek.searcher.relevance.depth import RerankDepth
 from leanseek.types import Hit, Progress
@@ -134,17 +134,19 @@ def choose_second_stage(
     """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
 
     None for no re-ranker, or the name `none`. `device`, `long`, `cache` and `index` are for those given by name, see
-    `load_reranker`.
+    `load_reranker`; `long` is for those of them that it can be chosen for.
 
-    Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name or a depth that
-    is none, and what loading a model raises.
+    Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name, `none` beside
+    others, a depth that is none or a `long` that is for none of them, and what loading a model raises.
     """
     if isinstance(reranker, SecondStage):
         if depth is not None or budget is not None:
             raise UsageError("a second stage has its depths and its budget; give it alone")
         return reranker
     asked = [reranker] if isinstance(reranker, str) or not isinstance(reranker, Sequence) else list(reranker)
-    if asked in ([None], ["none"]):
+    if NONE in asked and any(one != NONE for one in asked):
+        raise UsageError(f"'{NONE}' stands for no re-ranker; leave out either it or the others")
+    if asked == [None] or NONE in asked:
         asked = []
     depths = [depth] if isinstance(depth, int | str | RerankDepth) else list(depth or ())
     if not asked:
@@ -162,6 +164,10 @@ def choose_second_stage(
     if len(depths) > len(asked):
         raise UsageError(f"there are {len(depths)} depths for {len(asked)} re-rankers; give at most one each")
     every = [*map(check_depth, depths), *[DEFAULT_DEPTH] * (len(asked) - len(depths))]
+    names = [one for one in asked if isinstance(one, str)]
+    if long is not None and not names:
+        raise UsageError("a way of reading goes with re-rankers given by name; give it to load_reranker")
+    some_read_windows = any(map(reads_windows, names))
     steps: list[tuple[Reranker, Depth]] = []
     for one, its in zip(asked, every, strict=True):
         if isinstance(one, Cascade):
@@ -169,7 +175,9 @@ def choose_second_stage(
                 raise UsageError("a cascade has its depths; give it alone, without rerank_depth")
             return SecondStage(one, budget)
         if isinstance(one, str):
-            one = load_reranker(one, device, long=long, cache=cache, index=index)
+            # Where it can be chosen for none of them, loading the first tells so.
+            way = long if reads_windows(one) or not some_read_windows else None
+            one = load_reranker(one, device, long=way, cache=cache, index=index)
         if one is None:
             raise UsageError("None is no re-ranker; leave it out")
         steps.append((one, its))

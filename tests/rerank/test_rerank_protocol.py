@@ -161,10 +161,14 @@ def test_wrong_calls_are_told() -> None:
         Table({"d00": float("inf")}).rerank("q", make(1))
 
 
-@pytest.mark.parametrize("name", ["crossencoder", "", "cross-encoder:", "bm25:x", "none"])
+@pytest.mark.parametrize("name", ["crossencoder", "", "cross-encoder:", "bm25:x", "none:x"])
 def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
-    with pytest.raises(UsageError, match=r"cross-encoder\[:MODEL\].*none"):
+    # In-context re-ranking has no model of its own.
+    told = r"cross-encoder\[:MODEL\], in-context:MODEL, late-interaction\[:MODEL\], or none$"
+    with pytest.raises(UsageError, match=told):
         load_reranker(name)
+    with pytest.raises(UsageError, match="'none' stands for no re-ranker"):
+        load_reranker("none")
 
 
 def test_budgets() -> None:

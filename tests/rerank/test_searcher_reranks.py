@@ -226,6 +226,8 @@ def test_a_refreshed_searcher_re_ranks_on(tmp_path: Path) -> None:
         ({"reranker": Backwards(), "rerank_budget": -1.0}, "budget of -1"),
         ({"reranker": Cascade([(Backwards(), 5)]), "rerank_depth": 5}, "a cascade has its depths"),
         ({"reranker": [Backwards(), None]}, "None is no re-ranker"),
+        ({"reranker": ["none", Backwards()]}, "leave out either it or the others"),
+        ({"reranker": ["none", "none"], "rerank_depth": 5}, "a depth for re-ranking goes with a re-ranker"),
         ({"reranker": SecondStage(Cascade([(Backwards(), 5)])), "rerank_budget": 1.0}, "give it alone"),
     ],
 )
@@ -246,3 +248,23 @@ def test_depths_that_are_not_given_are_the_default() -> None:
     auto = choose_second_stage(Backwards(), "auto")
     assert auto is not None and auto.by_probability and auto.reach == RerankDepth().ceiling
     assert choose_second_stage("none") is None and choose_second_stage([]) is None
+    assert choose_second_stage(["none", "none"]) is None
+
+
+def test_a_way_of_reading_is_for_those_steps_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[str, object]] = []
+
+    def load(name: str, device: object, *, long: object, **_: object) -> Backwards:
+        loaded.append((name, long))
+        return Backwards()
+
+    monkeypatch.setattr("leanseek.searcher.reranking.load_reranker", load)
+    names = ["cross-encoder:SMALL", "late-interaction", " cross-encoder:LARGE"]
+    stage = choose_second_stage([*names, Backwards()], long="top2")
+    assert stage is not None and len(stage.cascade.steps) == 4
+    assert loaded == [(names[0], "top2"), (names[1], None), (names[2], "top2")]
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="can be chosen for cross-encoder, not for late-interaction"):
+        choose_second_stage(["late-interaction", "in-context:MODEL"], long="top2")
+    with pytest.raises(UsageError, match="given by name"):
+        choose_second_stage(Backwards(), long="top2")
