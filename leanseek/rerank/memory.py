@@ -8,6 +8,10 @@ _WORDS = (
     "can't allocate memory",
     "failed to allocate memory",
     "bad_alloc",
+    # cuBLAS and cuDNN: CUBLAS_STATUS_ALLOC_FAILED.
+    "status_alloc_failed",
+    # ONNX Runtime's arena: "Available memory of 1234 is smaller than requested bytes of 5678".
+    "is smaller than requested bytes",
 )
 
 

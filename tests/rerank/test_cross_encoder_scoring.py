@@ -80,6 +80,14 @@ def test_what_says_that_memory_ran_out() -> None:
     assert out_of_memory(MemoryError())
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    for text in (
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : bfc_arena.cc:376 AllocateRawInternal Available memory of 1234 is "
+        "smaller than requested bytes of 5678",
+    ):
+        assert out_of_memory(RuntimeError(text))
+    assert not out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert not out_of_memory(ValueError("x"))
 
