@@ -202,7 +202,8 @@ def test_memory_that_runs_out_makes_the_batch_smaller_and_is_said(monkeypatch: p
     found = judge.rerank_batch(["a", "b", "c", "d", "e"], [hits] * 5)
     for one, scores in zip(found, expected, strict=True):
         assert [hit.score for hit in one.hits] == pytest.approx(sorted(scores, reverse=True), rel=1e-3)
-    assert any("1 prompts at a time" in note for note in judge.notes)
+    assert any("one prompt at a time is read" in note for note in judge.notes)
+    assert sum("memory" in note for note in judge.notes) == 1
 
 
 def test_memory_that_runs_out_over_one_prompt_makes_it_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

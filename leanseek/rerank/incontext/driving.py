@@ -1,66 +1,120 @@
-"""Many queries driven through a decoder: in batches, in smaller ones where memory runs out, until the deadline."""
+"""Many queries driven through a decoder: in batches, in smaller ones where memory runs out, or until the deadline."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from leanseek.errors import ModelError
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.incontext.listing import Listing
+from leanseek.rerank.incontext.pacing import Pace
 from leanseek.rerank.incontext.reading import Read, Task, TooLong
 from leanseek.rerank.memory import out_of_memory
 
 ReadAll = Callable[[Sequence[Task]], list[list[Read]]]
-
-Make = Callable[[int, int | None], Listing]
-"""Makes the listing of a query by its number, with so much room in a prompt (None: as much as the model has)."""
+Done = Callable[[int], None]
 
 LEAST = 32
 """Tokens of documents that a prompt must hold."""
+FEWEST = 2
+"""Documents that are read at least, or there is nothing to compare."""
+
+
+class Make(Protocol):
+    """Makes the listing of a query by its number."""
+
+    def __call__(self, number: int, room: int | None, reach: float | None = None) -> Listing:
+        """With prompts of at most `room` tokens of documents (None: as many as the model holds).
+
+        Of the most promising documents alone, at least `FEWEST`, as many as cost `reach` tokens (None: of all).
+        """
+        ...
 
 
 class Driver:
-    """Keeps what was learned of the memory: `batch` prompts at a time, of at most `room` tokens of documents.
-
-    `notes` says what had to be made smaller.
-    """
+    """Keeps what was learned of the memory and the time: `batch` prompts are read at once, of at most `room` tokens."""
 
     def __init__(self, read: ReadAll, batch: int) -> None:
         self.batch = batch
         self.room: int | None = None
-        self.notes: list[str] = []
+        self._asked = batch
         self._read = read
+        self._pace = Pace()
+        self._lock = threading.Lock()
 
-    def drive(
-        self,
-        count: int,
-        make: Make,
-        deadline: Deadline | None = None,
-        done: Callable[[int], None] | None = None,
-    ) -> list[Listing | None]:
-        """The listings of `count` queries, each with its scores; None for those not finished at the deadline.
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be made smaller."""
+        prompts = "one prompt at a time is" if self.batch == 1 else f"{self.batch:,} prompts at a time are"
+        batch = f"memory ran out: {prompts} read from now on"
+        room = f"memory ran out: prompts hold at most {self.room or 0:,} tokens of documents from now on"
+        return (*([batch] if self.batch < self._asked else []), *([room] if self.room is not None else []))
 
-        `done` is called with the number of finished queries.
-        """
+    def drive(self, count: int, make: Make, done: Done) -> list[Listing | None]:
+        """The listings of `count` queries, each with its scores. `done` is told the number of finished queries."""
         finished: list[Listing | None] = [None] * count
-        waiting, active, seconds = list(range(count))[::-1], dict[int, Listing](), 0.0
+        waiting, active = list(range(count))[::-1], dict[int, Listing]()
         while waiting or active:
             while waiting and len(active) < self.batch:
                 number = waiting.pop()
                 active[number] = make(number, self.room)
             for number in [number for number, listing in active.items() if listing.task is None]:
                 finished[number] = active.pop(number)
-            if done is not None:
-                done(count - len(waiting) - len(active))
-            if not active:
-                continue
-            chosen = list(active)[: self.batch]
-            if deadline is not None and not deadline.allows(seconds):
-                return finished
-            begun = deadline.now() if deadline is not None else 0.0
-            self._step(chosen, active, make)
-            seconds = deadline.now() - begun if deadline is not None else 0.0
+            done(count - len(waiting) - len(active))
+            if active:
+                self._step(list(active)[: self.batch], active, make)
         return finished
+
+    def drive_until(self, deadline: Deadline, count: int, make: Make, done: Done) -> list[Listing | None]:
+        """Listings of what can be read until the deadline, query by query; None for those that are not read."""
+        finished: list[Listing | None] = []
+        for number in range(count):
+            done(number)
+            finished.append(self._in_time(number, make, deadline))
+        done(count)
+        return finished
+
+    def _in_time(self, number: int, make: Make, deadline: Deadline) -> Listing | None:
+        """The listing of as many of the best documents as there is time for, or None.
+
+        Where nothing is known of the time the fewest are read first, and all there is time for after that.
+        """
+        best: Listing | None = None
+        while deadline.allows() and (best is None or best.left_out):
+            reach = self._pace.reach(deadline.remaining())
+            listing = make(number, self.room, reach or 0.0)
+            few = len(listing) <= FEWEST and listing.cost > (reach or 0.0)
+            if best is None and reach is not None and few and not self._pace.tries():
+                return None
+            # What was read is read again only for many more.
+            if best is not None and (few or (len(listing) < 2 * len(best) and listing.left_out)):
+                break
+            found = self._finish(number, listing, make, deadline)
+            if found is None:
+                break
+            best = found
+            if deadline.allows():
+                self._pace.keeps_up()
+        return best
+
+    def _finish(self, number: int, listing: Listing, make: Make, deadline: Deadline) -> Listing | None:
+        """The listing, read; None where there is no time for one of its later windows."""
+
+        def again(number: int, room: int | None, reach: float | None = None) -> Listing:
+            return make(number, room, listing.cost if reach is None else reach)
+
+        active, first = {number: listing}, True
+        while (now := active[number]).task is not None:
+            reach = self._pace.reach(deadline.remaining())
+            if not first and reach is not None and now.size > reach:
+                return None
+            size, begun, first = now.size, deadline.now(), False
+            self._step([number], active, again)
+            if active[number] is now:
+                self._pace.learn(size, deadline.now() - begun)
+        return active[number]
 
     def _step(self, chosen: Sequence[int], active: dict[int, Listing], make: Make) -> None:
         """One window of each of the chosen queries. Where memory runs out nothing is told, and less is tried next."""
@@ -70,15 +124,16 @@ class Driver:
         except Exception as error:
             if isinstance(error, TooLong):
                 self._shorten(chosen, error, active, make)
-                return
-            if not out_of_memory(error):
+            elif not out_of_memory(error):
                 raise
-            if len(tasks) > 1:
-                self.batch = len(tasks) // 2
-                self._note(f"memory ran out: {self.batch} prompts at a time are read from now on")
+            elif len(tasks) > 1:
+                with self._lock:
+                    self.batch = min(self.batch, len(tasks) // 2)
             else:
                 self._narrow(active[chosen[0]].size, error)
-                active[chosen[0]] = make(chosen[0], self.room)
+                # All were made for more memory than there is.
+                for number in active:
+                    active[number] = make(number, self.room)
             return
         for number, reads in zip(chosen, found, strict=True):
             active[number].tell(reads)
@@ -95,11 +150,7 @@ class Driver:
 
     def _narrow(self, size: int, error: Exception) -> None:
         """Half as many tokens of documents in a prompt. Raises ModelError where that is next to none."""
-        self.room = size // 2
-        if self.room < LEAST:
+        if size // 2 < LEAST:
             raise ModelError("memory runs out over a few words; choose a smaller model") from error
-        self._note(f"memory ran out: prompts hold at most {self.room:,} tokens of documents from now on")
-
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+        with self._lock:
+            self.room = size // 2 if self.room is None else min(self.room, size // 2)

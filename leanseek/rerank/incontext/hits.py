@@ -25,8 +25,11 @@ def texts_of(hits: Sequence[Hit]) -> list[str]:
 
 
 def judged(count: int, listing: Listing | None) -> Judged:
-    """The scores of `count` hits, the best hit first; NaN where the listing was not finished."""
-    return Judged(np.full(count, np.nan) if listing is None else scores_of(listing)[::-1])
+    """The scores of `count` hits, the best hit first; NaN for those that there was no time for."""
+    scores = np.full(count, np.nan)
+    if listing is not None:
+        scores[: len(listing)] = scores_of(listing)[::-1]
+    return Judged(scores)
 
 
 def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
@@ -34,7 +37,7 @@ def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
     if listing is None or all(hit.explanation is None for hit in hits):
         return list(hits)
     found = []
-    for hit, attention in zip(hits, reversed(listing.attention()), strict=True):
+    for hit, attention in zip(hits[: len(listing)], reversed(listing.attention()), strict=True):
         if (was := hit.explanation) is not None:
             whole = text_of(hit)
             text = cut_to(attention.tokens, len(whole) - len(hit.text), len(whole))
@@ -44,7 +47,7 @@ def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
                 hit, explanation=AttentionExplanation(was.sparse, was.dense, was.terms, shown, title, text)
             )
         found.append(hit)
-    return found
+    return [*found, *hits[len(listing) :]]
 
 
 def scores_of(listing: Listing) -> Any:

@@ -10,14 +10,15 @@ from leanseek.rerank.incontext.capturing import Float64Array
 from leanseek.rerank.incontext.explaining import DocumentAttention, explain
 from leanseek.rerank.incontext.pieces import Piece
 from leanseek.rerank.incontext.reading import Read, Task
-from leanseek.rerank.incontext.windows import sliding
+from leanseek.rerank.incontext.windows import cost, sliding
 
 
 class Listing:
     """A query and its documents (in pieces where they are long), the most promising last.
 
     `task` is the next prompt; None once `scores` (documents,) are known. `crowded`: fewer documents than asked for
-    fitted into a prompt, so that there are more windows.
+    fitted into a prompt, so that there are more windows. `left_out` less promising documents are not in it, for want
+    of time. Its length is the number of documents.
     """
 
     def __init__(
@@ -27,21 +28,32 @@ class Listing:
         room: int | None,
         window: int | None = None,
         stride: int | None = None,
+        left_out: int = 0,
     ) -> None:
         self.query = query
         self.pieces = pieces
         self.room = room
+        self.left_out = left_out
         self.crowded = False
         self.scores: Float64Array | None = None
         self.task: Task | None = None
         self._reads: dict[int, Read] = {}
         self._inside: list[int] = []
         self._window = len(pieces) if window is None else window
-        self._steps = sliding([piece.tokens for piece in pieces], room, window, stride)
+        self._arguments = [piece.tokens for piece in pieces], room, window, stride
+        self._steps = sliding(*self._arguments)
         if pieces:
             self._show(next(self._steps))
         else:
             self.scores = np.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self._owners())
+
+    @property
+    def cost(self) -> int:
+        """How many tokens of documents are read in all, about: those that stand in several windows count in each."""
+        return cost(*self._arguments)
 
     @property
     def size(self) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from leanseek.errors import UsageError
 from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.driving import LEAST
+from leanseek.rerank.incontext.driving import FEWEST, LEAST
 from leanseek.rerank.incontext.listing import Listing
 from leanseek.rerank.incontext.pieces import Piece, in_pieces
 from leanseek.rerank.incontext.prompts import NO_QUERY, Wording
 from leanseek.rerank.incontext.tokens import tokenize
+from leanseek.rerank.incontext.windows import cost
 
 _SHARE = 4
 """A query that does not fit beside its documents leaves them at least one part in so many of the context."""
@@ -37,14 +39,27 @@ class Planner:
         """What did not fit so far."""
         return tuple(self._notes)
 
-    def plan(self, query: str, documents: Sequence[str], most: int | None = None) -> Listing:
+    def plan(
+        self,
+        query: str,
+        documents: Sequence[str],
+        most: int | None = None,
+        reach: float | None = None,
+    ) -> Listing:
         """The listing of a query and its documents, with prompts of at most `most` tokens of documents.
+
+        Under a deadline, of those of the last documents alone, which are the most promising, that cost `reach` tokens;
+        at least of two.
 
         Raises UsageError where not even the instruction leaves room for documents.
         """
         tokenizer, separator = self._decoder.tokenizer, self._wording.separator
         pieces = in_pieces(tokenizer, documents, separator, None)
         room = self._room(query)
+        left_out = 0
+        if reach is not None and (left_out := self._out_of_reach(pieces, room, most, reach)):
+            documents = documents[left_out:]
+            pieces = in_pieces(tokenizer, documents, separator, None)
         if room is not None and self._fits(pieces, room, query, documents):
             room = None
         elif room is not None:
@@ -53,7 +68,7 @@ class Planner:
             room = most if room is None else min(room, most)
         if room is not None:
             pieces = in_pieces(tokenizer, documents, separator, self._longest(pieces, room))
-        return Listing(query, pieces, most if self._apart else room, self._window, self._stride)
+        return Listing(query, pieces, most if self._apart else room, self._window, self._stride, left_out)
 
     def tell(self, listing: Listing) -> None:
         """Note what is not as usual about a listing that was read."""
@@ -77,6 +92,17 @@ class Planner:
         # Each by itself, documents may have a few tokens more than together.
         return (self._window is None or self._window >= len(pieces)) and (
             self._tokens(query, documents) <= (self._decoder.context or 0)
+        )
+
+    def _out_of_reach(self, pieces: Sequence[Piece], room: int | None, most: int | None, reach: float) -> int:
+        """How many documents, from the first on, are left out so that the others cost at most `reach` tokens."""
+        limits = [limit for limit in (None if self._apart else room, most) if limit is not None]
+        limit = max(LEAST, min(limits)) if limits else None
+        sizes = [piece.tokens for piece in pieces]
+        return bisect_left(
+            range(max(0, len(sizes) - FEWEST)),
+            -reach,
+            key=lambda first: -cost(sizes[first:], limit, self._window, self._stride),
         )
 
     def _longest(self, pieces: Sequence[Piece], room: int) -> int:

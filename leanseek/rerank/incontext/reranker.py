@@ -154,7 +154,8 @@ class InContextReranker(ByScore):
     ) -> list[Judged]:
         """The scores of each query's hits, of which the best stands last in the prompt.
 
-        At the deadline a query's hits have all their scores or none: those of an unfinished list mean nothing.
+        Under a deadline only as many of a query's best hits are read, all in one list, as there is time for; at least
+        two, or none. See docs/incontext.md.
         """
         found = self._drive(queries, list(map(texts_of, hits)), progress, deadline)
         return [judged(len(one), listing) for one, listing in zip(hits, found, strict=True)]
@@ -188,14 +189,17 @@ class InContextReranker(ByScore):
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Listing | None]:
-        def make(number: int, room: int | None) -> Listing:
-            return self._planner.plan(queries[number], documents[number], room)
+        def make(number: int, room: int | None, reach: float | None = None) -> Listing:
+            return self._planner.plan(queries[number], documents[number], room, reach)
 
         def done(count: int) -> None:
             if progress is not None:
                 progress("re-ranking", count, len(queries))
 
-        found = self._driver.drive(len(queries), make, deadline, done)
+        if deadline is None:
+            found = self._driver.drive(len(queries), make, done)
+        else:
+            found = self._driver.drive_until(deadline, len(queries), make, done)
         for listing in filter(None, found):
             self._planner.tell(listing)
         return found

@@ -46,6 +46,20 @@ def step(inside: int, window: int | None, stride: int | None) -> int:
     return max(1, min(share, inside - 1))
 
 
+def cost(sizes: Sequence[int], room: int | None, window: int | None, stride: int | None) -> int:
+    """How many tokens stand in the windows together, where the documents stay in their order."""
+    if not sizes:
+        return 0
+    steps, tokens = sliding(sizes, room, window, stride), 0
+    inside = next(steps)
+    try:
+        while True:
+            tokens += sum(sizes[place] for place in inside)
+            inside = steps.send([0.0] * len(inside))
+    except StopIteration:
+        return tokens
+
+
 def fitting(sizes: Sequence[int], room: int | None, window: int | None) -> int:
     """How many documents, from the first on, stand in one prompt: at least one."""
     count = len(sizes) if window is None else min(window, len(sizes))
