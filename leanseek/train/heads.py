@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import InputError, UsageError
+from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.loading import load_decoder
 from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind
@@ -95,11 +96,7 @@ def find_heads(
     if method not in METHODS:
         raise UsageError(f"'{method}' is no way of finding heads. Choose from: {', '.join(METHODS)}")
     decoder = load_decoder(model_or_path, device)
-    count = COUNTS[method] if count is None else count
-    if not 1 <= count <= decoder.depth * decoder.width:
-        raise UsageError(
-            f"{count} heads are not to be had; {decoder.name} has {decoder.depth * decoder.width:,}: choose from 1 on"
-        )
+    count = heads_to_keep(decoder, method, count)
     if not temperature > 0:
         raise UsageError(f"the temperature is {temperature}; it must be above 0")
     useful = [one for one in examples if any(one.relevant) and not all(one.relevant)]
@@ -132,6 +129,16 @@ def find_heads(
         len(learned_from),
         len(held),
     )
+
+
+def heads_to_keep(decoder: Decoder, method: Method, count: int | None) -> int:
+    """How many heads are kept: `count`, or the method's own. Raises UsageError where there are not so many."""
+    kept = COUNTS[method] if count is None else count
+    if not 1 <= kept <= decoder.depth * decoder.width:
+        raise UsageError(
+            f"{kept} heads are not to be had; {decoder.name} has {decoder.depth * decoder.width:,}: choose from 1 on"
+        )
+    return kept
 
 
 def shuffle(example: Example, draw: random.Random) -> Example:

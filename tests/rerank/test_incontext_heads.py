@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import transformers
 from rerank.incontext_support import decoder, passages, slow_scores, tokenizer
+from typer.testing import CliRunner
 
-from leanseek.errors import InputError, ModelError, UsageError
+from leanseek.cli import app
+from leanseek.errors import ExitCode, InputError, ModelError, UsageError
 from leanseek.rerank import InContextReranker, load_reranker
 from leanseek.rerank.incontext import Head, HeadList, published, published_for, read_heads
 from leanseek.rerank.incontext.loading import load_decoder
@@ -114,3 +117,25 @@ def test_published_lists_lie_within_their_models() -> None:
     assert found.heads[:2] == (Head(14, 22), Head(13, 16)) and found.method == "QRHead NQ"
     assert published_for("models/llama-3.1-8b-instruct", "CoRe NQ").heads[0] == Head(13, 18)
     assert json.loads(found.text())["heads"][0] == [14, 22]
+
+
+def test_a_model_that_will_not_do_is_told_before_anything_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searching(*_: object, **__: object) -> None:
+        raise AssertionError("it searches already")
+
+    monkeypatch.setattr("leanseek.train.head_examples.head_examples", searching)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    encoder = transformers.BertModel(transformers.BertConfig(vocab_size=400, **small))
+    for model, name in ((encoder, "encoder"), (decoder(), "decoder")):
+        model.save_pretrained(tmp_path / name)
+        tokenizer().save_pretrained(tmp_path / name)
+    for name in ("queries", "qrels"):
+        (tmp_path / name).write_text("")
+    arguments = ["train", "heads", str(tmp_path), "--out", str(tmp_path / "heads.json")]
+    arguments += ["--queries", str(tmp_path / "queries"), "--qrels", str(tmp_path / "qrels")]
+    told = CliRunner().invoke(app, [*arguments, "--model", str(tmp_path / "encoder")])
+    assert told.exit_code == ExitCode.MODEL and "is an encoder" in told.stderr
+    told = CliRunner().invoke(app, [*arguments, "--model", str(tmp_path / "decoder"), "--heads", "13"])
+    assert told.exit_code == ExitCode.USAGE and "13 heads" in told.stderr

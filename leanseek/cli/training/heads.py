@@ -56,9 +56,13 @@ def heads(
     from leanseek.eval.judgments import read_qrels
     from leanseek.eval.records import write_lines
     from leanseek.indexing.queries import read_queries
+    from leanseek.rerank.incontext.loading import load_decoder
     from leanseek.train.head_examples import head_examples
-    from leanseek.train.heads import find_heads
+    from leanseek.train.heads import find_heads, heads_to_keep
 
+    # A model that will not do is told before anything is searched.
+    decoder = load_decoder(model, device)
+    heads_to_keep(decoder, method, how_many)
     with progress_bar(as_json) as progress:
         examples, notes = head_examples(
             index,
@@ -71,12 +75,11 @@ def heads(
             progress=progress,
         )
         found = find_heads(
-            model,
+            decoder,
             examples,
             method=method,
             count=how_many,
             prompt=prompt,
-            device=device,
             seed=seed,
             source=f"{len(examples)} queries, {documents} documents each, prompt {prompt}, seed {seed}",
             progress=progress,
