@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leanseek.encode import TruncationReport
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank import ByScore, Judged
 from leanseek.rerank.factorisation import AnncurIndex, Axn, Found, LeastSquares, Ridge, scores_of
@@ -210,10 +211,13 @@ class Letters:
     """A token model: a token a letter."""
 
     name = fingerprint = "letters"
-    whole, passage_tokens, query_tokens, budget = False, None, None, 1000
+    whole, passage_tokens, budget = False, None, 1000
 
     def lengths(self, passages: Sequence[str]) -> np.ndarray:
         return np.array([len(text) for text in passages], dtype=np.int32)
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        return TruncationReport.of([len(text.split()) for text in texts], None)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         vectors = unit(np.random.default_rng(0).normal(size=(26, 6)))

@@ -18,6 +18,7 @@ from rerank.late_interaction_support import (
     write_biencoder,
 )
 
+from leanseek.encode import TruncationReport
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank import Deadline
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
@@ -86,6 +87,16 @@ def test_a_passage_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object]) -
     assert "1 of 2 passages were longer than the model's 64 tokens" in reranker.notes[0]
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_query_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object], backend: str) -> None:
+    reranker = load(f"{backend}:{tiny[0]}", mix=Mix())
+    queries = ["heart " * 62, "heart " * 62 + "wing", "  "]
+    fits, cut, _ = reranker.measure(queries, [hits_of(PASSAGES)] * 3)
+    assert fits.maxsim == pytest.approx(cut.maxsim, abs=1e-5)
+    told = "1 query was longer than the model's 64 tokens; what follows these was not read"
+    assert reranker.notes == (told,)
+
+
 def test_a_blank_query_leaves_the_hits_as_they_are(tiny: tuple[Path, object]) -> None:
     reranker = load(f"torch:{tiny[0]}")
     hits = hits_of(PASSAGES)
@@ -135,6 +146,9 @@ class Words:
 
     def lengths(self, passages: Sequence[str]) -> np.ndarray:
         return np.array([len(text.split()) for text in passages], dtype=np.int32)
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        return TruncationReport.of([len(text.split()) for text in texts], None)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         eye = np.eye(len(WORDS), dtype=np.float32)

@@ -56,6 +56,10 @@ def test_scores_are_those_of_a_slow_reading_in_float64(tmp_path: Path, attends: 
         assert found.maxsim == pytest.approx(wanted, abs=2e-5)
         assert found.cosine is None
     assert "1 of 4 passages were longer than the model's 20 tokens" in reranker.notes[0]
+    # Nine words stand beside the three marks; the second query has fourteen.
+    assert reranker.notes[1].startswith("1 query was longer than the model's 12 tokens")
+    reranker.measure([" ".join(WORDS[:9])], [hits])
+    assert reranker.notes[1].startswith("1 query was")
 
 
 def test_it_is_loaded_by_name_and_by_torch_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from rerank.late_interaction_support import unit
 from support import WORDS, make_documents
 
 from leanseek import Document, Index, Searcher
+from leanseek.encode import TruncationReport
 from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, StorageError, UsageError
 from leanseek.indexing.arrays import ArrayAppender
 from leanseek.indexing.claiming import remove_files
@@ -56,6 +57,9 @@ class Hashed:
 
     def lengths(self, passages: Sequence[str]) -> np.ndarray:
         return np.array([len(text.split()) for text in passages], dtype=np.int32)
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        return TruncationReport.of([len(text.split()) for text in texts], None)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         tokens = [self._tokens(text) for text in texts]

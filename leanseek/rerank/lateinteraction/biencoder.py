@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leanseek.encode import TruncationReport
 from leanseek.encode.export_files import ExportSettings
 from leanseek.encode.tokens import Int32Array, TextTokenizer
 from leanseek.rerank.lateinteraction.model import TokenVectors
@@ -52,6 +53,11 @@ class BiEncoderTokens(ABC):
     def lengths(self, passages: Sequence[str]) -> Int32Array:
         """See TokenModel."""
         return self._tokenizer([self._settings.document_prompt + text for text in passages]).lengths
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        """See TokenModel."""
+        found = self._tokenizer([self._settings.query_prompt + text for text in texts])
+        return TruncationReport.of(found.lengths, self._settings.max_tokens)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         """See TokenModel."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode import TruncationReport
 from leanseek.encode.sentence import quiet_loading
 from leanseek.encode.tokens import Int32Array, encodable
 from leanseek.errors import MissingPackageError, ModelError
@@ -47,17 +48,19 @@ class ColbertModel:
         self.name = name
         self.fingerprint = fingerprint
         first = self._model[0]
-        limit = getattr(first, "document_length", None) or first.max_seq_length
-        self.passage_tokens = int(limit) if limit is not None and limit < 1 << 24 else None
+        self.passage_tokens = _limit(getattr(first, "document_length", None) or first.max_seq_length)
+        filled = getattr(first, "query_expansion", None) or {}
+        always = filled.get("length") if filled.get("strategy") == "fixed" else None
+        self._query_tokens = _limit(always or getattr(first, "query_length", None) or first.max_seq_length)
         self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
 
     def lengths(self, passages: Sequence[str]) -> Int32Array:
         """See TokenModel."""
-        prompt = self._model.prompts.get("document") or ""
-        texts = [prompt + encodable(text) for text in passages]
-        # What is too long is counted and told in the notes.
-        found = self._model.tokenizer(texts, truncation=False, verbose=False)
-        return np.array([len(ids) for ids in found["input_ids"]], dtype=np.int32)
+        return self._lengths(passages, "document")
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        """See TokenModel."""
+        return TruncationReport.of(self._lengths(texts, "query"), self._query_tokens)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         """See TokenModel."""
@@ -66,6 +69,14 @@ class ColbertModel:
     def passages(self, texts: Sequence[str]) -> TokenVectors:
         """See TokenModel."""
         return self._read(texts, self._model.encode_document)
+
+    def _lengths(self, texts: Sequence[str], role: str) -> Int32Array:
+        prompt = self._model.prompts.get(role) or ""
+        # What is too long is counted and told in the notes.
+        found = self._model.tokenizer(
+            [prompt + encodable(text) for text in texts], truncation=False, verbose=False
+        )
+        return np.array([len(ids) for ids in found["input_ids"]], dtype=np.int32)
 
     def _read(self, texts: Sequence[str], encode: Any) -> TokenVectors:
         found = encode(
@@ -76,6 +87,11 @@ class ColbertModel:
             show_progress_bar=False,
         )
         return TokenVectors([np.asarray(tokens, dtype=np.float32) for tokens in found], None)
+
+
+def _limit(tokens: int | None) -> int | None:
+    # Tokenizers without a limit of their own report one of about 1e30.
+    return int(tokens) if tokens is not None and tokens < 1 << 24 else None
 
 
 def _load(folder: Path, device: str | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from leanseek.encode import TruncationReport
 from leanseek.encode.tokens import Int32Array
 from leanseek.types import Float32Array
 
@@ -35,6 +36,10 @@ class TokenModel(Protocol):
 
     def lengths(self, passages: Sequence[str]) -> Int32Array:
         """(n,) the passages' tokens, before any cut."""
+        ...
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        """What is cut off n queries because they are longer than the model reads."""
         ...
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:

@@ -43,8 +43,8 @@ class LateInteractionReranker(ByScore):
     """A hit's score is a `Mix` of MaxSim with what else is known of it; a hit's text is its title and text.
 
     Reads passages as they come: nothing has to be stored, and a query's hundred passages take as long as encoding
-    them does. A passage longer than the model's limit is cut there, which `notes` tells. A query without a token,
-    such as a blank one, leaves its hits as they are.
+    them does. A passage or a query longer than the model's limit is cut there, which `notes` tells. A query without a
+    token, such as a blank one, leaves its hits as they are.
 
     >>> reranker = load_reranker("late-interaction")
     >>> reranker.rerank("do statins help?", searcher.search("do statins help?", k=100))
@@ -64,6 +64,7 @@ class LateInteractionReranker(ByScore):
         self._batches = Batches(model.budget, "passage")
         self._lock = threading.Lock()
         self._truncation = TruncationReport()
+        self._cut_queries = TruncationReport()
 
     @property
     def name(self) -> str:
@@ -82,16 +83,22 @@ class LateInteractionReranker(ByScore):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the passages did not fit so far, and whether memory ran out."""
+        """What of passages and queries did not fit so far, and whether memory ran out."""
         with self._lock:
-            cut = self._truncation
+            cut, queries = self._truncation, self._cut_queries
         long = (
             f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
             "and were read up to there; split documents with --chunk to have all of them read"
             if cut.truncated and cut.max_tokens is not None
             else None
         )
-        return (*([long] if long else []), *self._batches.notes)
+        asked = (
+            f"{queries.truncated:,} {'query was' if queries.truncated == 1 else 'queries were'} longer than the "
+            f"model's {queries.max_tokens:,} tokens; what follows these was not read"
+            if queries.truncated and queries.max_tokens is not None
+            else None
+        )
+        return (*([long] if long else []), *([asked] if asked else []), *self._batches.notes)
 
     def judge(
         self,
@@ -188,6 +195,8 @@ class LateInteractionReranker(ByScore):
             part = queries[start : start + _QUERIES_AT_ONCE]
             for query, read in zip(part, each(self._model.queries(part)), strict=True):
                 found.append(read if query.strip() else read._replace(tokens=read.tokens[:0]))
+            with self._lock:
+                self._cut_queries += self._model.cut_queries(part)
         return found
 
     def _count(self, lengths: Int32Array) -> None:

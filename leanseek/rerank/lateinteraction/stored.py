@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from leanseek.encode import TruncationReport
 from leanseek.encode.fingerprint import derived_fingerprint
 from leanseek.encode.tokens import Int32Array
 from leanseek.errors import LeanseekError
@@ -47,6 +48,10 @@ class StoredTokens:
         if len(rest := np.flatnonzero(found.blocks < 0)):
             lengths[rest] = self._model.lengths([passages[place] for place in rest.tolist()])
         return lengths
+
+    def cut_queries(self, texts: Sequence[str]) -> TruncationReport:
+        """See TokenModel."""
+        return self._model.cut_queries(texts)
 
     def queries(self, texts: Sequence[str]) -> TokenVectors:
         """See TokenModel."""
