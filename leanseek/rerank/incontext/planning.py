@@ -67,7 +67,9 @@ class Planner:
         if most is not None:
             room = most if room is None else min(room, most)
         if room is not None:
-            pieces = in_pieces(tokenizer, documents, separator, self._longest(pieces, room))
+            longest = self._longest(pieces, room)
+            if any(piece.tokens > longest for piece in pieces):
+                pieces = in_pieces(tokenizer, documents, separator, longest)
         return Listing(query, pieces, most if self._apart else room, self._window, self._stride, left_out)
 
     def tell(self, listing: Listing) -> None:
