@@ -129,9 +129,9 @@ def tiers(ranks: Sequence[int], deadline: Deadline | None) -> list[list[int]]:
     return found
 
 
-def in_time(items: Sequence[Item], deadline: Deadline | None) -> Iterator[Sequence[Item]]:
-    """The items in blocks of `TIER`, while there is time; all together where there is no deadline."""
-    step = TIER if deadline is not None else max(len(items), 1)
+def in_time(items: Sequence[Item], deadline: Deadline | None, step: int = 1) -> Iterator[Sequence[Item]]:
+    """The items in blocks of `step`, while there is time; all together where there is no deadline."""
+    step = step if deadline is not None else max(len(items), 1)
     for start in range(0, len(items), step):
         if deadline is not None and not deadline.allows():
             return

@@ -209,7 +209,7 @@ def test_long_texts_are_read_only_while_there_is_time(definition: str) -> None:
             return super().__call__(given_)
 
     hits = hits_of([f"{n} " + " ".join(texts(10, 30, n)) for n in range(100)])
-    for long, reached, read in (("maxp", 24, 34), ("extract", 0, 100)):
+    for long, reached, read in (("maxp", 24, 32), ("extract", 0, 50)):
         model = CountingModel(definition)
         reranker = CrossEncoderReranker(model, long=long, cache=False)
         slow = Slow(definition, None, special=False)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from leanseek.encode.tokens import TextTokenizer
 from leanseek.indexing.analysis import load_analyzer
-from leanseek.rerank.batches import in_time
+from leanseek.rerank.batches import TIER, in_time
 from leanseek.rerank.deadline import Deadline
 from leanseek.rerank.extract import select, split_sentences, term_weights
 from leanseek.types import Hit, content
@@ -98,7 +98,7 @@ class Extractor:
             terms = dict.fromkeys(self._terms(query))
             weights = term_weights(terms, [frozenset().union(*part.terms) for part in parts])
             sources.append(_Source(parts, weights, None if room is None else max(room - length, room // 2)))
-        for columns in in_time(range(max(map(len, hits), default=0)), deadline):
+        for columns in in_time(range(max(map(len, hits), default=0)), deadline, TIER):
             yield [
                 Placed(row, column, source.extract(hits[row][column], column))
                 for row, source in enumerate(sources)
