@@ -165,6 +165,11 @@ def test_a_long_query_that_fits_beside_the_documents_is_not_cut() -> None:
     assert judge.notes == ()
 
 
+def test_characters_that_no_encoding_holds_are_read_as_question_marks() -> None:
+    found = reranker().score("\ud800 heart", ["a \udfff b", "c"])
+    assert found == reranker().score("? heart", ["a ? b", "c"])
+
+
 def test_one_long_query_does_not_end_a_run(tmp_path: Path) -> None:
     texts = passages(5, words=8)
     documents = [Document(f"d{number}", text) for number, text in enumerate(texts)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from leanseek.encode.tokens import encodable
 from leanseek.errors import UsageError
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.driving import FEWEST, LEAST
@@ -53,6 +54,7 @@ class Planner:
 
         Raises UsageError where not even the instruction leaves room for documents.
         """
+        query, documents = encodable(query), list(map(encodable, documents))
         tokenizer, separator = self._decoder.tokenizer, self._wording.separator
         pieces = in_pieces(tokenizer, documents, separator, None)
         room = self._room(query)
