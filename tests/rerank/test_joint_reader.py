@@ -114,3 +114,17 @@ def test_the_passage_gives_way_where_both_are_too_long(grown: object) -> None:
     assert (found["input_ids"][:, -1] == separator).all()
     assert found["token_type_ids"][0].sum() == 256 - len(reader.tokenizer("short question")["input_ids"])
     assert found["token_type_ids"][1].sum() == 128
+
+
+def test_exported_it_scores_the_same(grown: object, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from leanseek.rerank.crossencoder.export import EXPORT
+    from leanseek.rerank.crossencoder.onnx_model import OnnxPairModel
+
+    grown.save_pretrained(str(tmp_path / "model"))  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEANSEEK_CACHE", str(tmp_path / "cache"))
+        exported = EXPORT.made(tmp_path / "model", "grown", "float32")
+    found = OnnxPairModel("", exported, "").logits_of_texts(PAIRS)
+    expected = grown.predict(PAIRS, activation_fn=torch.nn.Identity())  # type: ignore[attr-defined]
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -11,10 +11,11 @@ from leanseek.rerank.crossencoder.calibration import Calibration
 from leanseek.rerank.crossencoder.export import EXPORT
 from leanseek.rerank.crossencoder.model import PairModel
 from leanseek.rerank.crossencoder.onnx_model import OnnxPairModel
+from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
 from leanseek.rerank.crossencoder.reranker import CrossEncoderReranker
 from leanseek.rerank.crossencoder.torch_model import TorchPairModel
 
-DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+DEFAULT_CROSS_ENCODER = PACKAGED
 
 _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 
@@ -22,7 +23,7 @@ _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 def load(
     model: str | None, device: str | None = None, *, long: str = "maxp", cache: bool = True
 ) -> CrossEncoderReranker:
-    """The re-ranker for `cross-encoder:MODEL`, where MODEL is
+    """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default the one that comes with the package,
 
     - a folder or name of a sentence-transformers CrossEncoder with one label: ONNX Runtime in float32 where the
       CPU is to be used and the model can be exported, else torch; the scores are the same within 1e-4;
@@ -45,10 +46,15 @@ def load(
 
 
 def _resolve(name: str) -> ResolvedModel:
+    if name == PACKAGED:
+        return packaged()
     try:
         return resolve_model(name)
     except ModelError as error:
+        # The error ends with a hint at encoders, which are no cross-encoders; what was tried stays.
+        tried = "".join(f"\n{line}" for line in str(error).splitlines() if line.startswith("  - "))
         raise ModelError(
-            f"There is no cross-encoder {name!r} here, and it could not be downloaded. Give the folder of one, as "
-            f"cross-encoder:FOLDER, or make one: leanseek train cross-encoder\n{error}"
+            f"There is no cross-encoder {name!r} here, and it could not be downloaded.{tried}\nGive the folder of one, "
+            "as cross-encoder:FOLDER, take the one that comes with the package, as cross-encoder, or make one: "
+            "leanseek train cross-encoder"
         ) from error

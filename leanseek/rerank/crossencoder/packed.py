@@ -12,13 +12,14 @@ import numpy as np
 from leanseek.encode import DEFAULT_MODEL, ResolvedModel, cache_folder, resolve_model
 from leanseek.encode.fingerprint import file_digest
 from leanseek.encode.folders import new_folder
-from leanseek.errors import ModelError
+from leanseek.errors import MissingPackageError, ModelError
 from leanseek.types import Float32Array
 
 PACKAGED = "leanseek/joint-MiniLM-L6"
 """The name of the cross-encoder that comes with the package."""
 
-_HOME = Path(__file__).with_name("minilm")
+HOME = Path(__file__).with_name("minilm")
+"""Where it lies in the package."""
 _PACKED = "difference.safetensors"
 _WEIGHTS = "model.safetensors"
 _TOKENIZER = "tokenizer.json"
@@ -33,12 +34,13 @@ def packaged(folder: Path | None = None) -> ResolvedModel:
 
     `folder` is where it stands, `models` in the cache folder by default.
 
-    Raises ModelError where the default encoder is not here or not the one it was grown from; StorageError.
+    Raises ModelError where the default encoder is not here or not the one it was grown from; MissingPackageError,
+    StorageError.
     """
-    name = f"joint-MiniLM-L6-{file_digest(_HOME / _PACKED)[:16]}"
+    name = f"joint-MiniLM-L6-{file_digest(HOME / _PACKED)[:16]}"
     target = (folder or cache_folder() / "models") / name
     if not target.is_dir():
-        unpack(_HOME, target)
+        unpack(HOME, target)
     return ResolvedModel(PACKAGED, target, "package")
 
 
@@ -67,7 +69,7 @@ def pack(model: Path, target: Path, base: str = DEFAULT_MODEL) -> None:
             packed[name + _SCALE] = scale
         else:
             packed[name] = tensor
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     left_out = shutil.ignore_patterns(_WEIGHTS, _TOKENIZER, "README.md")
     shutil.copytree(
@@ -75,8 +77,11 @@ def pack(model: Path, target: Path, base: str = DEFAULT_MODEL) -> None:
         target,
         dirs_exist_ok=True,
         ignore=lambda folder, names: left_out(folder, names) if Path(folder) == model else set(),
+        copy_function=shutil.copyfile,
     )
-    save_file(packed, target / _PACKED, {"base": base, "sha256": file_digest(origin), "layers": str(layers)})
+    about = {"base": base, "sha256": file_digest(origin), "layers": str(layers)}
+    # Not save_file, whose files none but their owner may read.
+    (target / _PACKED).write_bytes(save(packed, about))
 
 
 def unpack(packed: Path, target: Path) -> None:
@@ -84,8 +89,11 @@ def unpack(packed: Path, target: Path) -> None:
 
     Raises ModelError where its base is not here or another, or the difference cannot be read; StorageError.
     """
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import save_file
+    try:
+        from safetensors import SafetensorError, safe_open
+        from safetensors.numpy import save_file
+    except ImportError as error:
+        raise MissingPackageError("Re-ranking with a cross-encoder", "safetensors", "encode") from error
 
     try:
         with safe_open(packed / _PACKED, "numpy") as file:
