@@ -130,8 +130,11 @@ def test_classifiers_and_decoders_are_not_for_late_interaction(tmp_path: Path) -
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no cross-encoder"):
+    with pytest.raises(ModelError, match="no cross-encoder") as told:
         load_reranker(f"cross-encoder:{tmp_path}/nowhere")
+    assert "a folder of that name: there is none" in str(told.value)
+    # The hint at the default encoder, which would be refused, is not passed on.
+    assert "pip install" not in str(told.value)
     with pytest.raises(UsageError, match="maxp, firstp, top2, extract"):
         load(f"torch:{build_model(tmp_path)}", long="middle")
 
