@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import ModelError
 from leanseek.rerank.crossencoder.packed import pack, unpack
+from leanseek.types import Hit
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
@@ -111,3 +113,40 @@ def test_a_damaged_difference_is_told(packed: Path, tmp_path: Path, damage: byte
     with pytest.raises(ModelError, match="cannot be read"):
         unpack(other, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_the_packaged_one_orders_real_passages_better_than_bm25(collection: Callable[[str], Path]) -> None:
+    from leanseek.eval.candidates import read_candidates
+    from leanseek.eval.collections import open_collection
+    from leanseek.eval.measures import score
+    from leanseek.rerank import load_reranker
+    from leanseek.rerank.crossencoder.packed import PACKAGED
+
+    folder = collection("trec-dl-2019")
+    passages = open_collection(folder)
+    qrels = passages.qrels("test_full")
+    [run] = (folder / "runs").glob("BM25__*.trec")
+    stored = read_candidates(run, 20)
+    queries = [query for query in passages.queries("test_full") if query.id in qrels]
+    texts = {document.id: document.text for document in passages.documents()}
+    hits = [
+        [
+            Hit(rank, name, -float(rank), "", texts[name], {})
+            for rank, name in enumerate(stored.of(query.id), 1)
+        ]
+        for query in queries
+    ]
+    reranker = load_reranker(f"cross-encoder:torch:{PACKAGED}", "cpu", cache=False)
+    found = [one.hits for one in reranker.rerank_batch([query.text for query in queries], hits)]
+
+    def quality(lists: list[list[Hit]]) -> float:
+        ranked = {
+            query.id: {hit.id: -float(hit.rank) for hit in given}
+            for query, given in zip(queries, lists, strict=True)
+        }
+        judged = {query.id: qrels[query.id] for query in queries}
+        return score(ranked, judged, ["nDCG@10"]).means["nDCG@10"]
+
+    assert quality(found) > quality(hits) + 0.03
+    chances = [hit.probability for given in found for hit in given]
+    assert all(chance is not None and 0 < chance < 1 for chance in chances)
