@@ -24,6 +24,7 @@ from leanseek.eval.collections import open_collection
 from leanseek.rerank import load_reranker
 from leanseek.rerank.base import ByScore
 from leanseek.rerank.factorisation import AnncurIndex, Axn, Found, LeastSquares, Ridge
+from leanseek.rerank.lateinteraction import Mix, load
 from leanseek.types import Float32Array, Hit, Progress, Query, content
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
@@ -72,7 +73,9 @@ def main() -> None:
     parser.add_argument("--collection", default="vaswani")
     parser.add_argument("--items", type=int, default=3000, help="drawn with seed 0")
     parser.add_argument("--queries", type=int, default=24, help="drawn with seed 0")
-    parser.add_argument("--reranker", default="late-interaction", help="the expensive scorer, by its name")
+    parser.add_argument(
+        "--reranker", help="the expensive scorer, by its name; by default late interaction by MaxSim alone"
+    )
     parser.add_argument("--matrix", type=Path, help="where the exact scores are kept")
     parser.add_argument("-k", type=int, default=10)
     given = parser.parse_args()
@@ -83,7 +86,8 @@ def main() -> None:
     queries = sorted(collection.queries("test"), key=lambda query: query.id)
     queries = random.Random(0).sample(queries, given.queries)
     items = {one.id: Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, one in enumerate(documents, 1)}
-    reranker = load_reranker(given.reranker)
+    # The default mix of late interaction compares the hits of one call: no score of a pair alone.
+    reranker = load_reranker(given.reranker) if given.reranker else load(None, mix=Mix())
     if not isinstance(reranker, ByScore):
         parser.error(f"{given.reranker} gives hits no scores of their own")
     if given.matrix is not None and given.matrix.exists():
