@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from leanseek.encode import TruncationReport
 from leanseek.encode.sentence import quiet_loading
 from leanseek.encode.tokens import Int32Array, encodable
 from leanseek.errors import MissingPackageError, ModelError
+from leanseek.rerank.kinds import settings_in
 from leanseek.rerank.lateinteraction.model import TokenVectors
 
 _BUDGET = 2048
@@ -23,8 +23,8 @@ _OWN_TYPES = ("ColBERT", "MultiVectorEncoder")
 
 def is_colbert(folder: Path) -> bool:
     """Whether the folder's model was trained for late interaction, by what its settings say."""
-    kind = _settings(folder / "config_sentence_transformers.json")
-    architectures = _settings(folder / "config.json").get("architectures") or []
+    kind = settings_in(folder / "config_sentence_transformers.json")
+    architectures = settings_in(folder / "config.json").get("architectures") or []
     return kind.get("model_type") in _OWN_TYPES or "query_prefix" in kind or "HF_ColBERT" in architectures
 
 
@@ -112,11 +112,3 @@ def _load(folder: Path, device: str | None) -> Any:
             f"{f' on the device {device!r}' if device else ''}: {error}"
         ) from error
     return model.float().eval()
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # the loader tells more
-    return found if isinstance(found, dict) else {}
