@@ -15,7 +15,7 @@ from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
 from leanseek.rerank.crossencoder.reranker import CrossEncoderReranker
 from leanseek.rerank.crossencoder.torch_model import TorchPairModel
 
-DEFAULT_CROSS_ENCODER = PACKAGED
+DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 
@@ -23,7 +23,7 @@ _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 def load(
     model: str | None, device: str | None = None, *, long: str = "maxp", cache: bool = True
 ) -> CrossEncoderReranker:
-    """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default the one that comes with the package,
+    """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default `DEFAULT_CROSS_ENCODER`,
 
     - a folder or name of a sentence-transformers CrossEncoder with one label: ONNX Runtime in float32 where the
       CPU is to be used and the model can be exported, else torch; the scores are the same within 1e-4;
@@ -55,6 +55,6 @@ def _resolve(name: str) -> ResolvedModel:
         tried = "".join(f"\n{line}" for line in str(error).splitlines() if line.startswith("  - "))
         raise ModelError(
             f"There is no cross-encoder {name!r} here, and it could not be downloaded.{tried}\nGive the folder of one, "
-            "as cross-encoder:FOLDER, take the one that comes with the package, as cross-encoder, or make one: "
-            "leanseek train cross-encoder"
+            f"as cross-encoder:FOLDER, take the one that comes with the package, as cross-encoder:{PACKAGED}, or make "
+            "one: leanseek train cross-encoder"
         ) from error
