@@ -79,8 +79,6 @@ def search(
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
-        if second is not None:
-            second.progress = progress
         answer = searcher.answer(
             query,
             k,
@@ -90,6 +88,7 @@ def search(
             depth=depth,
             min_probability=min_probability,
             relevant_only=relevant_only,
+            progress=progress,
         )
         hits, notes = answer.hits, searcher.notes
         fields = searcher.fields if filter is not None and not hits else ()

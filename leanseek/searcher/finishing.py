@@ -82,10 +82,13 @@ def make_answer(
     *,
     explain: bool = False,
     second: SecondStage | None = None,
+    progress: Progress | None = None,
 ) -> Answer:
     """At most k hits of a query's ranking that reach the request's threshold, and what that left out."""
     kept, left_out, place = cut(ranking, request.threshold, request.k)
-    [(hits, reached)] = finish(snapshot, [query], [kept], k, explain=explain, second=second)
+    [(hits, reached)] = finish(
+        snapshot, [query], [kept], k, explain=explain, second=second, progress=progress
+    )
     nearest = None
     if place is not None:
         [nearest] = make_hits(snapshot, query, ranking.take(np.array([place])), explain)
@@ -122,9 +125,9 @@ def finish_ranked(
 
 
 def within(progress: Progress | None, done: int, queries: Sequence[str]) -> Progress | None:
-    """Tells of a block's pairs as so many queries, after the first `done` of all."""
-    if progress is None:
-        return None
+    """Tells of a block's pairs as so many queries, after the first `done` of all; of a single query's as they are."""
+    if progress is None or len(queries) == 1:
+        return progress
     block = min(TOGETHER, len(queries) - done)
     return lambda stage, pairs, total: progress(
         stage, done + block * pairs // max(total or 0, 1), len(queries)

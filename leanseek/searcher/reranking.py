@@ -46,8 +46,6 @@ class SecondStage:
         self._judged = self._asked = 0
         if budget is not None:
             Deadline(budget, clock)
-        self.progress: Progress | None = None
-        """Told of the hits of a re-ranking whose caller passes no progress, as a single search does not."""
 
     def deepened(self, request: Request) -> Request:
         """The request for as many results as are wanted or may be judged."""
@@ -88,9 +86,8 @@ class SecondStage:
     ) -> list[Reranked]:
         """Each query's hits in a better order. With a budget every query has its own, one after the other.
 
-        `progress` is told of hits; without one `self.progress` is, where that is set.
+        `progress` is told of hits.
         """
-        progress = progress or self.progress
         if self._budget is None:
             found = self.cascade.rerank_batch(queries, hits, progress=progress)
         else:

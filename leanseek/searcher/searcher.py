@@ -210,8 +210,11 @@ class Searcher:
         depth: int | None = None,
         min_probability: float | None = None,
         relevant_only: bool = False,
+        progress: Progress | None = None,
     ) -> Answer:
         """`search`, with what the least probability has left out and, where nothing is left, what came nearest.
+
+        `progress` is told of the hits that are re-ranked.
 
         Raises UsageError or FilterError.
         """
@@ -219,7 +222,16 @@ class Searcher:
         request = make_request(serving, [query], k, filter, mode, depth)
         request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
         [ranking] = search_all(serving, [query], request)
-        return make_answer(serving.snapshot, query, ranking, request, k, explain=explain, second=self._second)
+        return make_answer(
+            serving.snapshot,
+            query,
+            ranking,
+            request,
+            k,
+            explain=explain,
+            second=self._second,
+            progress=progress,
+        )
 
     def search_batch(
         self,

@@ -181,8 +181,7 @@ def test_progress_is_told_under_a_budget_and_of_a_single_search(folder: Path) ->
         done = [done for _, done, _ in told]
         assert done == sorted(done) and set(done) == {1, 2, 3, 4} and told[-1] == ("re-ranking", 4, 4)
         told.clear()
-        stage.progress = tell
-        searcher.search(QUERIES[0], 20)
+        searcher.answer(QUERIES[0], 20, progress=tell)
         assert told == [("re-ranking", 1, 1)]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from leanseek.errors import LeanseekError
 from leanseek.indexing.snapshot import Snapshot
@@ -15,11 +15,11 @@ _COUNTED: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class TokenInfo:
-    """Token vectors of `model`: `dims` of its `dimensions`, each in `bits`.
+class TokenSummary:
+    """Token vectors of `model`: of its `dimensions` `dims` are kept, each in `bits`.
 
-    `passages` of different texts have so many `tokens`, in so many `bytes`. `lacking` of the index's live passages are
-    not among them; None where these are too many to be counted in a moment.
+    `passages` of different texts have so many `tokens`, in so many `bytes`; `bytes_per_passage` leaves out what was
+    learned for all of them.
     """
 
     model: str
@@ -30,7 +30,30 @@ class TokenInfo:
     tokens: int
     bytes: int
     bytes_per_passage: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo(TokenSummary):
+    """What is stored, and how many of the index's live passages are not: None where it would take long to count."""
+
     lacking: int | None
+
+
+def summary(store: TokenStore) -> dict[str, Any]:
+    """The fields of `TokenSummary`."""
+    settings = store.settings
+    return asdict(
+        TokenSummary(
+            model=settings.model,
+            dimensions=settings.dimensions,
+            dims=settings.dims,
+            bits=settings.bits,
+            passages=store.passages,
+            tokens=store.tokens,
+            bytes=store.bytes,
+            bytes_per_passage=store.bytes_per_passage,
+        )
+    )
 
 
 def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
@@ -44,15 +67,4 @@ def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
     lacking = None
     if len(live_ordinals(snapshot)) <= _COUNTED:
         lacking = int((store.find(live_keys(snapshot)).blocks < 0).sum())
-    settings = store.settings
-    return TokenInfo(
-        model=settings.model,
-        dimensions=settings.dimensions,
-        dims=settings.dims,
-        bits=settings.bits,
-        passages=store.passages,
-        tokens=store.tokens,
-        bytes=store.bytes,
-        bytes_per_passage=store.bytes_per_passage,
-        lacking=lacking,
-    )
+    return TokenInfo(**summary(store), lacking=lacking)

@@ -17,6 +17,7 @@ from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.block import WHOLE_BITS, PassageCodes, keys_of
 from leanseek.indexing.tokens.codes import encode
+from leanseek.indexing.tokens.describing import TokenSummary, summary
 from leanseek.indexing.tokens.keeping import FULL, add_block, create_store, kept_of, mend, remove_tokens, tidy
 from leanseek.indexing.tokens.live import live_keys, live_ordinals
 from leanseek.indexing.tokens.settings import TOKENS, TokenForm, TokenSettings, read_form
@@ -36,24 +37,14 @@ _DEFAULT_BITS: Final[Bits] = 4
 
 
 @dataclass(frozen=True, slots=True)
-class TokenReport:
-    """The token vectors that an index has stored, and what the call did for it.
+class TokenReport(TokenSummary):
+    """The token vectors that an index has stored in the folder `path`, and what the call did for it.
 
-    `model` is what made them; of its `dimensions` `dims` are kept, each in `bits`. `passages` of different texts are
-    stored, with so many `tokens` in so many `bytes`; `bytes_per_passage` leaves out what was learned for all of them.
-    `cut` of them were longer than the model reads. `added` and `dropped` is how many passages came and went.
+    `cut` of the passages were longer than the model reads. `added` and `dropped` is how many came and went.
     """
 
     path: str
-    model: str
-    dimensions: int
-    dims: int
-    bits: int
-    passages: int
-    tokens: int
-    bytes: int
     cut: int
-    bytes_per_passage: float
     added: int
     dropped: int
 
@@ -196,17 +187,9 @@ def _report(index: Path, limit: int | None, added: int, dropped: int) -> TokenRe
         raise IndexDamagedError(
             f"'{index / TOKENS}' was removed by another process while it was being filled"
         )
-    settings = store.settings
     return TokenReport(
+        **summary(store),
         path=str(store.folder),
-        model=settings.model,
-        dimensions=settings.dimensions,
-        dims=settings.dims,
-        bits=settings.bits,
-        passages=store.passages,
-        tokens=store.tokens,
-        bytes=store.bytes,
-        bytes_per_passage=store.bytes_per_passage,
         cut=sum(int((block.lengths > limit).sum()) for block in store.blocks) if limit is not None else 0,
         added=added,
         dropped=dropped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,6 @@ FRESH = r"\b1\.linear\.|classifier|segment|importance"
 """The parameters that start from nothing, by their names; they learn faster than those that know something."""
 FRESH_FASTER = 20.0
 
-GROWN = "joint_reader_config.json"
-"""The file of a model with a `JointReader`."""
 EVALUATE_EVERY = 200
 """Batches between two looks at the held-out queries, at most."""
 
@@ -74,8 +73,10 @@ def untrained(recipe: Recipe) -> CrossEncoder:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise MissingPackageError("training a cross-encoder", "sentence-transformers", "train") from error
+    from leanseek.rerank.crossencoder.joint import JointReader
+
     folder = resolve_model(recipe.base).path
-    if (folder / GROWN).is_file():
+    if (folder / JointReader.config_file_name).is_file():
         model = load_cross_encoder(folder, None)
         model[0].max_seq_length = recipe.max_tokens
         keep_apart(model[0])
@@ -158,7 +159,8 @@ def train(
     model = untrained(recipe)
     checkpoints = out.with_name(out.name + ".checkpoints")
     steps = max(1, round(recipe.epochs * len(groups) / recipe.batch))
-    often = max(1, min(EVALUATE_EVERY, steps // 2))
+    # Evenly, so that the last look is at the last step, at which the trainer looks in any case.
+    often = math.ceil(steps / max(2, math.ceil(steps / EVALUATE_EVERY)))
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
@@ -192,10 +194,9 @@ def train(
     trainer.remove_callback(PrinterCallback)
     before = trainer.evaluate()["eval_loss"]
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
-    after = trainer.evaluate()["eval_loss"]
     save(model, out)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Learned(before, after, steps)
+    return Learned(before, float(trainer.state.best_metric), steps)
 
 
 def row(group: Group) -> dict[str, Any]:
