@@ -21,6 +21,12 @@ _HUB_TIMEOUT = 5.0
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors"]
 
 
+ENCODER_ADVICE = (
+    "Give the path of a folder that holds the model, or connect to the network so that it can be downloaded, or take "
+    f"{DEFAULT_MODEL} without a network: pip install 'leanseek[offline]'"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
     """A model's folder and where it was found."""
@@ -30,7 +36,7 @@ class ResolvedModel:
     source: Literal["path", "hub cache", "package", "hub"]
 
 
-def resolve_model(name: str) -> ResolvedModel:
+def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
     """The folder of the model `name`: a folder's path, or a name on the hub.
 
     Looked up in this order: a local folder; the local cache of the hub; the copy in the package
@@ -39,8 +45,8 @@ def resolve_model(name: str) -> ResolvedModel:
     is also looked for under `sentence-transformers/`.
 
     Raises:
-        ModelError: no such model (the message lists each thing tried), or the packaged weights differ from
-            the published ones.
+        ModelError: no such model (the message lists each thing tried and ends with the `advice`), or the packaged
+            weights differ from the published ones.
     """
     if not name.strip():
         raise ModelError(f"The model's name is empty. Give a folder or a name such as {DEFAULT_MODEL}.")
@@ -49,11 +55,7 @@ def resolve_model(name: str) -> ResolvedModel:
     if found is not None:
         return found
     listing = "".join(f"\n  - {line}" for line in tried)
-    raise ModelError(
-        f"The model {name!r} was not found. Tried:{listing}\n"
-        "Give the path of a folder that holds the model, or connect to the network so that it can be "
-        f"downloaded, or take {DEFAULT_MODEL} without a network: pip install 'leanseek[offline]'"
-    )
+    raise ModelError(f"The model {name!r} was not found. Tried:{listing}\n{advice}")
 
 
 def _local(name: str, tried: list[str]) -> ResolvedModel | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from leanseek.errors import LeanseekError
 from leanseek.indexing.snapshot import Snapshot
@@ -12,6 +12,8 @@ from leanseek.indexing.tokens.store import TokenStore
 
 _COUNTED: Final = 100_000
 """Live passages that are looked up at most: all their texts have to be read for it."""
+
+Summary = TypeVar("Summary", bound="TokenSummary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,11 @@ class TokenSummary:
     bytes: int
     bytes_per_passage: float
 
-
-@dataclass(frozen=True, slots=True)
-class TokenInfo(TokenSummary):
-    """What is stored, and how many of the index's live passages are not: None where it would take long to count."""
-
-    lacking: int | None
-
-
-def summary(store: TokenStore) -> dict[str, Any]:
-    """The fields of `TokenSummary`."""
-    settings = store.settings
-    return asdict(
-        TokenSummary(
+    @classmethod
+    def of(cls: type[Summary], store: TokenStore, **more: Any) -> Summary:
+        """The summary of what is stored; `more` are fields that a kind of summary adds."""
+        settings = store.settings
+        return cls(
             model=settings.model,
             dimensions=settings.dimensions,
             dims=settings.dims,
@@ -52,8 +46,15 @@ def summary(store: TokenStore) -> dict[str, Any]:
             tokens=store.tokens,
             bytes=store.bytes,
             bytes_per_passage=store.bytes_per_passage,
+            **more,
         )
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo(TokenSummary):
+    """What is stored, and how many of the index's live passages are not: None where it would take long to count."""
+
+    lacking: int | None
 
 
 def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
@@ -67,4 +68,4 @@ def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
     lacking = None
     if len(live_ordinals(snapshot)) <= _COUNTED:
         lacking = int((store.find(live_keys(snapshot)).blocks < 0).sum())
-    return TokenInfo(**summary(store), lacking=lacking)
+    return TokenInfo.of(store, lacking=lacking)

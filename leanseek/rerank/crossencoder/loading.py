@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from leanseek.encode import ResolvedModel, resolve_model
-from leanseek.errors import ModelError
 from leanseek.rerank.backends import Backends, split_prefix
 from leanseek.rerank.crossencoder.calibration import Calibration
 from leanseek.rerank.crossencoder.export import EXPORT
@@ -16,6 +15,10 @@ from leanseek.rerank.crossencoder.reranker import CrossEncoderReranker
 from leanseek.rerank.crossencoder.torch_model import TorchPairModel
 
 DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+ADVICE = (
+    "Give the folder of a cross-encoder, as cross-encoder:FOLDER, take the one that comes with the package, as "
+    f"cross-encoder:{PACKAGED}, or make one: leanseek train cross-encoder"
+)
 
 _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 
@@ -46,15 +49,4 @@ def load(
 
 
 def _resolve(name: str) -> ResolvedModel:
-    if name == PACKAGED:
-        return packaged()
-    try:
-        return resolve_model(name)
-    except ModelError as error:
-        # The error ends with a hint at encoders, which are no cross-encoders; what was tried stays.
-        tried = "".join(f"\n{line}" for line in str(error).splitlines() if line.startswith("  - "))
-        raise ModelError(
-            f"There is no cross-encoder {name!r} here, and it could not be downloaded.{tried}\nGive the folder of one, "
-            f"as cross-encoder:FOLDER, take the one that comes with the package, as cross-encoder:{PACKAGED}, or make "
-            "one: leanseek train cross-encoder"
-        ) from error
+    return packaged() if name == PACKAGED else resolve_model(name, ADVICE)

@@ -17,7 +17,7 @@ from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.block import WHOLE_BITS, PassageCodes, keys_of
 from leanseek.indexing.tokens.codes import encode
-from leanseek.indexing.tokens.describing import TokenSummary, summary
+from leanseek.indexing.tokens.describing import TokenSummary
 from leanseek.indexing.tokens.keeping import FULL, add_block, create_store, kept_of, mend, remove_tokens, tidy
 from leanseek.indexing.tokens.live import live_keys, live_ordinals
 from leanseek.indexing.tokens.settings import TOKENS, TokenForm, TokenSettings, read_form
@@ -187,8 +187,8 @@ def _report(index: Path, limit: int | None, added: int, dropped: int) -> TokenRe
         raise IndexDamagedError(
             f"'{index / TOKENS}' was removed by another process while it was being filled"
         )
-    return TokenReport(
-        **summary(store),
+    return TokenReport.of(
+        store,
         path=str(store.folder),
         cut=sum(int((block.lengths > limit).sum()) for block in store.blocks) if limit is not None else 0,
         added=added,
