@@ -118,7 +118,7 @@ def how_deep(task: Task, reranker: Reranker, depth: int) -> str:
 
     before, _ = ranked(None)
     every, pairs = ranked(depth)
-    auto, fewer = ranked(RerankDepth(ceiling=depth))
+    auto, fewer = ranked(RerankDepth())
     prefix = max(1, round(fewer / len(task.queries)))
     fixed, _ = ranked(prefix)
     loss = 1.0 - auto.mean() / every.mean()

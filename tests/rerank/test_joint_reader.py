@@ -12,6 +12,8 @@ from leanseek.encode import DEFAULT_MODEL, resolve_model
 torch = pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
 
+from leanseek.rerank.crossencoder.joint import SHARPNESS  # noqa: E402
+
 PAIRS = [
     ("what is water", "Water is a liquid at room temperature."),
     ("who wrote the origin of species", "On the Origin of Species was written by Charles Darwin in 1859."),
@@ -33,41 +35,50 @@ def features(model: object, pairs: list[tuple[str, str]]) -> np.ndarray:
         return reader(reader.preprocess(pairs))["sentence_embedding"].numpy()
 
 
-def test_the_texts_read_apart_have_the_bi_encoder_s_cosine_and_maxsim(grown: object) -> None:
+def weighing(model: object) -> tuple[object, np.ndarray]:
+    """The model with token weights that are not all the same, and these weights by token id."""
+    import copy
+
+    changed = copy.deepcopy(model)
+    reader = changed[0]  # type: ignore[index]
+    with torch.no_grad():
+        torch.manual_seed(0)
+        reader.importance.weight.normal_()
+        embeddings = reader.model.embeddings.word_embeddings.weight
+        learned = torch.nn.functional.softplus(embeddings @ reader.importance.weight[0])
+    return changed, learned.numpy()
+
+
+def test_the_texts_read_apart_have_the_bi_encoder_s_cosine_and_weighed_maxsim(grown: object) -> None:
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(str(resolve_model(DEFAULT_MODEL).path), device="cpu")
-    found = features(grown, PAIRS)
-    for row, (query, passage) in zip(found, PAIRS, strict=True):
+    model, learned = weighing(grown)
+    for row, (query, passage) in zip(features(model, PAIRS), PAIRS, strict=True):
         one, other = encoder.encode([query, passage])
-        assert row[0] == pytest.approx(float(one @ other), abs=1e-5)
-        tokens = [
+        assert row[0] == pytest.approx(SHARPNESS * float(one @ other), abs=1e-4)
+        if not passage:
+            assert row[1] == pytest.approx(-SHARPNESS)
+            continue
+        asked, there = (
             torch.nn.functional.normalize(
                 encoder.encode(text, output_value="token_embeddings").double(), dim=-1
-            )
+            )[1:-1].numpy()
             for text in (query, passage)
-        ]
-        best = (tokens[0] @ tokens[1].T).max(1).values.mean().item()
-        assert row[1] == pytest.approx(best, abs=1e-5)
+        )
+        weights = learned[encoder.tokenizer(query, add_special_tokens=False)["input_ids"]]
+        best = np.average((asked @ there.T).max(1), weights=weights)
+        assert row[1] == pytest.approx(SHARPNESS * best, abs=1e-4)
 
 
 def test_the_overlap_is_the_weighed_share_of_the_query_s_tokens_that_the_passage_has(grown: object) -> None:
-    import copy
-
-    model = copy.deepcopy(grown)
-    reader = model[0]  # type: ignore[index]
-    with torch.no_grad():
-        reader.importance.weight.normal_()
-    embeddings = reader.model.embeddings.word_embeddings.weight.detach()
-    learned = torch.nn.functional.softplus(embeddings @ reader.importance.weight[0].detach())
+    model, learned = weighing(grown)
+    tokenizer = model[0].tokenizer  # type: ignore[index]
     pairs = [*PAIRS, ("water water everywhere", "The water is wet.")]
     for row, (query, passage) in zip(features(model, pairs), pairs, strict=True):
-        asked, there = (
-            reader.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (query, passage)
-        )
-        weights = [float(learned[token]) for token in asked]
-        found = sum(weight for token, weight in zip(asked, weights, strict=True) if token in there)
-        assert row[2] == pytest.approx(found / sum(weights), abs=1e-5)
+        asked, there = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (query, passage))
+        found = np.average([token in there for token in asked], weights=learned[asked])
+        assert row[2] == pytest.approx(SHARPNESS * found, abs=1e-4)
 
 
 def test_layers_that_are_not_trained_read_without_dropout(grown: object) -> None:

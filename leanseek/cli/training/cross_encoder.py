@@ -43,6 +43,12 @@ def cross_encoder(
     batch: Annotated[int, typer.Option(metavar="N", help="Queries of one step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="The highest, after warming up.")] = 5e-5,
     max_tokens: Annotated[int, typer.Option(metavar="N", help="A pair's length in training.")] = 160,
+    mix: Annotated[
+        float,
+        typer.Option(
+            help="The share of what was learned that is kept, with --joint-layers; less holds on other texts."
+        ),
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     work: Annotated[
         Path, typer.Option("--work", metavar="DIR", help="Where indexes go, as with 'eval collection --out'.")
@@ -66,6 +72,7 @@ def cross_encoder(
         batch=batch,
         learning_rate=learning_rate,
         max_tokens=max_tokens,
+        mix=mix,
         seed=seed,
     )
     with progress_bar(as_json) as progress:

@@ -17,6 +17,9 @@ Features = dict[str, Any]
 COSINE, MAXSIM, OVERLAP, JOINT_COSINE = 0, 1, 2, 3
 """Where the similarities stand among the features: three of the texts read apart, one of them read together."""
 SIMILARITIES = 4
+SHARPNESS = 20.0
+"""What similarities are multiplied by as features, so that weights of about 1 tell passages apart and are as quick to
+learn as the others."""
 
 
 class JointReader(InputModule):  # type: ignore[misc]
@@ -25,9 +28,10 @@ class JointReader(InputModule):  # type: ignore[misc]
     The layers of a BERT-type bi-encoder read both texts apart, as the bi-encoder itself does. Copies of its last
     `joint_layers` layers read them together: every token attends to both texts. What it gives of a pair:
 
-    - the cosine of the two texts read apart, which is the bi-encoder's own score; MaxSim of their tokens;
-    - the overlap: which share of the query's tokens the passage has, each weighed by how much it matters, which is
-      learned from its embedding. It is what a lexical search adds to a dense one;
+    - the cosine of the two texts read apart, which is the bi-encoder's own score;
+    - MaxSim of their tokens, and the overlap: which share of the query's tokens the passage has. Both weigh a query's
+      token by how much it matters, which is learned from its embedding, and leave special tokens out. The overlap
+      is what a lexical search adds to a dense one;
     - the cosine of the two texts read together; the element-wise product of their mean vectors; the first
       token's vector.
 
@@ -137,19 +141,18 @@ class JointReader(InputModule):  # type: ignore[misc]
             nn.functional.normalize(mean(branch, tokens), dim=-1) for tokens in (queries, passages)
         )
         product = query * passage
-        counted = queries & ~(ids[..., None] == self.special).any(-1)
+        words = ~(ids[..., None] == self.special).any(-1)
         weights = nn.functional.softplus(self.importance(self.model.embeddings.word_embeddings(ids))[..., 0])
+        weights = weights * (queries & words)
+        similarities = [
+            cosine,
+            maxsim(hidden, weights, passages & words),
+            overlap(ids, weights, passages),
+            product.sum(-1),
+        ]
         features["sentence_embedding"] = torch.cat(
             [
-                torch.stack(
-                    [
-                        cosine,
-                        maxsim(hidden, queries, passages),
-                        overlap(ids, weights * counted, passages),
-                        product.sum(-1),
-                    ],
-                    dim=-1,
-                ),
+                SHARPNESS * torch.stack(similarities, dim=-1),
                 product * product.shape[-1] ** 0.5,
                 nn.functional.normalize(branch[:, 0], dim=-1),
             ],
@@ -191,12 +194,11 @@ def mean(hidden: Tensor, tokens: Tensor) -> Tensor:
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
 
 
-def maxsim(hidden: Tensor, queries: Tensor, passages: Tensor) -> Tensor:
-    """(pairs,) each query token's best cosine with a passage token, averaged over the query's tokens."""
+def maxsim(hidden: Tensor, weights: Tensor, passages: Tensor) -> Tensor:
+    """(pairs,) each query token's best cosine with a passage token, averaged by the `weights` (pairs, length)."""
     unit = nn.functional.normalize(hidden, dim=-1)
     cosines = (unit @ unit.transpose(1, 2)).masked_fill(~passages[:, None, :], -1.0)
-    weights = queries.to(hidden.dtype)
-    best: Tensor = (cosines.amax(-1) * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+    best: Tensor = (cosines.amax(-1) * weights).sum(1) / weights.sum(1).clamp(min=1e-6)
     return best
 
 

@@ -14,10 +14,10 @@ from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
 from leanseek.rerank.crossencoder.reranker import CrossEncoderReranker
 from leanseek.rerank.crossencoder.torch_model import TorchPairModel
 
-DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+DEFAULT_CROSS_ENCODER = PACKAGED
 ADVICE = (
     "Give the folder of a cross-encoder, as cross-encoder:FOLDER, take the one that comes with the package, as "
-    f"cross-encoder:{PACKAGED}, or make one: leanseek train cross-encoder"
+    "cross-encoder alone, or make one: leanseek train cross-encoder"
 )
 
 _BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)

@@ -14,7 +14,8 @@ from leanseek.types import Float64Array, Hit, Int64Array
 PROBABILITY: Final = 0.001
 """With the packaged model it passes on a third (WikiQA, SciFact) to four fifths (Vaswani) of 100 hybrid candidates."""
 FLOOR: Final = 10
-CEILING: Final = 100
+CEILING: Final = 50
+"""Half of the depth that is usual without probabilities."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from leanseek.eval.base import Collection
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Progress, content
 
-DEPTH = 50
-"""How deep in the hybrid ranking negatives are looked for."""
+DEPTH = 30
+"""How deep in the lexical and in the dense ranking negatives are looked for."""
 
 
 class Group(NamedTuple):
@@ -44,10 +44,11 @@ def mine(
 ) -> list[Group]:
     """One group of a positive and at most `negatives` others for each judged query of a split.
 
-    Negatives are drawn from the best `DEPTH` of the hybrid ranking: judged irrelevant, or not judged. None is left
-    out for being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831):
-    the model sees the cosine itself, and would learn that an answer always has the highest. Of several positives
-    one is drawn. `most` queries are drawn, None takes all.
+    Negatives are drawn from the best `DEPTH` of the two sides of the hybrid search: judged irrelevant, or not judged.
+    From both, as what is taken from the best of one ranking alone teaches to distrust it. None is left out for
+    being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831): the model
+    sees the cosine itself, and would learn that an answer always has the highest. Of several positives one is
+    drawn. `most` queries are drawn, None takes all.
 
     Raises InputError where no query has both.
     """
@@ -59,11 +60,11 @@ def mine(
     if most is not None and len(queries) > most:
         queries = draw.sample(queries, most)
     texts = [query.text for query in queries]
-    found = searcher.rank_batch(texts, DEPTH, progress=progress)
+    sides = [searcher.rank_batch(texts, DEPTH, mode=mode, progress=progress) for mode in ("sparse", "dense")]
     mined = []
-    for query, ranking in zip(queries, found, strict=True):
+    for query, *rankings in zip(queries, *sides, strict=True):
         judged = qrels[query.id]
-        near = list(dict.fromkeys([*(ranked.id for ranked in ranking), *judged]))
+        near = list(dict.fromkeys([*(ranked.id for ranking in rankings for ranked in ranking), *judged]))
         lacking = set(searcher.missing(judged)) | ({query.id} if collection.self_hits else set())
         one = choose(query.text, [name for name in near if name not in lacking], judged, negatives, draw)
         mined += [one] if one is not None else []
