@@ -126,7 +126,7 @@ def test_an_evaluation_records_the_second_stage(place: Path) -> None:
     ("options", "code", "told"),
     [
         (("--rerank", "magic"), ExitCode.USAGE, "cross-encoder[:MODEL]"),
-        (("--rerank", "cross-encoder:/nowhere"), ExitCode.MODEL, "no cross-encoder"),
+        (("--rerank", "cross-encoder:/nowhere"), ExitCode.MODEL, "the folder of a cross-encoder"),
         (("--rerank-depth", "5"), ExitCode.USAGE, "goes with a re-ranker"),
         (("--rerank-budget", "1s"), ExitCode.USAGE, "goes with a re-ranker"),
         (("--rerank", "cross-encoder:x", "--rerank-depth", "-5"), ExitCode.USAGE, "whole number"),

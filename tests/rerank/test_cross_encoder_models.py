@@ -130,7 +130,7 @@ def test_classifiers_and_decoders_are_not_for_late_interaction(tmp_path: Path) -
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no cross-encoder") as told:
+    with pytest.raises(ModelError, match="the folder of a cross-encoder") as told:
         load_reranker(f"cross-encoder:{tmp_path}/nowhere")
     assert "a folder of that name: there is none" in str(told.value)
     # The hint at the default encoder, which would be refused, is not passed on.
