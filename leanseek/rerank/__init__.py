@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from leanseek.rerank.cascade import Cascade
     from leanseek.rerank.deadline import Deadline, parse_budget
     from leanseek.rerank.incontext import InContextReranker
+    from leanseek.rerank.interpolated import Interpolated
     from leanseek.rerank.lateinteraction import LateInteractionReranker
     from leanseek.rerank.registry import RERANKERS, load_reranker
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Deadline": "deadline",
     "parse_budget": "deadline",
     "InContextReranker": "incontext",
+    "Interpolated": "interpolated",
     "LateInteractionReranker": "lateinteraction",
     "RERANKERS": "registry",
     "load_reranker": "registry",
@@ -34,6 +36,7 @@ __all__ = [
     "Cascade",
     "Deadline",
     "InContextReranker",
+    "Interpolated",
     "Judged",
     "LateInteractionReranker",
     "Reranked",

@@ -19,7 +19,7 @@ class Home(NamedTuple):
     """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module.
 
     `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`; `reads_index`: it also takes `index`;
-    `needs_model`: it has no model of its own to take where none is named.
+    `needs_model`: it has no model of its own to take where none is named; `takes`: what is named.
     """
 
     module: str
@@ -28,6 +28,7 @@ class Home(NamedTuple):
     keeps_scores: bool = False
     reads_index: bool = False
     needs_model: bool = False
+    takes: str = "MODEL"
 
 
 RERANKERS: dict[str, Home] = {
@@ -36,6 +37,15 @@ RERANKERS: dict[str, Home] = {
     ),
     "in-context": Home("leanseek.rerank.incontext", "load", needs_model=True),
     "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load", reads_index=True),
+    "interpolated": Home(
+        "leanseek.rerank.interpolated",
+        "load",
+        reads_windows=True,
+        keeps_scores=True,
+        reads_index=True,
+        needs_model=True,
+        takes="RERANKER",
+    ),
 }
 """The kinds of re-rankers; importing one is left to who asks for it."""
 
@@ -43,7 +53,8 @@ RERANKERS: dict[str, Home] = {
 def choices() -> str:
     """The names that `load_reranker` takes, for people: those whose model can be left out with it in brackets."""
     return ", ".join(
-        f"{kind}:MODEL" if home.needs_model else f"{kind}[:MODEL]" for kind, home in RERANKERS.items()
+        f"{kind}:{home.takes}" if home.needs_model else f"{kind}[:{home.takes}]"
+        for kind, home in RERANKERS.items()
     )
 
 
@@ -63,11 +74,11 @@ def load_reranker(
 ) -> Reranker:
     """The re-ranker that `name` stands for: KIND, or KIND:MODEL with one of the kinds in `RERANKERS`.
 
-    MODEL is a folder or a name, as the kind takes it; without it the kind's own default is taken. `device` is
-    "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a cross-encoder reads passages
-    that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no scores of earlier calls are
-    used, nor any kept. `index` is the folder of the index that hits will come from: late interaction reads the token
-    vectors that are stored there.
+    MODEL is a folder or a name, as the kind takes it, or for interpolated another re-ranker's name; without it the
+    kind's own default is taken. `device` is "cpu", "cuda" or another of torch's; None takes the best there is.
+    `long` is how a cross-encoder reads passages that do not fit: maxp (the default), firstp, top2 or extract. With
+    `cache=False` no scores of earlier calls are used, nor any kept. `index` is the folder of the index that hits will
+    come from: late interaction reads the token vectors that are stored there.
 
     Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
     ModelError, MissingPackageError.

@@ -105,8 +105,8 @@ def scores_of(reranker: ByScore, hits: Mapping[str, Hit]) -> PairScores:
     >>> search = Axn(ids, vectors)
     >>> search.search(scores_of(load_reranker("cross-encoder"), hits), query, vector, k=10, budget=200)
 
-    Raises UsageError for re-rankers in context and for late interaction with a mix of several measures, whose scores
-    tell the hits of one call apart.
+    Raises UsageError for re-rankers in context, for interpolated ones and for late interaction with a mix of several
+    measures, whose scores tell the hits of one call apart.
     """
     check_alone(reranker)
 
@@ -119,6 +119,7 @@ def scores_of(reranker: ByScore, hits: Mapping[str, Hit]) -> PairScores:
 def check_alone(reranker: ByScore) -> None:
     """Raise UsageError for a re-ranker whose score of a hit depends on the others of the call."""
     from leanseek.rerank.incontext import InContextReranker
+    from leanseek.rerank.interpolated import Interpolated
     from leanseek.rerank.lateinteraction import LateInteractionReranker
 
     if isinstance(reranker, InContextReranker):
@@ -126,7 +127,9 @@ def check_alone(reranker: ByScore) -> None:
             f"'{reranker.name}' reads all hits in one prompt, so that scores of different calls cannot be compared; "
             "take a cross-encoder, or late interaction with MaxSim alone"
         )
-    if isinstance(reranker, LateInteractionReranker) and not reranker.alone:
+    if isinstance(reranker, Interpolated) or (
+        isinstance(reranker, LateInteractionReranker) and not reranker.alone
+    ):
         raise UsageError(
             f"'{reranker.name}' mixes what tells the hits of one call apart, so that scores of different calls cannot "
             "be compared; take MaxSim alone: leanseek.rerank.lateinteraction.load(None, mix=Mix())"

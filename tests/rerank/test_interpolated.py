@@ -1,0 +1,93 @@
+"""A re-ranker mixed with the order that hits came in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import zscore
+
+from leanseek.errors import UsageError
+from leanseek.rerank import ByScore, Cascade, Deadline, Interpolated, Judged, load_reranker
+from leanseek.rerank.factorisation import scores_of
+from leanseek.types import Hit, Progress
+
+finite = st.floats(-100, 100).map(lambda value: round(value, 2))
+
+
+class Says(ByScore):
+    """Gives the scores it was made with."""
+
+    name, fingerprint, notes = "says", "says", ("a note",)
+
+    def __init__(self, scores: Sequence[float], probabilities: Sequence[float] | None = None) -> None:
+        self.judged = Judged(
+            np.array(scores, np.float64), np.array(probabilities) if probabilities is not None else None
+        )
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        return [self.judged for _ in queries]
+
+
+def came_with(scores: Sequence[float]) -> list[Hit]:
+    return [Hit(rank, f"d{rank:02}", score, "", "text", {}) for rank, score in enumerate(scores, 1)]
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=12), st.floats(0, 1))
+def test_the_scores_are_mixed_z_scores(pairs: list[tuple[float, float]], weight: float) -> None:
+    before, said = np.array(pairs).T
+    [found] = Interpolated(Says(said), weight).judge(["q"], [came_with(before.tolist())])
+    parts = [np.zeros(len(one)) if len(set(one)) == 1 else zscore(one) for one in (before, said)]
+    np.testing.assert_allclose(found.scores, (1 - weight) * parts[0] + weight * parts[1], atol=1e-6)
+
+
+def test_its_ends_are_the_search_and_the_re_ranker() -> None:
+    hits = came_with([3.0, 2.0, 1.0])
+    for weight, expected in ((0.0, ["d01", "d02", "d03"]), (1.0, ["d02", "d03", "d01"])):
+        found = Interpolated(Says([-1.0, 9.0, 4.0]), weight).rerank("q", hits)
+        assert [hit.id for hit in found] == expected
+
+
+def test_what_was_not_judged_stays_below_and_counts_for_nothing() -> None:
+    hits = came_with([5.0, 4.0, 1000.0])
+    mixed = Interpolated(Says([1.0, 2.0, math.nan], [0.1, 0.9, math.nan]), 0.6)
+    [found] = mixed.rerank_batch(["q"], [hits])
+    assert [hit.id for hit in found.hits] == ["d02", "d01", "d03"] and (found.reached, found.asked) == (2, 3)
+    assert [hit.probability for hit in found.hits] == [0.9, 0.1, None]
+    assert found.hits[0].score == pytest.approx(0.2)
+    nothing = Interpolated(Says([math.nan] * 3)).rerank("q", hits)
+    assert [hit.id for hit in nothing] == [hit.id for hit in hits]
+    assert Interpolated(Says([])).rerank("q", []) == []
+
+
+def test_by_name_it_takes_the_other_s_options() -> None:
+    pytest.importorskip("sentence_transformers")
+    found = load_reranker("interpolated:cross-encoder:torch:leanseek/joint-MiniLM-L6", "cpu", long="firstp")
+    assert isinstance(found, Interpolated)
+    assert found.name == "interpolated:cross-encoder:torch:leanseek/joint-MiniLM-L6"
+    assert found.fingerprint != Interpolated(found.reranker, 0.5).fingerprint != found.reranker.fingerprint
+    assert "0.5" in Interpolated(found.reranker, 0.5).name
+
+
+def test_what_cannot_be_mixed_is_told() -> None:
+    with pytest.raises(UsageError, match="interpolated:cross-encoder"):
+        load_reranker("interpolated")
+    with pytest.raises(UsageError, match="'nothing' is not a re-ranker"):
+        load_reranker("interpolated:nothing")
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        Interpolated(Says([]), 1.5)
+    with pytest.raises(UsageError, match="a single one"):
+        Interpolated(Cascade([(Says([]), 5)]))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="tells the hits of one call apart"):
+        scores_of(Interpolated(Says([])), {})
