@@ -60,8 +60,11 @@ def choices() -> str:
 
 def reads_windows(name: str) -> bool:
     """Whether the re-ranker of that name can be told how to read passages that do not fit."""
-    home = RERANKERS.get(name.strip().partition(":")[0])
-    return home is not None and home.reads_windows
+    kind, _, model = name.strip().partition(":")
+    home = RERANKERS.get(kind)
+    if home is None or home.takes == "MODEL":
+        return home is not None and home.reads_windows
+    return reads_windows(model)
 
 
 def load_reranker(
@@ -96,7 +99,7 @@ def load_reranker(
         options["index"] = index
     if long is not None:
         if not home.reads_windows:
-            having = ", ".join(known for known, one in RERANKERS.items() if one.reads_windows)
+            having = ", ".join(filter(reads_windows, RERANKERS))
             raise UsageError(
                 f"how long passages are read can be chosen for {having}, not for {kind}; leave it out"
             )

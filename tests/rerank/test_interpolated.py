@@ -14,6 +14,7 @@ from scipy.stats import zscore
 from leanseek.errors import UsageError
 from leanseek.rerank import ByScore, Cascade, Deadline, Interpolated, Judged, load_reranker
 from leanseek.rerank.factorisation import scores_of
+from leanseek.rerank.registry import reads_windows
 from leanseek.types import Hit, Progress
 
 finite = st.floats(-100, 100).map(lambda value: round(value, 2))
@@ -78,6 +79,11 @@ def test_by_name_it_takes_the_other_s_options() -> None:
     assert found.name == "interpolated:cross-encoder:torch:leanseek/joint-MiniLM-L6"
     assert found.fingerprint != Interpolated(found.reranker, 0.5).fingerprint != found.reranker.fingerprint
     assert "0.5" in Interpolated(found.reranker, 0.5).name
+
+
+def test_it_reads_long_passages_as_the_other_does() -> None:
+    assert reads_windows("interpolated:cross-encoder:MODEL")
+    assert not reads_windows("interpolated:late-interaction") and not reads_windows("interpolated")
 
 
 def test_what_cannot_be_mixed_is_told() -> None:
