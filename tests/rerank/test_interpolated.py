@@ -60,6 +60,12 @@ def test_its_ends_are_the_search_and_the_re_ranker() -> None:
         assert [hit.id for hit in found] == expected
 
 
+def test_scores_that_are_all_the_same_count_for_nothing() -> None:
+    # The mean of three times 0.1 is not 0.1: the rounding must not become a z-score.
+    [found] = Interpolated(Says([0.1, 0.1, 0.1]), 0.5).judge(["q"], [came_with([0.1, 0.1, 0.1])])
+    assert found.scores.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_what_was_not_judged_stays_below_and_counts_for_nothing() -> None:
     hits = came_with([5.0, 4.0, 1000.0])
     mixed = Interpolated(Says([1.0, 2.0, math.nan], [0.1, 0.9, math.nan]), 0.6)
