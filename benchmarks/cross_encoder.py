@@ -23,8 +23,8 @@ import numpy as np
 
 from leanseek import Index, RerankDepth, Searcher
 from leanseek.cli.output import progress_bar
+from leanseek.eval.answers import read_candidates
 from leanseek.eval.base import Collection, Qrels
-from leanseek.eval.candidates import read_candidates
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation

@@ -23,15 +23,24 @@ import numpy as np
 from leanseek.cli.output import progress_bar
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
 from leanseek.eval.base import Collection
-from leanseek.eval.building import prepare_index
 from leanseek.eval.collections import open_collection
+from leanseek.eval.index_build import prepare_index
 from leanseek.eval.systems import System
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion.scaled import Float64Array
-from leanseek.searcher.serving import QueryEncoder
-from leanseek.train.fusion_candidates import JudgedQuery, gather, labelled
-from leanseek.train.fusion_choice import DEFAULT, Place, choose
-from leanseek.train.fusion_grid import PAIRS, Scaled, Tried, ndcg_by_weight, on_all_scales, try_all
+from leanseek.searcher.fusion.methods import Float64Array
+from leanseek.searcher.request import QueryEncoder
+from leanseek.train.fusion.grid import (
+    DEFAULT,
+    PAIRS,
+    Place,
+    Scaled,
+    Tried,
+    choose,
+    ndcg_by_weight,
+    on_all_scales,
+    try_all,
+)
+from leanseek.train.fusion.judged_candidates import JudgedQuery, gather, labelled
 from leanseek.types import Int64Array
 
 LOSS = -0.5

@@ -29,17 +29,18 @@ from numpy.typing import NDArray
 
 from leanseek import Index, Searcher
 from leanseek.cli.output import progress_bar
+from leanseek.encode.token_model import TokenModel, TokenVectors
+from leanseek.eval.answers import read_candidates
 from leanseek.eval.base import Collection, Qrels
-from leanseek.eval.candidates import read_candidates
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
 from leanseek.indexing.dense.lean.lvq import Bits
-from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load, store_tokens
-from leanseek.rerank.lateinteraction.loading import load_token_model
-from leanseek.rerank.lateinteraction.model import TokenModel, TokenVectors
-from leanseek.rerank.lateinteraction.reranker import DEFAULT_MIX
-from leanseek.rerank.lateinteraction.stored import with_stored
+from leanseek.indexing.tokens.token_writer import store_tokens
+from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
+from leanseek.rerank.lateinteraction.late_interaction import DEFAULT_MIX
+from leanseek.rerank.lateinteraction.registry import load_token_model
+from leanseek.rerank.lateinteraction.stored_tokens import with_stored
 from leanseek.types import Document, Float32Array, Float64Array, Hit, Query
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))

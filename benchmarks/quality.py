@@ -19,12 +19,12 @@ from leanseek.cli.output import progress_bar
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
 from leanseek.eval.base import Run
 from leanseek.eval.collections import open_collection
-from leanseek.eval.comparing import Contrast, compare
-from leanseek.eval.evaluating import evaluate
-from leanseek.eval.judgments import read_qrels
+from leanseek.eval.comparison import Contrast, compare
+from leanseek.eval.evaluation import evaluate
 from leanseek.eval.results import StoredResult
-from leanseek.eval.runs import read_run
 from leanseek.eval.systems import System
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 
 MEASURE = "nDCG@10"
 LEVEL = 0.05

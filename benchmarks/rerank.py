@@ -26,7 +26,7 @@ import numpy as np
 from leanseek import Index, Searcher
 from leanseek.encode import resolve_model
 from leanseek.encode.models import DEFAULT_MODEL
-from leanseek.encode.sentence import quiet_loading
+from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.eval.base import Collection
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score

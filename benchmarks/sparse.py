@@ -64,8 +64,8 @@ class Leanseek:
         pass
 
     def build(self, texts: list[str], folder: Path) -> None:
-        from leanseek.indexing.analysis import load_analyzer
         from leanseek.indexing.sparse import SparseBuilder
+        from leanseek.text import load_analyzer
 
         builder = SparseBuilder(load_analyzer("english"))
         for text in texts:
@@ -73,8 +73,8 @@ class Leanseek:
         builder.write(folder, np.arange(len(texts)))
 
     def open(self, folder: Path) -> Callable[[str], Any]:
-        from leanseek.indexing.analysis import load_analyzer
         from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader
+        from leanseek.text import load_analyzer
 
         analyzer = load_analyzer("english")
         index = Bm25Index([PostingsReader(folder)], [None], analyzer, Bm25Parameters(), lambda _: [])

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from leanseek.cli.demonstrating import demo
-from leanseek.cli.evaluation import eval_app
-from leanseek.cli.guarding import Guarded
-from leanseek.cli.inspecting import doctor, info, verify
-from leanseek.cli.searching import run, search
-from leanseek.cli.storing import tokens
-from leanseek.cli.training import train_app
-from leanseek.cli.writing import add, compact, delete, index
+from leanseek.cli.demo import demo
+from leanseek.cli.eval_commands import eval_app
+from leanseek.cli.guard import Guarded
+from leanseek.cli.index_commands import add, compact, delete, index
+from leanseek.cli.inspect_commands import doctor, info, verify
+from leanseek.cli.search_commands import run, search
+from leanseek.cli.token_commands import tokens
+from leanseek.cli.train_commands import train_app
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from leanseek.rerank.incontext.explaining import TokenAttention
+    from leanseek.rerank.incontext.explanation import TokenAttention
     from leanseek.types import Answer, Hit, Progress, Snippet
-
 
 INDENT = 5
 LOOKED_AT = 10
@@ -136,7 +135,7 @@ def stages_line(hit: Hit) -> str:
 
 def attention_of(hit: Hit) -> dict[str, tuple[TokenAttention, ...]] | None:
     """What a decoder looked at in the hit's `title` and `text`; None where none has read it."""
-    from leanseek.rerank.incontext.explaining import AttentionExplanation
+    from leanseek.rerank.incontext.explanation import AttentionExplanation
 
     if not isinstance(hit.explanation, AttentionExplanation):
         return None

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from leanseek.encode.base import Encoder
-from leanseek.encode.fingerprint import derived_fingerprint, model_fingerprint
-from leanseek.encode.models import ResolvedModel, resolve_model
+from leanseek.encode.models import ResolvedModel, derived_fingerprint, model_fingerprint, resolve_model
 from leanseek.errors import ModelError, StorageError
 
 _INT8 = "int8 with a scale a token and outlying columns in float32, version 1"
@@ -47,7 +46,7 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
     """
     backend, model = _split(name)
     if backend == "" and device in (None, "cpu") and importlib.util.find_spec("onnxruntime") is not None:
-        from leanseek.encode.onnx_export import EXPORT
+        from leanseek.encode.onnx_encoder import EXPORT
 
         resolved = resolve_model(model)
         if EXPORT.folder(model_fingerprint(resolved.path), "float32").is_dir():
@@ -61,7 +60,7 @@ def prepare_queries(name: str) -> bool:
 
     Nothing happens where the packages for it are missing or the model cannot be exported.
     """
-    from leanseek.encode.exporting import PACKAGES
+    from leanseek.encode.export import PACKAGES
 
     backend, model = _split(name)
     if backend != "" or not all(map(importlib.util.find_spec, PACKAGES)):
@@ -79,14 +78,13 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _torch(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.sentence import TorchEncoder
+    from leanseek.encode.torch_encoder import TorchEncoder
 
     return TorchEncoder(model.name, model.path, model_fingerprint(model.path), device)
 
 
 def _onnx(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.onnx_export import EXPORT
-    from leanseek.encode.onnx_model import OnnxEncoder
+    from leanseek.encode.onnx_encoder import EXPORT, OnnxEncoder
 
     fingerprint = model_fingerprint(model.path)
     folder = EXPORT.made(model.path, fingerprint, "float32")
@@ -94,8 +92,7 @@ def _onnx(model: ResolvedModel, device: str | None) -> Encoder:
 
 
 def _onnx_int8(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.onnx_export import EXPORT
-    from leanseek.encode.onnx_model import OnnxEncoder
+    from leanseek.encode.onnx_encoder import EXPORT, OnnxEncoder
 
     fingerprint = model_fingerprint(model.path)
     folder = EXPORT.made(model.path, fingerprint, "int8")
@@ -108,7 +105,7 @@ def int8_fingerprint(fingerprint: str) -> str:
 
 
 def _static(model: ResolvedModel, device: str | None) -> Encoder:
-    from leanseek.encode.static import StaticEncoder, distilled
+    from leanseek.encode.static_encoder import StaticEncoder, distilled
 
     ready = _is_static(model.path)
     folder = model.path if ready else distilled(model.path, model_fingerprint(model.path))

@@ -1,19 +1,97 @@
-"""Scoring a run: one door to ir_measures and pytrec_eval, with the rules stated beside the numbers."""
+"""trec_eval's order of a ranking, given to every measure alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import fsum
 from typing import Final
 
-from leanseek.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.errors import InputError, MissingPackageError
 from leanseek.eval.base import Qrels, Rankings, Rules, Scores
-from leanseek.eval.judgments import MAX_GRADE
-from leanseek.eval.naming import Asked, PrAuc, parse_measures
-from leanseek.eval.ordering import by_place, trec_order
-from leanseek.eval.pr_auc import pooled_pr_auc, pr_auc
-from leanseek.eval.providers import Part, assign, describe, evaluate
+from leanseek.eval.providers import Asked, Part, PrAuc, assign, describe, evaluate, parse_measures
+from leanseek.reading.judgments import MAX_GRADE
+from leanseek.types import BoolArray
+
+
+def trec_order(query: str, ranking: Mapping[str, float]) -> list[str]:
+    """The documents of a ranking, best first: by score as float32, equal ones by id from last to first.
+
+    It is how trec_eval, and pytrec_eval with it, sorts; other providers of measures have other rules for
+    ties. Ids compare by Unicode code point, which is the order of their UTF-8 bytes.
+
+    Raises InputError for a score that is not finite.
+    """
+    documents = list(ranking)
+    exact = np.fromiter(ranking.values(), np.float64, len(documents))
+    if not np.isfinite(exact).all():
+        place = int(np.argmin(np.isfinite(exact)))
+        raise InputError(
+            f"query {query!r} has document {documents[place]!r} with the score {exact[place]}; scores must be "
+            "finite numbers"
+        )
+    with np.errstate(over="ignore"):
+        scores = exact.astype(np.float32)
+    if (scores[:-1] > scores[1:]).all():
+        return documents
+    return [document for _, document in sorted(zip(scores.tolist(), documents, strict=True), reverse=True)]
+
+
+def by_place(order: list[str]) -> dict[str, float]:
+    """The same ranking with scores that leave no tie: n for the first of n documents, 1 for the last."""
+    return dict(zip(order, map(float, range(len(order), 0, -1)), strict=True))
+
+
+def pr_auc(ranking: Mapping[str, float], judged: Mapping[str, int]) -> float:
+    """The area for one query: the sum over the distinct scores, from high to low, of the precision among the
+    documents that score at least that, times the recall they add. Grades of 1 and above are relevant.
+
+    Recall counts all relevant documents, so the area ends at the recall that the ranking reaches; 0 where no
+    document is relevant or none is found. Between the points the curve is a step: a straight line would
+    promise what no threshold delivers (Davis, Goadrich: "The Relationship Between Precision-Recall and ROC
+    Curves", ICML 2006). Without ties it is average precision.
+
+    Raises MissingPackageError without scikit-learn.
+    """
+    scores = np.fromiter(ranking.values(), np.float64, len(ranking))
+    relevant = np.fromiter((judged.get(document, 0) > 0 for document in ranking), np.bool_, len(ranking))
+    return _area(scores, relevant, _relevant_in(judged))
+
+
+def pooled_pr_auc(pairs: Iterable[tuple[Mapping[str, float], Mapping[str, int]]]) -> float:
+    """The area of all queries' rankings as one: a single threshold cuts them all, and recall counts the
+    relevant documents of all queries. It is high only where scores mean the same for every query.
+
+    `pairs` are (ranking, judgments) of every judged query, the ranking empty where there is none.
+    """
+    scores: list[NDArray[np.float64]] = [np.zeros(0)]
+    relevant: list[BoolArray] = [np.zeros(0, np.bool_)]
+    total = 0
+    for ranking, judged in pairs:
+        scores.append(np.fromiter(ranking.values(), np.float64, len(ranking)))
+        relevant.append(np.fromiter((judged.get(id, 0) > 0 for id in ranking), np.bool_, len(ranking)))
+        total += _relevant_in(judged)
+    return _area(np.concatenate(scores), np.concatenate(relevant), total)
+
+
+def _relevant_in(judged: Mapping[str, int]) -> int:
+    return sum(grade > 0 for grade in judged.values())
+
+
+def _area(scores: NDArray[np.float64], relevant: BoolArray, total: int) -> float:
+    """scikit-learn's area ends at a recall of 1 over what was retrieved; ours counts what was missed too."""
+    try:
+        from sklearn.metrics import average_precision_score
+    except ImportError as error:
+        raise MissingPackageError("PR-AUC", "scikit-learn", "eval") from error
+    found = int(relevant.sum())
+    if not found:
+        return 0.0
+    return float(average_precision_score(relevant, scores)) * found / total
+
 
 DEFAULT_MEASURES: Final = ("nDCG@10", "R@100", "RR@10", "Judged@10")
 _BLOCK: Final = 1000

@@ -1,17 +1,27 @@
-"""Where a number comes from: versions, commits and digests."""
+"""What a result came from and what it cost: versions, digests, time, memory and the machine."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
+import random
 import subprocess
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from leanseek.errors import InputError
+from leanseek.eval.results import Latency, Machine
 from leanseek.indexing.catalog import State, checksum
+from leanseek.types import Progress, Query
 
 PACKAGES = (
     "numpy",
@@ -80,3 +90,71 @@ def index_fingerprint(state: State) -> str:
     files = [[segment.number, file.name, file.sha256] for segment in state.segments for file in segment.files]
     deleted = {str(number): ordinals.tolist() for number, ordinals in state.tombstones.items()}
     return digest([state.settings.to_json(), files, deleted])
+
+
+SAMPLE = 200
+"""At most so many queries are timed one at a time."""
+SAMPLE_SEED = 0
+WARM_UP = 5
+HITS = 10
+"""Hits asked for by each timed query: what a person sees of an answer."""
+
+
+def time_queries(
+    answer: Callable[[str], object], queries: Sequence[Query], progress: Progress | None = None
+) -> Latency | None:
+    """Latency of `answer` for single queries; None where there is no query.
+
+    A fixed sample of at most `SAMPLE` queries, one at a time, after `WARM_UP` of them that are not counted.
+    """
+    sample = list(queries)
+    if len(sample) > SAMPLE:
+        sample = random.Random(SAMPLE_SEED).sample(sample, SAMPLE)
+    if not sample:
+        return None
+    for query in sample[:WARM_UP]:
+        answer(query.text)
+    taken = []
+    for query in sample:
+        started = time.perf_counter()
+        answer(query.text)
+        taken.append(1e3 * (time.perf_counter() - started))
+        if progress is not None:
+            progress("timing single queries", len(taken), len(sample))
+    p50, p95, p99 = np.percentile(taken, [50, 95, 99])
+    return Latency(len(sample), float(p50), float(p95), float(p99))
+
+
+def peak_memory() -> int | None:
+    """The most memory that this process has had resident so far, in bytes; None where nothing tells (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return high if sys.platform == "darwin" else high * 1024
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def this_machine() -> Machine:
+    """The machine that this runs on."""
+    system = f"{platform.system()} {platform.release()} {platform.machine()}".strip()
+    return Machine(cpu_model() or "unknown", os.cpu_count() or 1, system)
+
+
+def cpu_model() -> str:
+    """The processor's name as the system has it; empty where it has none."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Hardware", "cpu"):
+                return value.strip()
+    if sys.platform == "darwin":
+        with suppress(OSError, subprocess.SubprocessError):
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    return platform.processor()

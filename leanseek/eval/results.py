@@ -22,8 +22,8 @@ from pathlib import Path
 
 from leanseek.errors import InputError, StorageError
 from leanseek.eval.base import Qrels, Rules
-from leanseek.eval.records import read_record, read_text, write_lines, write_record
 from leanseek.indexing.settings import SparseSettings
+from leanseek.records import read_record, read_text, write_lines, write_record
 from leanseek.types import Query
 
 RESULT = "result.json"

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, resolve_model
-from leanseek.encode.fingerprint import model_fingerprint
+from leanseek.encode.models import model_fingerprint
 from leanseek.errors import UsageError
 from leanseek.eval.results import RerankSettings, SystemSettings, safe_name
-from leanseek.indexing.configuring import Plan, make_plan
+from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.settings import SparseSettings
 from leanseek.rerank.registry import DEFAULT_DEPTH
-from leanseek.searcher.fusion import Fusion, load_fusion
+from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import MODES, Mode
-from leanseek.searcher.reranking import DepthChoice, SecondStage, choose_second_stage
+from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage
 
 CANDIDATES_DEPTH = 100
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.errors import IndexDamagedError
+from leanseek.errors import IndexDamagedError, StorageError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = 128
@@ -84,3 +84,36 @@ def open_array(path: Path, dtype: type[np.generic], length: int | None = None) -
         # An empty file cannot be mapped.
         return np.empty(0, little)
     return np.asarray(np.memmap(path, little, "r", _HEADER, (count,)))
+
+
+def write(folder: Path, name: str, values: NDArray[Any]) -> None:
+    """Write `name`.npy. Raises StorageError where the disk refuses."""
+    path = folder / f"{name}.npy"
+    try:
+        np.save(path, values, allow_pickle=False)
+    except OSError as error:
+        raise StorageError(f"writing '{path}' failed: {error.strerror or error}") from error
+
+
+def read(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """A read-only memory map of `name`.npy; None in `shape` stands for any length.
+
+    Raises IndexDamagedError where the file holds anything else, FileNotFoundError where there is none.
+    """
+    path = folder / f"{name}.npy"
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
+    fits = len(shape) == values.ndim and all(
+        want in (None, have) for want, have in zip(shape, values.shape, strict=False)
+    )
+    if not fits or values.dtype != np.dtype(dtype) or not values.flags.c_contiguous:
+        wanted = " x ".join("any" if length is None else str(length) for length in shape)
+        raise IndexDamagedError(
+            f"'{path}' holds {values.dtype} {values.shape}, not {dtype} of {wanted}. Restore the index from a "
+            "copy, or index again."
+        )
+    return np.asarray(values)

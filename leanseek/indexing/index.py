@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
-from leanseek.encode.report import TruncationReport
+from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
 from leanseek.errors import IndexDamagedError, IndexExistsError, InputError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import (
@@ -28,19 +28,18 @@ from leanseek.indexing.catalog import (
     read_state,
     storage_errors,
 )
-from leanseek.indexing.claiming import claimed, remove_files
-from leanseek.indexing.configuring import (
+from leanseek.indexing.compaction import merge_segments, truncation
+from leanseek.indexing.creation import (
     Plan,
+    claimed,
     given_encoder,
     is_segment_name,
     make_plan,
     recorded_encoder,
+    remove_files,
+    writer_lock,
 )
-from leanseek.indexing.dense import is_lean
-from leanseek.indexing.encoding import Encoding, make_encoding
-from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
-from leanseek.indexing.locking import writer_lock
-from leanseek.indexing.merging import merge_segments, truncation
+from leanseek.indexing.dense.registry import is_lean
 from leanseek.indexing.segment import held_segments
 from leanseek.indexing.settings import (
     FusionSettings,
@@ -49,6 +48,7 @@ from leanseek.indexing.settings import (
     SparseSettings,
     with_learned,
 )
+from leanseek.indexing.writer import SEGMENT_PASSAGES, Intake, OnDuplicate
 from leanseek.types import Document, Int64Array, Progress
 
 RESTORE = "Restore the index from a copy, or index again."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import UsageError
-from leanseek.indexing.chunking import WORD, sentence_ends
+from leanseek.text.chunking import WORD, sentence_ends
 from leanseek.types import Document
 
 Source: TypeAlias = Literal["given", "corpus"]

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from leanseek.encode.report import TruncationReport
+from leanseek.encode.corpus import Encoding, TruncationReport
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
-from leanseek.indexing.chunking import Chunking
-from leanseek.indexing.dense import DenseIndex, open_dense
-from leanseek.indexing.encoding import Encoding
+from leanseek.indexing.dense.base import DenseIndex
+from leanseek.indexing.dense.registry import open_dense
+from leanseek.indexing.dense.vectors import Lesson, learn_from, write_vectors
+from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder
-from leanseek.indexing.sparse.reader import PostingsReader
-from leanseek.indexing.stored import PassageStore
-from leanseek.indexing.vectors import Lesson, learn_from, write_vectors
+from leanseek.indexing.sparse.postings import PostingsReader
+from leanseek.text import Analyzer
+from leanseek.text.chunking import Chunking
 from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Progress, content
 
 SPARSE = "sparse"

@@ -12,12 +12,12 @@ import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import Filter
-from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates
+from leanseek.text import Analyzer, load_analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 REMEMBERED_FILTERS = 16

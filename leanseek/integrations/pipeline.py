@@ -11,10 +11,10 @@ from types import TracebackType
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import UsageError
 from leanseek.eval.provenance import digest
-from leanseek.indexing.configuring import make_plan
+from leanseek.indexing.creation import make_plan
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import IndexSettings, SparseSettings
-from leanseek.searcher.fusion import load_fusion
+from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import choose_mode
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Query

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from leanseek.encode.batches import Deadline
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank.deadline import Deadline
 from leanseek.types import Float64Array, Hit, Progress, Standing
 
 SEARCH = "search"

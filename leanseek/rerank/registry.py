@@ -33,12 +33,12 @@ class Home(NamedTuple):
 
 RERANKERS: dict[str, Home] = {
     "cross-encoder": Home(
-        "leanseek.rerank.crossencoder.loading", "load", reads_windows=True, keeps_scores=True
+        "leanseek.rerank.crossencoder.registry", "load", reads_windows=True, keeps_scores=True
     ),
     "in-context": Home("leanseek.rerank.incontext", "load", needs_model=True),
-    "late-interaction": Home("leanseek.rerank.lateinteraction.loading", "load", reads_index=True),
+    "late-interaction": Home("leanseek.rerank.lateinteraction.registry", "load", reads_index=True),
     "interpolated": Home(
-        "leanseek.rerank.interpolated",
+        "leanseek.rerank.combined",
         "load",
         reads_windows=True,
         keeps_scores=True,

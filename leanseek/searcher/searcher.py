@@ -11,20 +11,18 @@ from types import TracebackType
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
-from leanseek.indexing.configuring import given_encoder
+from leanseek.indexing.creation import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.asking import make_request, with_judge
-from leanseek.searcher.batching import Request, check_candidates, rank_all, search_all
-from leanseek.searcher.finishing import finish, finish_ranked, make_answer
-from leanseek.searcher.fusion import Fusion, load_fusion
-from leanseek.searcher.fusion.learned import own_fusion
-from leanseek.searcher.packing import Context, pack
+from leanseek.searcher.answer import finish, finish_ranked, make_answer
+from leanseek.searcher.context import Context, pack
+from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
-from leanseek.searcher.relevance.choosing import AUTO, RelevanceChoice, choose_relevance
-from leanseek.searcher.relevance.serving import cut
-from leanseek.searcher.reranking import DepthChoice, RerankerChoice, choose_second_stage
-from leanseek.searcher.serving import QueryEncoder, Serving
+from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance, cut
+from leanseek.searcher.request import QueryEncoder, Request, Serving, make_request, with_judge
+from leanseek.searcher.search import check_candidates, rank_all, search_all
+from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, choose_second_stage
 from leanseek.types import Answer, Hit, Progress, Ranked
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from leanseek.errors import UsageError
-from leanseek.searcher.sentences import Word, ends_sentence, split_words
+from leanseek.text.sentences import Word, ends_sentence, split_words
 from leanseek.types import Snippet
 
 PIECE = 100_000

@@ -14,8 +14,8 @@ from leanseek import Index
 from leanseek.cli import app
 from leanseek.cli.output import chance
 from leanseek.errors import ExitCode
-from leanseek.searcher import serving
-from leanseek.searcher.relevance.choosing import packaged
+from leanseek.searcher import request as serving
+from leanseek.searcher.relevance.judge import packaged
 
 
 class Twin(HashEncoder):

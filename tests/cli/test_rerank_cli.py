@@ -74,7 +74,7 @@ def test_a_search_shows_how_far_its_re_ranking_is(place: Path, monkeypatch: pyte
     told: list[tuple[str, int, int | None]] = []
     options = ("--rerank", f"cross-encoder:torch:{place / 'model'}", "--rerank-depth", 7)
     shows = contextlib.nullcontext(lambda *step: told.append(step))
-    monkeypatch.setattr("leanseek.cli.searching.progress_bar", lambda quiet: shows)
+    monkeypatch.setattr("leanseek.cli.search_commands.progress_bar", lambda quiet: shows)
     for budget in ((), ("--rerank-budget", "1m")):
         told.clear()
         done = call("search", place / "index", "insulin and the heart", *options, *budget)

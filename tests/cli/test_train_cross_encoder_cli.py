@@ -98,7 +98,7 @@ def test_every_fresh_part_of_a_grown_model_learns_fast() -> None:
 
     from sentence_transformers.cross_encoder.losses import ListNetLoss
 
-    from leanseek.train.crossencoder.training import FRESH, Recipe, untrained
+    from leanseek.train.crossencoder.recipe import FRESH, Recipe, untrained
 
     model = untrained(Recipe())
     names = [name for name, weights in ListNetLoss(model).named_parameters() if weights.requires_grad]

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from leanseek.encode import cache_folder
-from leanseek.encode.export_files import (
+from leanseek.encode.export import PACKAGES, Export, write_graph
+from leanseek.encode.onnx_files import (
     MODEL_FILE,
     TOKENIZER_FILE,
     ExportSettings,
     open_session,
     read_tokenizer,
 )
-from leanseek.encode.exporting import PACKAGES, Export, write_graph
-from leanseek.encode.folders import new_folder
 from leanseek.errors import MissingPackageError, ModelError
+from leanseek.files import cache_folder, new_folder
 
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, PACKAGES)),
@@ -40,7 +39,7 @@ def export(monkeypatch: pytest.MonkeyPatch) -> Export:
     def quantise(full: Path, folder: Path) -> None:
         (folder / "graph").write_text((full / "graph").read_text() + " in 8 bits")
 
-    monkeypatch.setattr("leanseek.encode.exporting.quantise_export", quantise)
+    monkeypatch.setattr("leanseek.encode.export.quantise_export", quantise)
     return Export(form="kind", version=3, write=write, carry=carry)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leanseek.encode.fingerprint import file_digest, model_fingerprint
+from leanseek.encode.models import file_digest, model_fingerprint
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leanseek.encode.folders import cache_folder, new_folder
 from leanseek.errors import StorageError
+from leanseek.files import cache_folder, new_folder
 
 
 def test_the_environment_chooses_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from leanseek.encode import Encoder, load_encoder, load_query_encoder, prepare_queries, resolve_model
-from leanseek.encode.fingerprint import model_fingerprint
-from leanseek.encode.onnx_export import EXPORT
+from leanseek.encode.models import model_fingerprint
+from leanseek.encode.onnx_encoder import EXPORT
 from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.types import content
 
@@ -72,7 +72,7 @@ def test_an_export_is_made_once(tiny_model: TinyModel, monkeypatch: pytest.Monke
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("exported twice")
 
-    monkeypatch.setattr("leanseek.encode.onnx_export.load_model", fail)
+    monkeypatch.setattr("leanseek.encode.onnx_encoder.load_model", fail)
     second = load_encoder(f"onnx:{folder}")
     np.testing.assert_array_equal(
         first.encode_documents(TEXTS).vectors, second.encode_documents(TEXTS).vectors
@@ -89,7 +89,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leanseek.encode.onnx_export._check", interrupted)
+        patch.setattr("leanseek.encode.onnx_encoder._check", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_encoder(f"onnx:{folder}")
     assert not list(target.parent.iterdir())
@@ -97,7 +97,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
 
 def test_an_unfaithful_export_is_refused(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_model()
-    from leanseek.encode.onnx_model import OnnxEncoder
+    from leanseek.encode.onnx_encoder import OnnxEncoder
 
     original = OnnxEncoder._run
     monkeypatch.setattr(OnnxEncoder, "_run", lambda self, ids: original(self, ids) + 1e-3)

@@ -17,10 +17,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from leanseek.cli import app
-from leanseek.cli.evaluation.scoring import measure_tables
-from leanseek.eval.comparing import compare
-from leanseek.eval.judgments import read_qrels
-from leanseek.eval.runs import read_run
+from leanseek.cli.score_commands import measure_tables
+from leanseek.eval.comparison import compare
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 
 pytest.importorskip("ir_measures")
 

@@ -15,21 +15,21 @@ from support import HashEncoder, make_documents
 from typer.testing import CliRunner
 
 from leanseek import Searcher
-from leanseek.cli.evaluation import eval_app
+from leanseek.cli.eval_commands import eval_app
 from leanseek.encode import DEFAULT_MODEL, load_encoder
 from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval import provenance
+from leanseek.eval.answers import best
 from leanseek.eval.base import Qrels
-from leanseek.eval.candidates import best
 from leanseek.eval.collections import open_collection
-from leanseek.eval.evaluating import evaluate
-from leanseek.eval.judgments import read_qrels
+from leanseek.eval.evaluation import evaluate
 from leanseek.eval.measures import score
 from leanseek.eval.provenance import file_checksum
 from leanseek.eval.results import read_results
-from leanseek.eval.runs import read_run
 from leanseek.eval.systems import System
 from leanseek.indexing.settings import SparseSettings
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 from leanseek.types import Document, Query
 
 

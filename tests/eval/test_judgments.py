@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leanseek.errors import InputError
-from leanseek.eval.judgments import read_qrels
+from leanseek.reading.judgments import read_qrels
 
 
 def written(folder: Path, text: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Rules
-from leanseek.eval.beir_sets import BEIR_SETS, FORUMS, beir_name, mteb_task
+from leanseek.eval.collections.official import BEIR_SETS, FORUMS, beir_name, mteb_task
 from leanseek.eval.leaderboard import as_csv, as_markdown, leaderboard, table
 from leanseek.eval.results import Efficiency, Machine, Provenance, Result, SystemSettings
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError, MissingPackageError, UsageError
-from leanseek.eval.judgments import read_qrels
 from leanseek.eval.measures import score
-from leanseek.eval.naming import split_measures
-from leanseek.eval.runs import read_run
+from leanseek.eval.providers import split_measures
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 
 pytest.importorskip("ir_measures")
 

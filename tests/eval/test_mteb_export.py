@@ -12,8 +12,8 @@ import pytest
 
 from leanseek.errors import UsageError
 from leanseek.eval.base import Rules
-from leanseek.eval.beir_sets import BEIR_SETS, FORUMS
-from leanseek.eval.mteb_export import export
+from leanseek.eval.collections.official import BEIR_SETS, FORUMS
+from leanseek.eval.leaderboard import export
 from leanseek.eval.results import Efficiency, Machine, Provenance, Result, SystemSettings
 
 RESULT = Result(

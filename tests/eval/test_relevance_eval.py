@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from support import HashEncoder
 from typer.testing import CliRunner
 
-from leanseek.cli.evaluation.relevance import result_record, show
+from leanseek.cli.report_commands import result_record, show_relevance
 from leanseek.errors import InputError, RelevanceFileError, UsageError
 from leanseek.eval.collections import open_collection
 from leanseek.eval.relevance import RelevanceResult, evaluate_relevance
 from leanseek.eval.relevance.controls import controls, ranks
-from leanseek.eval.relevance.evaluating import Pool, summary
-from leanseek.eval.relevance.measuring import (
+from leanseek.eval.relevance.relevance_result import Pool, summary
+from leanseek.eval.relevance.relevance_scores import (
     calibration_error,
     empty_share,
     measure,
     recall_threshold,
     reliability,
 )
-from leanseek.eval.report.relevance import page
+from leanseek.eval.reports.relevance_page import page
 from leanseek.searcher.relevance.features import DENSE_CANDIDATE, DENSE_LIST
 from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, Provenance, RelevanceModel
 from leanseek.searcher.relevance.network import MonotoneNetwork
@@ -261,7 +261,7 @@ def test_the_page_has_the_table_and_the_figure(
     assert "http" not in text
     for name, scores in toy_result.systems.items():
         assert f"<td>{name}</td><td>{scores.pr_auc:.4f}</td>" in text
-    show(toy_result)
+    show_relevance(toy_result)
     assert "at the stored threshold" in capsys.readouterr().out
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli.evaluation import eval_app
+from leanseek.cli.eval_commands import eval_app
 from leanseek.errors import ExitCode, UsageError
-from leanseek.eval.reproducing import (
+from leanseek.eval.reproduction import (
     Check,
     Ran,
     Verdict,
@@ -135,7 +135,7 @@ def test_the_exit_code_tells_a_failure(
     def one_verdict(*_: object, **__: object) -> list[Verdict]:
         return [verdict]
 
-    monkeypatch.setattr("leanseek.eval.reproducing.reproduce", one_verdict)
+    monkeypatch.setattr("leanseek.eval.reproduction.reproduce", one_verdict)
     shown = CliRunner().invoke(eval_app, ["reproduce", "--data", str(tmp_path), "--json"])
     assert shown.exit_code == code
     assert json.loads(shown.output)["status"] == verdict.status

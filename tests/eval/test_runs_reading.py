@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError
-from leanseek.eval.runs import read_run
-from leanseek.searcher.runs import write_run
+from leanseek.reading.runs import read_run, write_run
 from leanseek.types import Hit, Query
 
 TREC = "q1 Q0 d2 1 2.5 mine\nq1\tQ0\td1\t2\t1e-3\tmine\r\n\nq2 Q0 d1 9 -4 mine\nq1 Q0 é 3 0 mine\n"

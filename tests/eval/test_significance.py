@@ -16,10 +16,10 @@ from hypothesis.extra.numpy import arrays
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Qrels, Run
-from leanseek.eval.comparing import Comparison, compare
-from leanseek.eval.judgments import read_qrels
-from leanseek.eval.runs import read_run
+from leanseek.eval.comparison import Comparison, compare
 from leanseek.eval.significance import bootstrap, effect_size, holm, paired_t, randomisation
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 
 scipy_stats = pytest.importorskip("scipy.stats")
 

@@ -14,8 +14,8 @@ import faiss  # noqa: F401 - imported before the fork, used after it
 from support import HashEncoder, make_documents
 
 from leanseek.indexing import index as writing
-from leanseek.indexing import intake
-from leanseek.indexing.configuring import make_plan
+from leanseek.indexing import writer as intake
+from leanseek.indexing.creation import make_plan
 from leanseek.indexing.index import Index
 
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
-from leanseek.indexing.chunking import Chunk, Chunking
+from leanseek.text.chunking import Chunk, Chunking
 
 ALPHABET = st.sampled_from(
     [*"abcXYZ019", *" \n\t", *".!?,;:\"'()", *"猫名前。！「」", "é", "ไ", "\u00a0", "😀"]

@@ -19,7 +19,7 @@ from support import HashEncoder, contents_of, make_documents, model_of
 from leanseek.errors import IndexNotFoundError
 from leanseek.indexing.catalog import read_state
 from leanseek.indexing.index import Index
-from leanseek.indexing.verifying import verify
+from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 
 KILLS_EACH = 15

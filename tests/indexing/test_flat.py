@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.indexing.dense import check_dense, open_dense
 from leanseek.indexing.dense.flat import FILE, FlatIndex
+from leanseek.indexing.dense.registry import check_dense, open_dense
 from leanseek.indexing.settings import LeanSettings
 
 

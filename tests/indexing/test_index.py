@@ -28,13 +28,12 @@ from leanseek.errors import (
     StorageError,
     UsageError,
 )
-from leanseek.indexing import intake
+from leanseek.indexing import writer as intake
 from leanseek.indexing.catalog import SEGMENTS, Change, State, commit, read_state
-from leanseek.indexing.configuring import Plan, make_plan
+from leanseek.indexing.creation import Plan, make_plan, writer_lock
 from leanseek.indexing.index import MOST_SEGMENTS, Index
-from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.settings import EncoderSettings, SparseSettings
-from leanseek.indexing.verifying import verify
+from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Hit
 
@@ -252,7 +251,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     index = create(tmp_path / "index")
     script = (
         "import sys; from pathlib import Path\n"
-        "from leanseek.indexing.locking import writer_lock\n"
+        "from leanseek.indexing.creation import writer_lock\n"
         "with writer_lock(Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

@@ -13,14 +13,14 @@ from support import HashEncoder, make_documents
 from leanseek.encode.base import Encoded
 from leanseek.errors import ModelError, StorageError, UsageError
 from leanseek.indexing.catalog import read_state
-from leanseek.indexing.configuring import make_plan
+from leanseek.indexing.creation import make_plan
 from leanseek.indexing.dense.flat import FlatIndex
 from leanseek.indexing.dense.lean import LeanVecIndex
+from leanseek.indexing.dense.vectors import spool
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import LeanSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.indexing.vectors import spool
-from leanseek.indexing.verifying import verify
+from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Float32Array
 
@@ -104,7 +104,7 @@ def test_compacting_again_and_again_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_auto_is_exact_where_that_is_as_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leanseek.indexing.dense.LEAN_FROM", 1200)
+    monkeypatch.setattr("leanseek.indexing.dense.registry.LEAN_FROM", 1200)
     index = create(tmp_path / "index", "auto")
     index.add(topical(1000), cache=False)
     assert not lean_segments(index.path)
@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("leanseek.indexing.vectors.spool", full)
+    monkeypatch.setattr("leanseek.indexing.dense.vectors.spool", full)
     with pytest.raises(StorageError, match="No space left"):
         index.add(topical(1200, 50), cache=False)
     assert files(index.path) == before

@@ -13,12 +13,11 @@ from support import HashEncoder, make_documents
 
 from leanseek.errors import IndexLockedError
 from leanseek.indexing.catalog import CATALOG, read_state
-from leanseek.indexing.configuring import make_plan
-from leanseek.indexing.describing import describe_index
+from leanseek.indexing.creation import make_plan, writer_lock
 from leanseek.indexing.index import Index
-from leanseek.indexing.locking import writer_lock
+from leanseek.indexing.info import describe_index
 from leanseek.indexing.settings import FusionSettings, IndexSettings, SparseSettings
-from leanseek.indexing.verifying import verify
+from leanseek.indexing.verification import verify
 
 LEARNED = FusionSettings("convex", 0.9, 40, 0.5, 0.02, 0.01)
 

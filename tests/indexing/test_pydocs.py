@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from leanseek.indexing.pydocs import python_documentation
+from leanseek.reading.pydocs import python_documentation
 from leanseek.types import Document
 
 
@@ -83,7 +83,7 @@ def test_ids_are_names_that_their_modules_hold(documents: dict[str, Document], n
 
 def test_no_module_of_the_library_is_imported_for_its_sources() -> None:
     program = (
-        "import sys; from leanseek.indexing.pydocs import python_documentation as p; before = set(sys.modules);"
+        "import sys; from leanseek.reading.pydocs import python_documentation as p; before = set(sys.modules);"
         "n = sum(1 for _ in p()); print(n > 4000, {'tkinter', 'turtle', 'smtplib'} & (set(sys.modules) - before))"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

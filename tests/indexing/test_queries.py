@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from leanseek.errors import InputError
-from leanseek.indexing.queries import read_queries
+from leanseek.reading.queries import read_queries
 from leanseek.types import Query
 
 PAIRS = [Query("301", "International Organized Crime"), Query("302", "Poliomyelitis & Post-Polio")]

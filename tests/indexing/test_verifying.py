@@ -12,7 +12,7 @@ from support import HashEncoder, make_documents
 from leanseek.errors import IndexDamagedError, IndexFormatError
 from leanseek.indexing.catalog import CATALOG, SEAL, Change, commit, read_state
 from leanseek.indexing.index import Index
-from leanseek.indexing.verifying import verify
+from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import ModelError
-from leanseek.rerank.crossencoder.packed import pack, unpack
+from leanseek.rerank.crossencoder.registry import pack, unpack
 from leanseek.types import Hit
 
 torch = pytest.importorskip("torch")
@@ -30,7 +30,7 @@ CHANGE = 0.003
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model whose layers were changed a little, as training does."""
-    from leanseek.train.crossencoder.training import grown
+    from leanseek.train.crossencoder.recipe import grown
 
     model = grown(str(resolve_model(DEFAULT_MODEL).path), 2, 128)
     torch.manual_seed(0)
@@ -52,7 +52,7 @@ def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scores(folder: Path) -> np.ndarray:
-    from leanseek.rerank.crossencoder.torch_model import load_cross_encoder
+    from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
 
     found = load_cross_encoder(folder, "cpu").predict(PAIRS, activation_fn=torch.nn.Identity())
     return np.asarray(found)
@@ -116,11 +116,11 @@ def test_a_damaged_difference_is_told(packed: Path, tmp_path: Path, damage: byte
 
 
 def test_the_packaged_one_orders_real_passages_better_than_bm25(collection: Callable[[str], Path]) -> None:
-    from leanseek.eval.candidates import read_candidates
+    from leanseek.eval.answers import read_candidates
     from leanseek.eval.collections import open_collection
     from leanseek.eval.measures import score
     from leanseek.rerank import load_reranker
-    from leanseek.rerank.crossencoder.packed import PACKAGED
+    from leanseek.rerank.crossencoder.registry import PACKAGED
 
     folder = collection("trec-dl-2019")
     passages = open_collection(folder)

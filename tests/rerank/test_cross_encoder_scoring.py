@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerank.cross_encoder_support import CountingModel, build_model, hits_of, texts
 
+from leanseek.encode.batches import Deadline, out_of_memory
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import Cascade, Deadline
+from leanseek.rerank import Cascade
 from leanseek.rerank.crossencoder import Calibration, CrossEncoderReranker, fit_calibration
-from leanseek.rerank.memory import out_of_memory
-from leanseek.rerank.scores import Pair, ScoreCache, ScoreCacheWarning, Scored
+from leanseek.rerank.score_cache import Pair, ScoreCache, ScoreCacheWarning, Scored
 
 pytest.importorskip("torch")
 

@@ -14,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerank.cross_encoder_support import CountingModel, build_model, hits_of, texts
 
-from leanseek.encode.tokens import TextTokenizer, Tokens
-from leanseek.rerank import Deadline
+from leanseek.encode.batches import Deadline
+from leanseek.encode.tokenizer import TextTokenizer, Tokens
 from leanseek.rerank.crossencoder import CrossEncoderReranker
-from leanseek.rerank.crossencoder.extracting import FLOOR, Extractor
+from leanseek.rerank.crossencoder.extracts import FLOOR, Extractor, select, split_sentences, term_weights
 from leanseek.rerank.crossencoder.windows import combine, spans
-from leanseek.rerank.extract import select, split_sentences, term_weights
 from leanseek.types import Hit
 
 pytest.importorskip("torch")

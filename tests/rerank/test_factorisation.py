@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.encode import TruncationReport
+from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank import ByScore, Judged
 from leanseek.rerank.factorisation import AnncurIndex, Axn, Found, LeastSquares, Ridge, scores_of
@@ -17,7 +18,6 @@ from leanseek.rerank.factorisation.axn import shares
 from leanseek.rerank.factorisation.fitting import pseudo_inverse, scaled
 from leanseek.rerank.incontext import InContextReranker
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix
-from leanseek.rerank.lateinteraction.model import TokenVectors
 from leanseek.types import Hit
 
 

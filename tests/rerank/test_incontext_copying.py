@@ -17,8 +17,8 @@ import pytest
 
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.loading import load_decoder
-from leanseek.train.heads import Example, find_heads
+from leanseek.rerank.incontext.decoder_files import load_decoder
+from leanseek.train.head_search import Example, find_heads
 from leanseek.types import Hit
 
 FOLDER = Path(__file__).parent / "copying_decoder"

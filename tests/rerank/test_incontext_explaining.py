@@ -17,7 +17,7 @@ from leanseek import Document, Hit, Index, Searcher
 from leanseek.cli import app
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext import AttentionExplanation, TokenAttention
-from leanseek.rerank.incontext.explaining import cut_to
+from leanseek.rerank.incontext.explanation import cut_to
 from leanseek.types import Explanation, Snippet
 
 MODEL = Path(__file__).parent / "copying_decoder"

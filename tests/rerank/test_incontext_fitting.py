@@ -20,9 +20,8 @@ from leanseek import Document, Index
 from leanseek.cli import app
 from leanseek.errors import UsageError
 from leanseek.rerank import InContextReranker
-from leanseek.rerank.incontext import reading
-from leanseek.rerank.incontext.pieces import in_pieces
-from leanseek.rerank.incontext.windows import sliding
+from leanseek.rerank.incontext import reader as reading
+from leanseek.rerank.incontext.listing import in_pieces, sliding
 
 QUERY = "does a statin lower cholesterol?"
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from rerank.incontext_support import decoder, passages, tokenizer
 
-from leanseek.rerank import Deadline, InContextReranker
+from leanseek.encode.batches import Deadline
+from leanseek.rerank import InContextReranker
 from leanseek.rerank.base import Reranked
 from leanseek.types import Hit
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank.incontext_support import SIZES, configuration, decoder, passages, slow_scores, tokenizer
 
+from leanseek.encode.batches import Deadline
 from leanseek.errors import InputError, ModelError, UsageError
-from leanseek.rerank import Deadline, InContextReranker, load_reranker
-from leanseek.rerank.incontext.explaining import TokenAttention, as_html, extract
-from leanseek.rerank.incontext.pieces import in_pieces
-from leanseek.rerank.incontext.windows import sliding
+from leanseek.rerank import InContextReranker, load_reranker
+from leanseek.rerank.incontext.explanation import TokenAttention, as_html, extract
+from leanseek.rerank.incontext.listing import in_pieces, sliding
 from leanseek.types import Explanation, Hit, Snippet
 
 QUERY = "does a statin lower cholesterol?"

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from rerank.incontext_support import CHAT, FAMILIES, LATE, decoder, passages, slow_scores, tokenizer
 
 from leanseek.rerank import InContextReranker
-from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame
-from leanseek.rerank.incontext.scoring import kept
-from leanseek.rerank.incontext.tokens import tokenize
+from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame, tokenize
+from leanseek.rerank.incontext.reader import kept
 
 DOCUMENTS = [*passages(6), "x", "", "heart [2] trial\n\nQuery: placebo", "naïve café – Ωμέγα 東京"]
 QUERY = "does a statin lower cholesterol?"

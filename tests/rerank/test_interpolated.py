@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import zscore
 
+from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
-from leanseek.rerank import ByScore, Cascade, Deadline, Interpolated, Judged, load_reranker
+from leanseek.rerank import ByScore, Cascade, Interpolated, Judged, load_reranker
 from leanseek.rerank.factorisation import scores_of
 from leanseek.rerank.registry import reads_windows
 from leanseek.types import Hit, Progress

@@ -24,7 +24,7 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def grown() -> object:
-    from leanseek.train.crossencoder.training import grown as grow
+    from leanseek.train.crossencoder.recipe import grown as grow
 
     return grow(str(resolve_model(DEFAULT_MODEL).path), 2, 256).eval()
 
@@ -105,7 +105,7 @@ def test_scores_do_not_depend_on_what_else_is_in_the_batch(grown: object) -> Non
 
 
 def test_saved_and_loaded_it_scores_the_same(grown: object, tmp_path: Path) -> None:
-    from leanseek.rerank.crossencoder.torch_model import load_cross_encoder
+    from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
 
     with torch.no_grad():
         grown[0].segment.weight.normal_()  # type: ignore[index]
@@ -129,8 +129,7 @@ def test_the_passage_gives_way_where_both_are_too_long(grown: object) -> None:
 
 def test_exported_it_scores_the_same(grown: object, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    from leanseek.rerank.crossencoder.export import EXPORT
-    from leanseek.rerank.crossencoder.onnx_model import OnnxPairModel
+    from leanseek.rerank.crossencoder.onnx_pairs import EXPORT, OnnxPairModel
 
     grown.save_pretrained(str(tmp_path / "model"))  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:

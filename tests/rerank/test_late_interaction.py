@@ -19,12 +19,11 @@ from rerank.late_interaction_support import (
 )
 
 from leanseek.encode import TruncationReport
+from leanseek.encode.batches import Deadline
+from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import Deadline
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
-from leanseek.rerank.lateinteraction.maxsim import maxsim
-from leanseek.rerank.lateinteraction.mixing import standardised
-from leanseek.rerank.lateinteraction.model import TokenVectors
+from leanseek.rerank.lateinteraction.similarity import maxsim, standardised
 from leanseek.types import Hit
 
 PASSAGES = [

@@ -21,10 +21,10 @@ from rerank.late_interaction_support import (
     write_transformer,
 )
 
-from leanseek.encode.fingerprint import model_fingerprint
+from leanseek.encode.colbert import is_colbert
+from leanseek.encode.models import model_fingerprint
 from leanseek.rerank import load_reranker
 from leanseek.rerank.lateinteraction import Mix, load
-from leanseek.rerank.lateinteraction.colbert import is_colbert
 from leanseek.types import Hit
 
 pytest.importorskip("sentence_transformers.multi_vector_encoder", reason="needs sentence-transformers 6")

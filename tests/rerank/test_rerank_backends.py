@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pytest
 
 from leanseek.encode import ResolvedModel
-from leanseek.encode.exporting import PACKAGES, Export
-from leanseek.encode.fingerprint import model_fingerprint
+from leanseek.encode.backends import Backends, split_prefix
+from leanseek.encode.export import PACKAGES, Export
+from leanseek.encode.models import model_fingerprint
 from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import ModelError
-from leanseek.rerank.backends import Backends, split_prefix
 
 
 class Loaded(NamedTuple):
@@ -48,7 +48,7 @@ Absent = Callable[..., None]
 def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Absent:
     """`absent(names)` is a machine with a cache of its own and all packages but these, and no accelerator."""
     monkeypatch.setenv("LEANSEEK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("leanseek.encode.exporting.quantise_export", lambda full, folder: None)
+    monkeypatch.setattr("leanseek.encode.export.quantise_export", lambda full, folder: None)
 
     def make(*names: str, accelerator: bool = False, platform: str = "linux") -> None:
         find = lambda name: None if name in names else object()  # noqa: E731

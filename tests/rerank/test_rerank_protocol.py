@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leanseek.encode.batches import Deadline, parse_budget
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import ByScore, Cascade, Deadline, Judged, load_reranker, parse_budget
+from leanseek.rerank import ByScore, Cascade, Judged, load_reranker
 from leanseek.types import Hit, Passage, Progress, Standing
 
 

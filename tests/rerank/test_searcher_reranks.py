@@ -11,12 +11,12 @@ import pytest
 from support import HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher
+from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
-from leanseek.rerank import ByScore, Cascade, Deadline, Judged
-from leanseek.searcher.relevance.base import Evidence
-from leanseek.searcher.relevance.depth import RerankDepth
+from leanseek.rerank import ByScore, Cascade, Judged
+from leanseek.searcher.relevance.features import Evidence
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.searcher.reranking import SecondStage, choose_second_stage
+from leanseek.searcher.second_stage import RerankDepth, SecondStage, choose_second_stage
 from leanseek.types import Progress
 
 QUERIES = ["statin trial", "wing slipstream layer", "kinase receptor", "matrix"]
@@ -257,7 +257,7 @@ def test_a_way_of_reading_is_for_those_steps_that_have_one(monkeypatch: pytest.M
         loaded.append((name, long))
         return Backwards()
 
-    monkeypatch.setattr("leanseek.searcher.reranking.load_reranker", load)
+    monkeypatch.setattr("leanseek.searcher.second_stage.load_reranker", load)
     names = ["cross-encoder:SMALL", "late-interaction", " cross-encoder:LARGE"]
     stage = choose_second_stage([*names, Backwards()], long="top2")
     assert stage is not None and len(stage.cascade.steps) == 4

@@ -20,20 +20,21 @@ from support import WORDS, make_documents
 
 from leanseek import Document, Index, Searcher
 from leanseek.encode import TruncationReport
+from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, StorageError, UsageError
 from leanseek.indexing.arrays import ArrayAppender
-from leanseek.indexing.claiming import remove_files
-from leanseek.indexing.describing import describe_index
-from leanseek.indexing.locking import writer_lock
-from leanseek.indexing.tokens import keeping
-from leanseek.indexing.tokens.codes import code_width, decode, encode
-from leanseek.indexing.tokens.settings import TOKENS
+from leanseek.indexing.creation import remove_files, writer_lock
+from leanseek.indexing.info import describe_index
+from leanseek.indexing.tokens import token_writer as keeping
+from leanseek.indexing.tokens import token_writer as storing
+from leanseek.indexing.tokens.block import code_width, decode, encode
+from leanseek.indexing.tokens.form import TOKENS
+from leanseek.indexing.tokens.matrices import rotation
 from leanseek.indexing.tokens.store import TokenStore
-from leanseek.indexing.verifying import verify
-from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, forget_tokens, store_tokens, storing
-from leanseek.rerank.lateinteraction.learning import rotation
-from leanseek.rerank.lateinteraction.model import TokenVectors
-from leanseek.rerank.lateinteraction.stored import StoredTokens, TokenStoreWarning, with_stored
+from leanseek.indexing.tokens.token_writer import forget_tokens, store_tokens
+from leanseek.indexing.verification import verify
+from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix
+from leanseek.rerank.lateinteraction.stored_tokens import StoredTokens, TokenStoreWarning, with_stored
 from leanseek.types import Hit, content
 
 D, D_TEXT = 24, 10

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from leanseek import Searcher
 from leanseek.cli import app
+from leanseek.encode.token_model import TorchTokenModel
 from leanseek.errors import ExitCode
 from leanseek.indexing.tokens.store import TokenStore
 from leanseek.rerank import load_reranker
-from leanseek.rerank.lateinteraction.stored import StoredTokens
-from leanseek.rerank.lateinteraction.torch_model import TorchTokenModel
+from leanseek.rerank.lateinteraction.stored_tokens import StoredTokens
 from leanseek.types import Document
 
 pytest.importorskip("sentence_transformers")

@@ -14,8 +14,9 @@ from support import HashEncoder, make_documents
 from leanseek.errors import IndexFormatError, UsageError
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import FusionSettings, IndexSettings
-from leanseek.searcher.fusion import ConvexFusion, MixedFusion, Side, load_fusion
-from leanseek.searcher.fusion.learned import own_fusion
+from leanseek.searcher.fusion.base import Side
+from leanseek.searcher.fusion.methods import ConvexFusion, MixedFusion
+from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.searcher import Searcher
 
 LEARNED = FusionSettings("theoretical+zscore", 0.05, 40, 0.5, 0.02, 0.01)

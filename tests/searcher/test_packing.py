@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
-from leanseek.indexing.chunking import Chunking
-from leanseek.searcher.packing import Context, pack
+from leanseek.searcher.context import Context, pack
+from leanseek.text.chunking import Chunking
 from leanseek.types import Hit, Passage
 
 

@@ -12,9 +12,9 @@ from support import HashEncoder, make_documents
 
 from leanseek import Document, Encoder, Index, Searcher
 from leanseek.errors import UsageError
-from leanseek.indexing.configuring import make_plan
+from leanseek.indexing.creation import make_plan
 from leanseek.indexing.settings import EncoderSettings
-from leanseek.searcher import serving
+from leanseek.searcher import request as serving
 
 SIZE = 12
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
-from leanseek.searcher.relevance.depth import RerankDepth
+from leanseek.searcher.second_stage import RerankDepth
 from leanseek.types import Hit
 
 chances = st.lists(st.floats(0, 1), max_size=60)

@@ -20,19 +20,20 @@ from leanseek.searcher.relevance import (
     SparseEvidence,
     load_relevance,
 )
-from leanseek.searcher.relevance.completing import LEAST_LENGTH, background, completed
 from leanseek.searcher.relevance.features import (
     DENSE_CANDIDATE,
     DENSE_LIST,
+    LEAST_LENGTH,
     SPARSE_CANDIDATE,
     SPARSE_LIST,
+    background,
+    completed,
     dense_features,
     sparse_features,
     tail,
 )
-from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
 from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, PACKAGED, Provenance
-from leanseek.searcher.relevance.network import MonotoneNetwork
+from leanseek.searcher.relevance.network import MAPS, MapName, MonotoneNetwork, QueryMap
 from leanseek.types import Float32Array, Float64Array
 
 DIMENSIONS = 8

@@ -17,16 +17,15 @@ from support import HashEncoder, make_documents
 from leanseek import Document, Hit, Index, Searcher, SparseSettings
 from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import LeanseekError, UsageError
-from leanseek.indexing.analysis import load_analyzer
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.batching import Request
-from leanseek.searcher.finishing import make_answer
-from leanseek.searcher.fusion import load_fusion
+from leanseek.searcher.answer import make_answer
+from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import Ranking
-from leanseek.searcher.relevance.base import Evidence
-from leanseek.searcher.relevance.choosing import packaged
+from leanseek.searcher.relevance.features import Evidence
+from leanseek.searcher.relevance.judge import Judge, cut, packaged
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.searcher.relevance.serving import Judge, cut
+from leanseek.searcher.request import Request
+from leanseek.text import load_analyzer
 
 DOCUMENTS = make_documents(1400, 11)
 GONE = [document.id for document in DOCUMENTS[::7]]
@@ -397,8 +396,8 @@ def test_the_packaged_model_judges_an_index_of_its_encoder(tmp_path: Path) -> No
 def test_refreshing_to_another_encoder_leaves_no_stranger_to_judge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from leanseek.indexing.configuring import make_plan
-    from leanseek.searcher import serving
+    from leanseek.indexing.creation import make_plan
+    from leanseek.searcher import request as serving
 
     monkeypatch.setattr(serving, "recorded_encoder", lambda recorded, device, for_queries: OtherEncoder())
     path = tmp_path / "index"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.searcher.runs import write_run
+from leanseek.reading.runs import write_run
 from leanseek.types import Hit, Query, Ranked
 
 

@@ -13,7 +13,7 @@ from support import HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher, SparseSettings
 from leanseek.errors import FilterError, UsageError
-from leanseek.searcher.fusion import load_fusion
+from leanseek.searcher.fusion.registry import load_fusion
 
 DOCUMENTS = make_documents(400, 11)
 QUERIES = ["statin trial", "wing slipstream layer", "kinase receptor", "matrix", "glucose insulin query"]

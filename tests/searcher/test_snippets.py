@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
-from leanseek.indexing.analysis import load_analyzer
-from leanseek.searcher.sentences import split_words
 from leanseek.searcher.snippets import PIECE, matched_terms, snippet
+from leanseek.text import load_analyzer
+from leanseek.text.sentences import split_words
 from leanseek.types import Snippet
 
 ENGLISH = load_analyzer("english")

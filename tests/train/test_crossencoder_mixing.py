@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leanseek.errors import UsageError
-from leanseek.train.crossencoder.training import Recipe, mix
+from leanseek.train.crossencoder.recipe import Recipe, mix
 
 torch = pytest.importorskip("torch")
 

@@ -15,7 +15,7 @@ from leanseek.cli import app
 from leanseek.errors import InputError, UsageError
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext import Head, read_heads
-from leanseek.train.heads import Example, Method, Watched, contrast, find_heads, ndcg, watch
+from leanseek.train.head_search import Example, Method, Watched, contrast, find_heads, ndcg, watch
 
 
 def examples(count: int, seed: int = 0) -> list[Example]:
@@ -84,7 +84,8 @@ def told(example: Example, reliable: dict[int, float]) -> Watched:
 def test_the_heads_kept_are_those_worth_most(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     reliable = {7: 1.0, 2: 0.9, 10: 0.8}
     monkeypatch.setattr(
-        "leanseek.train.heads.watch", lambda reader, given, progress: [told(one, reliable) for one in given]
+        "leanseek.train.head_search.watch",
+        lambda reader, given, progress: [told(one, reliable) for one in given],
     )
     found = find_heads((decoder(), tokenizer()), examples(12), method=method, count=3, seed=5)
     assert set(found.heads.heads) == {Head(1, 3), Head(0, 2), Head(2, 2)}

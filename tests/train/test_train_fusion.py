@@ -19,23 +19,27 @@ from typer.testing import CliRunner
 from leanseek.cli import app
 from leanseek.errors import ExitCode, IndexLockedError, InputError, UsageError
 from leanseek.eval.collections import open_collection
+from leanseek.indexing.creation import writer_lock
 from leanseek.indexing.index import Index
-from leanseek.indexing.locking import writer_lock
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion import load_fusion
+from leanseek.searcher.fusion.registry import load_fusion
+from leanseek.searcher.request import QueryEncoder
 from leanseek.searcher.searcher import Searcher
-from leanseek.searcher.serving import QueryEncoder
-from leanseek.train.fusion import LearnedFusion, reset_fusion, train_fusion
-from leanseek.train.fusion_candidates import JudgedQuery, gather
-from leanseek.train.fusion_choice import DEFAULT, FEWEST, choose, cross_validated, most_probable
-from leanseek.train.fusion_grid import (
+from leanseek.train.fusion.grid import (
+    DEFAULT,
     DEFAULT_PLACE,
+    FEWEST,
     PAIRS,
     SHARES,
+    choose,
+    cross_validated,
     equivalent_weights,
+    most_probable,
     on_all_scales,
     try_all,
 )
+from leanseek.train.fusion.judged_candidates import JudgedQuery, gather
+from leanseek.train.fusion.learned_fusion import LearnedFusion, reset_fusion, train_fusion
 from leanseek.types import Document, Query
 
 QUERIES = [
@@ -328,7 +332,7 @@ def call(*arguments: object) -> Any:
 
 def test_the_command_learns_shows_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the queries are after stands beyond the encoder's limit, where only the sparse side sees it."""
-    monkeypatch.setattr("leanseek.searcher.serving.recorded_encoder", lambda *_, **__: HashEncoder())
+    monkeypatch.setattr("leanseek.searcher.request.recorded_encoder", lambda *_, **__: HashEncoder())
     chance = random.Random(3)
     documents, queries, lines = [], [], ["query-id\tcorpus-id\tscore"]
     for number in range(150):

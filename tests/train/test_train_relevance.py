@@ -14,23 +14,31 @@ from support import HashEncoder
 from typer.testing import CliRunner
 
 from leanseek.cli import app
-from leanseek.cli.training.relevance import name_and_split
+from leanseek.cli.train_commands import name_and_split
 from leanseek.encode.base import Encoded
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.eval.relevance.gathering import JudgedList, JudgedQueries
-from leanseek.indexing.configuring import make_plan
+from leanseek.eval.relevance.judged_lists import JudgedList, JudgedQueries
+from leanseek.indexing.creation import make_plan
 from leanseek.searcher.relevance import DenseEvidence, Evidence, load_relevance
-from leanseek.searcher.relevance.maps import MAPS, MapName, QueryMap
-from leanseek.searcher.relevance.network import MonotoneNetwork
-from leanseek.train.relevance import network as network_fitting
-from leanseek.train.relevance import published, train_relevance, training
-from leanseek.train.relevance.examples import Examples, Source, split
-from leanseek.train.relevance.gate import RIDGE, fit_gate
-from leanseek.train.relevance.network import Fitting, Scaling, entropy, fit_network, initial, tensors
-from leanseek.train.relevance.published import fit_map, loss_on, start_power
-from leanseek.train.relevance.sampling import HEAD, WIDTH, Sample, chosen, sample
-from leanseek.train.relevance.sources import Lists, gather
+from leanseek.searcher.relevance.network import MAPS, MapName, MonotoneNetwork, QueryMap
+from leanseek.train.relevance import adapter as training
+from leanseek.train.relevance import network_fit as network_fitting
+from leanseek.train.relevance import published_fit as published
+from leanseek.train.relevance import train_relevance
+from leanseek.train.relevance.material import Lists, gather
+from leanseek.train.relevance.network_fit import (
+    RIDGE,
+    Fitting,
+    Scaling,
+    entropy,
+    fit_gate,
+    fit_network,
+    initial,
+    tensors,
+)
+from leanseek.train.relevance.published_fit import fit_map, loss_on, start_power
+from leanseek.train.relevance.samples import HEAD, WIDTH, Examples, Sample, Source, chosen, sample, split
 
 pytest.importorskip("torch")
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from leanseek.errors import InputError, MissingPackageError, UsageError
 from leanseek.eval.base import Qrels
-from leanseek.eval.collections.self_hits import has_self_hits
-from leanseek.eval.collections.splits import one_of, usual_order
+from leanseek.eval.collections.collection_files import has_self_hits, one_of, usual_order
 from leanseek.types import Document, Query
 
 PREFIX: Final = "irds:"

@@ -1,15 +1,82 @@
-"""BEIR's collections under their official names, with the MD5 sums of the archives.
-
-The names and sums are those of the table "Available Datasets" in the README of github.com/beir-cellar/beir (also
-in the metadata of the package beir 2.2.0); ir_datasets 0.6.3 states the same sums (etc/downloads.json).
-"""
+"""BEIR's collections: their official names, their archives, and the table they make up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from leanseek.errors import UsageError
+
+
+class BeirSet(NamedTuple):
+    """A collection by its BEIR name, the name in print, and MTEB's task (None: MTEB has none)."""
+
+    name: str
+    title: str
+    mteb_task: str | None
+
+
+CQADUPSTACK = "cqadupstack"
+
+BEIR_SETS = (
+    BeirSet("trec-covid", "TREC-COVID", "TRECCOVID"),
+    BeirSet("bioasq", "BioASQ", None),
+    BeirSet("nfcorpus", "NFCorpus", "NFCorpus"),
+    BeirSet("nq", "NQ", "NQ"),
+    BeirSet("hotpotqa", "HotpotQA", "HotpotQA"),
+    BeirSet("fiqa", "FiQA-2018", "FiQA2018"),
+    BeirSet("signal1m", "Signal-1M (RT)", None),
+    BeirSet("trec-news", "TREC-NEWS", None),
+    BeirSet("robust04", "Robust04", None),
+    BeirSet("arguana", "ArguAna", "ArguAna"),
+    BeirSet("webis-touche2020", "Touché 2020", "Touche2020"),
+    BeirSet(CQADUPSTACK, "CQADupStack", "CQADupstackRetrieval"),
+    BeirSet("quora", "Quora", "QuoraRetrieval"),
+    BeirSet("dbpedia-entity", "DBPedia", "DBPedia"),
+    BeirSet("scidocs", "SCIDOCS", "SCIDOCS"),
+    BeirSet("fever", "FEVER", "FEVER"),
+    BeirSet("climate-fever", "Climate-FEVER", "ClimateFEVER"),
+    BeirSet("scifact", "SciFact", "SciFact"),
+)
+
+FORUMS = (
+    BeirSet("android", "Android", "CQADupstackAndroidRetrieval"),
+    BeirSet("english", "English", "CQADupstackEnglishRetrieval"),
+    BeirSet("gaming", "Gaming", "CQADupstackGamingRetrieval"),
+    BeirSet("gis", "Gis", "CQADupstackGisRetrieval"),
+    BeirSet("mathematica", "Mathematica", "CQADupstackMathematicaRetrieval"),
+    BeirSet("physics", "Physics", "CQADupstackPhysicsRetrieval"),
+    BeirSet("programmers", "Programmers", "CQADupstackProgrammersRetrieval"),
+    BeirSet("stats", "Stats", "CQADupstackStatsRetrieval"),
+    BeirSet("tex", "Tex", "CQADupstackTexRetrieval"),
+    BeirSet("unix", "Unix", "CQADupstackUnixRetrieval"),
+    BeirSet("webmasters", "Webmasters", "CQADupstackWebmastersRetrieval"),
+    BeirSet("wordpress", "Wordpress", "CQADupstackWordpressRetrieval"),
+)
+"""CQADupStack's sub-forums, each a collection `cqadupstack/NAME`; the set's score is their mean."""
+
+
+def beir_name(collection: str) -> str:
+    """A collection's BEIR name, whether it was opened by that, as `beir:NAME`, or from ir_datasets."""
+    name = collection.lower()
+    for prefix in ("irds:", "beir:", "beir/", "beir-"):
+        name = name.removeprefix(prefix)
+    for suffix in ("/test", "-test", "/v2", "-v2"):  # ir_datasets' names of splits, and of BEIR's Touché
+        name = name.removesuffix(suffix)
+    return name.replace(f"{CQADUPSTACK}-", f"{CQADUPSTACK}/")
+
+
+def mteb_task(collection: str) -> str | None:
+    """MTEB's task of the same collection; None where there is none."""
+    name = beir_name(collection)
+    for found in (
+        *BEIR_SETS,
+        *(BeirSet(f"{CQADUPSTACK}/{one.name}", one.title, one.mteb_task) for one in FORUMS),
+    ):
+        if found.name == name:
+            return found.mteb_task
+    return None
+
 
 OFFICIAL_URL: Final = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 
@@ -35,7 +102,7 @@ ARCHIVES: Final = {
 UNPUBLISHED: Final = ("bioasq", "robust04", "signal1m", "trec-news")
 """BEIR names these too, but their licences forbid it to hand them out: only a mirror can have them."""
 
-FORUMS: Final = (
+FORUM_NAMES: Final = (
     *("android", "english", "gaming", "gis", "mathematica", "physics"),
     *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
 )
@@ -55,7 +122,7 @@ class Official:
 def official_names() -> list[str]:
     """The names that `official` takes, sorted."""
     plain = [name for name in (*ARCHIVES, *UNPUBLISHED) if name != "cqadupstack"]
-    return sorted([*plain, *(f"cqadupstack/{forum}" for forum in FORUMS)])
+    return sorted([*plain, *(f"cqadupstack/{forum}" for forum in FORUM_NAMES)])
 
 
 def official(name: str) -> Official | None:
@@ -65,8 +132,8 @@ def official(name: str) -> Official | None:
     """
     archive, _, forum = name.lower().replace("cqadupstack-", "cqadupstack/").partition("/")
     if archive == "cqadupstack":
-        if forum not in FORUMS:
-            listed = ", ".join(f"cqadupstack/{forum}" for forum in FORUMS)
+        if forum not in FORUM_NAMES:
+            listed = ", ".join(f"cqadupstack/{forum}" for forum in FORUM_NAMES)
             raise UsageError(f"'{name}' names no collection; CQADupStack is twelve of them: {listed}")
         return Official(f"{archive}-{forum}", archive, ARCHIVES[archive], forum)
     if forum or archive not in (*ARCHIVES, *UNPUBLISHED):

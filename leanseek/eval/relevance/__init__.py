@@ -1,7 +1,5 @@
 """Relevance models measured: probabilities against what judges said."""
 
-from __future__ import annotations
+import lazy_loader
 
-from leanseek.eval.relevance.evaluating import RelevanceResult, evaluate_relevance
-
-__all__ = ["RelevanceResult", "evaluate_relevance"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,18 +1,5 @@
 """Learned reductions of vectors: shorter vectors whose inner products with the queries are nearly the same."""
 
-from leanseek.indexing.leanvec.dims import ChosenDims, DimsPoint, choose_dims
-from leanseek.indexing.leanvec.learning import learn_reduction
-from leanseek.indexing.leanvec.moments import split_queries
-from leanseek.indexing.leanvec.piecewise import PiecewiseReduction, learn_piecewise
-from leanseek.indexing.leanvec.reduction import Reduction
+import lazy_loader
 
-__all__ = [
-    "ChosenDims",
-    "DimsPoint",
-    "PiecewiseReduction",
-    "Reduction",
-    "choose_dims",
-    "learn_piecewise",
-    "learn_reduction",
-    "split_queries",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,10 +9,17 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.dense.flat import faiss
-from leanseek.indexing.leanvec.learning import Queries, data_moments
-from leanseek.indexing.leanvec.linear import loss, shrunk, sphering
-from leanseek.indexing.leanvec.moments import SAMPLE_ROWS, checked_queries, finite, moments, sample
-from leanseek.indexing.leanvec.reduction import levelled
+from leanseek.indexing.leanvec.linear import (
+    SAMPLE_ROWS,
+    checked_queries,
+    finite,
+    loss,
+    moments,
+    sample,
+    shrunk,
+    sphering,
+)
+from leanseek.indexing.leanvec.reduction import Queries, data_moments, levelled
 from leanseek.types import Float32Array, Int64Array
 
 _KMEANS_ROUNDS: Final = 15

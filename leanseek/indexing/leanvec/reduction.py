@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.errors import UsageError
+from leanseek.errors import InputError, UsageError
+from leanseek.indexing.leanvec.linear import (
+    Moments,
+    Pair,
+    checked_queries,
+    eigenvector_search,
+    frank_wolfe,
+    loss,
+    losses_of_cuts,
+    moments,
+    principal,
+    sample,
+    shrunk,
+    sphering,
+    split_queries,
+)
 from leanseek.types import Float32Array
 
 
@@ -102,3 +118,128 @@ def _product(vectors: Float32Array, matrix: Float32Array, name: str) -> Float32A
         raise UsageError(f"{name} have shape {vectors.shape}; this reduction takes (n, {matrix.shape[1]})")
     reduced: Float32Array = np.asarray(vectors, dtype=np.float32) @ matrix.T
     return reduced
+
+
+Method: TypeAlias = Literal["auto", "id", "ood-fw", "ood-es", "sphering"]
+Fitted: TypeAlias = Literal["id", "ood-fw", "ood-es", "sphering"]
+
+HELD_OUT: Final = 0.2
+"""The share of the queries that is held out for measuring, where the caller names none."""
+_WORTH_TELLING: Final = 0.01
+
+
+def learn_reduction(
+    vectors: Float32Array,
+    queries: Float32Array | None,
+    dims: int,
+    method: Method = "auto",
+    *,
+    held_out: float | Float32Array | None = None,
+    seed: int = 0,
+) -> Reduction:
+    """The matrices that reduce vectors (n, D) and queries like `queries` (m, D) to `dims` dimensions.
+
+    `id` is PCA and needs no queries; `ood-es`, `ood-fw` and `sphering` are fitted to the queries; `auto` keeps
+    sphering where its loss on held-out queries is less than PCA's, and says in `notes` which it kept and by
+    how much. `held_out` is the share of the queries to measure on (a fifth by default), or other queries
+    (h, D). Reads at most 32,768 of the vectors, which may be memory-mapped; the same input gives the same
+    result.
+
+    Raises UsageError for shapes, `dims`, `held_out` or a method out of range, or for a method that needs
+    queries where there are none; InputError for NaN or infinite values, no vectors, or only zero vectors.
+    """
+    if method not in get_args(Method):
+        raise UsageError(f"method is '{method}'; choose one of {', '.join(get_args(Method))}")
+    queries = checked_queries(vectors, queries, dims)
+    data = data_moments(vectors, seed)
+    return learn_from_moments(data, Queries(queries, held_out, seed), dims, method)
+
+
+class Queries:
+    """Moments of the queries to learn from and of those held out, as far as there are any."""
+
+    def __init__(self, queries: Float32Array, held_out: float | Float32Array | None, seed: int) -> None:
+        if isinstance(held_out, np.ndarray):
+            checked_queries(held_out, queries, 1)
+            learning, aside = queries, held_out
+        else:
+            learning, aside = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)
+        self.learning: Moments = moments(learning)
+        """Of the queries to learn from; count 0 where there are none."""
+        self.aside: Moments = moments(aside)
+        """Of the queries held out; count 0 where there are too few to hold any out."""
+        if self.learning.count and not self.learning.second.any():
+            raise InputError("every query to learn from is a zero vector; encode the queries again")
+
+
+def data_moments(vectors: Float32Array, seed: int) -> Moments:
+    """The moments of a seeded sample of vectors (n, D). Raises InputError where all of it is zero."""
+    found = moments(vectors, sample(len(vectors), seed))
+    if not found.second.any():
+        raise InputError(
+            "every vector is a zero vector; there is nothing to learn from, encode the texts again"
+        )
+    return found
+
+
+def learn_from_moments(data: Moments, queries: Queries, dims: int, method: Method) -> Reduction:
+    """`learn_reduction` for what is already summed up; raises UsageError where a method lacks queries."""
+    if queries.learning.count == 0 and method not in ("auto", "id"):
+        raise UsageError(f"method '{method}' learns from queries and there are none; give some, or use 'id'")
+    if method != "auto":
+        return _learn(data, queries, dims, method)
+    plain = _learn(data, queries, dims, "id")
+    if queries.aside.count == 0:
+        return _noted(plain, "kept id: too few queries to learn from and to hold one out for comparing")
+    return better(_learn(data, queries, dims, "sphering"), plain, queries.aside.count)
+
+
+def better(fitted: Reduction, plain: Reduction, judges: int) -> Reduction:
+    """The reduction of less loss, noting which it is and by how much; `plain` where they are equal.
+
+    `judges` is the number of held-out queries that the losses are of.
+    """
+    comparison = f"loss {fitted.loss:.4g} against {plain.loss:.4g} of id on {judges} held-out queries"
+    if fitted.loss < plain.loss:
+        return _noted(
+            fitted, f"kept {fitted.method}: {comparison}, {1.0 - fitted.loss / plain.loss:.0%} less"
+        )
+    return _noted(plain, f"kept id: {fitted.method} has {comparison}")
+
+
+def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduction:
+    notes = []
+    pair, share = _fit(data, queries.learning, dims, method)
+    if share >= _WORTH_TELLING:
+        notes.append(
+            f"{queries.learning.count} learning queries for {data.dimensions} dimensions: their moments were "
+            f"drawn {share:.0%} of the way toward the data's"
+        )
+    judges = queries.aside
+    if judges.count == 0:
+        judges = queries.learning if queries.learning.count else data
+        whose = "learning queries" if queries.learning.count else "data"
+        notes.append(f"no queries could be held out: the loss is that on the {whose}")
+    nested = method in ("id", "sphering")
+    cuts = tuple(losses_of_cuts(pair, data.second, judges.second).tolist()) if nested else ()
+    return Reduction(
+        queries=np.ascontiguousarray(pair.queries, dtype=np.float32),
+        data=np.ascontiguousarray(pair.data, dtype=np.float32),
+        method=method,
+        loss=cuts[-1] if nested else loss(pair, data.second, judges.second),
+        losses=cuts,
+        notes=tuple(notes),
+    )
+
+
+def _fit(data: Moments, learning: Moments, dims: int, method: Fitted) -> tuple[Pair, float]:
+    """The pair, and how far the queries' moments were shrunk for it."""
+    if method == "id":
+        return principal(data.second, dims), 0.0
+    second, share = shrunk(learning, data)
+    fit = {"ood-fw": frank_wolfe, "ood-es": eigenvector_search, "sphering": sphering}[method]
+    return fit(data.second, second, dims), share
+
+
+def _noted(reduction: Reduction, note: str) -> Reduction:
+    return replace(reduction, notes=(note, *reduction.notes))

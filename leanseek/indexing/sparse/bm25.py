@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms, default_kernel
 from leanseek.indexing.sparse.parameters import (
@@ -19,7 +18,8 @@ from leanseek.indexing.sparse.parameters import (
     length_norm,
     term_weight,
 )
-from leanseek.indexing.sparse.reader import PostingsReader
+from leanseek.indexing.sparse.postings import PostingsReader
+from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 TieKey: TypeAlias = Callable[[Int64Array], Sequence[tuple[str, int]]]

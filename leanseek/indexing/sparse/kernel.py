@@ -13,8 +13,7 @@ import numpy as np
 
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.parameters import LengthNorm
-from leanseek.indexing.sparse.reader import PostingsReader
-from leanseek.indexing.sparse.writing import WINDOW
+from leanseek.indexing.sparse.postings import WINDOW, PostingsReader
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import MissingPackageError, UsageError
-from leanseek.indexing.analysis import Analyzer
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.parameters import (
     Bm25Parameters,
@@ -22,6 +21,7 @@ from leanseek.indexing.sparse.parameters import (
     inverse_document_frequency,
     term_weight,
 )
+from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 

@@ -118,8 +118,8 @@ def scores_of(reranker: ByScore, hits: Mapping[str, Hit]) -> PairScores:
 
 def check_alone(reranker: ByScore) -> None:
     """Raise UsageError for a re-ranker whose score of a hit depends on the others of the call."""
+    from leanseek.rerank.combined import Interpolated
     from leanseek.rerank.incontext import InContextReranker
-    from leanseek.rerank.interpolated import Interpolated
     from leanseek.rerank.lateinteraction import LateInteractionReranker
 
     if isinstance(reranker, InContextReranker):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leanseek.encode.fingerprint import derived_fingerprint
+from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
-from leanseek.rerank.incontext.attending import attending
-from leanseek.rerank.incontext.capturing import CURRENT, Capture, Enough, Float64Array, Heads
+from leanseek.rerank.incontext.attention import attending
+from leanseek.rerank.incontext.capture import CURRENT, Capture, Enough, Float64Array, Heads
 
 
 class States(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from leanseek.errors import InputError, ModelError, UsageError
-from leanseek.rerank.incontext.capturing import Heads
+from leanseek.rerank.incontext.capture import Heads
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.prompts import PromptKind, check_kind
 

@@ -1,24 +1,49 @@
-"""What a relevance model looks at: numbers for each candidate, and numbers for its query's list as a whole.
-
-Every candidate feature never falls where the candidate's own score rises, the list being given: that is why a
-model that weighs them without negative weights never changes the order of a query's list.
-
-A list's tail tells what documents that are not relevant score for this query. Where cosines fall linearly over the
-logarithm of the rank, as they do in an exponential tail, the line says how many documents are expected to score at
-least so much by chance alone: the E-value by which Karlin and Altschul judge alignments ("Methods for assessing the
-statistical significance of molecular sequence features", PNAS 1990).
-"""
+"""What a query's candidates are judged by."""
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Final
+from statistics import NormalDist
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from leanseek.searcher.relevance.base import SparseEvidence
 from leanseek.types import Float32Array, Float64Array
+
+LIST_DEPTH = 1000
+"""How much of each side's own list the judgment of a query rests on; less where the index holds less."""
+
+
+class DenseEvidence(NamedTuple):
+    """The dense side: `query` (D,) the query's vector; `cosines` (c,) of the candidates, in any order;
+    `listed` (l,) the side's own best cosines in the whole index, descending, l at most `LIST_DEPTH`."""
+
+    query: Float32Array
+    cosines: Float32Array
+    listed: Float32Array
+
+
+class SparseEvidence(NamedTuple):
+    """The sparse side: `scores` (c,) exact BM25 of the candidates, 0 where no term is shared; `listed` (l,)
+    the side's own best scores, descending; `idf` (t,) of the query's different terms, 0 for one that the
+    index does not have."""
+
+    scores: Float32Array
+    listed: Float32Array
+    idf: Float32Array
+
+
+class Evidence(NamedTuple):
+    """Both sides' view of one query's c candidates; `sparse` is None where the dense side was asked alone.
+
+    `size`: the passages that were searched (those that a filter leaves, where there is one).
+    """
+
+    dense: DenseEvidence
+    sparse: SparseEvidence | None
+    size: int
+
 
 DENSE_CANDIDATE: Final = (
     *("cosine", "share of top", "z score", "rank"),
@@ -155,3 +180,40 @@ def log_ranks(first: int, last: int) -> Float64Array:
     logs: Float64Array = np.log(np.arange(first, last + 1)).astype(np.float64)
     logs.setflags(write=False)
     return logs
+
+
+LEAST_LENGTH: Final = 150
+"""No list that a model learns from is shorter, but where a whole collection is smaller."""
+LEAST_FALL: Final = 1e-3
+
+
+def completed(listed: Float32Array, centre: Float32Array) -> Float32Array:
+    """A list (l,) of cosines, descending, with as many usual ones as it lacks to `LEAST_LENGTH`.
+
+    Among two or three passages the mean, the spread and the ranks say nothing: the best of three is the best of three
+    whether it answers the query or not. The usual ones are a normal distribution's, at even shares; it is the one that
+    has the hundredth and the last cosine of the mean list, which is what `centre` (22,) of a `MonotoneNetwork` tells of
+    the collections that it was learned from. A list that is long enough stays as it is, and so do all where the mean
+    list is itself short, or falls no further beyond its hundredth.
+    """
+    missing = LEAST_LENGTH - len(listed)
+    usual = background(centre) if missing > 0 else None
+    if usual is None:
+        return listed
+    shares = (np.arange(missing) + 0.5) / missing
+    added = np.array([usual.inv_cdf(share) for share in shares], np.float32)
+    return np.sort(np.concatenate([listed.astype(np.float32), added]))[::-1]
+
+
+def background(centre: Float32Array) -> NormalDist | None:
+    """The normal distribution of which the mean list's hundredth and last cosine are about the medians at their ranks;
+    None where it has no such."""
+    mean = dict(zip(DENSE_LIST, centre.astype(np.float64).tolist(), strict=True))
+    length = float(np.exp(min(mean["log length"], 20.0)))
+    fall = mean["hundredth"] - mean["last"]
+    if length < LEAST_LENGTH or fall < LEAST_FALL:
+        return None
+    size = max(float(np.exp(min(mean["log size"], 30.0))), length)
+    high, low = (NormalDist().inv_cdf(1.0 - (rank - 0.5) / size) for rank in (100.0, length))
+    scale = fall / (high - low)
+    return NormalDist(mean["last"] - scale * low, scale)

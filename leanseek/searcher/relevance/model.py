@@ -12,19 +12,19 @@ import numpy as np
 
 from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
-from leanseek.searcher.relevance.base import Evidence, SparseEvidence
-from leanseek.searcher.relevance.completing import completed
 from leanseek.searcher.relevance.features import (
     DENSE_CANDIDATE,
     DENSE_LIST,
     SPARSE_CANDIDATE,
     SPARSE_LIST,
+    Evidence,
+    SparseEvidence,
+    completed,
     dense_features,
     sparse_features,
 )
-from leanseek.searcher.relevance.files import MAKE, read_contents, write_contents
-from leanseek.searcher.relevance.maps import QueryMap
-from leanseek.searcher.relevance.network import MonotoneNetwork
+from leanseek.searcher.relevance.model_file import MAKE, read_contents, write_contents
+from leanseek.searcher.relevance.network import MonotoneNetwork, QueryMap
 from leanseek.types import Float32Array, Float64Array
 
 Judged = Literal["dense", "hybrid"]

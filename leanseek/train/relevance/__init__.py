@@ -1,7 +1,5 @@
 """Learning from judged queries how probable it is that a candidate is relevant."""
 
-from __future__ import annotations
+import lazy_loader
 
-from leanseek.train.relevance.training import Form, train_relevance
-
-__all__ = ["Form", "train_relevance"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

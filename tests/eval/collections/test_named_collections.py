@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.eval.collections import downloading, list_collections, named, open_collection
-from leanseek.eval.collections.downloading import UnreachableError, download
-from leanseek.eval.collections.named import MIRROR
-from leanseek.eval.collections.official import ARCHIVES, FORUMS, UNPUBLISHED, official, official_names
-from leanseek.eval.collections.unpacking import unpack
+from leanseek.eval.collections import archives as downloading
+from leanseek.eval.collections import archives as named
+from leanseek.eval.collections import list_collections, open_collection
+from leanseek.eval.collections.archives import MIRROR, UnreachableError, download, unpack
+from leanseek.eval.collections.official import ARCHIVES, FORUM_NAMES, UNPUBLISHED, official, official_names
 
 CORPUS = "".join(f'{{"_id": "{n}", "title": "", "text": "text {n}"}}\n' for n in range(3000))
 FILES = {
@@ -293,7 +293,7 @@ def test_the_forums_of_cqadupstack(server: Server, scifact: bytes, monkeypatch: 
 
 
 def test_names() -> None:
-    assert len(FORUMS) == 12 and len({*ARCHIVES, *UNPUBLISHED}) == 19  # BEIR's 18, and MS MARCO
+    assert len(FORUM_NAMES) == 12 and len({*ARCHIVES, *UNPUBLISHED}) == 19  # BEIR's 18, and MS MARCO
     for name in official_names():
         wanted = official(name)
         assert wanted is not None and wanted.name == name.replace("/", "-")

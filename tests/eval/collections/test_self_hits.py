@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leanseek.eval.collections.self_hits import ENOUGH, LOOKED_AT, has_self_hits
+from leanseek.eval.collections.collection_files import ENOUGH, LOOKED_AT, has_self_hits
 from leanseek.types import Document, Query
 
 

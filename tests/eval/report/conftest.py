@@ -25,7 +25,7 @@ from leanseek.eval.results import (
     write_result,
 )
 from leanseek.indexing.settings import SparseSettings
-from leanseek.searcher.runs import write_run
+from leanseek.reading.runs import write_run
 from leanseek.types import Query, Ranked
 
 HOSTILE = "<script>alert('&\"')</script> {{ 7 * 7 }} | _x_ $y$"

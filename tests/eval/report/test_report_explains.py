@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from leanseek.cli import app
 from leanseek.errors import ExitCode
-from leanseek.eval.report import gather
+from leanseek.eval.reports import gather
 from leanseek.rerank.incontext import AttentionExplanation
 
 pytest.importorskip("matplotlib")

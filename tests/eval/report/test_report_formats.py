@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli.evaluation import eval_app
+from leanseek.cli.eval_commands import eval_app
 from leanseek.errors import UsageError
-from leanseek.eval.report import FORMATS, Study, gather, render, write_report
-from leanseek.eval.report.table import escape_latex
+from leanseek.eval.reports import FORMATS, Study, gather, render, write_report
+from leanseek.eval.reports.table import escape_latex
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -11,11 +11,11 @@ import pytrec_eval
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Run
-from leanseek.eval.comparing import compare
-from leanseek.eval.judgments import read_qrels
-from leanseek.eval.report import gather
+from leanseek.eval.comparison import compare
+from leanseek.eval.reports import gather
 from leanseek.eval.results import read_results
-from leanseek.eval.runs import read_run
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.runs import read_run
 
 
 def test_statistics_are_those_of_compare(three_systems: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
-from leanseek.indexing.analysis import Analyzer, analyzer_names, load_analyzer
-from leanseek.indexing.analysis.words import ASCII_WORDS, word_pattern
+from leanseek.text import Analyzer, analyzer_names, load_analyzer
+from leanseek.text.analyzer import ASCII_WORDS, word_pattern
 
 SIMPLE = load_analyzer("simple")
 ENGLISH = load_analyzer("english")

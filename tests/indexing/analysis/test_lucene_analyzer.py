@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanseek.indexing.analysis import load_analyzer
-from leanseek.indexing.analysis.porter import porter_stem
-from leanseek.indexing.sparse.jvm import java_class, requirements
+from leanseek.indexing.sparse.lucene import java_class, requirements
+from leanseek.text import load_analyzer
+from leanseek.text.lucene_terms import porter_stem
 
 LUCENE = load_analyzer("lucene")
 SAMPLE = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanseek.indexing.leanvec import exact
+from leanseek.indexing.leanvec import dims as exact
 
 
 @settings(max_examples=60, deadline=None)

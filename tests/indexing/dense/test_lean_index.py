@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError, InputError, UsageError
 from leanseek.indexing import LeanVecIndex
-from leanseek.indexing.dense import open_dense
 from leanseek.indexing.dense.lean import Effort
+from leanseek.indexing.dense.registry import open_dense
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 DIMENSIONS = 48

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from leanseek.indexing.dense.lean.engine import Effort
+from leanseek.indexing.dense.lean.engine import Effort, ScanEngine
+from leanseek.indexing.dense.lean.faiss_engines import FaissEngine
 from leanseek.indexing.dense.lean.lists import Lists, build_lists
-from leanseek.indexing.dense.lean.portable import FaissEngine
 from leanseek.indexing.dense.lean.rows import Rows, native
-from leanseek.indexing.dense.lean.scanning import ScanEngine
 
 scan = native()
 pytestmark = pytest.mark.skipif(scan is None, reason="leanseek._scan was not compiled here")

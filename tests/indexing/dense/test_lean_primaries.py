@@ -12,7 +12,7 @@ from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.indexing import LeanVecIndex
 from leanseek.indexing.dense.lean import Effort
 from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists, quantise
-from leanseek.indexing.dense.lean.opening import Primary
+from leanseek.indexing.dense.lean.meta import Primary
 from leanseek.indexing.dense.lean.rows import Rows
 
 PRIMARIES = get_args(Primary)

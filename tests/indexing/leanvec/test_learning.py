@@ -8,7 +8,7 @@ import pytest
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec import Reduction, learn_reduction, split_queries
-from leanseek.indexing.leanvec.moments import SAMPLE_ROWS, sample
+from leanseek.indexing.leanvec.linear import SAMPLE_ROWS, sample
 
 METHODS = ["id", "ood-fw", "ood-es", "sphering"]
 

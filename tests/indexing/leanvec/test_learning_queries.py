@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
 from leanseek.indexing.learning_queries import given_learning_queries, make_learning_queries
-from leanseek.indexing.reading import read
+from leanseek.reading import read
 from leanseek.types import Document
 
 

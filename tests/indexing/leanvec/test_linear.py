@@ -9,17 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.indexing.leanvec.linear import (
+    Moments,
     Pair,
     eigenvector_search,
     frank_wolfe,
     gradients,
     loss,
     losses_of_cuts,
+    moments,
     principal,
     shrunk,
     sphering,
 )
-from leanseek.indexing.leanvec.moments import Moments, moments
 
 
 def skewed(chance: np.random.Generator, count: int, width: int, decay: float) -> np.ndarray:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from leanseek.errors import InputError, MissingPackageError, StorageError
-from leanseek.indexing.reading import ReadReport, read
-from leanseek.indexing.reading.plain import markdown_title, rst_title
+from leanseek.reading import ReadReport, read
+from leanseek.reading.pages import markdown_title, rst_title
 
 
 def write(path: Path, data: str | bytes) -> Path:
@@ -291,7 +291,7 @@ def test_an_absent_package_names_its_install_command(
 
 def test_reading_tables_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from leanseek.indexing.reading import read;"
+        "import sys; from leanseek.reading import read;"
         "print({'torch', 'bs4', 'pypdf', 'docx', 'pyarrow', 'pandas'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError, UsageError
-from leanseek.indexing.reading import ReadReport, read
+from leanseek.reading import ReadReport, read
 from leanseek.types import Document
 
 RECORDS = [
@@ -206,8 +206,8 @@ def test_bad_json_files(tmp_path: Path, text: str, message: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(), max_size=3), max_size=8), st.integers(1, 40))
 def test_json_lists_read_in_small_pieces(records: list[dict[str, str]], step: int) -> None:
-    from leanseek.indexing.reading import jsonlines
-    from leanseek.indexing.reading.report import Place
+    from leanseek.reading import jsonlines
+    from leanseek.reading.streams import Place
 
     text = json.dumps(records, indent=1)
     with pytest.MonkeyPatch.context() as patch:

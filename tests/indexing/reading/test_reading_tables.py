@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError
-from leanseek.indexing.reading import ReadReport, read
-from leanseek.indexing.reading.metadata import cell_value
+from leanseek.reading import ReadReport, read
+from leanseek.reading.fields import cell_value
 from leanseek.types import Document
 
 

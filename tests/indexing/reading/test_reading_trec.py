@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError
-from leanseek.indexing.queries import read_queries
-from leanseek.indexing.reading import ReadReport, read
+from leanseek.reading import ReadReport, read
+from leanseek.reading.queries import read_queries
 from leanseek.types import Document, Query
 
 NEWS = """<DOC>

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from leanseek import Index, Searcher, SparseSettings
-from leanseek.indexing.analysis import Analyzer, load_analyzer
-from leanseek.indexing.reading import read
 from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader, SparseBuilder
 from leanseek.indexing.sparse.kernel import Kernel
+from leanseek.reading import read
+from leanseek.text import Analyzer, load_analyzer
 from leanseek.types import content
 
 Segment: TypeAlias = Callable[[Sequence[str]], PostingsReader]

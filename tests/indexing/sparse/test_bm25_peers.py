@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leanseek.indexing.analysis import load_analyzer
 from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, Bm25Variant
+from leanseek.text import load_analyzer
 
 COLLECTIONS = [
     "arguana-train",

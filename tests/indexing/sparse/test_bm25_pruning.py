@@ -71,7 +71,7 @@ def test_with_masks_and_deletions(large: Any, simple: Any, many_queries: list[st
 
 
 def test_on_real_text(texts: Any, segment: Any) -> None:
-    from leanseek.indexing.analysis import load_analyzer
+    from leanseek.text import load_analyzer
 
     documents, queries = texts("scifact", queries=100)
     analyzer = load_analyzer("english")

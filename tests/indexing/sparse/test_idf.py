@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leanseek.indexing.analysis import Analyzer, load_analyzer
 from leanseek.indexing.sparse import Bm25Parameters, Bm25Variant
 from leanseek.indexing.sparse.base import SparseIndex
-from leanseek.indexing.sparse.jvm import requirements
+from leanseek.indexing.sparse.lucene import requirements
 from leanseek.indexing.sparse.peers import Bm25sIndex, RankBm25Index
+from leanseek.text import Analyzer, load_analyzer
 
 TEXTS = ["cat cat dog", "dog bird", "", "cat", "fish dog", "bird bird"]
 GONE = 3

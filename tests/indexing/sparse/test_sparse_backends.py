@@ -102,7 +102,7 @@ def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
         check_sparse(SparseSettings(variant="bm26"))
     with pytest.raises(UsageError, match="k1 is -1"):
         check_sparse(SparseSettings(k1=-1))
-    import leanseek.indexing.sparse.opening as opening
+    import leanseek.indexing.sparse.registry as opening
 
     monkeypatch.setattr(opening, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=r"leanseek\[peers\]"):

@@ -58,7 +58,7 @@ def test_merging_in_many_batches(
     many_texts: list[str], segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import leanseek.indexing.sparse.builder as building
-    import leanseek.indexing.sparse.merging as merging
+    import leanseek.indexing.sparse.builder as merging
 
     texts = many_texts[:70_000]
     whole = written(segment(texts).folder)

@@ -1,7 +1,5 @@
 """The two-level dense index: short codes are scanned, vectors in full decide."""
 
-from leanseek.indexing.dense.lean.calibrating import CurvePoint
-from leanseek.indexing.dense.lean.engine import Effort
-from leanseek.indexing.dense.lean.index import LeanVecIndex
+import lazy_loader
 
-__all__ = ["CurvePoint", "Effort", "LeanVecIndex"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

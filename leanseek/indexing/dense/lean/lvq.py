@@ -9,9 +9,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.dense.lean.clustering import cluster
-from leanseek.indexing.dense.lean.files import read, write
-from leanseek.indexing.dense.lean.probing import ProbingEngine
+from leanseek.indexing.arrays import read, write
+from leanseek.indexing.dense.lean.engine import ProbingEngine
+from leanseek.indexing.dense.lean.lists import cluster
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.types import BoolArray, Float32Array, Int64Array
 

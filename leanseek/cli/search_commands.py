@@ -1,0 +1,237 @@
+"""Commands that ask an index."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.options import (
+    RerankBudgetOption,
+    RerankDepthOption,
+    RerankLongOption,
+    RerankOption,
+    rerank_record,
+    second_stage,
+    tell,
+)
+from leanseek.cli.output import (
+    answer_record,
+    chance,
+    count,
+    hit_record,
+    print_hits,
+    print_json,
+    printable,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from leanseek.types import Answer, Progress, Query, Ranked
+
+
+def search(
+    index: opt.IndexPath,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The question, in quotes.")],
+    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
+    mode: opt.ModeOption = None,
+    filter: opt.FilterOption = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say which side found each hit, by which terms, and what a decoder that re-ranked it looked at.",
+        ),
+    ] = False,
+    fusion: opt.OwnFusionOption = None,
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    min_probability: opt.MinProbability = None,
+    relevant_only: opt.RelevantOnly = False,
+    relevance: opt.RelevanceOption = "auto",
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
+    encoder: opt.EncoderOption = None,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Answer one query."""
+    from leanseek.searcher.searcher import Searcher
+
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
+    with (
+        Searcher.open(
+            index,
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            mode=mode,
+            device=device,
+            relevance=opt.relevance_choice(relevance),
+            reranker=second,
+        ) as searcher,
+        progress_bar(as_json) as progress,
+    ):
+        answer = searcher.answer(
+            query,
+            k,
+            filter=filter,
+            # People always see a snippet; programs get it where they ask for the explanation.
+            explain=explain or not as_json,
+            depth=depth,
+            min_probability=min_probability,
+            relevant_only=relevant_only,
+            progress=progress,
+        )
+        hits, notes = answer.hits, searcher.notes
+        fields = searcher.fields if filter is not None and not hits else ()
+    if as_json:
+        for hit in hits:
+            print_json(hit_record(hit))
+        if answer.nearest is not None:
+            print_json(answer_record(answer), err=True)
+        if answer.reached is not None:
+            print_json(rerank_record(notes, answer.reached), err=True)
+    elif hits:
+        print_hits(hits, explain)
+    elif answer.nearest is not None:
+        typer.echo(
+            nothing_relevant(answer, "--relevant-only" if relevant_only else "--min-probability"), err=True
+        )
+    else:
+        typer.echo(f"Nothing found{that_meets(fields) if filter else ''}.", err=True)
+    if not as_json:
+        tell(notes)
+
+
+def nothing_relevant(answer: Answer, option: str) -> str:
+    """Why there is no hit although there are candidates: none reaches the probability that the option asks."""
+    if answer.nearest is None or answer.nearest.probability is None or answer.threshold is None:
+        return "Nothing relevant found."
+    title = f" ({printable(answer.nearest.title)})" if answer.nearest.title else ""
+    return (
+        f"Nothing relevant found: the best of {count(answer.left_out, 'candidate')}, "
+        f"{printable(answer.nearest.id)}{title}, has probability {chance(answer.nearest.probability)}, and {option} "
+        f"asks for {chance(answer.threshold)}. Without {option} it is shown."
+    )
+
+
+def that_meets(fields: Sequence[str]) -> str:
+    """A filter that nothing meets may name a field that nothing has."""
+    return f" that meets the filter; the index has the fields {', '.join(fields)}"
+
+
+def run(
+    index: opt.IndexPath,
+    queries: Annotated[
+        str, typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, TREC topics, or - for stdin.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="RUN.trec", help="The run file to write; - for stdout.")
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
+    mode: opt.ModeOption = None,
+    filter: opt.FilterOption = None,
+    fusion: opt.OwnFusionOption = None,
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    min_probability: opt.MinProbability = None,
+    relevant_only: opt.RelevantOnly = False,
+    relevance: opt.RelevanceOption = "auto",
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepthOption = None,
+    rerank_budget: RerankBudgetOption = None,
+    rerank_long: RerankLongOption = None,
+    encoder: opt.EncoderOption = None,
+    device: opt.Device = None,
+    tag: Annotated[str, typer.Option(help="The run's name, its last column.")] = "leanseek",
+    as_json: opt.Json = False,
+) -> None:
+    """Answer a file of queries and write a TREC run."""
+    from leanseek.errors import UsageError
+    from leanseek.reading.queries import read_queries
+    from leanseek.reading.runs import write_run
+    from leanseek.searcher.searcher import Searcher
+
+    if relevance not in ("auto", "none") and min_probability is None and not relevant_only:
+        raise UsageError(
+            "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
+        )
+    asked = read_queries(queries)
+    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
+    started = time.perf_counter()
+    answered = 0
+    with (
+        Searcher.open(
+            index,
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            mode=mode,
+            device=device,
+            relevance=opt.relevance_choice(relevance),
+            reranker=second,
+        ) as searcher,
+        progress_bar(as_json) as progress,
+    ):
+
+        def within(start: int) -> Progress:
+            return lambda stage, done, total: progress(stage, start + done, len(asked))
+
+        def results() -> Iterator[tuple[Query, list[Ranked]]]:
+            nonlocal answered
+            for start in range(0, len(asked), 64):
+                block = asked[start : start + 64]
+                texts = [query.text for query in block]
+                for query, ranked in zip(
+                    block,
+                    searcher.rank_batch(
+                        texts,
+                        k,
+                        filter=filter,
+                        depth=depth,
+                        min_probability=min_probability,
+                        relevant_only=relevant_only,
+                        progress=within(start) if second is not None else None,
+                    ),
+                    strict=True,
+                ):
+                    answered += bool(ranked)
+                    yield query, ranked
+                progress("searching", start + len(block), len(asked))
+
+        lines = write_run(out, results(), tag=tag)
+        truncation, notes = searcher.truncation, searcher.notes
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(
+            {
+                "queries": len(asked),
+                "answered": answered,
+                "lines": lines,
+                "seconds": round(seconds, 3),
+                "out": out,
+                "truncation": asdict(truncation),
+                "notes": list(notes),
+            }
+        )
+        return
+    typer.echo(
+        f"{count(len(asked), 'query', 'queries')} answered in {seconds:.1f} s, "
+        f"{len(asked) - answered:,} of them with no hit: {count(lines, 'line')} in {out}.",
+        err=out == "-",
+    )
+    if truncation.truncated:
+        typer.echo(
+            f"{count(truncation.truncated, 'query', 'queries')} cut at the encoder's "
+            f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
+            err=out == "-",
+        )
+    tell(notes)

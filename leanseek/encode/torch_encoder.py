@@ -1,0 +1,131 @@
+"""The torch back end: any model that sentence-transformers loads, on any device that torch knows."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leanseek.encode.base import Encoded
+from leanseek.encode.tokenizer import TextTokenizer, batches, encodable
+from leanseek.errors import MissingPackageError, ModelError
+from leanseek.types import Float32Array
+
+_BUDGET = 2048
+_BUDGET_ACCELERATOR = 65536
+
+
+class TorchEncoder:
+    """A sentence-transformers model (Reimers and Gurevych, EMNLP 2019), run by torch in float32."""
+
+    def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
+        """Load the model in `folder`; `device` is a torch device, None for the best there is.
+
+        Raises:
+            MissingPackageError: sentence-transformers is not installed.
+            ModelError: the folder holds no model that it can load, or the device does not exist.
+        """
+        self._model = load_model(folder, device)
+        self.name = name
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self._prompts = prompts_of(self._model)
+        self.max_tokens = max_tokens_of(self._model)
+        self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self.max_tokens)
+        self._budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self.dimensions = int(self._model.encode_query([""], show_progress_bar=False).shape[1])
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Vectors (n, D) of queries, with the model's own query prompt."""
+        return self._encode(texts, self._model.encode_query, self._prompts[0])
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Vectors (n, D) of passages, with the model's own document prompt."""
+        return self._encode(texts, self._model.encode_document, self._prompts[1])
+
+    def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
+        texts = [encodable(text) for text in texts]
+        lengths = self._tokenizer([prompt + text for text in texts]).lengths
+        cut = lengths if self.max_tokens is None else np.minimum(lengths, self.max_tokens)
+        vectors: Float32Array = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for batch in batches(cut, self._budget):
+            vectors[batch] = encode(
+                [texts[i] for i in batch],
+                prompt=prompt,
+                batch_size=len(batch),
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return Encoded(vectors, lengths)
+
+
+def load_model(folder: Path, device: str | None, **model_options: str) -> Any:
+    """The SentenceTransformer in `folder`, in float32, whatever precision its weights are stored in."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise MissingPackageError("Encoding with torch", "sentence-transformers", "encode")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with quiet_loading():
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs=model_options
+            )
+    except Exception as error:  # Each architecture's loader has its own errors.
+        raise ModelError(
+            f"The model in {folder} cannot be loaded by sentence-transformers"
+            f"{f' on the device {device!r}' if device else ''}: {error}"
+        ) from error
+    return model.float().eval()
+
+
+def max_tokens_of(model: Any) -> int | None:
+    """The longest input of a SentenceTransformer in tokens; None where it sets no limit."""
+    limit = model.max_seq_length
+    # Tokenizers without a limit of their own report one of about 1e30.
+    return int(limit) if limit is not None and limit < 1 << 24 else None
+
+
+def prompts_of(model: Any) -> tuple[str, str]:
+    """The texts that a model's configuration puts before a query and before a document.
+
+    sentence-transformers gives every model an empty `document` prompt, which would hide a `passage` or
+    `corpus` prompt of the configuration; here the first that is not empty counts.
+    """
+    prompts = model.prompts
+    document = next((prompts[role] for role in ("document", "passage", "corpus") if prompts.get(role)), "")
+    return prompts.get("query") or "", document
+
+
+def tokenizer_definition(model: Any) -> str:
+    """The content of a tokenizer.json for a SentenceTransformer's tokenizer.
+
+    Raises:
+        ModelError: the tokenizer is not one of the library `tokenizers`.
+    """
+    tokenizer = model.tokenizer
+    tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(tokenizer, "to_str"):
+        raise ModelError(
+            f"The model's tokenizer, a {type(tokenizer).__name__}, cannot be written as a tokenizer.json. "
+            "Choose a model that has that file."
+        )
+    return str(tokenizer.to_str())
+
+
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()

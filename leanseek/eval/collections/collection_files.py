@@ -1,0 +1,235 @@
+"""What the kinds of collections do alike with splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from leanseek.errors import InputError, UsageError
+from leanseek.eval.base import Collection, Qrels
+from leanseek.indexing.catalog import checksum
+from leanseek.reading import read
+from leanseek.reading.judgments import read_qrels
+from leanseek.reading.queries import read_queries
+from leanseek.types import Document, Query, content
+
+
+def one_of(name: str, splits: Sequence[str], split: str) -> str:
+    """The split, if it is one. Raises UsageError that lists those that are."""
+    if split in splits:
+        return split
+    if not splits:
+        raise UsageError(
+            f"the collection '{name}' has no judgments, so it has no split '{split}'; it can be indexed and "
+            "searched, but not scored"
+        )
+    raise UsageError(f"the collection '{name}' has no split '{split}'; its splits are: {', '.join(splits)}")
+
+
+def judged(queries: Iterable[Query], qrels: Qrels) -> list[Query]:
+    """The queries that have judgments, in their order."""
+    return [query for query in queries if query.id in qrels]
+
+
+def usual_order(splits: Iterable[str]) -> list[str]:
+    """Test first, then dev and train, then others by name: the first is what to report on."""
+    usual = ("test", "dev", "train")
+    return sorted(splits, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
+
+
+NAMED: Final = ("arguana", "quora")
+LOOKED_AT: Final = 100_000
+ENOUGH: Final = 50
+
+
+def has_self_hits(
+    name: str, queries: Callable[[], Iterable[Query]], documents: Callable[[], Iterable[Document]]
+) -> bool:
+    """Decide by the collection's name, else by its queries and the first of its documents."""
+    if name.lower() in NAMED:
+        return True
+    texts = {query.id: plain(query.text) for query in queries()}
+    if not texts:
+        return False
+    shared = same = 0
+    for document in islice(documents(), LOOKED_AT):
+        text = texts.get(document.id)
+        if text is None:
+            continue
+        shared += 1
+        forms = (document.text, document.title, content(document.title, document.text))
+        same += bool(text) and text in map(plain, forms)
+        if shared == ENOUGH:
+            break
+    return same * 2 > shared
+
+
+def plain(text: str) -> str:
+    """The text without what its way through files may change: white space and case."""
+    return "".join(text.split()).casefold()
+
+
+SHOWN = 3
+
+
+def check_judgments(collection: Collection, split: str) -> list[str]:
+    """What is odd about a split's judgments: see `odd_judgments`. Reads the documents, of which only judged ids are
+    held.
+
+    Raises UsageError for a split that does not exist.
+    """
+
+    def missing(ids: Iterable[str]) -> list[str]:
+        absent = dict.fromkeys(ids)
+        for document in collection.documents():
+            absent.pop(document.id, None)
+        return list(absent)
+
+    return odd_judgments(
+        f"'{collection.name}' ({split})", collection.qrels(split), collection.queries(split), missing
+    )
+
+
+def odd_judgments(
+    name: str, qrels: Qrels, queries: Iterable[Query], missing: Callable[[Iterable[str]], Sequence[str]]
+) -> list[str]:
+    """What is odd about the judgments called `name`, a sentence each with a count and examples; empty where nothing
+    is.
+
+    Told are judged queries that have no text, which cannot be searched and so count 0 in every mean, and relevant
+    documents that are not there, which no search can find. `missing` gives those of some ids that are no documents.
+    """
+    texts = {query.id for query in queries}
+    lost = [id for id in qrels if id not in texts]
+    gone = missing({id: None for grades in qrels.values() for id, grade in grades.items() if grade > 0})
+    found = []
+    if lost:
+        found.append(
+            f"{len(lost):,} of {len(qrels):,} judged queries of {name} without a text: {examples(lost)}; "
+            "each counts 0 in every mean"
+        )
+    if gone:
+        found.append(
+            f"{len(gone):,} relevant {'document' if len(gone) == 1 else 'documents'} of {name} not in the collection, "
+            f"or empty there: {examples(gone)}; no search can find {'it' if len(gone) == 1 else 'them'}"
+        )
+    return found
+
+
+def examples(ids: Sequence[str]) -> str:
+    """The first few, quoted."""
+    return f"{', '.join(map(repr, ids[:SHOWN]))}{', …' if len(ids) > SHOWN else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`splits` are the judged queries of each split."""
+
+    name: str
+    documents: int
+    splits: Mapping[str, int]
+    self_hits: bool
+
+
+def summarize(collection: Collection) -> Summary:
+    """Count a collection's documents (those that would be indexed) and judged queries; reads all of it once."""
+    return Summary(
+        name=collection.name,
+        documents=sum(1 for _ in collection.documents()),
+        splits={split: len(collection.qrels(split)) for split in collection.splits},
+        self_hits=collection.self_hits,
+    )
+
+
+class FilesCollection:
+    """A `Collection` of files: `documents` are files and folders, `judgments` a file for each split.
+
+    Nothing is read before it is asked for, and documents are never held.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        documents: Sequence[Path],
+        queries: Sequence[Path],
+        judgments: Mapping[str, Path],
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.document_files = tuple(documents)
+        self.query_files = tuple(queries)
+        self.judgment_files = dict(judgments)
+        self.splits = tuple(judgments)
+
+    def documents(self) -> Iterator[Document]:
+        """Every document, in the order of its source. Raises InputError for one that cannot be read."""
+        return read(*self.document_files)
+
+    def queries(self, split: str | None = None) -> list[Query]:
+        """The queries that have judgments in the split; None gives every query.
+
+        Raises UsageError for a split that does not exist, and InputError where two files give one query id
+        different texts, of which neither is the split's own.
+        """
+        qrels = self.qrels(split) if split is not None else None
+        own = [path for path in self.query_files if split is not None and bare(path.name) == split]
+        found: dict[str, Query] = {}
+        source: dict[str, Path] = {}
+        for path in (*own, *(path for path in self.query_files if path not in own)):
+            for query in read_queries(path):
+                if qrels is not None and query.id not in qrels:
+                    continue
+                earlier = found.setdefault(query.id, query)
+                first = source.setdefault(query.id, path)
+                if earlier.text != query.text and first not in own:
+                    raise InputError(
+                        f"the query id {query.id!r} has one text in {first} and another in {path}{hint(split)}"
+                    )
+        return list(found.values())
+
+    def qrels(self, split: str) -> Qrels:
+        """The judgments of a split. Raises UsageError as `queries` does."""
+        return read_qrels(self.judgment_files[one_of(self.name, self.splits, split)])
+
+    @cached_property
+    def self_hits(self) -> bool:
+        """Whether queries are themselves documents under the same id: `self_hits.has_self_hits`."""
+        every = (query for path in self.query_files for query in read_queries(path))
+        return has_self_hits(self.name, lambda: every, self.documents)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 over the names (below the folder) and the SHA-256 of the files, in the order of the names."""
+        total = hashlib.sha256()
+        given = (*self.document_files, *self.query_files, *self.judgment_files.values())
+        files = {file for path in given for file in (path.rglob("*") if path.is_dir() else [path])}
+        named = {path.relative_to(self.folder).as_posix(): path for path in files if path.is_file()}
+        for name, path in sorted(named.items()):
+            total.update(f"{name}\0{checksum(path)}\n".encode())
+        return total.hexdigest()
+
+
+def hint(split: str | None) -> str:
+    """What to do about one query id with two texts."""
+    if split is None:
+        return ". Ask for the queries of a split, or keep the files in folders of their own."
+    return (
+        f", and neither file is named after the split '{split}'. Name the split's queries like its judgments "
+        f"(queries.{split}.tsv, topics.{split}.txt), or keep the files in folders of their own."
+    )
+
+
+def bare(name: str) -> str:
+    """`dev.small` of `qrels.dev.small.tsv.gz`: without packing, suffix, and the word for what it holds."""
+    lower = name.lower()
+    for suffix in (".gz", ".bz2", ".tsv", ".txt", ".trec", ".xml", ".qrels", ".qrel", ".topics", ".jsonl"):
+        lower = lower.removesuffix(suffix)
+    for word in ("qrels", "qrel", "topics", "topic", "queries", "query"):
+        lower = lower.replace(word, "")
+    return lower.strip("._- ")

@@ -1,0 +1,118 @@
+"""Folders that hold a collection: which kind it is, and which collections lie in one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Final
+
+from leanseek.errors import InputError
+from leanseek.eval.base import Collection
+from leanseek.eval.collections.archives import cached, open_official
+from leanseek.eval.collections.collection_files import FilesCollection
+from leanseek.eval.collections.irds import PREFIX as IRDS
+from leanseek.eval.collections.irds import IrdsCollection
+from leanseek.eval.collections.layouts import (
+    BEIR_NEEDS,
+    MS_MARCO_NEEDS,
+    TREC_NEEDS,
+    beir_folder,
+    msmarco_folder,
+    trec_folder,
+)
+from leanseek.eval.collections.official import official, official_names
+from leanseek.types import Progress
+
+KINDS: Final = (
+    (beir_folder, BEIR_NEEDS),
+    (msmarco_folder, MS_MARCO_NEEDS),
+    (trec_folder, TREC_NEEDS),
+)
+
+
+def open_folder(folder: Path) -> FilesCollection:
+    """The collection in a folder, by what it holds; it is called after the folder.
+
+    Raises InputError where it is no folder or no kind fits, listing what each needs.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a collection is a folder, and this is a file; name the folder it is in")
+    found = of_any_kind(folder)
+    if found is not None:
+        return found
+    inside = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and has_collection(path)]
+    needs = "\n".join(f"  {need}" for _, need in KINDS)
+    if inside:
+        shown = ", ".join(inside[:20])
+        raise InputError(f"{folder} is no collection, but holds {len(inside)}: {shown}. Name one of them.")
+    raise InputError(f"{folder} holds no collection. What makes one:\n{needs}")
+
+
+def of_any_kind(folder: Path) -> FilesCollection | None:
+    """The collection that the folder is, or None."""
+    name = folder.resolve().name
+    return next((found for kind, _ in KINDS if (found := kind(folder, name)) is not None), None)
+
+
+def has_collection(folder: Path) -> bool:
+    """Whether a folder is a collection, as far as that can be told."""
+    try:
+        return of_any_kind(folder) is not None
+    except (InputError, OSError):
+        return False
+
+
+def list_collections(folder: str | os.PathLike[str] | None = None) -> list[FilesCollection]:
+    """The collections that are folders of `folder` (or `folder` itself), by name; None: those downloaded so far.
+
+    Raises InputError where `folder` is not there or is no folder.
+    """
+    if folder is None:
+        return cached()
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    if has_collection(root):
+        return [open_folder(root)]
+    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [open_folder(path) for path in inside if has_collection(path)]
+
+
+BEIR: Final = "beir:"
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """The progress of those who do not ask for it."""
+
+
+def open_collection(
+    name_or_path: str | os.PathLike[str], *, mirror: str | None = None, progress: Progress | None = None
+) -> Collection:
+    """Open a test collection.
+
+    - a folder: BEIR's layout, MS MARCO's, or TREC's documents, topics and judgments, told by what it holds;
+    - `beir:scifact`, or `scifact` where there is no folder of that name: a collection of BEIR, downloaded once
+      into the cache folder, or taken from a mirror: a folder with NAME/ or NAME.zip, or the URL below which
+      NAME.zip is (`mirror`, else the environment variable LEANSEEK_BEIR_MIRROR);
+    - `irds:vaswani`: any data set of ir_datasets, by its id.
+
+    Raises InputError for what is no collection or cannot be had, UsageError for a name that stands for several
+    collections or an id that ir_datasets does not know, MissingPackageError, StorageError.
+    """
+    given = os.fspath(name_or_path)
+    if given.startswith(IRDS):
+        return IrdsCollection(given.removeprefix(IRDS))
+    if not given.startswith(BEIR) and Path(given).exists():
+        return open_folder(Path(given))
+    name = given.removeprefix(BEIR)
+    wanted = official(name)
+    if wanted is not None:
+        return open_official(wanted, mirror, progress or silent)
+    close = difflib.get_close_matches(name.lower(), official_names(), 3, 0.6)
+    likely = f" Did you mean {' or '.join(close)}?" if close else ""
+    kinds = "\n".join(f"  {needs}" for _, needs in KINDS)
+    raise InputError(
+        f"'{given}' is no folder, and no collection of BEIR.{likely} BEIR's names: {', '.join(official_names())}. "
+        f"Ids of ir_datasets begin with {IRDS}. What makes a folder a collection:\n{kinds}"
+    )

@@ -1,0 +1,299 @@
+"""A leaderboard run: index where needed, answer every query of a split, score, and keep it all."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from leanseek.errors import InputError, UsageError
+from leanseek.eval.answers import Candidates, answer, read_candidates
+from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.collections.collection_files import odd_judgments
+from leanseek.eval.index_build import Prepared, prepare_index
+from leanseek.eval.measures import DEFAULT_MEASURES, score
+from leanseek.eval.provenance import (
+    HITS,
+    SAMPLE_SEED,
+    digest,
+    file_checksum,
+    index_fingerprint,
+    installed,
+    peak_memory,
+    source_commit,
+    this_machine,
+    time_queries,
+    utc_now,
+)
+from leanseek.eval.providers import parse_measures
+from leanseek.eval.results import (
+    PER_QUERY,
+    RESULT,
+    RUN,
+    Efficiency,
+    Latency,
+    Provenance,
+    Result,
+    StoredResult,
+    begin_result,
+    index_folder,
+    read_result,
+    result_folder,
+    write_evidence,
+    write_per_query,
+    write_result,
+)
+from leanseek.eval.systems import System
+from leanseek.indexing.creation import Plan
+from leanseek.reading.runs import write_run
+from leanseek.searcher.searcher import Searcher
+from leanseek.searcher.second_stage import SecondStage
+from leanseek.types import Progress, Query
+
+K = 1000
+TITLES = "title and text joined by one space, on both sides of the search"
+
+
+class Outcome(NamedTuple):
+    """A result and whether it was made now: False where it was there already."""
+
+    stored: StoredResult
+    made: bool
+
+
+def evaluate(
+    collection: Collection,
+    system: System = System(),  # noqa: B008 - frozen
+    *,
+    out: Path,
+    splits: Sequence[str] = ("test",),
+    k: int = K,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    index: Path | None = None,
+    device: str | None = None,
+    cache: bool = True,
+    force: bool = False,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Evaluate a system on splits of a collection: one result each, kept below `out` (see `results`).
+
+    The index is built below `out`, or in the folder `index`, and used again where it was made from the same
+    collection with the same settings. A complete result of the same inputs is left as it is, unless `force`;
+    one of other inputs stands only aside for `force`. `k` documents are ranked for each query. `cache=False`
+    leaves the vector cache alone. `command` is recorded.
+
+    Raises UsageError for a split or a measure that does not exist, InputError for a collection without judgments
+    or a result of other inputs in the way, and what indexing and searching raise.
+    """
+    if k < 1:
+        raise UsageError(f"k is {k}; it must be a whole number, at least 1")
+    if system.depth is not None and system.depth < k:
+        raise UsageError(f"depth is {system.depth}; it must be at least k, which is {k}")
+    parse_measures(measures)  # a typing error must not cost the time that indexing takes
+    if not collection.splits:
+        raise InputError(
+            f"the collection '{collection.name}' has no judgments, so nothing can be measured on it. "
+            "Search it with: leanseek index, leanseek run"
+        )
+    judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
+    fingerprint = system.fingerprint()
+    second = system.second_stage(device)
+    candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
+    if candidates is not None:
+        for split, qrels in judgments.items():
+            check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
+    jobs = {
+        split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out, second)
+        for split in judgments
+    }
+    done = {split: job.existing() for split, job in jobs.items() if not force}
+    outcomes = {split: Outcome(stored, False) for split, stored in done.items() if stored is not None}
+    missing = [job for split, job in jobs.items() if split not in outcomes]
+    if missing:
+        plan = system.plan(device)
+        folder = index or index_folder(out, collection.name, settings_digest(plan))
+        prepared = prepare_index(
+            collection, folder, plan, replaceable=index is None, cache=cache, progress=progress
+        )
+        with Searcher.open(
+            folder,
+            encoder=plan.encoder,
+            fusion=system.load_fusion() or "convex",
+            mode=system.mode,
+            device=device,
+            reranker=second,
+        ) as searcher:
+            for job in missing:
+                stored = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
+                outcomes[job.split] = Outcome(stored, True)
+    return [outcomes[split] for split in judgments]
+
+
+def check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
+    """Raise InputError where the run has none of the judged queries: it is of another collection or split."""
+    if candidates.by_query.keys().isdisjoint(qrels):
+        raise InputError(
+            f"the run of candidates has none of the {len(qrels):,} judged queries of {name}: it has, for one, query "
+            f"{next(iter(candidates.by_query))!r}, the judgments have {next(iter(qrels))!r}. Give a run of these "
+            "queries with --candidates"
+        )
+
+
+def settings_digest(plan: Plan) -> str:
+    """A short name for what an index is made with, whatever name the encoder goes by."""
+    settings = plan.settings
+    encoder = replace(settings.encoder, name="") if settings.encoder is not None else None
+    return digest(asdict(replace(settings, encoder=encoder)))[:12]
+
+
+class Job(NamedTuple):
+    """One result to be made; `fingerprint` is the encoder's."""
+
+    collection: Collection
+    system: System
+    fingerprint: str | None
+    split: str
+    k: int
+    measures: tuple[str, ...]
+    candidates: Candidates | None
+    out: Path
+    second: SecondStage | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the result belongs."""
+        return result_folder(self.out, self.collection.name, self.split, self.system.label)
+
+    @property
+    def inputs(self) -> str:
+        """A digest of all that decides the run and its scores."""
+        from leanseek import __version__
+
+        record = asdict(self.system.record(self.fingerprint)) | {"candidates": None}
+        # Results of before there were re-rankers stay those of the same inputs.
+        reranked = {"rerank": self.second.cascade.fingerprint} if self.second is not None else {}
+        if self.second is None:
+            del record["rerank"]
+        return digest(
+            reranked
+            | {
+                "system": record,
+                "collection": [self.collection.name, self.collection.checksum, self.split],
+                "candidates": self.candidates.checksum if self.candidates is not None else None,
+                "k": self.k,
+                "measures": self.measures,
+                "version": __version__,
+            }
+        )
+
+    def existing(self) -> StoredResult | None:
+        """The complete result of the same inputs; None where there is none.
+
+        Raises InputError for a result of other inputs.
+        """
+        if not (self.folder / RESULT).exists():
+            return None
+        stored = read_result(self.folder)
+        if stored.result.provenance.inputs == self.inputs and all(
+            path.is_file() for path in (stored.run_path, stored.qrels_path, self.folder / PER_QUERY)
+        ):
+            return stored
+        raise InputError(
+            f"'{self.folder}' holds a result of other inputs, made {stored.result.provenance.time} (the "
+            "collection, the settings, k, the measures or leanseek's version differ). Replace it with --force, "
+            "or give this system another name with --name."
+        )
+
+    def run(
+        self,
+        searcher: Searcher,
+        plan: Plan,
+        prepared: Prepared,
+        qrels: Qrels,
+        command: tuple[str, ...],
+        progress: Progress | None,
+    ) -> StoredResult:
+        """Answer the queries, score the answers and write it all; the result is complete at the very end."""
+        queries = self.collection.queries(self.split)
+        answers = answer(
+            searcher,
+            queries,
+            self.k,
+            depth=self.system.depth,
+            without_self=self.collection.self_hits,
+            candidates=self.candidates,
+            progress=progress,
+        )
+        notes = searcher.notes
+        latency = self.latency(searcher, queries, progress)
+        rankings = {
+            query.id: {one.id: one.score for one in ranked}
+            for query, ranked in zip(queries, answers.ranked, strict=True)
+            if ranked
+        }
+        scores = score(rankings, qrels, self.measures, self_hits=self.collection.self_hits)
+        folder = self.folder
+        begin_result(folder)
+        write_evidence(folder, queries, qrels)
+        write_run(folder / RUN, zip(queries, answers.ranked, strict=True), tag=self.system.label)
+        write_per_query(folder, scores.per_query)
+        odd = odd_judgments(f"'{self.collection.name}' ({self.split})", qrels, queries, searcher.missing)
+        truncation = searcher.truncation
+        lost = (truncation.sentence(),) if truncation.truncated else ()
+        encoder = plan.settings.encoder
+        result = Result(
+            collection=self.collection.name,
+            split=self.split,
+            system=self.system.label,
+            settings=self.system.record(encoder.name if encoder is not None else None),
+            k=self.k,
+            documents=prepared.documents,
+            queries=len(scores.per_query),
+            measures=scores.measures,
+            means=scores.means,
+            rules=replace(scores.rules, titles=TITLES),
+            warnings=(*odd, *scores.warnings, *answers.warnings, *lost, *notes),
+            efficiency=Efficiency(
+                index=prepared.build,
+                latency=latency,
+                batch_seconds=answers.seconds,
+                queries_per_second=len(queries) / answers.seconds,
+                peak_memory_bytes=peak_memory(),
+                machine=this_machine(),
+            ),
+            provenance=self.provenance(prepared, command),
+        )
+        write_result(folder, result)
+        return read_result(folder)
+
+    def latency(
+        self, searcher: Searcher, queries: Sequence[Query], progress: Progress | None
+    ) -> Latency | None:
+        """What single queries take, from the text to the hits that a person sees; None for a re-ranking."""
+        if self.candidates is not None:
+            return None
+        depth = self.system.depth
+        return time_queries(lambda text: searcher.search(text, HITS, depth=depth), queries, progress)
+
+    def provenance(self, prepared: Prepared, command: tuple[str, ...]) -> Provenance:
+        """Where the numbers come from, once the run is written."""
+        from leanseek import __version__
+
+        return Provenance(
+            command=command,
+            leanseek=__version__,
+            commit=source_commit(),
+            python=platform.python_version(),
+            packages=installed(),
+            model_fingerprint=self.fingerprint,
+            index_fingerprint=index_fingerprint(prepared.state),
+            collection_checksum=self.collection.checksum,
+            candidates_checksum=self.candidates.checksum if self.candidates is not None else None,
+            run_checksum=file_checksum(self.folder / RUN),
+            inputs=self.inputs,
+            seeds={"latency sample": SAMPLE_SEED},
+            time=utc_now(),
+        )

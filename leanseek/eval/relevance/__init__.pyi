@@ -1,0 +1,1 @@
+from .relevance_result import RelevanceResult as RelevanceResult, evaluate_relevance as evaluate_relevance

@@ -1,0 +1,143 @@
+"""Judged queries with the evidence on their candidates: what relevance models are measured on, and learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from leanseek.encode import Encoder, VectorCache
+from leanseek.errors import InputError
+from leanseek.eval.base import Collection, Qrels
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.ranking import rank
+from leanseek.searcher.relevance.features import LIST_DEPTH, Evidence
+from leanseek.searcher.relevance.judge import evidence_on, search_with_lists
+from leanseek.searcher.relevance.model import Judged
+from leanseek.types import BoolArray, Float32Array, Int64Array
+
+BLOCK: Final = 64
+
+
+class JudgedQueries(NamedTuple):
+    """m queries that have a relevant passage: their texts, vectors (m, D), and the ordinals of those passages."""
+
+    texts: tuple[str, ...]
+    vectors: Float32Array
+    relevant: tuple[Int64Array, ...]
+
+    def take(self, rows: Sequence[int] | Int64Array) -> JudgedQueries:
+        """The same for some of the queries."""
+        return JudgedQueries(
+            tuple(self.texts[row] for row in rows),
+            self.vectors[np.asarray(rows, np.int64)],
+            tuple(self.relevant[row] for row in rows),
+        )
+
+
+class JudgedList(NamedTuple):
+    """What a query found, best first: c candidates as global `ordinals` (c,) with `scores` (c,) that order them, the
+    `evidence` on them, and which are `relevant` (c,)."""
+
+    ordinals: Int64Array
+    scores: Float32Array
+    evidence: Evidence
+    relevant: BoolArray
+
+
+def judged_queries(
+    snapshot: Snapshot, collection: Collection, split: str, encoder: Encoder, cache: bool = True
+) -> JudgedQueries:
+    """The queries of a split that have text and a relevant passage in the index, their vectors taken from the cache.
+
+    Raises InputError where there is none, telling why, and UsageError for a split that does not exist.
+    """
+    queries, qrels = collection.queries(split), collection.qrels(split)
+    places = relevant_passages(snapshot, qrels, f"'{collection.name}' ({split})")
+    useful = [query for query in queries if query.text.strip() and query.id in places]
+    if not useful:
+        raise InputError(
+            f"none of the {len(queries):,} queries of '{collection.name}' ({split}) has both text and a relevant "
+            "document"
+        )
+    vectors = query_vectors(encoder, [query.text for query in useful], cache)
+    return JudgedQueries(
+        tuple(query.text for query in useful), vectors, tuple(places[query.id] for query in useful)
+    )
+
+
+def relevant_passages(snapshot: Snapshot, qrels: Qrels, name: str) -> Mapping[str, Int64Array]:
+    """Query id → ordinals (r,), ascending, of the passages of its relevant documents; queries without one left out.
+
+    Raises InputError where no judgment is positive, or none of the relevant documents is in the index.
+    """
+    wanted = list(
+        dict.fromkeys(key for grades in qrels.values() for key, grade in grades.items() if grade > 0)
+    )
+    if not wanted:
+        raise InputError(
+            f"no judgment of {name} says that a document is relevant: nothing can be told from them"
+        )
+    here = snapshot.find(wanted)
+    if not here:
+        raise InputError(
+            f"none of the {len(wanted):,} relevant documents of {name} is in the index ('{snapshot.folder}'), such as "
+            f"{wanted[0]!r}; give the judgments of the documents that were indexed"
+        )
+    found = {}
+    for query, grades in qrels.items():
+        parts = [part for key, grade in grades.items() if grade > 0 for part in here.get(key, ())]
+        if parts:
+            found[query] = np.unique(np.array(parts, np.int64))
+    return found
+
+
+def query_vectors(encoder: Encoder, texts: Sequence[str], cache: bool = True) -> Float32Array:
+    """(m, D) vectors of queries; those that the vector cache has are not computed again."""
+    store = VectorCache(encoder.fingerprint) if cache else None
+    known = store.get("query", texts) if store is not None else [None] * len(texts)
+    vectors: Float32Array = np.empty((len(texts), encoder.dimensions), np.float32)
+    missing = [row for row, found in enumerate(known) if found is None]
+    for row, found in enumerate(known):
+        if found is not None:
+            vectors[row] = found.vector
+    for start in range(0, len(missing), 256):
+        rows = missing[start : start + 256]
+        asked = [texts[row] for row in rows]
+        encoded = encoder.encode_queries(asked)
+        vectors[rows] = encoded.vectors
+        if store is not None:
+            store.put("query", asked, encoded)
+    return vectors
+
+
+def judged_lists(
+    snapshot: Snapshot,
+    queries: JudgedQueries,
+    mode: Judged,
+    fusion: Fusion,
+    k: int = LIST_DEPTH,
+    allowed: BoolArray | None = None,
+) -> Iterator[JudgedList]:
+    """What each query finds: its k best candidates, in dense mode by cosine, in hybrid mode by the `fusion`.
+
+    `allowed` (n,) keeps the passages that are True, as a filter does.
+    """
+    live = snapshot.live if allowed is None else allowed
+    size = snapshot.size if live is None else int(np.count_nonzero(live))
+    for start in range(0, len(queries.texts), BLOCK):
+        texts = queries.texts[start : start + BLOCK]
+        vectors = queries.vectors[start : start + BLOCK]
+        relevant = queries.relevant[start : start + BLOCK]
+        found = search_with_lists(snapshot, texts, vectors, LIST_DEPTH, mode, allowed)
+        for text, vector, wanted, (sides, lists) in zip(texts, vectors, relevant, found, strict=True):
+            ranking = rank(snapshot, text, vector, sides, LIST_DEPTH, fusion)
+            ranking = ranking.take(np.arange(min(k, len(ranking.ordinals))))
+            yield JudgedList(
+                ranking.ordinals,
+                ranking.scores,
+                evidence_on(snapshot, text, vector, ranking, lists, size),
+                np.isin(ranking.ordinals, wanted),
+            )

@@ -1,0 +1,210 @@
+"""A relevance model measured on a collection, beside every control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from leanseek.encode import DEFAULT_MODEL, Encoder
+from leanseek.errors import UsageError
+from leanseek.eval.base import Collection
+from leanseek.eval.evaluation import settings_digest
+from leanseek.eval.index_build import prepare_index
+from leanseek.eval.relevance.controls import controls, shares, standardised
+from leanseek.eval.relevance.judged_lists import (
+    BLOCK,
+    JudgedQueries,
+    judged_lists,
+    judged_queries,
+    query_vectors,
+)
+from leanseek.eval.relevance.relevance_scores import Bin, RelevanceScores, empty_share, measure, reliability
+from leanseek.eval.results import index_folder
+from leanseek.indexing.creation import make_plan
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.fusion.registry import load_fusion
+from leanseek.searcher.relevance.features import LIST_DEPTH
+from leanseek.searcher.relevance.model import Judged, RelevanceModel, load_relevance
+from leanseek.types import BoolArray, Float64Array, Progress
+
+ADAPTER: Final = "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Queries of another collection, put to this one's index: how many, and the share of them that nothing is kept of.
+
+    `empty`: by system, each at the threshold that keeps 95 % recall on the index's own queries; `stored`: by the
+    adapter at the threshold stored in it.
+    """
+
+    collection: str
+    queries: int
+    empty: Mapping[str, float]
+    stored: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelevanceResult:
+    """What `evaluate_relevance` measured: `systems` by name, the adapter first; see `RelevanceScores`.
+
+    `stored_threshold` and the recall, share dropped and candidates kept of a query at it. `relevant` of the
+    `candidates` are relevant; those that no list holds are beyond any threshold and not counted.
+    """
+
+    collection: str
+    split: str
+    mode: str
+    queries: int
+    k: int
+    candidates: int
+    relevant: int
+    model: str
+    trained_on: tuple[str, ...]
+    systems: Mapping[str, RelevanceScores]
+    reliability: tuple[Bin, ...]
+    stored_threshold: float
+    stored_recall: float
+    stored_dropped: float
+    stored_kept_per_query: float
+    foreign: tuple[Foreign, ...]
+
+
+def evaluate_relevance(
+    collection: Collection,
+    *,
+    split: str = "test",
+    mode: Judged = "dense",
+    relevance: str | Path = "default",
+    encoder: str | Encoder = DEFAULT_MODEL,
+    k: int = LIST_DEPTH,
+    foreign: Iterable[Collection] = (),
+    out: Path,
+    index: Path | None = None,
+    device: str | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> RelevanceResult:
+    """Measure a relevance model on the judged queries of a split, pooled over queries, `k` candidates of each.
+
+    The index is built below `out`, or in the folder `index`, and used again where it fits. Candidates come from a
+    search in the `mode`; controls work on its scores. `foreign` are collections whose queries have nothing to find.
+
+    Raises UsageError, InputError where there is nothing to measure, RelevanceFileError where the model is for
+    another encoder, and what indexing raises.
+    """
+    if not 1 <= k <= LIST_DEPTH:
+        raise UsageError(f"k is {k}; it must be from 1 to {LIST_DEPTH}, which a model's judgment rests on")
+    plan = make_plan(encoder=encoder, dense="flat", device=device)
+    if plan.encoder is None:
+        raise UsageError("a relevance model judges an encoder's vectors; give one with --encoder")
+    model = load_relevance(relevance, plan.encoder.fingerprint)
+    folder = index or index_folder(out, collection.name, settings_digest(plan))
+    prepare_index(collection, folder, plan, replaceable=index is None, cache=cache, progress=progress)
+    snapshot = Snapshot.open(folder)
+    try:
+        queries = judged_queries(snapshot, collection, split, plan.encoder, cache)
+        pool = pooled(model, snapshot, queries, mode, k, progress)
+        strangers = {other.name: other_queries(other, plan.encoder, cache) for other in foreign}
+        others = {
+            name: pooled(model, snapshot, asked, mode, k, progress) for name, asked in strangers.items()
+        }
+    finally:
+        snapshot.close()
+    return summary(collection.name, split, mode, k, model, str(relevance), pool, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Lists of all queries: their scores, probabilities and which are relevant, each (c,) a query."""
+
+    scores: list[Float64Array]
+    probabilities: list[Float64Array]
+    relevant: list[BoolArray]
+
+
+def pooled(
+    model: RelevanceModel,
+    snapshot: Snapshot,
+    queries: JudgedQueries,
+    mode: Judged,
+    k: int,
+    progress: Progress | None,
+) -> Pool:
+    """Every query's candidates with the model's probabilities."""
+    pool = Pool([], [], [])
+    for found in judged_lists(snapshot, queries, mode, load_fusion("convex"), k):
+        pool.scores.append(found.scores.astype(np.float64))
+        pool.probabilities.append(model.probabilities(found.evidence))
+        pool.relevant.append(found.relevant)
+        if progress is not None and (len(pool.scores) % BLOCK == 0 or len(pool.scores) == len(queries.texts)):
+            progress("judging", len(pool.scores), len(queries.texts))
+    return pool
+
+
+def other_queries(collection: Collection, encoder: Encoder, cache: bool) -> JudgedQueries:
+    """All queries of another collection, none of which has anything relevant here."""
+    texts = tuple(query.text for query in collection.queries() if query.text.strip())
+    return JudgedQueries(
+        texts, query_vectors(encoder, texts, cache), tuple(np.zeros(0, np.int64) for _ in texts)
+    )
+
+
+def summary(
+    name: str,
+    split: str,
+    mode: Judged,
+    k: int,
+    model: RelevanceModel,
+    spec: str,
+    pool: Pool,
+    others: Mapping[str, Pool],
+) -> RelevanceResult:
+    """The figures of pooled lists. Raises InputError where none of the candidates is relevant."""
+    relevant, chances = np.concatenate(pool.relevant), np.concatenate(pool.probabilities)
+    places = np.concatenate([np.arange(len(scores)) for scores in pool.scores])
+    count = len(pool.scores)
+    systems = {ADAPTER: measure(chances, relevant, places, count, True)}
+    for control in controls(pool.scores, pool.relevant):
+        systems[control.name] = measure(control.scores, relevant, places, count, control.probable)
+    stored = model.threshold(mode)
+    kept = chances >= stored
+    return RelevanceResult(
+        collection=name,
+        split=split,
+        mode=mode,
+        queries=count,
+        k=k,
+        candidates=len(relevant),
+        relevant=int(relevant.sum()),
+        model=spec,
+        trained_on=model.provenance.trained_on,
+        systems=systems,
+        reliability=tuple(reliability(chances, relevant)),
+        stored_threshold=stored,
+        stored_recall=float(kept[relevant].mean()),
+        stored_dropped=float(1.0 - kept.mean()),
+        stored_kept_per_query=float(kept.sum() / count),
+        foreign=tuple(strangers(other, found, systems, stored) for other, found in others.items()),
+    )
+
+
+def strangers(name: str, pool: Pool, systems: Mapping[str, RelevanceScores], stored: float) -> Foreign:
+    """How often nothing is kept of foreign queries' lists, by the systems that can leave a list empty."""
+    best = {
+        ADAPTER: highest(pool.probabilities),
+        "score": highest(pool.scores),
+        "z score": highest([standardised(scores) for scores in pool.scores]),
+        "share of top": highest([shares(scores) for scores in pool.scores]),
+    }
+    empty = {system: empty_share(values, systems[system].threshold) for system, values in best.items()}
+    return Foreign(name, len(pool.scores), empty, empty_share(best[ADAPTER], stored))
+
+
+def highest(lists: Sequence[Float64Array]) -> list[float]:
+    """The best value of each list; minus infinity for an empty one."""
+    return [float(values.max(initial=-np.inf)) for values in lists]

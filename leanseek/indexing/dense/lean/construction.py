@@ -1,0 +1,216 @@
+"""Makes both levels from vectors and learning queries."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+
+from leanseek.errors import InputError, UsageError
+from leanseek.indexing.dense.lean.engine import Engine
+from leanseek.indexing.dense.lean.faiss_engines import FaissCodesEngine, GraphEngine
+from leanseek.indexing.dense.lean.lists import build_lists, paired
+from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
+from leanseek.indexing.dense.lean.meta import (
+    LVQ_BITS,
+    Learned,
+    Meta,
+    Primary,
+    Source,
+    list_engine,
+    sampled_loss,
+)
+from leanseek.indexing.dense.lean.recall import Calibration, Truth, calibrate
+from leanseek.indexing.dense.lean.rows import Precision, Rows
+from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
+from leanseek.indexing.leanvec.linear import finite
+from leanseek.indexing.learning_queries import FEWEST_QUERIES
+from leanseek.types import Float32Array
+
+Kind: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
+
+LISTS_FROM: Final = 5_000
+"""Below it, scanning every code takes less time than comparing the query with all centroids saves."""
+DIMS_A_CODE: Final = 2
+_WIDTH: Final = 4 * DIMS_A_CODE
+"""Reduced vectors are filled up with zeros to a multiple of it: the kernel takes four codes at a time."""
+_MOST_DIMS: Final = 512 * DIMS_A_CODE
+_NEXT_TO_NOTHING: Final = 0.99
+_STAND_INS: Final = 1_000
+
+
+class Built(NamedTuple):
+    """An index's parts."""
+
+    rows: Rows
+    engine: Engine
+    meta: Meta
+    learned: Learned
+
+
+def build(
+    vectors: Float32Array,
+    queries: Float32Array | Learned | None,
+    dims: int | str,
+    kind: Kind,
+    recall: float,
+    primary: Primary | None,
+    secondary: Precision,
+    lists: int | None,
+    seed: int,
+    portable: bool,
+    source: Source,
+) -> Built:
+    """See LeanVecIndex.build."""
+    vectors = _checked(vectors, "vectors")
+    if len(vectors) == 0:
+        raise InputError("there are no vectors to index; add documents first")
+    given = queries.queries if isinstance(queries, Learned) else queries
+    if given is not None:
+        given = _checked(given, "queries")
+        if given.shape[1] != vectors.shape[1]:
+            raise UsageError(
+                f"queries have {given.shape[1]} dimensions and vectors {vectors.shape[1]}; "
+                "encode both with the same model"
+            )
+    if kind not in get_args(Kind):
+        raise UsageError(f"kind is '{kind}'; choose one of {', '.join(get_args(Kind))}")
+    if not 0.0 < recall <= 1.0:
+        raise UsageError(f"recall is {recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
+    if lists is not None and lists < 1:
+        raise UsageError(f"lists is {lists}; there must be at least one")
+    chosen = ("flat" if len(vectors) < LISTS_FROM else "ivf") if kind == "auto" else kind
+    codes = primary or ("sq8" if chosen == "hnsw" else "pq4")
+    if codes not in get_args(Primary):
+        raise UsageError(f"primary is '{primary}'; choose one of {', '.join(get_args(Primary))}")
+    if chosen == "hnsw" and codes != "sq8":
+        raise UsageError(
+            f"primary is '{primary}', and a graph holds sq8 alone; choose kind 'ivf' or 'flat' for it"
+        )
+
+    learning, aside, notes = _queries(vectors, given, seed)
+    if isinstance(queries, Learned):
+        learned = queries
+        loss = sampled_loss(learned.reduction, vectors, learned.queries, seed)
+    else:
+        reduction = _reduction(vectors, learning, aside, dims, seed)
+        stand_ins = learning is None
+        kept = aside if stand_ins or given is None else given
+        loss = sampled_loss(reduction, vectors, kept, seed)
+        learned = Learned(reduction, kept, loss, "vectors" if stand_ins else source)
+    reduction = learned.reduction
+    rows = Rows.encode(vectors, secondary, portable=portable)
+    engine = _engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
+    calibration = calibrate(engine, Truth(vectors, aside), len(vectors), recall)
+    meta = Meta(
+        size=len(vectors),
+        dimensions=vectors.shape[1],
+        dims=reduction.dims,
+        kind=chosen,
+        primary=codes,
+        secondary=secondary,
+        recall=recall,
+        method=reduction.method,
+        source=learned.source,
+        learned_loss=learned.loss,
+        loss=loss,
+        notes=(*notes, *reduction.notes, *_missed(calibration, recall)),
+        calibration=calibration,
+    )
+    return Built(rows, engine, meta, learned)
+
+
+def _missed(calibration: Calibration, recall: float) -> tuple[str, ...]:
+    return tuple(
+        f"recall {recall:g} was out of reach for {point.k} answers: {point.recall:.3f} is what the widest "
+        "search tried finds; store more precisely (secondary) or take more dims"
+        for point in calibration.points
+        if point.recall < recall
+    )
+
+
+def _checked(values: Float32Array, name: str) -> Float32Array:
+    values = np.asarray(values)
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise UsageError(f"{name} have shape {values.shape}; an index takes (n, D) float32")
+    return finite(np.ascontiguousarray(values, dtype=np.float32), name)
+
+
+def _queries(
+    vectors: Float32Array, queries: Float32Array | None, seed: int
+) -> tuple[Float32Array | None, Float32Array, tuple[str, ...]]:
+    """Queries to learn from, queries to measure with, and what to say about them."""
+    if queries is not None and len(queries) >= FEWEST_QUERIES and queries.any():
+        learning, aside = split_queries(queries, 0.2, seed)
+        if len(aside) > 0 and aside.any():
+            return learning, aside, ()
+    rows = np.random.default_rng(seed).permutation(len(vectors))[:_STAND_INS]
+    given = 0 if queries is None else len(queries)
+    return (
+        None,
+        vectors[np.sort(rows)],
+        (
+            f"{given} learning queries were given, fewer than {FEWEST_QUERIES} that differ: the vectors stood in for "
+            "them",
+        ),
+    )
+
+
+def _reduction(
+    vectors: Float32Array, learning: Float32Array | None, aside: Float32Array, dims: int | str, seed: int
+) -> Reduction:
+    width = vectors.shape[1]
+    if not vectors.any():
+        # Nothing can be learned, and nothing has to be: every inner product is 0.
+        unit = np.eye(1, width, dtype=np.float32)
+        return Reduction(unit, unit, "id", 0.0, (0.0,), ("every vector is a zero vector",))
+    if isinstance(dims, str):
+        if dims != "auto":
+            raise UsageError(f"dims is '{dims}'; give a number from 1 to {width}, or 'auto'")
+        multiple = min(4 * _WIDTH, width)
+        chosen = choose_dims(
+            vectors,
+            aside if learning is None else learning,
+            _NEXT_TO_NOTHING,
+            method="id" if learning is None else "auto",
+            multiple=multiple,
+            held_out=aside,
+            seed=seed,
+        )
+        reduction = chosen.reduction
+    else:
+        if not 1 <= dims <= min(width, _MOST_DIMS):
+            raise UsageError(f"dims is {dims}; it must be from 1 to {min(width, _MOST_DIMS)}, or 'auto'")
+        method: Literal["id", "auto"] = "id" if learning is None else "auto"
+        reduction = learn_reduction(vectors, learning, dims, method, held_out=aside, seed=seed)
+    return reduction.cut(_MOST_DIMS) if reduction.dims > _MOST_DIMS else reduction
+
+
+def _engine(
+    vectors: Float32Array,
+    reduction: Reduction,
+    rows: Rows,
+    kind: str,
+    primary: Primary,
+    lists: int | None,
+    seed: int,
+    portable: bool,
+) -> Engine:
+    if kind == "hnsw":
+        even = reduction.orthonormal()
+        return GraphEngine.build(even.reduce_data(vectors), even.queries.T, rows)
+    reduced = reduction.reduce_data(vectors)
+    fill = -reduced.shape[1] % _WIDTH
+    reduced = np.pad(reduced, ((0, 0), (0, fill)))
+    matrix = np.pad(reduction.queries, ((0, fill), (0, 0)))
+    # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
+    order = paired(reduced.var(axis=0), DIMS_A_CODE)
+    count = 1 if kind == "flat" else lists or round(4 * math.sqrt(len(vectors)))
+    if primary in LVQ_BITS:
+        quantised = LvqLists.build(reduced, matrix.T, count, LVQ_BITS[primary], seed)
+        return LvqEngine(quantised, rows, portable=portable)
+    if primary == "sq8" or primary == "rabitq":
+        return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
+    made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
+    return list_engine(made, rows, portable=portable)

@@ -1,0 +1,218 @@
+"""`read`: from files, folders and standard input to documents."""
+
+from __future__ import annotations
+
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias, get_args
+
+from leanseek.errors import InputError, StorageError, UsageError
+from leanseek.reading.documents import DocumentBuilder, OnError
+from leanseek.reading.fields import Fields
+from leanseek.reading.jsonlines import read_json, read_json_lines
+from leanseek.reading.pages import docx_text, html_text, markdown_title, pdf_text, rst_title
+from leanseek.reading.streams import STANDARD_INPUT, Place, ReadReport, opened, whole
+from leanseek.reading.tables import read_csv, read_parquet, read_tsv
+from leanseek.reading.trec import begins_trec, read_trec
+from leanseek.types import Document, MetadataValue
+
+_Table: TypeAlias = Callable[[io.BufferedReader, Place, DocumentBuilder], Iterator[Document]]
+
+_TABLES: Final[dict[str, _Table]] = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".tsv": read_tsv,
+    ".csv": read_csv,
+    ".trec": read_trec,
+    ".trectext": read_trec,
+}
+_TEXTS: Final = (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".pdf", ".docx")
+_PACKED: Final = (".gz", ".bz2")
+_READABLE: Final = (*_TABLES, ".parquet", *_TEXTS)
+_CORPUS: Final = ("corpus.jsonl", *(f"corpus.jsonl{suffix}" for suffix in _PACKED))
+_PROBE: Final = 1024
+_READ_ERRORS: Final = (OSError, EOFError, zlib.error)
+
+
+class _File(NamedTuple):
+    """A file to read, its kind (a suffix of `_READABLE`), and the id its document has if it is a text."""
+
+    path: str
+    kind: str
+    id: str
+
+
+def read(
+    *sources: str | os.PathLike[str],
+    id_field: str | None = None,
+    text_field: str | None = None,
+    title_field: str | None = None,
+    on_error: OnError = "fail",
+    report: ReadReport | None = None,
+) -> Iterator[Document]:
+    """Stream the documents of files and folders, in a fixed order, whatever their number.
+
+    A source is a BEIR folder (only its `corpus.jsonl` is read), another folder (walked in sorted order), a
+    file whose suffix tells its kind, or "-": JSON Lines from standard input.
+
+    - Tables: .jsonl, .ndjson, .json (a list of objects), .tsv (MS MARCO's two layouts, or a header), .csv,
+      .parquet. The fields that hold id, text and title have usual names (`fields.ID_NAMES` and so on) or are
+      named here; the others become metadata.
+    - Texts: .txt, .md, .markdown, .rst, .html, .htm, .pdf, .docx, one document each. The id is the path below
+      the source folder with "/" between its parts (the file's name, where the source is the file); the title
+      is the first heading or the title the file states, else the name without suffix; metadata has `path`
+      and, for .pdf, `pages`.
+
+    - TREC documents (`<DOC>`, `<DOCNO>`): .trec, .trectext, and any file of another or no suffix, or .txt, that
+      begins with one.
+
+    Any of them but .parquet may be packed by gzip or bzip2. `on_error="skip"` counts unusable records and
+    files in `report` and goes on. Documents with neither title nor text are left out and counted.
+
+    Raises UsageError for a bad argument and InputError for a source that is absent or has nothing readable at
+    once; while the documents are drawn, InputError for a record or file that cannot be used,
+    MissingPackageError where the format needs an absent package, and StorageError where permission is denied.
+    """
+    if not sources:
+        raise UsageError('no source given; name a file, a folder, or "-" for standard input')
+    if on_error not in get_args(OnError):
+        raise UsageError(f"on_error is {on_error!r}; it must be 'fail' or 'skip'")
+    report = report if report is not None else ReadReport()
+    files = [file for source in sources for file in _files(os.fspath(source), report)]
+    return _documents(files, DocumentBuilder(Fields(id_field, text_field, title_field), on_error, report))
+
+
+def _documents(files: list[_File], builder: DocumentBuilder) -> Iterator[Document]:
+    for file in files:
+        place = Place("standard input" if file.path == STANDARD_INPUT else file.path)
+        try:
+            yield from _file(file, place, builder)
+        except (InputError, *_READ_ERRORS) as error:
+            if isinstance(error, StorageError):
+                raise
+            if not isinstance(error, InputError):
+                error = place.error(f"the file is damaged or cut off here: {error}")
+            builder.refuse(error)
+
+
+def _file(file: _File, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
+    if file.kind == ".parquet":
+        yield from read_parquet(Path(file.path), place, builder)
+        return
+    with opened(file.path) as stream:
+        if file.kind in _TABLES:
+            yield from _TABLES[file.kind](stream, place, builder)
+        else:
+            document = _text_file(file, stream, place, builder)
+            if document is not None:
+                yield document
+
+
+def _text_file(
+    file: _File, stream: io.BufferedReader, place: Place, builder: DocumentBuilder
+) -> Document | None:
+    metadata: dict[str, MetadataValue] = {"path": file.path}
+    title = ""
+    if file.kind == ".pdf":
+        title, text, metadata["pages"] = pdf_text(stream.read(), place)
+    elif file.kind == ".docx":
+        title, text, _ = docx_text(stream.read(), place)
+    elif file.kind in (".html", ".htm"):
+        title, text = html_text(stream.read(), place)
+    else:
+        text = whole(stream, place)
+        if file.kind in (".md", ".markdown"):
+            title = markdown_title(text)
+        elif file.kind == ".rst":
+            title = rst_title(text)
+    # The file's name is a title only of something: a file without text is an empty document.
+    stem = _name(file.path)[: -len(file.kind)]
+    return builder.take(file.id, text, title or (stem if text.strip() else ""), metadata, place)
+
+
+def _files(source: str, report: ReadReport) -> list[_File]:
+    """What a source holds, in order. Raises InputError where it is absent or holds nothing readable."""
+    if source == STANDARD_INPUT:
+        return [_File(source, ".jsonl", "")]
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder")
+    if not path.is_dir():
+        kind = file_kind(source)
+        if kind is None:
+            raise InputError(f"{source}: files of this kind are not read; those that are: {_kinds()}")
+        return [_File(source, kind, _name(source))]
+    found: list[_File] = []
+    others: list[str] = []
+    _walk(path, path, found, others)
+    report.ignored += len(others)
+    if not found:
+        held = (
+            f"it holds {len(others):,} files of other kinds, such as {', '.join(others[:5])}"
+            if others
+            else "it is empty"
+        )
+        raise InputError(f"{source}: nothing to read in this folder: {held}; what is read: {_kinds()}")
+    return found
+
+
+def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> None:
+    """Collect the files below a folder in sorted order; hidden ones and links to folders are passed over."""
+    corpus = next((folder / name for name in _CORPUS if (folder / name).is_file()), None)
+    if corpus is not None:
+        found.append(_File(str(corpus), ".jsonl", ""))
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError as error:
+        raise StorageError(f"{folder}: permission denied; the folder cannot be listed") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            _walk(root, Path(entry.path), found, others)
+        elif entry.is_file():
+            kind = file_kind(entry.path)
+            relative = Path(entry.path).relative_to(root).as_posix()
+            if kind is None:
+                others.append(relative)
+            else:
+                found.append(_File(entry.path, kind, relative))
+
+
+def file_kind(path: str) -> str | None:
+    """The suffix that tells how a file is read; None if it is not.
+
+    TREC's files, which often have no suffix at all, are known by their first bytes and are of the kind ".trec".
+    """
+    kind = _kind(Path(path).name)
+    if kind not in (None, ".txt"):
+        return kind
+    try:
+        with opened(path) as stream:
+            return ".trec" if begins_trec(stream.peek(_PROBE)[:_PROBE]) else kind
+    except (InputError, *_READ_ERRORS):
+        return kind  # who reads it will say what is wrong with it
+
+
+def _kind(name: str) -> str | None:
+    """The suffix that tells how a file is read, packed or not; None if it is not."""
+    stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
+    if suffix in _PACKED:
+        suffix = os.path.splitext(stem)[1]  # noqa: PTH122
+        return suffix if suffix in _READABLE and suffix != ".parquet" else None
+    return suffix if suffix in _READABLE else None
+
+
+def _name(path: str) -> str:
+    """The last part of a path, without the suffix of a packed file."""
+    name = Path(path).name
+    return next((name[: -len(suffix)] for suffix in _PACKED if name.lower().endswith(suffix)), name)
+
+
+def _kinds() -> str:
+    return f"{', '.join(_READABLE)} (packed also: {', '.join(_PACKED)}), and a BEIR folder with corpus.jsonl"

@@ -1,0 +1,3 @@
+from .calibration import Calibration as Calibration, fit_calibration as fit_calibration
+from .cross_encoder import CrossEncoderReranker as CrossEncoderReranker
+from .registry import load as load

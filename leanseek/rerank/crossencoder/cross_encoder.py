@@ -1,0 +1,232 @@
+"""Re-ranking by a model that reads query and passage together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
+from leanseek.encode.models import derived_fingerprint
+from leanseek.encode.tokenizer import Int32Array, TextTokenizer
+from leanseek.errors import ModelError, UsageError
+from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.crossencoder.calibration import Calibration
+from leanseek.rerank.crossencoder.extracts import Extractor
+from leanseek.rerank.crossencoder.layout import PairIds, PairModel
+from leanseek.rerank.crossencoder.windows import LongReport, PairWindows, check_long
+from leanseek.rerank.score_cache import Pair, ScoreCache, Scored
+from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
+
+_QUERIES = 64
+"""Queries whose pairs are sorted and scored together."""
+
+
+class CrossEncoderReranker(ByScore):
+    """A hit's score is the raw logit of (query, title and text); probabilities need a `Calibration`.
+
+    >>> reranker = load_reranker("cross-encoder:cross-encoder/ms-marco-MiniLM-L6-v2")
+    >>> reranker.rerank("do statins help?", searcher.search("do statins help?", k=100))
+    """
+
+    def __init__(
+        self,
+        model: PairModel,
+        *,
+        long: str = "maxp",
+        calibration: Calibration | None = None,
+        cache: bool = True,
+        analyzer: str = "english",
+    ) -> None:
+        """`long` is how passages are read that do not fit (see `windows.Long`); `analyzer` finds the terms that
+        `extract` goes by. With `cache` scores are kept in the cache folder, and looked up there.
+
+        Raises UsageError for an unknown `long` or analyzer.
+        """
+        self._model = model
+        self._long = check_long(long)
+        self._calibration = calibration
+        self._cache = ScoreCache(self.fingerprint) if cache else None
+        self._tokenizer = TextTokenizer(model.definition, None, special=False)
+        self._room = None if model.max_tokens is None else model.max_tokens - model.layout.special
+        if self._room is not None and self._room < 2:
+            raise UsageError(
+                f"the model '{model.name}' reads {model.max_tokens} tokens, too few for any pair"
+            )
+        self._extractor = Extractor(self._tokenizer, analyzer) if long == "extract" else None
+        self._batches = Batches(model.budget, "pair")
+        self._lock = threading.Lock()
+        self._report = LongReport()
+        self._cut_queries = 0
+
+    @property
+    def name(self) -> str:
+        """What `load_reranker` takes to load it again: `cross-encoder:MODEL`."""
+        return f"cross-encoder:{self._model.name}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that shapes a score: the model, its length, and how long passages are read."""
+        return derived_fingerprint(self._model.fingerprint, f"{self._long} {self._model.max_tokens}")
+
+    @property
+    def report(self) -> LongReport:
+        """What was read of the passages so far."""
+        with self._lock:
+            return self._report
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of passages and queries did not fit so far, and whether memory ran out."""
+        with self._lock:
+            long, queries = self._report.sentence(self._long), self._cut_queries
+        cut = (
+            f"{queries:,} {'query was' if queries == 1 else 'queries were'} cut to leave room for passages in the "
+            f"model's {self._model.max_tokens} tokens"
+        )
+        return (*([long] if long else []), *([cut] if queries else []), *self._batches.notes)
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        """The scores of each query's hits; under a deadline the first of every list are judged first."""
+        total = sum(map(len, hits))
+        judged: list[Judged] = []
+        done = 0
+        # All lists advance together where time may not suffice for all.
+        step = _QUERIES if deadline is None else max(len(queries), 1)
+        for start in range(0, len(queries), step):
+            block = hits[start : start + step]
+
+            def tell(share: float, before: int = done, pairs: int = sum(map(len, block))) -> None:
+                if progress is not None:
+                    progress("re-ranking", before + int(share * pairs), total)
+
+            found = self._judge(queries[start : start + step], block, tell, deadline)
+            judged += map(self._judged, found)
+            done += sum(map(len, block))
+            tell(1.0)
+        return judged
+
+    def _judged(self, scores: Float64Array) -> Judged:
+        known = self._calibration
+        return Judged(scores, known.probabilities(scores) if known is not None else None)
+
+    def _judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        tell: Callable[[float], None],
+        deadline: Deadline | None,
+    ) -> list[Float64Array]:
+        windows = PairWindows(self._tokenizer, self._model.layout, self._room, self._long)
+        # Copies are scored once, so equal texts get equal scores.
+        places: dict[Pair, list[tuple[int, int]]] = {}
+        found: dict[Pair, Scored] = {}
+        total, reached = max(sum(map(len, hits)), 1), 0
+
+        def rounds() -> Iterator[list[Piece]]:
+            """Windows of the hits, made as far as there is time: reading long texts takes some of it, too."""
+            nonlocal reached
+            for texts in self._texts(queries, hits, deadline):
+                before = len(places)
+                for row, column, text in texts:
+                    places.setdefault(Pair(queries[row], text, self._long), []).append((row, column))
+                new = list(places)[before:]
+                known = self._cache.get(new) if self._cache is not None else [None] * len(new)
+                found.update((pair, one) for pair, one in zip(new, known, strict=True) if one is not None)
+                missing = [pair for pair, one in zip(new, known, strict=True) if one is None]
+                ranks = [min(column for _, column in places[pair]) for pair in missing]
+                for numbers in tiers(ranks, deadline):
+                    pieces: list[Piece] = []
+                    for block in in_time([missing[number] for number in numbers], deadline):
+                        pieces += windows.add(block)
+                    yield pieces
+                    reached += sum(len(places[missing[number]]) for number in numbers)
+                    if deadline is not None:
+                        tell(reached / total)
+
+        def run(numbers: list[int]) -> Float32Array:
+            return self._logits(windows.ids(numbers))
+
+        done = 0
+        for batch, logits in self._batches.run_rounds(rounds(), run, deadline):
+            windows.keep(batch, logits)
+            done += len(batch)
+            if deadline is None:
+                tell(done / len(windows))
+        fresh = windows.scored()
+        found |= fresh
+        if self._cache is not None:
+            patience = max(deadline.remaining(), 0.0) if deadline is not None else None
+            self._cache.put(list(fresh), list(fresh.values()), patience)
+        self._count(found, places)
+        scores = [np.full(len(given), np.nan) for given in hits]
+        for pair, scored in found.items():
+            for row, column in places[pair]:
+                scores[row][column] = scored.score
+        return scores
+
+    def _texts(
+        self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], deadline: Deadline | None
+    ) -> Iterator[list[_Text]]:
+        """What is to be read of each hit, as far as there is time for extracting it."""
+        if self._extractor is None:
+            yield [
+                _Text(row, column, content(hit.title, hit.text))
+                for row, given in enumerate(hits)
+                for column, hit in enumerate(given)
+            ]
+            return
+        for extracts in self._extractor.rounds(queries, hits, self._room, deadline):
+            every = [extract for _, _, extract in extracts]
+            tokens, kept = [one.tokens for one in every], [one.kept for one in every]
+            with self._lock:
+                self._report += LongReport.of(tokens, kept, sum(one.kept < one.tokens for one in every))
+            yield [_Text(row, column, extract.text) for row, column, extract in extracts]
+
+    def _count(self, found: dict[Pair, Scored], places: dict[Pair, list[tuple[int, int]]]) -> None:
+        """Keep count of what was read of the passages and queries that have a score."""
+        every = [scored for pair, scored in found.items() for _ in places[pair]]
+        tokens, windows = [one.tokens for one in every], [one.window for one in every]
+        report = LongReport()
+        if self._extractor is None:
+            long = sum(one.window < one.tokens for one in every)
+            report = LongReport.of(tokens, windows if self._long == "firstp" else tokens, long)
+        asked = self._tokens(pair.query for pair in found)
+        cut = {
+            pair.query
+            for pair, scored in found.items()
+            if self._room is not None and len(asked[pair.query]) + scored.window > self._room
+        }
+        with self._lock:
+            self._report += report
+            self._cut_queries += len(cut)
+
+    def _tokens(self, texts: Iterable[str]) -> dict[str, Int32Array]:
+        """The tokens of the distinct texts."""
+        distinct = list(dict.fromkeys(texts))
+        return dict(zip(distinct, self._tokenizer(distinct).ids, strict=True))
+
+    def _logits(self, pairs: Sequence[PairIds]) -> Float32Array:
+        logits = self._model.logits(pairs)
+        if not np.isfinite(logits).all():
+            raise ModelError(
+                f"the model '{self._model.name}' gave NaN or infinite scores; they order nothing. Check its weights"
+            )
+        return logits
+
+
+class _Text(NamedTuple):
+    """What is read of the hit at `column` of the query at `row`."""
+
+    row: int
+    column: int
+    text: str

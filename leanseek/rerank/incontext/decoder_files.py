@@ -1,0 +1,199 @@
+"""What a re-ranker in context is called: its prompt, its model, and in brackets what was chosen beyond these."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from leanseek.encode.models import derived_fingerprint, model_fingerprint, resolve_model
+from leanseek.encode.torch_encoder import quiet_loading
+from leanseek.errors import MissingPackageError, ModelError, UsageError
+from leanseek.rerank.incontext.capture import Heads
+from leanseek.rerank.incontext.decoder import Decoder
+from leanseek.rerank.incontext.prompts import SEPARATOR, Frame, Wording, chat_frame, prefixed
+
+_DIGITS = 8
+
+
+def name_of(
+    decoder: Decoder,
+    wording: Wording,
+    counted: Heads,
+    calibrated: bool,
+    window: int | None,
+    stride: int | None,
+    apart: bool,
+) -> str:
+    """Such as `in-context:qa:MODEL`, which `named.load` takes, or `in-context:MODEL[layers 0:2, window 20]`.
+
+    What no name can choose stands in brackets, for people: two re-rankers of one model that give other scores have
+    other names.
+    """
+    chosen = []
+    if (layers := sorted(counted.layers.items())) != [(layer, None) for layer in range(decoder.depth)]:
+        whole = all(heads is None for _, heads in layers)
+        chosen.append(f"layers {layers[0][0]}:{layers[-1][0] + 1}" if whole else f"heads {digest(layers)}")
+    if wording.separator != SEPARATOR or wording.frame != usual_frame(decoder):
+        chosen.append(f"wording {digest((wording.frame, wording.separator))}")
+    if not calibrated:
+        chosen.append("not calibrated")
+    if window is not None:
+        chosen.append(f"window {window}" + (f" by {stride}" if stride is not None else ""))
+    if apart:
+        chosen.append("documents apart")
+    return f"in-context:{prefixed(wording.kind, decoder.name)}" + (f"[{', '.join(chosen)}]" if chosen else "")
+
+
+def digest(chosen: object) -> str:
+    """A few digits that stand for it."""
+    return derived_fingerprint("", repr(chosen))[:_DIGITS]
+
+
+def usual_frame(decoder: Decoder) -> Frame | None:
+    """What stands around a prompt where nothing else was asked for; None for a template that cannot be used."""
+    try:
+        return chat_frame(decoder.tokenizer) or Frame("", "")
+    except ModelError:
+        return None
+
+
+FAMILIES = "a decoder, such as those of the Llama, Qwen, Mistral, Gemma and Phi families"
+
+_STATEFUL = ("linear", "mamba", "recurrent", "conv", "ssm")
+
+
+def load_decoder(model_or_path: Any, device: str | None = None) -> Decoder:
+    """The decoder for a folder's path or a model's name, or a loaded model with its tokenizer.
+
+    A loaded one is a pair (model, tokenizer), or an object with these as attributes, or a model whose tokenizer
+    lies where it was loaded from, or a `Decoder`, which several re-rankers may share. On the CPU weights are
+    loaded in float32, elsewhere as they are stored.
+
+    Raises ModelError, MissingPackageError, or UsageError for something else.
+    """
+    if isinstance(model_or_path, Decoder):
+        return model_or_path
+    if isinstance(model_or_path, (str, os.PathLike)):
+        return from_folder(os.fspath(model_or_path), device)
+    if device is not None:
+        raise UsageError(
+            "device goes with a model given by name; move the loaded model with model.to(device)"
+        )
+    if isinstance(model_or_path, (tuple, list)) and len(model_or_path) == 2:
+        return from_loaded(*model_or_path)
+    model, tokenizer = getattr(model_or_path, "model", None), getattr(model_or_path, "tokenizer", None)
+    if model is not None and tokenizer is not None:
+        return from_loaded(model, tokenizer)
+    if hasattr(model_or_path, "config") and hasattr(model_or_path, "forward"):
+        folder = getattr(model_or_path.config, "_name_or_path", "")
+        if folder:
+            return from_loaded(model_or_path, load_tokenizer(str(resolve_model(folder).path)))
+        raise UsageError("the model was given without a tokenizer; give both, as (model, tokenizer)")
+    raise UsageError(
+        f"a {type(model_or_path).__name__} is no model; give a folder's path, a model's name, or (model, tokenizer)"
+    )
+
+
+def from_folder(name: str, device: str | None) -> Decoder:
+    """The decoder of that name, loaded. Raises ModelError or MissingPackageError."""
+    try:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+    except ImportError as error:
+        raise MissingPackageError("In-context re-ranking", "transformers", "encode") from error
+
+    folder = str(resolve_model(name).path)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        with quiet_loading():
+            check_configuration(AutoConfig.from_pretrained(folder, local_files_only=True), name)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32 if device == "cpu" else "auto"
+            )
+            model = model.to(device)
+    except ModelError:
+        raise
+    except Exception as error:  # Each architecture's loader has its own errors.
+        raise ModelError(f"The model {name} cannot be loaded as a decoder: {error}") from error
+    return make_decoder(model, load_tokenizer(folder), name, lambda: model_fingerprint(Path(folder)))
+
+
+def load_tokenizer(folder: str) -> Any:
+    """The tokenizer in a model's folder. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_loading():
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # Each tokenizer has its own errors.
+        raise ModelError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
+
+
+def from_loaded(model: Any, tokenizer: Any) -> Decoder:
+    """The decoder made of a model and a tokenizer that are loaded already."""
+    if not hasattr(model, "config") or not callable(tokenizer):
+        raise UsageError(
+            f"({type(model).__name__}, {type(tokenizer).__name__}) is no model of transformers and its tokenizer"
+        )
+    name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+    return make_decoder(model, tokenizer, name, lambda: weights_fingerprint(model, tokenizer))
+
+
+def make_decoder(model: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> Decoder:
+    """The decoder, without the model's head. Raises ModelError where its attention cannot be used."""
+    check_configuration(model.config, name)
+    layers = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    if not getattr(layers, "_supports_attention_backend", False):
+        raise ModelError(
+            f"The attention of {name} cannot be seen: a {type(layers).__name__} does not compute it "
+            f"through transformers' attention interface. Choose {FAMILIES}."
+        )
+    return Decoder(layers, tokenizer, name, weights)
+
+
+def weights_fingerprint(model: Any, tokenizer: Any) -> str:
+    """Hex digest of a loaded model's weights and its tokenizer's vocabulary."""
+    import torch
+
+    digest = hashlib.sha256()
+    settings = model.config.to_dict()
+    digest.update(
+        repr(sorted((key, repr(value)) for key, value in settings.items() if key[0] != "_")).encode()
+    )
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    vocabulary: Callable[[], dict[str, int]] = tokenizer.get_vocab
+    digest.update(repr(sorted(vocabulary().items())).encode())
+    return digest.hexdigest()
+
+
+def check_configuration(config: Any, name: str) -> None:
+    """Raise ModelError where the configuration is not that of a decoder."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    kinds = {config.model_type, text.model_type}
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{name} is an encoder with a decoder; in-context re-ranking needs {FAMILIES}.")
+    masked = kinds & set(MODEL_FOR_MASKED_LM_MAPPING_NAMES) and not getattr(config, "is_decoder", False)
+    both_ways = (
+        getattr(text, "use_bidirectional_attention", False) or getattr(text, "is_causal", True) is False
+    )
+    if masked or both_ways or not kinds & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        raise ModelError(
+            f"{name} is an encoder (a {config.model_type} model); in-context re-ranking needs {FAMILIES}. "
+            "For an encoder or a cross-encoder choose another re-ranker."
+        )
+    kinds_of_layers = getattr(text, "layer_types", None) or ()
+    stateful = sorted({kind for kind in kinds_of_layers if any(word in kind for word in _STATEFUL)})
+    if stateful:
+        raise ModelError(
+            f"{name} has layers without attention ({', '.join(stateful)}); in-context re-ranking needs {FAMILIES}."
+        )

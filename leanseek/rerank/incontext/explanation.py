@@ -1,0 +1,122 @@
+"""What a query was found to look at in a document, token by token."""
+
+from __future__ import annotations
+
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from leanseek.rerank.incontext.reader import Read
+from leanseek.types import Explanation, Snippet
+
+WORDS = 40
+"""In an extract."""
+_SHARE = 0.25
+"""Words are marked that get this much of what the strongest gets."""
+
+
+class TokenAttention(NamedTuple):
+    """Characters `start` to `end` of a document, and the calibrated attention on them; 0 where it is not counted."""
+
+    start: int
+    end: int
+    attention: float
+
+
+class DocumentAttention(NamedTuple):
+    """A document's score and its tokens, in order. The score also counts the tokens of its number in the prompt."""
+
+    score: float
+    tokens: tuple[TokenAttention, ...]
+
+    def shifted(self, characters: int) -> DocumentAttention:
+        """The same for a text that begins so many characters earlier."""
+        moved = (TokenAttention(start + characters, end + characters, one) for start, end, one in self.tokens)
+        return DocumentAttention(self.score, tuple(moved))
+
+    def peaks(self, count: int) -> tuple[tuple[int, int], ...]:
+        """The (start, end) of the tokens that are looked at most, at most `count`, in the order of the text."""
+        best = sorted((one for one in self.tokens if one.attention > 0), key=lambda one: -one.attention)
+        return tuple(sorted((one.start, one.end) for one in best[:count]))
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionExplanation(Explanation):
+    """Why a hit is where it is, when a decoder's attention put it there: the tokens of its title and of its text.
+
+    Together with the tokens of the hit's number in the prompt they add up to the score that the re-ranker gave,
+    where all hits stood in one prompt.
+    """
+
+    title: tuple[TokenAttention, ...]
+    text: tuple[TokenAttention, ...]
+
+
+def cut_to(tokens: Sequence[TokenAttention], start: int, end: int) -> tuple[TokenAttention, ...]:
+    """The tokens that touch the characters `start` to `end` of their text, cut to these and counted from `start`."""
+    cut = (TokenAttention(max(one.start, start), min(one.end, end), one.attention) for one in tokens)
+    return tuple(
+        TokenAttention(one.start - start, one.end - start, one.attention)
+        for one in cut
+        if one.start < one.end
+    )
+
+
+def explain(found: Read) -> DocumentAttention:
+    """What was looked at in a document."""
+    tokens = []
+    for (start, end), attention in zip(found.offsets, found.attention, strict=True):
+        start, end = max(start, found.begin), min(end, found.end)
+        if start < end:
+            tokens.append(TokenAttention(start - found.begin, end - found.begin, float(attention)))
+    return DocumentAttention(found.score, tuple(tokens))
+
+
+def as_html(document: str, tokens: Sequence[TokenAttention], strongest: float | None = None) -> str:
+    """The document as HTML, each token that is looked at marked the stronger the more it is.
+
+    A token with the attention `strongest` is marked in full; None: the strongest of the tokens.
+    """
+    if strongest is None:
+        strongest = max((token.attention for token in tokens), default=0.0)
+    parts, reached = [], 0
+    for start, end, attention in tokens:
+        start = max(start, reached)
+        if attention <= 0 or start >= end:
+            continue
+        parts.append(html.escape(document[reached:start]))
+        strength = min(1.0, attention / strongest)
+        parts.append(
+            f'<mark style="background:rgba(255,176,0,{strength:.2f})">{html.escape(document[start:end])}</mark>'
+        )
+        reached = end
+    return "".join([*parts, html.escape(document[reached:])])
+
+
+def extract(text: str, tokens: Sequence[TokenAttention], words: int = WORDS) -> Snippet:
+    """The `words` words of a text that are looked at most together, the first such; the strongest are marked."""
+    places = [match.span() for match in re.finditer(r"\S+", text)]
+    ends = [end for _, end in places]
+    looked = [0.0] * len(places)
+    for start, end, attention in tokens:
+        for place in range(bisect_right(ends, start), len(places)):
+            if places[place][0] >= end:
+                break
+            looked[place] += max(0.0, attention)
+    if not places:
+        return Snippet("")
+    sums = [sum(looked[first : first + words]) for first in range(max(1, len(places) - words + 1))]
+    first = max(range(len(sums)), key=lambda place: (sums[place], -place))
+    last = min(first + words, len(places)) - 1
+    begin, end = places[first][0], places[last][1]
+    before, after = "…" if first else "", "…" if last + 1 < len(places) else ""
+    least = _SHARE * max(looked[first : last + 1])
+    marked = tuple(
+        (start - begin + len(before), stop - begin + len(before))
+        for (start, stop), one in zip(places[first : last + 1], looked[first : last + 1], strict=True)
+        if one > 0 and one >= least
+    )
+    return Snippet(before + re.sub(r"\s", " ", text[begin:end]) + after, marked)

@@ -1,0 +1,293 @@
+"""Re-ranking by the attention of a language model that has read the query after the documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from leanseek.encode.batches import Deadline
+from leanseek.encode.models import derived_fingerprint
+from leanseek.errors import InputError, UsageError
+from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder
+from leanseek.rerank.incontext.block_reader import BlockReader
+from leanseek.rerank.incontext.capture import Heads
+from leanseek.rerank.incontext.decoder_files import load_decoder, name_of
+from leanseek.rerank.incontext.driver import Driver
+from leanseek.rerank.incontext.explanation import DocumentAttention
+from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
+from leanseek.rerank.incontext.listing import Listing, explained, judged, scores_of, texts_of
+from leanseek.rerank.incontext.planner import Planner
+from leanseek.rerank.incontext.prompts import (
+    DEFAULT_KIND,
+    SEPARATOR,
+    Frame,
+    PromptKind,
+    Wording,
+    chat_frame,
+    check_kind,
+    split_prefix,
+)
+from leanseek.rerank.incontext.reader import Reader
+from leanseek.types import Hit, Progress
+
+PUBLISHED = "published"
+"""Stands for the head list that was published for the model."""
+
+
+class InContextReranker(ByScore):
+    """Documents and query stand in one prompt; a document's score is the attention that the query pays to it.
+
+    Two forward passes, however many documents; nothing is generated. With nothing but the first five arguments
+    this is the published method: Chen, Gutiérrez, Su: "Attention in Large Language Models Yields Efficient
+    Zero-Shot Re-Rankers", ICLR 2025.
+
+    >>> reranker = InContextReranker("Qwen/Qwen3-0.6B")
+    >>> hits = reranker.rerank("do statins help?", searcher.search("do statins help?", k=20))
+    """
+
+    def __init__(
+        self,
+        model_or_path: Any,
+        prompt: str = "IE",
+        prompt_prefix: str | None = None,
+        prompt_suffix: str | None = None,
+        separator: str = SEPARATOR,
+        *,
+        heads: HeadList | str | os.PathLike[str] | None = None,
+        layers: tuple[int, int] | None = None,
+        calibrated: bool = True,
+        window: int | None = None,
+        stride: int | None = None,
+        batch_size: int = 1,
+        block_memory: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Any decoder of transformers, by its folder or name, or loaded: `(model, tokenizer)`.
+
+        - `prompt`: "IE" asks to find information, "QA" to answer a question.
+        - `prompt_prefix`, `prompt_suffix`: what stands around the prompt; by default what the model's chat
+          template puts there, nothing where it has none.
+        - `heads`: the heads that count, from `leanseek train heads` (a `HeadList` or its file), or "published" for
+          the list that was published for the model; by default all. Layers after the deepest one are not run.
+        - `layers`: (first, end), only the layers from the first up to, not including, the end count; layers after
+          them are not run.
+        - `calibrated`: whether the attention paid by the query "N/A" is subtracted.
+        - `window`: how many documents stand together at most, moved by `stride` (by default half a window) from
+          the least promising to the most promising end. By default as many as the model's context holds.
+        - `batch_size`: how many queries are read at a time. More pay off on a GPU.
+        - `block_memory`: documents are read each by itself, see `blocks`, and so many bytes of what was computed of
+          them are kept for other queries; 0 keeps nothing. By default each document sees those before it.
+        - `device`: "cpu", "cuda" or another of torch's, for a model given by name.
+
+        Raises ModelError, MissingPackageError, UsageError or InputError.
+        """
+        kind = check_kind(prompt)
+        if batch_size < 1:
+            raise UsageError(f"a batch of {batch_size} queries is none; give 1 or more")
+        if block_memory is not None and block_memory < 0:
+            raise UsageError(f"block_memory is {block_memory} bytes; give 0 or more, 0 to keep nothing")
+        check_windows(window, stride)
+        self._decoder = load_decoder(model_or_path, device)
+        self._notes: list[str] = []
+        frame = self._frame(prompt_prefix, prompt_suffix)
+        counted = self._heads(heads, layers, kind)
+        self._wording = Wording(frame, kind, separator)
+        self.reader = Reader(self._decoder, self._wording, counted, calibrated)
+        apart = block_memory is not None
+        self._planner = Planner(self._decoder, self._wording, window, stride, apart)
+        if block_memory is None:
+            self._driver = Driver(self.reader.read, batch_size)
+        else:
+            blocks = BlockReader(self._decoder, self._wording, counted, calibrated, block_memory)
+            self._driver = Driver(blocks.read, batch_size)
+        self._name = name_of(self._decoder, self._wording, counted, calibrated, window, stride, apart)
+        how = (sorted(counted.layers.items()), calibrated, window, stride, apart)
+        self._settings = repr((self._wording, how))
+
+    @classmethod
+    def from_heads(cls, path: str | os.PathLike[str], device: str | None = None) -> InContextReranker:
+        """The re-ranker of the model, heads and prompt in a file of `leanseek train heads`. Raises as loading does."""
+        listed = read_heads(Path(path))
+        found = cls(listed.model, listed.prompt, heads=listed, device=device)
+        found._name = f"in-context:{os.fspath(path)}"
+        return found
+
+    @property
+    def name(self) -> str:
+        """What `load_reranker` takes to load this one again (see `named.load`).
+
+        What was chosen that no name can choose, such as layers or windows, stands behind it in brackets: such a name
+        tells re-rankers apart, but cannot be loaded.
+        """
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that shapes a score."""
+        return derived_fingerprint(self._decoder.fingerprint, self._settings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not as usual so far: no chat template, windows, pieces, cut queries, memory that ran out."""
+        return (*self._notes, *self._planner.notes, *self._driver.notes)
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """One score for each document; they stand in the prompt in the order given, the most promising last.
+
+        Documents that do not fit into the model's context together are read in windows, and scores are then
+        comparable only by their order; then one that takes more than half of the room is read in pieces and gets
+        its best piece's score. A query that leaves no room for documents is cut. No documents give no scores.
+
+        Raises UsageError for a model whose context holds no documents beside the instruction, ModelError for one
+        whose attention is no numbers.
+        """
+        found = self._drive([query], [documents])[0]
+        return [] if found is None else [float(score) for score in scores_of(found)]
+
+    def explain(self, query: str, documents: Sequence[str]) -> list[DocumentAttention]:
+        """For each document its score, as `score` gives it, and the attention on each of its tokens."""
+        found = self._drive([query], [documents])[0]
+        return found.attention() if found is not None else []
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        """The scores of each query's hits, of which the best stands last in the prompt.
+
+        Under a deadline only as many of a query's best hits are read, all in one list, as there is time for; at least
+        two, or none. See docs/incontext.md.
+        """
+        found = self._drive(queries, list(map(texts_of, hits)), progress, deadline)
+        return [judged(len(one), listing) for one, listing in zip(hits, found, strict=True)]
+
+    def rerank_batch(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Reranked]:
+        """`rerank` for many queries, each with its hits.
+
+        Hits that have an explanation get an `AttentionExplanation`: the attention on each token, and as snippet an
+        extract of what was looked at most.
+
+        Raises UsageError where there is not one list of hits for each query, or as `score` does.
+        """
+        check_lists(queries, hits)
+        found = self._drive(queries, list(map(texts_of, hits)), progress, deadline)
+        return [
+            reorder(explained(one, listing), judged(len(one), listing), self.name)
+            for one, listing in zip(hits, found, strict=True)
+        ]
+
+    def _drive(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[str]],
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Listing | None]:
+        def make(number: int, room: int | None, reach: float | None = None) -> Listing:
+            return self._planner.plan(queries[number], documents[number], room, reach)
+
+        def done(count: int) -> None:
+            if progress is not None:
+                progress("re-ranking", count, len(queries))
+
+        if deadline is None:
+            found = self._driver.drive(len(queries), make, done)
+        else:
+            found = self._driver.drive_until(deadline, len(queries), make, done)
+        for listing in filter(None, found):
+            self._planner.tell(listing)
+        return found
+
+    def _frame(self, prefix: str | None, suffix: str | None) -> Frame:
+        if prefix is not None and suffix is not None:
+            return Frame(prefix, suffix)
+        frame = chat_frame(self._decoder.tokenizer)
+        if frame is None:
+            self._note(
+                f"{self._decoder.name} has no chat template: nothing stands before and after its prompt "
+                "but the prompt_prefix and prompt_suffix given"
+            )
+            frame = Frame("", "")
+        return Frame(frame.prefix if prefix is None else prefix, frame.suffix if suffix is None else suffix)
+
+    def _heads(
+        self,
+        heads: HeadList | str | os.PathLike[str] | None,
+        layers: tuple[int, int] | None,
+        kind: PromptKind,
+    ) -> Heads:
+        if heads is None:
+            first, end = layers or (0, self._decoder.depth)
+            if not 0 <= first < end <= self._decoder.depth:
+                raise UsageError(
+                    f"layers {first} to {end} are none; {self._decoder.name} has those from 0 to "
+                    f"{self._decoder.depth}: give (first, end) with first < end"
+                )
+            return Heads(dict.fromkeys(range(first, end)))
+        if layers is not None:
+            raise UsageError("heads name their layers; give heads or layers, not both")
+        if heads == PUBLISHED:
+            heads = published_for(self._decoder.name)
+        elif not isinstance(heads, HeadList):
+            heads = read_heads(Path(heads))
+        heads.check(self._decoder, kind)
+        return chosen(heads.heads)
+
+    def _note(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
+
+
+def check_windows(window: int | None, stride: int | None) -> None:
+    """Raise UsageError where the windows would not move over the list, or skip documents."""
+    if window is not None and window < 2:
+        raise UsageError(f"a window of {window} documents compares nothing; give 2 or more")
+    if stride is not None and (window is None or not 1 <= stride < window):
+        raise UsageError("stride goes with a window and lies between 1 and the window less 1")
+
+
+def load(model: str | None, device: str | None = None) -> InContextReranker:
+    """The re-ranker for `in-context:MODEL`, where MODEL is
+
+    - a decoder's folder or name, which is asked to find information;
+    - `ie:` or `qa:` and such a folder or name: to find information, or to answer a question;
+    - a list of heads that `leanseek train heads` wrote, which has its model and kind of prompt in it.
+
+    Raises UsageError for no model (there is none small enough to be everyone's), for a prefix that is no kind of
+    prompt, for another kind than that of the list, and for choices in brackets; InputError for a list that cannot be
+    read; and what loading the model raises: ModelError, MissingPackageError.
+    """
+    if model is not None and model.endswith("]") and not Path(model).exists():
+        raise UsageError(
+            f"'in-context:{model}' tells a re-ranker that was made in Python, with what stands in brackets; make it "
+            "again with InContextReranker, or name the model alone"
+        )
+    kind, name = (None, model or "") if model is None or Path(model).exists() else split_prefix(model)
+    if not name:
+        raise UsageError(
+            "in-context re-ranking needs a decoder; name one, such as in-context:Qwen/Qwen3-0.6B"
+        )
+    if not name.endswith(".json"):
+        return InContextReranker(name, kind or DEFAULT_KIND, device=device)
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such list of heads; make one with leanseek train heads")
+    if kind is not None and kind != (found := read_heads(path).prompt):
+        raise UsageError(
+            f"{path}: these heads were found with the prompt {found}, not {kind}; leave out '{kind.lower()}:', or find "
+            f"heads for it with: leanseek train heads --prompt {kind}"
+        )
+    return InContextReranker.from_heads(path, device)

@@ -1,0 +1,227 @@
+"""Re-ranking by comparing the tokens of query and passage one by one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from leanseek.encode import TruncationReport
+from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
+from leanseek.encode.models import derived_fingerprint
+from leanseek.encode.token_model import TokenModel, TokenVectors
+from leanseek.encode.tokenizer import Int32Array
+from leanseek.errors import ModelError, UsageError
+from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.lateinteraction.similarity import Mix, maxsim
+from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
+
+_QUERIES = 64
+"""Queries whose passages are read together, each passage once."""
+_QUERIES_AT_ONCE = 16
+DEFAULT_MIX = Mix(maxsim=0.3, cosine=0.1, search=0.6)
+"""Of a grid in steps of 0.1 the best on held-out queries of three collections (see docs/late-interaction.md)."""
+WITHOUT_COSINE = Mix(maxsim=0.4, search=0.6)
+"""The same for models that have no vector for a text as a whole."""
+
+
+class Measured(NamedTuple):
+    """What n hits of a query have, (n,) each, NaN where a hit was not read.
+
+    `maxsim` of the tokens; `cosine` of the texts as a whole, None where the model has no vectors for these.
+    """
+
+    maxsim: Float64Array
+    cosine: Float64Array | None
+
+
+class LateInteractionReranker(ByScore):
+    """A hit's score is a `Mix` of MaxSim with what else is known of it; a hit's text is its title and text.
+
+    Reads passages as they come: nothing has to be stored, and a query's hundred passages take as long as encoding
+    them does. A passage or a query longer than the model's limit is cut there, which `notes` tells. A query without a
+    token, such as a blank one, leaves its hits as they are.
+
+    >>> reranker = load_reranker("late-interaction")
+    >>> reranker.rerank("do statins help?", searcher.search("do statins help?", k=100))
+    """
+
+    def __init__(self, model: TokenModel, *, mix: Mix | None = None) -> None:
+        """`mix` is what scores are made of; None: `DEFAULT_MIX`, or `WITHOUT_COSINE` as the model has it.
+
+        Raises UsageError for a mix with a cosine, where the model has no vector for a text as a whole.
+        """
+        self._model = model
+        self._mix = mix if mix is not None else DEFAULT_MIX if model.whole else WITHOUT_COSINE
+        if self._mix.cosine and not model.whole:
+            raise UsageError(
+                f"the model '{model.name}' gives tokens alone a vector; leave the cosine out of the mix"
+            )
+        self._batches = Batches(model.budget, "passage")
+        self._lock = threading.Lock()
+        self._truncation = TruncationReport()
+        self._cut_queries = TruncationReport()
+
+    @property
+    def name(self) -> str:
+        """What `load_reranker` takes to load it again: `late-interaction:MODEL`."""
+        return f"late-interaction:{self._model.name}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether a hit's score does not depend on the query's other hits: MaxSim is all of it."""
+        return not (self._mix.cosine or self._mix.search)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that shapes a score: the model, its length, and the mix."""
+        return derived_fingerprint(self._model.fingerprint, f"{self._model.passage_tokens} {self._mix}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of passages and queries did not fit so far, and whether memory ran out."""
+        with self._lock:
+            cut, queries = self._truncation, self._cut_queries
+        long = (
+            f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
+            "and were read up to there; split documents with --chunk to have all of them read"
+            if cut.truncated and cut.max_tokens is not None
+            else None
+        )
+        asked = (
+            f"{queries.truncated:,} {'query was' if queries.truncated == 1 else 'queries were'} longer than the "
+            f"model's {queries.max_tokens:,} tokens; what follows these was not read"
+            if queries.truncated and queries.max_tokens is not None
+            else None
+        )
+        return (*([long] if long else []), *([asked] if asked else []), *self._batches.notes)
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        """The scores of each query's hits; under a deadline the first of every list are judged first."""
+        measured = self.measure(queries, hits, progress=progress, deadline=deadline)
+        return [
+            Judged(self._mix.scores(*one, np.array([hit.score for hit in given], dtype=np.float64)))
+            for one, given in zip(measured, hits, strict=True)
+        ]
+
+    def measure(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Measured]:
+        """What scores are made of. Raises ModelError where the model's vectors are not finite."""
+        total = sum(map(len, hits))
+        found: list[Measured] = []
+        done = 0
+        # All lists advance together where time may not suffice for all.
+        step = _QUERIES if deadline is None else max(len(queries), 1)
+        for start in range(0, len(queries), step):
+            block = hits[start : start + step]
+
+            def tell(more: int, before: int = done) -> None:
+                if progress is not None:
+                    progress("re-ranking", before + more, total)
+
+            found += self._block(queries[start : start + step], block, tell, deadline)
+            done += sum(map(len, block))
+            tell(0, done)
+        return found
+
+    def _block(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        tell: Callable[[int], None],
+        deadline: Deadline | None,
+    ) -> list[Measured]:
+        by_tokens = [np.full(len(given), np.nan) for given in hits]
+        by_text = [np.full(len(given), np.nan) for given in hits]
+        asked = self._queries(queries) if deadline is None or deadline.allows() else []
+        places: dict[str, list[_Place]] = {}
+        for row, query in enumerate(asked):
+            for column, hit in enumerate(hits[row] if len(query.tokens) else ()):
+                places.setdefault(content(hit.title, hit.text), []).append(_Place(row, column))
+        passages = list(places)
+        lengths = np.zeros(len(passages), dtype=np.int32)
+        ranks = [min(place.column for place in places[passage]) for passage in passages]
+
+        def rounds() -> Iterator[list[Piece]]:
+            for numbers in tiers(ranks, deadline):
+                measured: list[int] = []
+                for block in in_time(numbers, deadline):
+                    lengths[block] = self._model.lengths([passages[number] for number in block])
+                    measured += block
+                yield [Piece(number, int(lengths[number])) for number in measured]
+
+        def run(numbers: list[int]) -> TokenVectors:
+            return self._model.passages([passages[number] for number in numbers])
+
+        done = 0
+        for batch, read in self._batches.run_rounds(rounds(), run, deadline):
+            for number, (passage, text) in zip(batch, each(read), strict=True):
+                wanted = places[passages[number]]
+                similar = maxsim([asked[row].tokens for row, _ in wanted], passage)
+                for (row, column), one in zip(wanted, similar, strict=True):
+                    by_tokens[row][column] = one
+                    whole = asked[row].text
+                    if text is not None and whole is not None:
+                        by_text[row][column] = float(text @ whole)
+                done += len(wanted)
+            self._count(lengths[batch])
+            tell(done)
+        return [
+            Measured(tokens, texts if self._model.whole else None)
+            for tokens, texts in zip(by_tokens, by_text, strict=True)
+        ]
+
+    def _queries(self, queries: Sequence[str]) -> list[_Read]:
+        """The queries' vectors; of a blank one no tokens, whatever the model makes of it."""
+        found: list[_Read] = []
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            part = queries[start : start + _QUERIES_AT_ONCE]
+            for query, read in zip(part, each(self._model.queries(part)), strict=True):
+                found.append(read if query.strip() else read._replace(tokens=read.tokens[:0]))
+            with self._lock:
+                self._cut_queries += self._model.cut_queries(part)
+        return found
+
+    def _count(self, lengths: Int32Array) -> None:
+        """Keep count of what was cut off the passages that were read."""
+        with self._lock:
+            self._truncation += TruncationReport.of(lengths, self._model.passage_tokens)
+
+
+class _Place(NamedTuple):
+    """A hit in the lists of several queries."""
+
+    row: int
+    column: int
+
+
+class _Read(NamedTuple):
+    """The vectors of a text: `tokens` (t, d), and the whole one's (D,) or None."""
+
+    tokens: Float32Array
+    text: Float32Array | None
+
+
+def each(read: TokenVectors) -> Iterator[_Read]:
+    """The vectors of each text. Raises ModelError where they are not finite."""
+    for place, tokens in enumerate(read.tokens):
+        if not np.isfinite(tokens).all():
+            raise ModelError(
+                "the model gave vectors that are not finite; they order nothing. Check its weights"
+            )
+        yield _Read(tokens, read.texts[place] if read.texts is not None else None)

@@ -1,0 +1,198 @@
+"""Hits packed into a prompt: no passage twice, every passage under its citation, never over the budget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from leanseek.errors import UsageError
+from leanseek.text.sentences import ends_sentence, split_words
+from leanseek.types import Hit
+
+SHINGLE = 5
+"""Words in a row that count as the same passage of text."""
+NEAR_DUPLICATE = 0.8
+"""A passage is left out if at least this share of its shingles is in the better-ranked ones."""
+
+ELLIPSIS = "…"
+_WORD = re.compile(r"\w+")
+_GAP = f" {ELLIPSIS} "
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """One source in a context: `number` as the text cites it, from 1; the score and probability of its best hit."""
+
+    number: int
+    id: str
+    title: str
+    text: str
+    score: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Passages for a prompt.
+
+    `text` has an entry for each source, `[1] Title (id)` on a line of its own and the passages below it, a
+    blank line between entries. `passages` are the same entries, `tokens` is what the text counts, `left_out`
+    how many hits did not fit; near-duplicates are not among them.
+    """
+
+    text: str
+    passages: tuple[Cited, ...]
+    tokens: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A hit's text, which starts at character `start` of its source; `cut` if only its beginning."""
+
+    hit: Hit
+    start: int
+    text: str
+    cut: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+
+def pack(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int]) -> Context:
+    """As many of the hits, best first, as fit into `max_tokens`, counted by `count_tokens` on the whole text.
+
+    - A hit of which at least 80 % of the word 5-grams stand in better hits already is left out.
+    - Parts of one document make one entry, in the order of the document; where they overlap or follow each
+      other they are joined, elsewhere … marks the gap. Entries stand in the order of their best hits.
+    - The first hit that does not fit is shortened at a sentence's end, with …, or left out; no later one is
+      tried. If it is the very first and not one sentence fits, it is cut after a word.
+    - A header is whole or absent. Where nothing fits, the context is empty.
+
+    Raises `UsageError` if `max_tokens` is below 1.
+    """
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens is {max_tokens}; give at least 1 (1500 is usual).")
+    parts = _distinct(hits)
+
+    def fits(chosen: Sequence[_Part]) -> bool:
+        return count_tokens(_text(_entries(chosen))) <= max_tokens
+
+    whole = _most(len(parts), lambda count: fits(parts[:count]))
+    chosen = parts[:whole]
+    if whole < len(parts):
+        chosen += _shortened(parts[whole], lambda part: fits([*parts[:whole], part]), at_words=whole == 0)
+    entries = _entries(chosen)
+    text = _text(entries)
+    return Context(text, entries, count_tokens(text) if text else 0, len(parts) - len(chosen))
+
+
+def _distinct(hits: Sequence[Hit]) -> list[_Part]:
+    """The hits that say something which no better one says."""
+    seen: set[tuple[str, ...]] = set()
+    kept: dict[str, list[_Part]] = {}
+    parts: list[_Part] = []
+    for hit in hits:
+        text = hit.text.lstrip()
+        start = (hit.passage.start if hit.passage else 0) + len(hit.text) - len(text)
+        part = _Part(hit, start, text.rstrip())
+        earlier = kept.setdefault(hit.id, [])
+        shingles = _shingles(_uncovered(part, earlier) if part.text else hit.title)
+        # A part that others cover adds no words, but shows that nothing is missing between them.
+        fresh = hit.passage is not None or bool((part.text or hit.title.strip()) and not earlier)
+        if len(shingles & seen) < NEAR_DUPLICATE * len(shingles) if shingles else fresh:
+            seen |= shingles
+            earlier.append(part)
+            parts.append(part)
+    return parts
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    """All runs of five words, or the whole of a shorter text; empty for a text without words."""
+    words = _WORD.findall(text.casefold())
+    return {tuple(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE, 0) + 1)} - {()}
+
+
+def _uncovered(part: _Part, earlier: Sequence[_Part]) -> str:
+    """What of a part's text no earlier part of the same source covers."""
+    if part.hit.passage is None:
+        return part.text
+    pieces: list[str] = []
+    position = part.start
+    for other in sorted(earlier, key=lambda other: other.start):
+        pieces.append(part.text[position - part.start : max(other.start, position) - part.start])
+        position = max(position, other.end)
+    pieces.append(part.text[position - part.start :])
+    return " ".join(pieces)
+
+
+def _most(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to the limit that fits, by bisection; 0 always fits."""
+    high = 1
+    while high <= limit and fits(high):
+        high *= 2
+    low, high = high // 2, min(high, limit + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _shortened(part: _Part, fits: Callable[[_Part], bool], at_words: bool) -> list[_Part]:
+    """The part up to the last sentence's end that fits; empty if there is none."""
+    words = split_words(part.text)
+    ends = [word.end for word in words[:-1]]
+    sentences = [end for number, end in enumerate(ends) if ends_sentence(part.text, words, number)]
+    return _beginning(part, sentences, fits) or (_beginning(part, ends, fits) if at_words else [])
+
+
+def _beginning(part: _Part, ends: Sequence[int], fits: Callable[[_Part], bool]) -> list[_Part]:
+    cuts = [replace(part, text=part.text[:end], cut=True) for end in ends]
+    count = _most(len(cuts), lambda count: fits(cuts[count - 1]))
+    return cuts[count - 1 : count]
+
+
+def _entries(parts: Sequence[_Part]) -> tuple[Cited, ...]:
+    sources: dict[str, list[_Part]] = {}
+    for part in parts:
+        sources.setdefault(part.hit.id, []).append(part)
+    return tuple(
+        Cited(number, best.hit.id, best.hit.title, _joined(same), best.hit.score, best.hit.probability)
+        for number, same in enumerate(sources.values(), 1)
+        for best in same[:1]
+    )
+
+
+def _joined(parts: Sequence[_Part]) -> str:
+    """The parts of one source as one text, in its order, without what two of them share."""
+    first, *others = sorted(parts, key=lambda part: part.start)
+    text, end, last = first.text, first.end, first
+    for part in others:
+        shared = end - part.start
+        place = len(text) - shared
+        if shared > 0 and place >= 0 and text[place : place + len(part.text)] == part.text[:shared]:
+            text += part.text[shared:]
+        elif shared <= 0 and not last.cut and _follows(part, last):
+            text += ("\n" if shared < -1 else " ") + part.text
+        else:
+            text += _GAP + part.text
+        if part.end > end:
+            end, last = part.end, part
+    return f"{text} {ELLIPSIS}" if last.cut else text
+
+
+def _follows(part: _Part, other: _Part) -> bool:
+    """Whether nothing but white space lies between two parts."""
+    one, two = other.hit.passage, part.hit.passage
+    return one is not None and two is not None and two.number == one.number + 1
+
+
+def _text(entries: Sequence[Cited]) -> str:
+    return "\n\n".join(f"{_header(entry)}\n{entry.text}".rstrip() for entry in entries)
+
+
+def _header(entry: Cited) -> str:
+    title = " ".join(entry.title.split())
+    return f"[{entry.number}] {title} ({entry.id})" if title else f"[{entry.number}] {entry.id}"

@@ -1,0 +1,222 @@
+"""Fusion by scores, each side brought to a common scale, and by ranks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leanseek.searcher.fusion.base import Side
+from leanseek.types import Float32Array, Int64Array
+
+Float64Array: TypeAlias = NDArray[np.float64]
+
+
+def weighted_mean(sparse: Float64Array, dense: Float64Array, dense_weight: float) -> Float32Array:
+    """(c,) float32: (1 - dense_weight) · sparse + dense_weight · dense."""
+    return ((1.0 - dense_weight) * sparse + dense_weight * dense).astype(np.float32)
+
+
+def theoretical_minmax(scores: Float32Array, infimum: float) -> Float64Array:
+    """(c,) float64 in [0, 1]: (s - infimum) / (max - infimum); all 0 where the maximum is not above it.
+
+    A score below the infimum counts as the infimum: a cosine of -1.0000001, or the negative scores that some
+    BM25 variants give to very frequent words.
+    """
+    values: Float64Array = scores.astype(np.float64)
+    span = float(values.max(initial=infimum)) - infimum
+    if span <= 0.0:
+        return np.zeros_like(values)
+    scaled: Float64Array = np.maximum((values - infimum) / span, 0.0)
+    return scaled
+
+
+def minmax(scores: Float32Array) -> Float64Array:
+    """(c,) float64 in [0, 1]: (s - min) / (max - min); all 0 where every score is the same."""
+    values: Float64Array = scores.astype(np.float64)
+    if not values.size or values.min() == values.max():
+        return np.zeros_like(values)
+    scaled: Float64Array = (values - values.min()) / (values.max() - values.min())
+    return scaled
+
+
+def zscore(scores: Float32Array) -> Float64Array:
+    """(c,) float64: (s - mean) / population standard deviation; all 0 where every score is the same."""
+    values: Float64Array = scores.astype(np.float64)
+    # Rounding in the mean would make a tiny deviation, and large z-scores, out of equal scores.
+    if not values.size or values.min() == values.max():
+        return np.zeros_like(values)
+    scaled: Float64Array = (values - values.mean()) / values.std()
+    return scaled
+
+
+@dataclass(frozen=True, slots=True)
+class ConvexFusion:
+    """Convex combination with theoretical min-max scaling (TM2C2), the default.
+
+    scale(s) = (s - m) / (max - m), where m is the least score there can be: 0 for BM25, -1 for a cosine.
+    Unlike the minimum of a list, m is the same for every query, so a side whose candidates are all about
+    equally good does not have their small differences blown up.
+
+    - Equal scores of a side become equal parts; with a maximum at or below m the side gives 0 to all (a query
+      without known terms: the order is the dense one).
+    - One hit: its scale is 1 on each side whose score is above m.
+    - Scores below m count as m.
+    - BM25L and BM25+ raise matching documents by a constant; m stays 0 for them.
+
+    Sebastian Bruch, Siyu Gai, Amir Ingber: An Analysis of Fusion Functions for Hybrid Retrieval. ACM TOIS
+    42(1), 2023, arXiv:2210.11934. The weight 0.8 on dense is theirs.
+    """
+
+    dense_weight: float = 0.8
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32 in [0, 1]."""
+        return weighted_mean(
+            theoretical_minmax(sparse.scores, 0.0), theoretical_minmax(dense.scores, -1.0), self.dense_weight
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MinMaxFusion:
+    """Weighted mean of min-max scaled scores: scale(s) = (s - min) / (max - min) over the union.
+
+    - The best candidate of a side gets 1 and its worst 0, whatever they are; negative scores need no care.
+    - Equal scores, one hit, or a side that knows none of the candidates: the side gives 0 to all.
+    """
+
+    dense_weight: float = 0.5
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32 in [0, 1]."""
+        return weighted_mean(minmax(sparse.scores), minmax(dense.scores), self.dense_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class ZScoreFusion:
+    """Weighted mean of z-scores: scale(s) = (s - mean) / standard deviation (population) over the union.
+
+    - Fused scores are negative for candidates below the mean; none exceeds √(c - 1) in size.
+    - Equal scores, one hit, or a side that knows none of the candidates: the side gives 0 to all.
+    """
+
+    dense_weight: float = 0.5
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32."""
+        return weighted_mean(zscore(sparse.scores), zscore(dense.scores), self.dense_weight)
+
+
+def three_sigma(side: Side) -> Float64Array:
+    """(c,) float64: (s - (mean - 3σ)) / 6σ, at least 0; mean and σ over the candidates that the side found.
+
+    Where all found scores are the same: 0.5 for those at least as high, 0 below. Where none was found: all 0.
+    """
+    values: Float64Array = side.scores.astype(np.float64)
+    found = values[side.found]
+    if not found.size:
+        return np.zeros_like(values)
+    if found.min() == found.max():
+        return np.where(values >= found[0], 0.5, 0.0)
+    # Only an approximate search leaves a better candidate to the other side; it counts as the best one found.
+    scaled: Float64Array = (np.minimum(values, found.max()) - found.mean()) / (6.0 * found.std()) + 0.5
+    return np.maximum(scaled, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionFusion:
+    """Distribution-based score fusion (DBSF): the weighted mean of scale(s) = (s - (mean - 3σ)) / 6σ.
+
+    Mean and σ (population) are those of each side's own list (`Side.found`), as DBSF is commonly defined; the
+    other fusions by score take the union. A candidate that a side did not find keeps its exact score there,
+    where other implementations give it 0; one below mean - 3σ gets 0.
+
+    - Nothing is cut at mean + 3σ. In a list of hundreds the best answers stand beyond it, and a cut makes
+      them all equal: in lists of 1,000 it took nDCG@10 on SciFact from 0.74 to 0.53.
+    - Equal scores or one hit: 0.5 for them, 0 for candidates below.
+    - An empty side gives 0 to all. Negative scores need no care.
+    - The sides are averaged; implementations that add them order alike.
+    """
+
+    dense_weight: float = 0.5
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32, not negative; most of it in [0, 1]."""
+        return weighted_mean(three_sigma(sparse), three_sigma(dense), self.dense_weight)
+
+
+Scale: TypeAlias = Literal["theoretical", "minmax", "zscore"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
+LEAST_BM25 = 0.0
+LEAST_COSINE = -1.0
+
+
+def scaled(scores: Float32Array, scale: Scale, infimum: float) -> Float64Array:
+    """(c,) float64: one side's scores (c,) on a scale; `infimum`, the least there can be, is for `theoretical`."""
+    if scale == "theoretical":
+        return theoretical_minmax(scores, infimum)
+    return minmax(scores) if scale == "minmax" else zscore(scores)
+
+
+@dataclass(frozen=True, slots=True)
+class MixedFusion:
+    """Weighted mean of the two sides' scores, each on its own scale.
+
+    `theoretical` is that of `ConvexFusion`, `minmax` and `zscore` are those of the fusions of these names; what they
+    say of equal scores, one hit and negative scores holds for the side that has the scale. Both sides on one scale
+    give that fusion's scores.
+
+    A weight means another thing on another scale: z-scores spread several times as widely as scaled cosines do, so
+    `theoretical+zscore` with 0.2 ranks about as `ConvexFusion` with 0.8.
+    """
+
+    sparse_scale: Scale
+    dense_scale: Scale
+    dense_weight: float = 0.5
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32."""
+        return weighted_mean(
+            scaled(sparse.scores, self.sparse_scale, LEAST_BM25),
+            scaled(dense.scores, self.dense_scale, LEAST_COSINE),
+            self.dense_weight,
+        )
+
+
+def ranks(side: Side) -> Int64Array:
+    """(c,) int64: the rank from 1 of each candidate in the side's own list, 0 for one it did not find.
+
+    Equal scores are ranked by position, which is ascending (id, part).
+    """
+    found = np.flatnonzero(side.found)
+    order = np.argsort(-side.scores[found].astype(np.float64), kind="stable")
+    result = np.zeros(len(side.found), dtype=np.int64)
+    result[found[order]] = np.arange(1, len(found) + 1)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class ReciprocalRankFusion:
+    """Reciprocal rank fusion: fused = (1 - w) / (k + sparse rank) + w / (k + dense rank), w = `dense_weight`.
+
+    - Ranks start at 1 inside each side's own list (`Side.found`); a candidate that a side did not find gets 0
+      from it, although its exact score is known: the usual contract.
+    - The weights sum to 1, so at w = 0.5 the scores are half of the customary 1/(k + r) + 1/(k + r'); the
+      order is the same.
+    - Equal scores of a side get successive ranks, in ascending (id, part).
+    - An empty side adds 0. The size and sign of scores play no part.
+
+    Gordon V. Cormack, Charles L. A. Clarke, Stefan Büttcher: Reciprocal Rank Fusion outperforms Condorcet and
+    individual Rank Learning Methods. SIGIR 2009. k = 60 is theirs.
+    """
+
+    dense_weight: float = 0.5
+    k: int = 60
+
+    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
+        """(c,) float32 in [0, 1 / (k + 1)]."""
+        parts = [np.where(rank > 0, 1.0 / (self.k + rank), 0.0) for rank in (ranks(sparse), ranks(dense))]
+        return ((1.0 - self.dense_weight) * parts[0] + self.dense_weight * parts[1]).astype(np.float32)

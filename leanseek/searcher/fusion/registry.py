@@ -1,0 +1,95 @@
+"""Fusing the sparse and the dense list of a query into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import product
+
+from leanseek.errors import IndexFormatError, UsageError
+from leanseek.indexing.settings import IndexSettings
+from leanseek.searcher.fusion.base import Fusion, Side
+from leanseek.searcher.fusion.methods import (
+    SCALES,
+    ConvexFusion,
+    DistributionFusion,
+    MinMaxFusion,
+    MixedFusion,
+    ReciprocalRankFusion,
+    Scale,
+    ZScoreFusion,
+    ranks,
+)
+
+__all__ = [
+    "FUSIONS",
+    "SCALES",
+    "ConvexFusion",
+    "DistributionFusion",
+    "Fusion",
+    "MinMaxFusion",
+    "MixedFusion",
+    "ReciprocalRankFusion",
+    "Scale",
+    "Side",
+    "ZScoreFusion",
+    "load_fusion",
+    "ranks",
+]
+
+FUSIONS: dict[str, Callable[..., Fusion]] = {
+    "convex": ConvexFusion,
+    "minmax": MinMaxFusion,
+    "zscore": ZScoreFusion,
+    "dbsf": DistributionFusion,
+    "rrf": ReciprocalRankFusion,
+}
+
+
+def load_fusion(spec: str, dense_weight: float | None = None) -> Fusion:
+    """The fusion named `convex`, `minmax`, `zscore`, `dbsf`, `rrf`, `rrf(k=N)` with N other than 60, or by the scales
+    of the sparse and the dense side, such as `theoretical+zscore` (see `MixedFusion`).
+
+    `dense_weight` in [0, 1] is the dense side's share, the sparse side has the rest; None is the method's own
+    default (0.8 for `convex`, else 0.5).
+
+    Raises `UsageError` for an unknown name, a k below 1, or a weight outside [0, 1].
+    """
+    options: dict[str, float] = {}
+    if dense_weight is not None:
+        if not 0.0 <= dense_weight <= 1.0:
+            raise UsageError(
+                f"The dense weight is {dense_weight}; it must lie from 0 (sparse alone) to 1 (dense alone)."
+            )
+        options["dense_weight"] = float(dense_weight)
+    wanted = spec.strip().lower()
+    for scales in product(SCALES, SCALES):
+        if wanted == "+".join(scales):
+            return MixedFusion(*scales, options.get("dense_weight", 0.5))
+    match = re.fullmatch(r"(\w+)(?:\(k=(\d{1,9})\))?", wanted)
+    name, k = match.groups() if match else ("", None)
+    if name not in FUSIONS or (k is not None and (name != "rrf" or int(k) < 1)):
+        raise UsageError(
+            f"Unknown fusion {spec!r}. Allowed: {', '.join(FUSIONS)}, rrf(k=N) with N of at least 1, and the scales of "
+            f"both sides, such as theoretical+zscore, each one of {', '.join(SCALES)}."
+        )
+    if k is not None:
+        options["k"] = int(k)
+    return FUSIONS[name](**options)
+
+
+DEFAULT = "convex"
+
+
+def own_fusion(settings: IndexSettings) -> Fusion:
+    """What the index has learned, else the default. Raises IndexFormatError for a fusion of a newer leanseek."""
+    learned = settings.fusion
+    if learned is None:
+        return load_fusion(DEFAULT)
+    try:
+        return load_fusion(learned.fusion, learned.dense_weight)
+    except UsageError as error:
+        raise IndexFormatError(
+            f"the index fuses by {learned.fusion!r} with the weight {learned.dense_weight}, which this leanseek does "
+            "not know. Upgrade it with: pip install --upgrade leanseek; or search with --fusion convex"
+        ) from error

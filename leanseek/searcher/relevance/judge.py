@@ -1,0 +1,182 @@
+"""Which relevance model a searcher uses, and how probable a hit must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from leanseek.errors import MissingPackageError, RelevanceFileError, UsageError
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.ranking import Mode, Ranking, Sides
+from leanseek.searcher.relevance.features import LIST_DEPTH, DenseEvidence, Evidence, SparseEvidence
+from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
+from leanseek.types import BoolArray, Float32Array
+
+AUTO = "auto"
+RelevanceChoice: TypeAlias = "str | os.PathLike[str] | RelevanceModel | None"
+"""`auto`: the packaged model where it fits; `default`: that model; a file; a model; None: no probabilities."""
+
+
+def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mode) -> RelevanceModel | None:
+    """The model that judges the hits of an index, searched in a mode.
+
+    `auto` gives the packaged one, or None where it is for another encoder or only the sparse side is searched.
+
+    Raises UsageError where a model is asked for that would have nothing to judge, RelevanceFileError where its
+    file is missing, damaged or for another encoder.
+    """
+    if choice is None:
+        return None
+    encoder = settings.encoder
+    if encoder is None or mode == "sparse":
+        if choice == AUTO:
+            return None
+        raise UsageError(
+            "a relevance model judges by the vectors of the index, and this search is sparse: leave the model out, "
+            + ("or search with mode hybrid" if encoder is not None else "or index again with an encoder")
+        )
+    if choice == AUTO:
+        try:
+            model = packaged()
+        except MissingPackageError:
+            return None  # nobody has asked for it, and the encoder it is for needs the same package
+        return model if model.fits(encoder.fingerprint) else None
+    if isinstance(choice, RelevanceModel):
+        model, name = choice, "the relevance model given"
+    elif isinstance(choice, str | os.PathLike):
+        model = load_relevance(choice)
+        name = "the packaged relevance model" if choice == "default" else f"the relevance model '{choice}'"
+    else:
+        raise UsageError(
+            f"relevance is {choice!r}; it may be auto, default, the path of a file, a RelevanceModel, or None"
+        )
+    if not model.fits(encoder.fingerprint):
+        raise RelevanceFileError(
+            f"{name} is for the encoder {model.fingerprint[:12]}, and the index's vectors are of "
+            f"{encoder.fingerprint[:12]} ({encoder.name}): its probabilities would mean nothing. Train one for this "
+            f"encoder: leanseek train relevance COLLECTION --encoder {encoder.name} --out FILE"
+        )
+    return model
+
+
+@cache
+def packaged() -> RelevanceModel:
+    """The packaged model, read once."""
+    return load_relevance()
+
+
+def choose_threshold(
+    model: RelevanceModel | None, mode: Mode, min_probability: float | None, relevant_only: bool
+) -> float | None:
+    """How probable a hit must be: the probability given, the model's own threshold for the mode, or None.
+
+    Raises UsageError where both are asked for, the probability is none, or there is no model to tell.
+    """
+    if min_probability is None and not relevant_only:
+        return None
+    if min_probability is not None:
+        if relevant_only:
+            raise UsageError(
+                "min_probability and relevant_only each set how probable a hit must be; give one of the two"
+            )
+        number = isinstance(min_probability, int | float) and not isinstance(min_probability, bool)
+        if not (number and 0.0 <= min_probability <= 1.0):
+            raise UsageError(f"min_probability is {min_probability!r}; it must be a number from 0 to 1")
+    asked = "relevant_only" if relevant_only else "min_probability"
+    if mode == "sparse":
+        raise UsageError(
+            f"{asked} needs the dense side: BM25 scores alone do not tell how probable it is that a hit is "
+            "relevant. Leave it out, or search an index that has vectors with mode hybrid or dense"
+        )
+    if model is None:
+        raise UsageError(
+            f"{asked} needs a relevance model, and this searcher has none: either it was opened without, or the "
+            "packaged one is for another encoder than the index's. Train one with 'leanseek train relevance' and "
+            "give its file as relevance (--relevance FILE)"
+        )
+    return model.threshold(mode) if min_probability is None else float(min_probability)
+
+
+class Lists(NamedTuple):
+    """Each side's best scores (l,), descending, at most `LIST_DEPTH`; `sparse` is None where it was not asked."""
+
+    dense: Float32Array
+    sparse: Float32Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """How the hits of one call are judged: by `model`, as some of the `searched` passages (those a filter leaves).
+
+    `threshold`: those that are less probable are left out; None leaves out none.
+    """
+
+    model: RelevanceModel
+    searched: int
+    threshold: float | None = None
+
+    def judged(
+        self, snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists
+    ) -> Ranking:
+        """The ranking with its probabilities. Only the passages in it are judged, so cut it first where it may be."""
+        if not len(ranking.ordinals):
+            return ranking._replace(probabilities=np.zeros(0))
+        evidence = evidence_on(snapshot, query, vector, ranking, lists, self.searched)
+        return ranking._replace(probabilities=self.model.probabilities(evidence))
+
+
+def evidence_on(
+    snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists, searched: int
+) -> Evidence:
+    """What the passages of a query's ranking are judged by; `searched`: the passages there were to find."""
+    sparse = None
+    if lists.sparse is not None and ranking.sparse is not None:
+        sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
+    cosines = ranking.dense.scores if ranking.dense is not None else ranking.scores
+    return Evidence(DenseEvidence(vector, cosines, lists.dense), sparse, searched)
+
+
+class Cut(NamedTuple):
+    """A judged ranking cut at a threshold: what is `kept`, how many are `left_out`.
+
+    `nearest`: the place, in the ranking, of the most probable one where none is kept; else None.
+    """
+
+    kept: Ranking
+    left_out: int
+    nearest: int | None
+
+
+def cut(ranking: Ranking, threshold: float | None, k: int) -> Cut:
+    """The first k of a ranking that reach the threshold, in its order; where all miss it, the first of the nearest."""
+    if threshold is None or ranking.probabilities is None or not len(ranking.ordinals):
+        return Cut(ranking.take(np.arange(min(k, len(ranking.ordinals)))), 0, None)
+    passing = ranking.probabilities >= threshold
+    nearest = None if passing.any() else int(np.argmax(ranking.probabilities))
+    return Cut(ranking.take(np.flatnonzero(passing)[:k]), int(np.count_nonzero(~passing)), nearest)
+
+
+def search_with_lists(
+    snapshot: Snapshot,
+    queries: Sequence[str],
+    vectors: Float32Array,
+    depth: int,
+    mode: Mode,
+    allowed: BoolArray | None,
+) -> list[tuple[Sides, Lists]]:
+    """What `search_sides` finds to a `depth`, and the lists that the judgment rests on, for each query."""
+    reach = max(depth, LIST_DEPTH)
+    dense = snapshot.dense_search_listed(vectors, depth, reach, allowed)
+    if mode != "hybrid":
+        return [(Sides(None, found), Lists(listed[:LIST_DEPTH], None)) for found, listed in dense]
+    sparse = snapshot.sparse.search_batch(queries, reach, allowed)
+    return [
+        (Sides(by_terms, by_vector), Lists(listed[:LIST_DEPTH], by_terms.scores[:LIST_DEPTH]))
+        for by_terms, (by_vector, listed) in zip(sparse, dense, strict=True)
+    ]

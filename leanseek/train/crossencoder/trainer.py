@@ -1,0 +1,173 @@
+"""Probabilities for a cross-encoder that was just trained, from the queries that it has not learned from."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from leanseek.errors import UsageError
+from leanseek.eval.base import Collection
+from leanseek.eval.evaluation import settings_digest
+from leanseek.eval.index_build import prepare_index
+from leanseek.eval.results import index_folder
+from leanseek.eval.systems import System
+from leanseek.rerank.crossencoder import Calibration, fit_calibration, load
+from leanseek.searcher.searcher import Searcher
+from leanseek.train.crossencoder.mined_groups import Group, mine
+from leanseek.train.crossencoder.recipe import Recipe, train
+from leanseek.types import Hit, Progress
+
+
+def calibrate(
+    folder: Path,
+    held_out: Sequence[Group],
+    device: str | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the probabilities of the model in `folder` on held-out groups, and write them there.
+
+    A group's negatives count as all those that they were drawn from, so that what is relevant is as rare as among
+    the candidates of a search.
+
+    Raises ModelError, MissingPackageError or StorageError.
+    """
+    reranker = load(f"torch:{folder}", device, cache=False)
+    hits = [
+        [Hit(rank, f"{rank:04}", 0.0, "", passage, {}) for rank, passage in enumerate(group.passages, 1)]
+        for group in held_out
+    ]
+    judged = reranker.judge([group.query for group in held_out], hits, progress=progress)
+    scores, relevant, weights = [], [], []
+    for group, said in zip(held_out, judged, strict=True):
+        negatives = len(group.passages) - 1
+        scores.append(said.scores)
+        relevant += [True, *[False] * negatives]
+        weights += [1.0, *[group.drawn_from / negatives] * negatives]
+    calibration = fit_calibration(np.concatenate(scores), relevant, weights)
+    calibration.write(folder)
+    return calibration
+
+
+PROVENANCE = "training.json"
+FEWEST_QUERIES = 20
+
+
+class Source(NamedTuple):
+    """A split of a collection to learn from."""
+
+    collection: Collection
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken from one source: its queries with a positive and a negative, those held out among them."""
+
+    collection: str
+    split: str
+    checksum: str
+    queries: int
+    held_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a cross-encoder was made from, the listwise loss on held-out queries before and after, and its
+    probabilities, fitted on the same queries."""
+
+    sources: tuple[Taken, ...]
+    negatives: int
+    recipe: Recipe
+    before: float
+    after: float
+    steps: int
+    calibration: Calibration
+
+
+def train_cross_encoder(
+    sources: Sequence[Source],
+    out: Path,
+    recipe: Recipe | None = None,
+    *,
+    negatives: int = 7,
+    most: int | None = None,
+    held_out: float = 0.05,
+    work: Path = Path("results"),
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Train a cross-encoder on judged queries and write it, with where it comes from, into the folder `out`.
+
+    Each source is indexed below `work` as `leanseek eval collection` does, its groups are mined (see
+    `mine`; at most `most` queries of each source), and `held_out` of them, at least 2 of each source, choose the
+    state that is kept. Indexes are used again, and checkpoints stand beside `out` until it is done, so that the
+    same call after an interruption goes on.
+
+    Raises UsageError where `out` holds something else or there are too few queries; what `mine` and `train` raise.
+    """
+    recipe = recipe or Recipe()
+    if negatives < 1:
+        raise UsageError(f"{negatives} negatives given; it must be at least 1")
+    if most is not None and most < 2:
+        raise UsageError(f"at most {most} queries of each collection; it must be at least 2")
+    if not 0.0 < held_out < 1.0:
+        raise UsageError(f"the share held out is {held_out}; it must lie between 0 and 1")
+    check_free(out)
+    learn: list[Group] = []
+    judge: list[Group] = []
+    taken = []
+    draw = random.Random(recipe.seed)
+    for source in sources:
+        groups = groups_of(source, work, recipe, negatives, most, device, progress)
+        draw.shuffle(groups)
+        kept = min(max(2, round(held_out * len(groups))), len(groups) - 1)
+        judge += groups[:kept]
+        learn += groups[kept:]
+        collection = source.collection
+        taken.append(Taken(collection.name, source.split, collection.checksum, len(groups), kept))
+    if len(learn) < FEWEST_QUERIES:
+        raise UsageError(
+            f"there are {len(learn)} queries to learn from; a cross-encoder needs at least {FEWEST_QUERIES}, and "
+            "thousands to be good. Add collections or splits"
+        )
+    draw.shuffle(learn)
+    learned = train(recipe, learn, judge, out, progress=progress)
+    calibration = calibrate(out, judge, device, progress=progress)
+    report = Report(
+        tuple(taken), negatives, recipe, learned.before, learned.after, learned.steps, calibration
+    )
+    (out / PROVENANCE).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def groups_of(
+    source: Source,
+    work: Path,
+    recipe: Recipe,
+    negatives: int,
+    most: int | None,
+    device: str | None,
+    progress: Progress | None,
+) -> list[Group]:
+    """The groups of one source, from an index of its own."""
+    collection, split = source
+    plan = System().plan(device)
+    folder = index_folder(work, collection.name, settings_digest(plan))
+    prepared = prepare_index(collection, folder, plan, replaceable=True, progress=progress)
+    with Searcher.open(prepared.folder, relevance=None, device=device) as searcher:
+        return mine(
+            collection, split, searcher, negatives=negatives, seed=recipe.seed, most=most, progress=progress
+        )
+
+
+def check_free(out: Path) -> None:
+    """Raise UsageError where `out` is there and is not a model trained before."""
+    if out.exists() and not (out / PROVENANCE).is_file():
+        raise UsageError(f"'{out}' is there and holds no model trained here; give another folder with --out")

@@ -1,0 +1,5 @@
+"""Learning from judged queries how the sides of an index are best fused."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .adapter import Form as Form, train_relevance as train_relevance
