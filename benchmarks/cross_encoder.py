@@ -24,12 +24,12 @@ import numpy as np
 from leanseek import Index, RerankDepth, Searcher
 from leanseek.cli.output import progress_bar
 from leanseek.eval.answers import read_candidates
-from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.base import Collection
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
 from leanseek.rerank import Reranker, load_reranker
-from leanseek.types import Float64Array, Query, Ranked
+from leanseek.types import Float64Array, Qrels, Query, Ranked
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
 COLLECTIONS = ("trec-dl-2019", "wikiqa", "cosqa", "cranfield", "scifact")

@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from leanseek import Index, Searcher
 from leanseek.cli.output import progress_bar
 from leanseek.encode.token_model import TokenModel, TokenVectors
+from leanseek.encode.token_registry import load_token_model
 from leanseek.eval.answers import read_candidates
-from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.base import Collection
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
@@ -39,9 +40,8 @@ from leanseek.indexing.dense.lean.lvq import Bits
 from leanseek.indexing.tokens.token_writer import store_tokens
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
 from leanseek.rerank.lateinteraction.late_interaction import DEFAULT_MIX
-from leanseek.rerank.lateinteraction.registry import load_token_model
 from leanseek.rerank.lateinteraction.stored_tokens import with_stored
-from leanseek.types import Document, Float32Array, Float64Array, Hit, Query
+from leanseek.types import Document, Float32Array, Float64Array, Hit, Qrels, Query
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
 COLLECTIONS = ("scifact", "cranfield", "cisi", "vaswani", "cosqa", "trec-dl-2019", "wikiqa")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from leanseek.cli.output import progress_bar
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder
-from leanseek.eval.base import Run
 from leanseek.eval.collections import open_collection
 from leanseek.eval.comparison import Contrast, compare
 from leanseek.eval.evaluation import evaluate
@@ -25,6 +24,7 @@ from leanseek.eval.results import StoredResult
 from leanseek.eval.systems import System
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.runs import read_run
+from leanseek.types import Run
 
 MEASURE = "nDCG@10"
 LEVEL = 0.05

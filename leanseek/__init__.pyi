@@ -2,11 +2,14 @@ __version__: str
 
 from .encode.base import Encoder as Encoder
 from .encode.registry import load_encoder as load_encoder
-from .errors import IndexLockedError as IndexLockedError, LeanseekError as LeanseekError
+from .errors import IndexLockedError as IndexLockedError
+from .errors import LeanseekError as LeanseekError
 from .eval.evaluation import evaluate as evaluate
 from .indexing.dense.lean.lean_index import LeanVecIndex as LeanVecIndex
-from .indexing.index import AddReport as AddReport, Index as Index
-from .indexing.settings import LeanSettings as LeanSettings, SparseSettings as SparseSettings
+from .indexing.index import AddReport as AddReport
+from .indexing.index import Index as Index
+from .indexing.settings import LeanSettings as LeanSettings
+from .indexing.settings import SparseSettings as SparseSettings
 from .indexing.verification import verify as verify
 from .reading.queries import read_queries as read_queries
 from .reading.sources import read as read
@@ -14,8 +17,16 @@ from .reading.streams import ReadReport as ReadReport
 from .rerank.registry import load_reranker as load_reranker
 from .searcher.context import Context as Context
 from .searcher.fusion.registry import load_fusion as load_fusion
-from .searcher.relevance.model import RelevanceModel as RelevanceModel, load_relevance as load_relevance
+from .searcher.relevance.model import RelevanceModel as RelevanceModel
+from .searcher.relevance.model import load_relevance as load_relevance
 from .searcher.searcher import Searcher as Searcher
 from .searcher.second_stage import RerankDepth as RerankDepth
 from .text.chunking import Chunking as Chunking
-from .types import Answer as Answer, Document as Document, Explanation as Explanation, Hit as Hit, Passage as Passage, Query as Query, Ranked as Ranked, Snippet as Snippet
+from .types import Answer as Answer
+from .types import Document as Document
+from .types import Explanation as Explanation
+from .types import Hit as Hit
+from .types import Passage as Passage
+from .types import Query as Query
+from .types import Ranked as Ranked
+from .types import Snippet as Snippet

@@ -141,3 +141,19 @@ class Ranked(NamedTuple):
 
     id: str
     score: float
+
+
+Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Query id → document id → grade. 0 is judged and not relevant; a negative grade counts as 0 gain."""
+
+
+Rankings: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Query id → document id → score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one system answered: `tag` is its name, `rankings` its scores by query and document."""
+
+    tag: str
+    rankings: Rankings

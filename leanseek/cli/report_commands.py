@@ -194,7 +194,7 @@ def relevance(
             progress=progress,
         )
     if report is not None:
-        from leanseek.eval.reports.relevance_page import write_page
+        from leanseek.eval.reports.page import write_page
 
         write_page(result, report)
     if as_json:

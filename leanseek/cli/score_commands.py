@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from leanseek.eval.base import Rules, Run, Scores
+    from leanseek.eval.base import Rules, Scores
     from leanseek.eval.comparison import Comparison, Contrast
+    from leanseek.types import Run
 
 RUN_HELP = "A TREC run, or one of MS MARCO's (query, passage, rank); gzip too, - for stdin."
 Qrels: TypeAlias = Annotated[

@@ -70,7 +70,7 @@ def tokens(
 def show(report: TokenReport, index: opt.IndexPath) -> None:
     """What is stored, what it takes, and how to use it."""
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.encode.backends import split_prefix
+    from leanseek.encode.registry import split_prefix
 
     changed = f"{count(report.added, 'passage')} read"
     if report.dropped:

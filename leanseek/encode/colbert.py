@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.backends import settings_in
+from leanseek.encode.batches import Int32Array, encodable
 from leanseek.encode.corpus import TruncationReport
+from leanseek.encode.registry import settings_in
 from leanseek.encode.token_model import TokenVectors
-from leanseek.encode.tokenizer import Int32Array, encodable
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.encode.base import Encoder
+from leanseek.encode.batches import Int32Array
 from leanseek.encode.cache import VectorCache
-from leanseek.encode.tokenizer import Int32Array
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float32Array
 

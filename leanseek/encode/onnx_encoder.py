@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
+from leanseek.encode.batches import Int32Array, TextTokenizer, batches
 from leanseek.encode.export import Export, write_graph
 from leanseek.encode.onnx_files import (
     MODEL_FILE,
@@ -19,7 +20,6 @@ from leanseek.encode.onnx_files import (
     open_session,
     read_tokenizer,
 )
-from leanseek.encode.tokenizer import Int32Array, TextTokenizer, batches
 from leanseek.encode.torch_encoder import load_model, max_tokens_of, prompts_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.files import new_folder

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.tokenizer import Int32Array, TextTokenizer
+from leanseek.encode.batches import Int32Array, TextTokenizer
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
 from leanseek.types import Float32Array

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from leanseek.encode.batches import Int32Array, TextTokenizer
 from leanseek.encode.corpus import TruncationReport
 from leanseek.encode.onnx_encoder import settings_of
 from leanseek.encode.onnx_files import ExportSettings, damaged_export, open_session, read_tokenizer
-from leanseek.encode.tokenizer import Int32Array, TextTokenizer
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.types import Float32Array, Int64Array
@@ -216,3 +216,20 @@ class OnnxTokenModel(BiEncoderTokens):
 
     def _run(self, inputs: dict[str, Int64Array]) -> Ran:
         return Ran(*self._session.run(["tokens", "text_vectors"], inputs))
+
+
+def finite_tokens(read: TokenVectors) -> Iterator[TextTokens]:
+    """The vectors of each text. Raises ModelError where they are not finite."""
+    for place, tokens in enumerate(read.tokens):
+        if not np.isfinite(tokens).all():
+            raise ModelError(
+                "the model gave vectors that are not finite; they order nothing. Check its weights"
+            )
+        yield TextTokens(tokens, read.texts[place] if read.texts is not None else None)
+
+
+class TextTokens(NamedTuple):
+    """The vectors of a text: `tokens` (t, d), and the whole one's (D,) or None."""
+
+    tokens: Float32Array
+    text: Float32Array | None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.tokenizer import TextTokenizer, batches, encodable
+from leanseek.encode.batches import TextTokenizer, batches, encodable
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.types import Float32Array
 

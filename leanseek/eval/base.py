@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from leanseek.types import Document, Query
-
-Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Query id → document id → grade. 0 is judged and not relevant; a negative grade counts as 0 gain."""
-
-Rankings: TypeAlias = Mapping[str, Mapping[str, float]]
-"""Query id → document id → score."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one system answered: `tag` is its name, `rankings` its scores by query and document."""
-
-    tag: str
-    rankings: Rankings
+from leanseek.types import Document, Qrels, Query
 
 
 class Collection(Protocol):

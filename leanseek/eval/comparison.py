@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Qrels, Rules, Run, Scores
+from leanseek.eval.base import Rules, Scores
 from leanseek.eval.measures import DEFAULT_MEASURES, score
 from leanseek.eval.providers import PrAuc, is_quality, parse_measures
 from leanseek.eval.significance import (
@@ -23,6 +23,7 @@ from leanseek.eval.significance import (
     paired_t,
     randomisation,
 )
+from leanseek.types import Qrels, Run
 
 TOLERANCE: Final = 1e-6
 CHANGED: Final = 5

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.answers import Candidates, answer, read_candidates
-from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.base import Collection
 from leanseek.eval.collections.collection_files import odd_judgments
 from leanseek.eval.index_build import Prepared, prepare_index
 from leanseek.eval.measures import DEFAULT_MEASURES, score
@@ -50,7 +50,7 @@ from leanseek.indexing.creation import Plan
 from leanseek.reading.runs import write_run
 from leanseek.searcher.searcher import Searcher
 from leanseek.searcher.second_stage import SecondStage
-from leanseek.types import Progress, Query
+from leanseek.types import Progress, Qrels, Query
 
 K = 1000
 TITLES = "title and text joined by one space, on both sides of the search"

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import InputError, MissingPackageError
-from leanseek.eval.base import Qrels, Rankings, Rules, Scores
+from leanseek.eval.base import Rules, Scores
 from leanseek.eval.providers import Asked, Part, PrAuc, assign, describe, evaluate, parse_measures
 from leanseek.reading.judgments import MAX_GRADE
-from leanseek.types import BoolArray
+from leanseek.types import BoolArray, Qrels, Rankings
 
 
 def trec_order(query: str, ranking: Mapping[str, float]) -> list[str]:

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leanseek.errors import InputError, StorageError
-from leanseek.eval.base import Qrels, Rules
+from leanseek.eval.base import Rules
 from leanseek.indexing.settings import SparseSettings
 from leanseek.records import read_record, read_text, write_lines, write_record
-from leanseek.types import Query
+from leanseek.types import Qrels, Query
 
 RESULT = "result.json"
 RUN = "run.trec"

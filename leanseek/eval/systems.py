@@ -13,7 +13,7 @@ from leanseek.eval.results import RerankSettings, SystemSettings, safe_name
 from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.settings import SparseSettings
 from leanseek.rerank.registry import DEFAULT_DEPTH
-from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import MODES, Mode
 from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage

@@ -1,2 +1,14 @@
-from .nodes import And as And, ColumnSource as ColumnSource, Comparison as Comparison, Contains as Contains, Element as Element, Filter as Filter, IsNull as IsNull, Kind as Kind, Membership as Membership, Not as Not, Or as Or, elements as elements
-from .parser import BUILT_IN as BUILT_IN, parse_filter as parse_filter
+from .nodes import And as And
+from .nodes import ColumnSource as ColumnSource
+from .nodes import Comparison as Comparison
+from .nodes import Contains as Contains
+from .nodes import Element as Element
+from .nodes import Filter as Filter
+from .nodes import IsNull as IsNull
+from .nodes import Kind as Kind
+from .nodes import Membership as Membership
+from .nodes import Not as Not
+from .nodes import Or as Or
+from .nodes import elements as elements
+from .parser import BUILT_IN as BUILT_IN
+from .parser import parse_filter as parse_filter

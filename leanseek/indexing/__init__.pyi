@@ -1,6 +1,14 @@
 from .dense.lean.lean_index import LeanVecIndex as LeanVecIndex
-from .index import AddReport as AddReport, CompactReport as CompactReport, Index as Index
-from .info import IndexInfo as IndexInfo, describe_index as describe_index
-from .settings import LeanSettings as LeanSettings, SparseSettings as SparseSettings
+from .index import AddReport as AddReport
+from .index import CompactReport as CompactReport
+from .index import Index as Index
+from .info import IndexInfo as IndexInfo
+from .info import describe_index as describe_index
+from .settings import LeanSettings as LeanSettings
+from .settings import SparseSettings as SparseSettings
 from .snapshot import Snapshot as Snapshot
-from .verification import VerifyReport as VerifyReport, verify as verify
+from .tokens.token_writer import TokenReport as TokenReport
+from .tokens.token_writer import forget_tokens as forget_tokens
+from .tokens.token_writer import store_tokens as store_tokens
+from .verification import VerifyReport as VerifyReport
+from .verification import verify as verify

@@ -11,7 +11,7 @@ from leanseek.encode.corpus import Encoding, TruncationReport
 from leanseek.indexing.catalog import SegmentRecord
 from leanseek.indexing.dense.lean import LeanVecIndex
 from leanseek.indexing.dense.lean.meta import Learned
-from leanseek.indexing.dense.vectors import Lesson, learn_from, write_vectors
+from leanseek.indexing.dense.registry import Lesson, learn_from, write_vectors
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter
 from leanseek.indexing.segment import DENSE, SPARSE, Segment, seal_segment

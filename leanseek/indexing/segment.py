@@ -13,8 +13,7 @@ from leanseek.encode.corpus import Encoding, TruncationReport
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
 from leanseek.indexing.dense.base import DenseIndex
-from leanseek.indexing.dense.registry import open_dense
-from leanseek.indexing.dense.vectors import Lesson, learn_from, write_vectors
+from leanseek.indexing.dense.registry import Lesson, learn_from, open_dense, write_vectors
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.settings import IndexSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from leanseek.errors import InputError
-from leanseek.eval.base import Qrels
 from leanseek.reading.streams import STANDARD_INPUT, Place, strict_lines
+from leanseek.types import Qrels
 
 
 def start(source: str | os.PathLike[str]) -> Place:

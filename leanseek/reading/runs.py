@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.eval.base import Run
 from leanseek.reading.judgments import is_whole_number, rows, start
 from leanseek.reading.streams import Place
-from leanseek.types import Query
+from leanseek.types import Query, Run
 
 TREC: Final = "a TREC run has six columns: query id, Q0, document id, rank, score, tag"
 MS_MARCO: Final = "an MS MARCO run has three: query id, passage id, rank"

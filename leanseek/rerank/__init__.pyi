@@ -1,5 +1,13 @@
-from .base import ByScore as ByScore, Judged as Judged, Reranked as Reranked, Reranker as Reranker, reorder as reorder
-from .combined import Cascade as Cascade, Interpolated as Interpolated
+from .base import ByScore as ByScore
+from .base import Deadline as Deadline
+from .base import Judged as Judged
+from .base import Reranked as Reranked
+from .base import Reranker as Reranker
+from .base import parse_budget as parse_budget
+from .base import reorder as reorder
+from .combined import Cascade as Cascade
+from .combined import Interpolated as Interpolated
 from .incontext.in_context import InContextReranker as InContextReranker
 from .lateinteraction.late_interaction import LateInteractionReranker as LateInteractionReranker
-from .registry import RERANKERS as RERANKERS, load_reranker as load_reranker
+from .registry import RERANKERS as RERANKERS
+from .registry import load_reranker as load_reranker

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.encode.batches import Deadline
+from leanseek.encode.batches import Deadline as Deadline
+from leanseek.encode.batches import parse_budget as parse_budget
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float64Array, Hit, Progress, Standing
 

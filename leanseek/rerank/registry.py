@@ -36,7 +36,7 @@ RERANKERS: dict[str, Home] = {
         "leanseek.rerank.crossencoder.registry", "load", reads_windows=True, keeps_scores=True
     ),
     "in-context": Home("leanseek.rerank.incontext", "load", needs_model=True),
-    "late-interaction": Home("leanseek.rerank.lateinteraction.registry", "load", reads_index=True),
+    "late-interaction": Home("leanseek.rerank.lateinteraction.late_interaction", "load", reads_index=True),
     "interpolated": Home(
         "leanseek.rerank.combined",
         "load",

@@ -1,7 +1,9 @@
-from .context import Cited as Cited, Context as Context
-from .fusion.base import Fusion as Fusion
+from .context import Cited as Cited
+from .context import Context as Context
+from .fusion.methods import Fusion as Fusion
 from .fusion.registry import load_fusion as load_fusion
 from .ranking import Mode as Mode
-from .relevance.model import RelevanceModel as RelevanceModel, load_relevance as load_relevance
+from .relevance.model import RelevanceModel as RelevanceModel
+from .relevance.model import load_relevance as load_relevance
 from .searcher import Searcher as Searcher
 from .second_stage import RerankDepth as RerankDepth

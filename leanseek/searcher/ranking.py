@@ -11,8 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
-from leanseek.searcher.fusion.base import Fusion, Side
-from leanseek.searcher.fusion.methods import ranks
+from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 Mode = Literal["hybrid", "dense", "sparse"]

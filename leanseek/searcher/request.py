@@ -14,7 +14,7 @@ from leanseek.filters import parse_filter
 from leanseek.indexing.creation import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel

@@ -16,7 +16,7 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import finish, finish_ranked, make_answer
 from leanseek.searcher.context import Context, pack
-from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance, cut

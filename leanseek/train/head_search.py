@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Qrels
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.decoder_files import load_decoder
@@ -24,7 +23,7 @@ from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind, tokenize
 from leanseek.rerank.incontext.reader import Reader, Task, document_masses, document_scores
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.fusion.judged_candidates import labelled
-from leanseek.types import Progress, Query
+from leanseek.types import Progress, Qrels, Query
 
 Float64Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leanseek.encode.tokenizer import TextTokenizer, batches, encodable
+from leanseek.encode.batches import TextTokenizer, batches, encodable
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from leanseek.encode import DEFAULT_MODEL, load_encoder
 from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval import provenance
 from leanseek.eval.answers import best
-from leanseek.eval.base import Qrels
 from leanseek.eval.collections import open_collection
 from leanseek.eval.evaluation import evaluate
 from leanseek.eval.measures import score
@@ -30,7 +29,7 @@ from leanseek.eval.systems import System
 from leanseek.indexing.settings import SparseSettings
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.runs import read_run
-from leanseek.types import Document, Query
+from leanseek.types import Document, Qrels, Query
 
 
 def new_encoder(folder: Path) -> HashEncoder:

@@ -17,16 +17,17 @@ from leanseek.cli.report_commands import result_record, show_relevance
 from leanseek.errors import InputError, RelevanceFileError, UsageError
 from leanseek.eval.collections import open_collection
 from leanseek.eval.relevance import RelevanceResult, evaluate_relevance
-from leanseek.eval.relevance.controls import controls, ranks
 from leanseek.eval.relevance.relevance_result import Pool, summary
 from leanseek.eval.relevance.relevance_scores import (
     calibration_error,
+    controls,
     empty_share,
     measure,
+    ranks,
     recall_threshold,
     reliability,
 )
-from leanseek.eval.reports.relevance_page import page
+from leanseek.eval.reports.page import relevance_page
 from leanseek.searcher.relevance.features import DENSE_CANDIDATE, DENSE_LIST
 from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, Provenance, RelevanceModel
 from leanseek.searcher.relevance.network import MonotoneNetwork
@@ -255,8 +256,8 @@ def test_the_page_has_the_table_and_the_figure(
     toy_result: RelevanceResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")
-    text = page(toy_result)
-    assert text == page(toy_result)
+    text = relevance_page(toy_result)
+    assert text == relevance_page(toy_result)
     assert "<svg" in text
     assert "http" not in text
     for name, scores in toy_result.systems.items():

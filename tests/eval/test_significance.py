@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Qrels, Run
 from leanseek.eval.comparison import Comparison, compare
 from leanseek.eval.significance import bootstrap, effect_size, holm, paired_t, randomisation
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.runs import read_run
+from leanseek.types import Qrels, Run
 
 scipy_stats = pytest.importorskip("scipy.stats")
 

@@ -16,7 +16,7 @@ from leanseek.indexing.catalog import read_state
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.dense.flat import FlatIndex
 from leanseek.indexing.dense.lean import LeanVecIndex
-from leanseek.indexing.dense.vectors import spool
+from leanseek.indexing.dense.registry import spool
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import LeanSettings
 from leanseek.indexing.snapshot import Snapshot
@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("leanseek.indexing.dense.vectors.spool", full)
+    monkeypatch.setattr("leanseek.indexing.dense.registry.spool", full)
     with pytest.raises(StorageError, match="No space left"):
         index.add(topical(1200, 50), cache=False)
     assert files(index.path) == before

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from leanseek.encode import ResolvedModel
-from leanseek.encode.backends import Backends, split_prefix
 from leanseek.encode.export import PACKAGES, Export
 from leanseek.encode.models import model_fingerprint
-from leanseek.encode.registry import int8_fingerprint
+from leanseek.encode.registry import Backends, int8_fingerprint, split_prefix
 from leanseek.errors import ModelError
 
 

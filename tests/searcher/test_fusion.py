@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as arrays
 from ranx.normalization import min_max_norm, zmuv_norm
 
 from leanseek.errors import UsageError
-from leanseek.searcher.fusion.base import Side
-from leanseek.searcher.fusion.methods import ranks
+from leanseek.searcher.fusion.methods import Side, ranks
 from leanseek.searcher.fusion.registry import FUSIONS, load_fusion
 from leanseek.types import BoolArray, Float32Array
 

@@ -14,8 +14,7 @@ from support import HashEncoder, make_documents
 from leanseek.errors import IndexFormatError, UsageError
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import FusionSettings, IndexSettings
-from leanseek.searcher.fusion.base import Side
-from leanseek.searcher.fusion.methods import ConvexFusion, MixedFusion
+from leanseek.searcher.fusion.methods import ConvexFusion, MixedFusion, Side
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.searcher import Searcher
 

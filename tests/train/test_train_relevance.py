@@ -26,7 +26,18 @@ from leanseek.train.relevance import adapter as training
 from leanseek.train.relevance import network_fit as network_fitting
 from leanseek.train.relevance import published_fit as published
 from leanseek.train.relevance import train_relevance
-from leanseek.train.relevance.material import Lists, gather
+from leanseek.train.relevance.material import (
+    HEAD,
+    WIDTH,
+    Examples,
+    Lists,
+    Sample,
+    Source,
+    chosen,
+    gather,
+    sample,
+    split,
+)
 from leanseek.train.relevance.network_fit import (
     RIDGE,
     Fitting,
@@ -38,7 +49,6 @@ from leanseek.train.relevance.network_fit import (
     tensors,
 )
 from leanseek.train.relevance.published_fit import fit_map, loss_on, start_power
-from leanseek.train.relevance.samples import HEAD, WIDTH, Examples, Sample, Source, chosen, sample, split
 
 pytest.importorskip("torch")
 

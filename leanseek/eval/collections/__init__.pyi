@@ -1,2 +1,5 @@
-from .collection_files import Summary as Summary, check_judgments as check_judgments, summarize as summarize
-from .registry import list_collections as list_collections, open_collection as open_collection
+from .collection_files import Summary as Summary
+from .collection_files import check_judgments as check_judgments
+from .collection_files import summarize as summarize
+from .registry import list_collections as list_collections
+from .registry import open_collection as open_collection

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.base import Collection
 from leanseek.indexing.catalog import checksum
 from leanseek.reading import read
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.queries import read_queries
-from leanseek.types import Document, Query, content
+from leanseek.types import Document, Qrels, Query, content
 
 
 def one_of(name: str, splits: Sequence[str], split: str) -> str:

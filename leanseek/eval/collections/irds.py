@@ -10,9 +10,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from leanseek.errors import InputError, MissingPackageError, UsageError
-from leanseek.eval.base import Qrels
 from leanseek.eval.collections.collection_files import has_self_hits, one_of, usual_order
-from leanseek.types import Document, Query
+from leanseek.types import Document, Qrels, Query
 
 PREFIX: Final = "irds:"
 _TITLES: Final = ("title", "headline")

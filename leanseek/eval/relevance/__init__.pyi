@@ -1,1 +1,2 @@
-from .relevance_result import RelevanceResult as RelevanceResult, evaluate_relevance as evaluate_relevance
+from .relevance_result import RelevanceResult as RelevanceResult
+from .relevance_result import evaluate_relevance as evaluate_relevance

@@ -9,14 +9,14 @@ import numpy as np
 
 from leanseek.encode import Encoder, VectorCache
 from leanseek.errors import InputError
-from leanseek.eval.base import Collection, Qrels
+from leanseek.eval.base import Collection
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion.base import Fusion
+from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import rank
 from leanseek.searcher.relevance.features import LIST_DEPTH, Evidence
 from leanseek.searcher.relevance.judge import evidence_on, search_with_lists
 from leanseek.searcher.relevance.model import Judged
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Int64Array, Qrels
 
 BLOCK: Final = 64
 

@@ -14,7 +14,6 @@ from leanseek.errors import UsageError
 from leanseek.eval.base import Collection
 from leanseek.eval.evaluation import settings_digest
 from leanseek.eval.index_build import prepare_index
-from leanseek.eval.relevance.controls import controls, shares, standardised
 from leanseek.eval.relevance.judged_lists import (
     BLOCK,
     JudgedQueries,
@@ -22,7 +21,16 @@ from leanseek.eval.relevance.judged_lists import (
     judged_queries,
     query_vectors,
 )
-from leanseek.eval.relevance.relevance_scores import Bin, RelevanceScores, empty_share, measure, reliability
+from leanseek.eval.relevance.relevance_scores import (
+    Bin,
+    RelevanceScores,
+    controls,
+    empty_share,
+    measure,
+    reliability,
+    shares,
+    standardised,
+)
 from leanseek.eval.results import index_folder
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.snapshot import Snapshot

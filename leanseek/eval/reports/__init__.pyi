@@ -1,3 +1,6 @@
 from .groups import gather as gather
-from .page import FORMATS as FORMATS, Format as Format, render as render, write_report as write_report
+from .page import FORMATS as FORMATS
+from .page import Format as Format
+from .page import render as render
+from .page import write_report as write_report
 from .study import Study as Study

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Qrels, Rankings, Rules
+from leanseek.eval.base import Rules
 from leanseek.eval.comparison import TOLERANCE
 from leanseek.eval.measures import score
 from leanseek.eval.providers import is_quality
@@ -22,7 +22,7 @@ from leanseek.eval.results import StoredResult, read_results
 from leanseek.eval.significance import RESAMPLES, bootstrap, holm, randomisation
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.runs import read_run
-from leanseek.types import Progress, Query
+from leanseek.types import Progress, Qrels, Query, Rankings
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 LEVELS = tuple(step / 10 for step in range(11))

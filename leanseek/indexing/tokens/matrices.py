@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from leanseek.encode.batches import Batches
-from leanseek.encode.token_model import TokenModel, TokenVectors
+from leanseek.encode.token_model import TokenModel, TokenVectors, finite_tokens
 from leanseek.indexing.leanvec import learn_reduction
 from leanseek.indexing.learning_queries import (
     FEWEST_QUERIES,
@@ -19,7 +19,6 @@ from leanseek.indexing.learning_queries import (
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.form import Matrices
 from leanseek.indexing.tokens.store import live_ordinals, live_passages
-from leanseek.rerank.lateinteraction.late_interaction import each
 from leanseek.types import Document, Float32Array, Progress, content
 
 _PASSAGES: Final = 512
@@ -86,7 +85,7 @@ def _of_passages(model: TokenModel, passages: Sequence[str]) -> Float32Array:
     found = [
         one.tokens[np.unique(np.linspace(0, len(one.tokens) - 1, _TOKENS_EACH).astype(np.int64))]
         for _, read in batches
-        for one in each(read)
+        for one in finite_tokens(read)
         if len(one.tokens)
     ]
     return np.concatenate(found) if found else np.zeros((0, 1), dtype=np.float32)
@@ -97,6 +96,6 @@ def _of_queries(model: TokenModel, queries: Sequence[str]) -> Float32Array:
     found = [
         one.tokens
         for start in range(0, len(queries), _QUERIES_AT_ONCE)
-        for one in each(model.queries(queries[start : start + _QUERIES_AT_ONCE]))
+        for one in finite_tokens(model.queries(queries[start : start + _QUERIES_AT_ONCE]))
     ]
     return np.concatenate(found) if found else np.zeros((0, 1), dtype=np.float32)

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from leanseek.encode.batches import Batches
-from leanseek.encode.token_model import TokenModel, TokenVectors
+from leanseek.encode.token_model import TokenModel, TokenVectors, finite_tokens
+from leanseek.encode.token_registry import load_token_model
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.catalog import read_state, storage_errors
 from leanseek.indexing.creation import writer_lock
@@ -54,8 +55,6 @@ from leanseek.indexing.tokens.store import (
     live_ordinals,
     stored_form,
 )
-from leanseek.rerank.lateinteraction.late_interaction import each
-from leanseek.rerank.lateinteraction.registry import load_token_model
 from leanseek.types import BoolArray, Progress, content
 
 FULL: Final = 16_384
@@ -301,7 +300,7 @@ def _coded(
         return model.passages([contents[number] for number in numbers])
 
     for numbers, read in batches.run(lengths, range(len(contents)), run):
-        for number, (tokens, text) in zip(numbers, each(read), strict=True):
+        for number, (tokens, text) in zip(numbers, finite_tokens(read), strict=True):
             if form.matrices is not None:
                 tokens = tokens @ form.matrices.passages.T
             whole = encode(text[np.newaxis], WHOLE_BITS) if text is not None else None

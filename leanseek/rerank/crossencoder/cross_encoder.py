@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
+from leanseek.encode.batches import Batches, Deadline, Int32Array, Piece, TextTokenizer, in_time, tiers
 from leanseek.encode.models import derived_fingerprint
-from leanseek.encode.tokenizer import Int32Array, TextTokenizer
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
 from leanseek.rerank.crossencoder.calibration import Calibration

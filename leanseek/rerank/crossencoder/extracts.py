@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from leanseek.encode.batches import TIER, Deadline, in_time
-from leanseek.encode.tokenizer import TextTokenizer
+from leanseek.encode.batches import TIER, Deadline, TextTokenizer, in_time
 from leanseek.text import load_analyzer
 from leanseek.text.sentences import Word, ends_sentence, split_words
 from leanseek.types import Hit, content

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.encode.tokenizer import Int32Array
+from leanseek.encode.batches import Int32Array
 from leanseek.errors import ModelError
 from leanseek.types import Float32Array, Int64Array
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.batches import TextTokenizer
 from leanseek.encode.export import Export, write_graph
 from leanseek.encode.onnx_files import (
     MODEL_FILE,
@@ -17,7 +18,6 @@ from leanseek.encode.onnx_files import (
     open_session,
     read_tokenizer,
 )
-from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.encode.torch_encoder import max_tokens_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.files import new_folder

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, ResolvedModel, resolve_model
-from leanseek.encode.backends import Backends, split_prefix
 from leanseek.encode.models import file_digest
+from leanseek.encode.registry import Backends, split_prefix
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
 from leanseek.rerank.crossencoder.calibration import Calibration

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.backends import kind_of
-from leanseek.encode.tokenizer import TextTokenizer
+from leanseek.encode.batches import TextTokenizer
+from leanseek.encode.registry import kind_of
 from leanseek.encode.torch_encoder import max_tokens_of, quiet_loading, tokenizer_definition
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout, pad

@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.encode.batches import Piece
-from leanseek.encode.tokenizer import Int32Array, TextTokenizer
+from leanseek.encode.batches import Int32Array, Piece, TextTokenizer
 from leanseek.errors import UsageError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout
 from leanseek.rerank.score_cache import Pair, Scored

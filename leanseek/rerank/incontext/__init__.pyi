@@ -1,3 +1,10 @@
-from .explanation import AttentionExplanation as AttentionExplanation, DocumentAttention as DocumentAttention, TokenAttention as TokenAttention
-from .heads import Head as Head, HeadList as HeadList, published as published, published_for as published_for, read_heads as read_heads
-from .in_context import InContextReranker as InContextReranker, load as load
+from .explanation import AttentionExplanation as AttentionExplanation
+from .explanation import DocumentAttention as DocumentAttention
+from .explanation import TokenAttention as TokenAttention
+from .heads import Head as Head
+from .heads import HeadList as HeadList
+from .heads import published as published
+from .heads import published_for as published_for
+from .heads import read_heads as read_heads
+from .in_context import InContextReranker as InContextReranker
+from .in_context import load as load

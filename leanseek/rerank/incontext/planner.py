@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from leanseek.encode.tokenizer import encodable
+from leanseek.encode.batches import encodable
 from leanseek.errors import UsageError
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.driver import FEWEST, LEAST

@@ -1,3 +1,3 @@
 from .late_interaction import LateInteractionReranker as LateInteractionReranker
-from .registry import load as load
+from .late_interaction import load as load
 from .similarity import Mix as Mix

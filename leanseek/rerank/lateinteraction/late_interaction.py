@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from leanseek.encode import TruncationReport
-from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
+from leanseek.encode.batches import Batches, Deadline, Int32Array, Piece, in_time, tiers
 from leanseek.encode.models import derived_fingerprint
-from leanseek.encode.token_model import TokenModel, TokenVectors
-from leanseek.encode.tokenizer import Int32Array
-from leanseek.errors import ModelError, UsageError
+from leanseek.encode.token_model import TextTokens, TokenModel, TokenVectors, finite_tokens
+from leanseek.encode.token_registry import load_token_model
+from leanseek.errors import UsageError
 from leanseek.rerank.base import ByScore, Judged
 from leanseek.rerank.lateinteraction.similarity import Mix, maxsim
-from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
+from leanseek.rerank.lateinteraction.stored_tokens import with_stored
+from leanseek.types import Float64Array, Hit, Progress, content
 
 _QUERIES = 64
 """Queries whose passages are read together, each passage once."""
@@ -170,7 +172,7 @@ class LateInteractionReranker(ByScore):
 
         done = 0
         for batch, read in self._batches.run_rounds(rounds(), run, deadline):
-            for number, (passage, text) in zip(batch, each(read), strict=True):
+            for number, (passage, text) in zip(batch, finite_tokens(read), strict=True):
                 wanted = places[passages[number]]
                 similar = maxsim([asked[row].tokens for row, _ in wanted], passage)
                 for (row, column), one in zip(wanted, similar, strict=True):
@@ -186,12 +188,12 @@ class LateInteractionReranker(ByScore):
             for tokens, texts in zip(by_tokens, by_text, strict=True)
         ]
 
-    def _queries(self, queries: Sequence[str]) -> list[_Read]:
+    def _queries(self, queries: Sequence[str]) -> list[TextTokens]:
         """The queries' vectors; of a blank one no tokens, whatever the model makes of it."""
-        found: list[_Read] = []
+        found: list[TextTokens] = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             part = queries[start : start + _QUERIES_AT_ONCE]
-            for query, read in zip(part, each(self._model.queries(part)), strict=True):
+            for query, read in zip(part, finite_tokens(self._model.queries(part)), strict=True):
                 found.append(read if query.strip() else read._replace(tokens=read.tokens[:0]))
             with self._lock:
                 self._cut_queries += self._model.cut_queries(part)
@@ -210,18 +212,24 @@ class _Place(NamedTuple):
     column: int
 
 
-class _Read(NamedTuple):
-    """The vectors of a text: `tokens` (t, d), and the whole one's (D,) or None."""
+def load(
+    model: str | None, device: str | None = None, *, mix: Mix | None = None, index: Path | None = None
+) -> LateInteractionReranker:
+    """The re-ranker for `late-interaction:MODEL`, where MODEL is
 
-    tokens: Float32Array
-    text: Float32Array | None
+    - a folder or name of a bi-encoder, by default the default encoder: ONNX Runtime in float32 where the CPU is to
+      be used and the model can be exported, else torch; the scores are the same within 1e-4;
+    - `torch:`, `onnx:` or `onnx-int8:` and such a folder or name: that back end;
+    - a folder or name of a checkpoint of ColBERT's kind, which torch runs.
 
+    `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `mix` is what scores are made of;
+    None takes the re-ranker's default. `index` is the folder of the index that the hits come from: the token vectors
+    that it has stored of this model (see `store_tokens`) are then not made again.
 
-def each(read: TokenVectors) -> Iterator[_Read]:
-    """The vectors of each text. Raises ModelError where they are not finite."""
-    for place, tokens in enumerate(read.tokens):
-        if not np.isfinite(tokens).all():
-            raise ModelError(
-                "the model gave vectors that are not finite; they order nothing. Check its weights"
-            )
-        yield _Read(tokens, read.texts[place] if read.texts is not None else None)
+    Raises ModelError, MissingPackageError, StorageError or UsageError.
+    """
+    loaded = load_token_model(model, device)
+    # A back end's first run costs several times a later one, which would be taken for its pace.
+    loaded.queries(["a query"])
+    loaded.passages(["a passage"])
+    return LateInteractionReranker(loaded if index is None else with_stored(loaded, index), mix=mix)

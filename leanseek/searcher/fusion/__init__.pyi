@@ -1,3 +1,13 @@
-from .base import Fusion as Fusion, Side as Side
-from .methods import ConvexFusion as ConvexFusion, DistributionFusion as DistributionFusion, MinMaxFusion as MinMaxFusion, MixedFusion as MixedFusion, ReciprocalRankFusion as ReciprocalRankFusion, SCALES as SCALES, Scale as Scale, ZScoreFusion as ZScoreFusion, ranks as ranks
-from .registry import FUSIONS as FUSIONS, load_fusion as load_fusion
+from .methods import SCALES as SCALES
+from .methods import ConvexFusion as ConvexFusion
+from .methods import DistributionFusion as DistributionFusion
+from .methods import Fusion as Fusion
+from .methods import MinMaxFusion as MinMaxFusion
+from .methods import MixedFusion as MixedFusion
+from .methods import ReciprocalRankFusion as ReciprocalRankFusion
+from .methods import Scale as Scale
+from .methods import Side as Side
+from .methods import ZScoreFusion as ZScoreFusion
+from .methods import ranks as ranks
+from .registry import FUSIONS as FUSIONS
+from .registry import load_fusion as load_fusion

@@ -8,15 +8,16 @@ from itertools import product
 
 from leanseek.errors import IndexFormatError, UsageError
 from leanseek.indexing.settings import IndexSettings
-from leanseek.searcher.fusion.base import Fusion, Side
 from leanseek.searcher.fusion.methods import (
     SCALES,
     ConvexFusion,
     DistributionFusion,
+    Fusion,
     MinMaxFusion,
     MixedFusion,
     ReciprocalRankFusion,
     Scale,
+    Side,
     ZScoreFusion,
     ranks,
 )

@@ -1,2 +1,6 @@
-from .features import DenseEvidence as DenseEvidence, Evidence as Evidence, LIST_DEPTH as LIST_DEPTH, SparseEvidence as SparseEvidence
-from .model import RelevanceModel as RelevanceModel, load_relevance as load_relevance
+from .features import LIST_DEPTH as LIST_DEPTH
+from .features import DenseEvidence as DenseEvidence
+from .features import Evidence as Evidence
+from .features import SparseEvidence as SparseEvidence
+from .model import RelevanceModel as RelevanceModel
+from .model import load_relevance as load_relevance

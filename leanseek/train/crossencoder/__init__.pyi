@@ -1,2 +1,3 @@
 from .recipe import Recipe as Recipe
-from .trainer import Source as Source, train_cross_encoder as train_cross_encoder
+from .trainer import Source as Source
+from .trainer import train_cross_encoder as train_cross_encoder

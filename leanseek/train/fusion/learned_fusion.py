@@ -9,7 +9,6 @@ from pathlib import Path
 
 from leanseek.encode import Encoder
 from leanseek.errors import UsageError
-from leanseek.eval.base import Qrels
 from leanseek.indexing.creation import given_encoder
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import FusionSettings
@@ -18,7 +17,7 @@ from leanseek.searcher.fusion.registry import DEFAULT as DEFAULT_FUSION
 from leanseek.searcher.request import QueryEncoder
 from leanseek.train.fusion.grid import DEFAULT, DEFAULT_SHARE, FEWEST, PAIRS, Choice, Tried, choose, try_all
 from leanseek.train.fusion.judged_candidates import JudgedQuery, gather, labelled
-from leanseek.types import Progress, Query
+from leanseek.types import Progress, Qrels, Query
 
 
 @dataclass(frozen=True, slots=True)

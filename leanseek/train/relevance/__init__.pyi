@@ -1,1 +1,2 @@
-from .adapter import Form as Form, train_relevance as train_relevance
+from .adapter import Form as Form
+from .adapter import train_relevance as train_relevance

@@ -22,10 +22,18 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.relevance.features import DENSE_LIST, Evidence, dense_features
 from leanseek.searcher.relevance.model import Judged, Provenance, RelevanceModel
 from leanseek.searcher.relevance.network import MapName, MonotoneNetwork, QueryMap
-from leanseek.train.relevance.material import Lists, Material, gather
+from leanseek.train.relevance.material import (
+    Examples,
+    Features,
+    Lists,
+    Material,
+    Source,
+    examples,
+    gather,
+    split,
+)
 from leanseek.train.relevance.network_fit import Fitting, fit_network
 from leanseek.train.relevance.published_fit import fit_map
-from leanseek.train.relevance.samples import Examples, Features, Source, examples, split
 from leanseek.types import Float32Array, Float64Array, Int64Array, Progress
 
 Form = Literal["all", "query"]

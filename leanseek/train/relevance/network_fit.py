@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from leanseek.searcher.relevance.network import MonotoneNetwork
-from leanseek.train.relevance.samples import Examples, Source
+from leanseek.train.relevance.material import Examples, Source
 from leanseek.types import Float32Array, Float64Array, Progress
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from leanseek.searcher.relevance.network import LEAST_POWER, MapName, QueryMap
+from leanseek.train.relevance.material import Sample
 from leanseek.train.relevance.network_fit import CHECK, one_thread
-from leanseek.train.relevance.samples import Sample
 from leanseek.types import Float32Array, Float64Array, Progress
 
 if TYPE_CHECKING:

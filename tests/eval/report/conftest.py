@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from leanseek.eval.base import Rankings
 from leanseek.eval.measures import score
 from leanseek.eval.results import (
     RUN,
@@ -26,7 +25,7 @@ from leanseek.eval.results import (
 )
 from leanseek.indexing.settings import SparseSettings
 from leanseek.reading.runs import write_run
-from leanseek.types import Query, Ranked
+from leanseek.types import Query, Ranked, Rankings
 
 HOSTILE = "<script>alert('&\"')</script> {{ 7 * 7 }} | _x_ $y$"
 MACHINE = Machine("Some CPU", 2, "Linux 6.1")

@@ -10,12 +10,12 @@ import pytest
 import pytrec_eval
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.base import Run
 from leanseek.eval.comparison import compare
 from leanseek.eval.reports import gather
 from leanseek.eval.results import read_results
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.runs import read_run
+from leanseek.types import Run
 
 
 def test_statistics_are_those_of_compare(three_systems: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exports a bi-encoder's tokens to ONNX, once, into the cache folder."""
+"""Token models by name, and their export to ONNX."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
+from leanseek.encode.colbert import ColbertModel, is_colbert
 from leanseek.encode.export import Export, write_graph
+from leanseek.encode.models import DEFAULT_MODEL, model_fingerprint, resolve_model
 from leanseek.encode.onnx_encoder import settings_of
 from leanseek.encode.onnx_files import MODEL_FILE, TOKENIZER_FILE
-from leanseek.encode.token_model import SPECIAL_FILE, OnnxTokenModel, TorchTokenModel, network_of, special_of
+from leanseek.encode.registry import Backends, kind_of, split_prefix
+from leanseek.encode.token_model import (
+    SPECIAL_FILE,
+    OnnxTokenModel,
+    TokenModel,
+    TorchTokenModel,
+    network_of,
+    special_of,
+)
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
-from leanseek.errors import ModelError
+from leanseek.errors import ModelError, UsageError
 from leanseek.files import new_folder
 
 _TOLERANCE = 1e-5
@@ -68,3 +78,29 @@ def _unsupported(source: Path, reason: str) -> ModelError:
 
 EXPORT = Export(form="tokens", version=1, write=_write, carry=_carry)
 """How bi-encoders are exported whose tokens are compared."""
+
+
+_BACKENDS: Backends[TokenModel] = Backends(TorchTokenModel, OnnxTokenModel, EXPORT)
+
+
+def load_token_model(model: str | None, device: str | None = None) -> TokenModel:
+    """What reads the texts for `load`, which tells the names; raises as it does."""
+    prefix, name = split_prefix(model or DEFAULT_MODEL)
+    resolved = resolve_model(name)
+    if not is_colbert(resolved.path):
+        check_is_encoder(resolved.path)
+        return _BACKENDS.load(prefix, resolved, device)
+    if prefix not in ("", "torch"):
+        raise UsageError(f"'{name}' is of ColBERT's kind, which torch alone runs; leave out {prefix}:")
+    return ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)
+
+
+def check_is_encoder(folder: Path) -> None:
+    """Raise ModelError for a folder with another kind of model, whose tokens nobody trained to be compared."""
+    kind = kind_of(folder)
+    if kind in ("cross-encoder", "decoder"):
+        other = f"cross-encoder:{folder}" if kind == "cross-encoder" else f"in-context:{folder}"
+        raise ModelError(
+            f"The model in {folder} is a {kind}; late interaction needs an encoder of single texts, such as "
+            f"{DEFAULT_MODEL}. As what it is, it is loaded by: {other}"
+        )
