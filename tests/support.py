@@ -13,6 +13,12 @@ from leanseek.encode.base import Encoded
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Document
 
+ROOT = Path(__file__).parents[1]
+"""The repository."""
+
+COPYING_DECODER = Path(__file__).parent / "rerank" / "copying_decoder"
+"""A small decoder that was trained to look things up in its prompt."""
+
 WORDS = (
     "statin cholesterol heart trial placebo wing slipstream boundary layer shock wave library index query "
     "term document ranking vector matrix orbit rocket enzyme protein kinase tumour receptor glucose insulin"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ROOT
 from typer.testing import CliRunner
 
 from leanseek.cli import app
@@ -226,7 +227,7 @@ def test_damage_is_one_clear_error(index: Path) -> None:
 
 def test_reading_standard_input(tmp_path: Path) -> None:
     text = "".join(json.dumps(row) + "\n" for row in ROWS)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable,
         "-m",
@@ -270,7 +271,7 @@ def test_a_filter_on_an_unknown_field_names_the_known_ones(index: Path) -> None:
 
 
 def test_output_survives_an_encoding_that_lacks_characters(index: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "leanseek", "search", str(index), "slipstream"]
     options: dict[str, Any] = {"capture_output": True, "text": True, "env": environment, "check": True}
     (hit,) = lines(subprocess.run([*command, "--json"], **options).stdout)
@@ -286,7 +287,7 @@ def test_sparse_never_imports_torch_and_help_imports_almost_nothing(index: Path)
         "except SystemExit: pass\n"
         "print(sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def imported(*arguments: str) -> str:
         command = [sys.executable, "-c", program, *arguments]
@@ -316,7 +317,7 @@ def test_disk_full_is_one_clear_error(tmp_path: Path, corpus: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
         "from leanseek.cli import app; app(sys.argv[1:])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     target = tmp_path / "small.index"
     assert call("index", corpus, "--into", target, "--dense", "none").exit_code == 0
     command = [sys.executable, "-c", script, "add", str(target), str(big)]
@@ -340,7 +341,7 @@ def test_permission_denied_is_one_clear_error(index: Path, tmp_path: Path) -> No
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "app(sys.argv[1:])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(0o755)
@@ -357,7 +358,7 @@ def test_permission_denied_is_one_clear_error(index: Path, tmp_path: Path) -> No
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "leanseek", "search", str(tmp_path / "none"), "q"]
     plain = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     debug = subprocess.run(

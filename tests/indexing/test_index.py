@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import HashEncoder, contents_of, make_documents, model_of
+from support import ROOT, HashEncoder, contents_of, make_documents, model_of
 
 from leanseek.encode import Encoded
 from leanseek.errors import (
@@ -255,7 +255,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
         "with writer_lock(Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "index")],
         stdin=subprocess.PIPE,

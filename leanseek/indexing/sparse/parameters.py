@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from leanseek.errors import UsageError
 from leanseek.types import Float32Array
 
 
-class Bm25Variant(str, Enum):
+class Bm25Variant(StrEnum):
     """The formulas, by the names that bm25s gave them (its `bm25+` is `bm25plus` here)."""
 
     LUCENE = "lucene"

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import COPYING_DECODER, ROOT
 
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext.decoder import Decoder
@@ -21,12 +22,12 @@ from leanseek.rerank.incontext.decoder_files import load_decoder
 from leanseek.train.head_search import Example, find_heads
 from leanseek.types import Hit
 
-FOLDER = Path(__file__).parent / "copying_decoder"
+FOLDER = COPYING_DECODER
 
 
 @cache
 def script() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "train_copying_decoder.py"
+    path = ROOT / "scripts" / "train_copying_decoder.py"
     spec = importlib.util.spec_from_file_location("train_copying_decoder", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

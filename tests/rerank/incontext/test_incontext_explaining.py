@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from rerank.incontext_support import SIZES, passages, tokenizer
-from support import HashEncoder
+from support import COPYING_DECODER, HashEncoder
 from typer.testing import CliRunner
 
 from leanseek import Document, Hit, Index, Searcher
@@ -20,7 +20,7 @@ from leanseek.rerank.incontext import AttentionExplanation, TokenAttention
 from leanseek.rerank.incontext.explanation import cut_to
 from leanseek.types import Explanation, Snippet
 
-MODEL = Path(__file__).parent / "copying_decoder"
+MODEL = COPYING_DECODER
 QUERY = "fenek"
 DOCUMENTS = [
     Document("right", "is new glass old fenek quaha light", "paper box"),

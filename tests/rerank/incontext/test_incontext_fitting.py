@@ -13,7 +13,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank.incontext_support import SIZES, configuration, decoder, passages, slow_scores, tokenizer
-from support import HashEncoder
+from support import COPYING_DECODER, HashEncoder
 from typer.testing import CliRunner
 
 from leanseek import Document, Index
@@ -177,7 +177,7 @@ def test_one_long_query_does_not_end_a_run(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
     out = tmp_path / "run.trec"
     arguments = ["run", tmp_path / "index", tmp_path / "queries.jsonl", "--out", out]
-    arguments += ["--rerank", f"in-context:{Path(__file__).parent / 'copying_decoder'}"]
+    arguments += ["--rerank", f"in-context:{COPYING_DECODER}"]
     ran = CliRunner().invoke(app, [str(one) for one in arguments])
     assert ran.exit_code == 0, ran.output
     assert {line.split()[0] for line in out.read_text().splitlines()} == {"short", "long"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import COPYING_DECODER
 from typer.testing import CliRunner
 
 from leanseek.cli import app
@@ -21,7 +22,7 @@ from leanseek.rerank.incontext import AttentionExplanation
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-MODEL = Path(__file__).parents[2] / "rerank" / "copying_decoder"
+MODEL = COPYING_DECODER
 DOCUMENTS = {
     "d1": ("<b>one", "is new glass old fenek quaha light"),
     "d2": ("", "large fenek over light fenet stygu river fenek"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rerank.cross_encoder_support import build_model, hits_of, texts
+from support import COPYING_DECODER
 
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank import load_reranker
@@ -117,13 +118,13 @@ def test_an_encoder_of_single_texts_is_no_cross_encoder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["", "torch:", "onnx:"])
 def test_a_decoder_is_no_cross_encoder(backend: str) -> None:
-    decoder = Path(__file__).with_name("copying_decoder")
+    decoder = COPYING_DECODER
     with pytest.raises(ModelError, match=f"is a decoder.*in-context:{decoder}"):
         load_reranker(f"cross-encoder:{backend}{decoder}", "cpu")
 
 
 def test_classifiers_and_decoders_are_not_for_late_interaction(tmp_path: Path) -> None:
-    decoder, classifier = Path(__file__).with_name("copying_decoder"), build_model(tmp_path)
+    decoder, classifier = COPYING_DECODER, build_model(tmp_path)
     for folder, other in ((decoder, "in-context"), (classifier, "cross-encoder")):
         with pytest.raises(ModelError, match=f"an encoder of single texts.*{other}:{folder}"):
             load_reranker(f"late-interaction:{folder}", "cpu")
