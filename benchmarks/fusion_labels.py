@@ -27,7 +27,6 @@ from leanseek.eval.collections import open_collection
 from leanseek.eval.index_build import prepare_index
 from leanseek.eval.systems import System
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion.methods import Float64Array
 from leanseek.searcher.request import QueryEncoder
 from leanseek.train.fusion.grid import (
     DEFAULT,
@@ -41,7 +40,7 @@ from leanseek.train.fusion.grid import (
     try_all,
 )
 from leanseek.train.fusion.judged_candidates import JudgedQuery, gather, labelled
-from leanseek.types import Int64Array
+from leanseek.types import Float64Array, Int64Array
 
 LOSS = -0.5
 """Percent of the default's nDCG@10 that learning must not cost."""

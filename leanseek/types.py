@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Float32Array: TypeAlias = NDArray[np.float32]
 Float64Array: TypeAlias = NDArray[np.float64]
 Int64Array: TypeAlias = NDArray[np.int64]
+Int32Array: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 Scalar: TypeAlias = str | int | float | bool
@@ -157,3 +158,7 @@ class Run:
 
     tag: str
     rankings: Rankings
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """The progress of callers who did not ask for any."""

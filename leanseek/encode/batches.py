@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import ModelError, UsageError
-
-Int32Array = NDArray[np.int32]
+from leanseek.types import Int32Array
 
 _SLICE = 1024
 

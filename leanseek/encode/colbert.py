@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.batches import Int32Array, encodable
+from leanseek.encode.batches import encodable
 from leanseek.encode.corpus import TruncationReport
 from leanseek.encode.registry import settings_in
 from leanseek.encode.token_model import TokenVectors
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError
+from leanseek.types import Int32Array
 
 _BUDGET = 2048
 _BUDGET_ACCELERATOR = 65536

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.encode.base import Encoder
-from leanseek.encode.batches import Int32Array
 from leanseek.encode.cache import VectorCache
 from leanseek.errors import ModelError, UsageError
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Int32Array
 
 _WORDS_PER_TOKEN = 0.6
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import Int32Array, TextTokenizer, batches
+from leanseek.encode.batches import TextTokenizer, batches
 from leanseek.encode.export import Export, write_graph
 from leanseek.encode.onnx_files import (
     MODEL_FILE,
@@ -23,7 +23,7 @@ from leanseek.encode.onnx_files import (
 from leanseek.encode.torch_encoder import load_model, max_tokens_of, prompts_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.files import new_folder
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Int32Array
 
 # Small batches keep the activations in the processor's cache, which is worth more than long matrix products.
 _BUDGET = 1024

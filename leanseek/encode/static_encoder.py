@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import Int32Array, TextTokenizer
+from leanseek.encode.batches import TextTokenizer
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Int32Array
 
 _DIMENSIONS = 256
 _VERSION = 1

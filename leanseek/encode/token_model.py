@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.encode.batches import Int32Array, TextTokenizer
+from leanseek.encode.batches import TextTokenizer
 from leanseek.encode.corpus import TruncationReport
 from leanseek.encode.onnx_encoder import settings_of
 from leanseek.encode.onnx_files import ExportSettings, damaged_export, open_session, read_tokenizer
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
 from leanseek.errors import ModelError
-from leanseek.types import Float32Array, Int64Array
+from leanseek.types import Float32Array, Int32Array, Int64Array
 
 
 class TokenVectors(NamedTuple):

@@ -20,7 +20,8 @@ import numpy as np
 
 from leanseek.errors import InputError
 from leanseek.eval.results import Latency, Machine
-from leanseek.indexing.catalog import State, checksum
+from leanseek.files import checksum
+from leanseek.indexing.catalog import State
 from leanseek.types import Progress, Query
 
 PACKAGES = (

@@ -8,7 +8,6 @@ removes it. Readers load the (small) catalog whole and close it, so a later comm
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from leanseek.errors import (
     LeanseekError,
     StorageError,
 )
+from leanseek.files import checksum, sync
 from leanseek.indexing.settings import IndexSettings
 from leanseek.types import Int64Array
 
@@ -330,27 +330,6 @@ def file_problem(folder: Path, segment: SegmentRecord, file: FileRecord) -> str 
     if size != file.size:
         return f"{name} has {size} bytes instead of {file.size}"
     return None if checksum(path) == file.sha256 else f"{name} differs from its checksum"
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no handle for a folder; NTFS journals the names itself
-    # Windows flushes only what is open for writing.
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, load_query_encoder
 from leanseek.errors import IndexExistsError, IndexLockedError, ModelError, UsageError
-from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, storage_errors, sync
+from leanseek.files import sync
+from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, storage_errors
 from leanseek.indexing.dense.registry import check_dense
 from leanseek.indexing.settings import EncoderSettings, IndexSettings, LeanSettings, SparseSettings
 from leanseek.indexing.sparse import check_sparse

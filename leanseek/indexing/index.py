@@ -49,7 +49,7 @@ from leanseek.indexing.settings import (
     with_learned,
 )
 from leanseek.indexing.writer import SEGMENT_PASSAGES, Intake, OnDuplicate
-from leanseek.types import Document, Int64Array, Progress
+from leanseek.types import Document, Int64Array, Progress, silent
 
 RESTORE = "Restore the index from a copy, or index again."
 MOST_SEGMENTS = 8
@@ -490,7 +490,3 @@ def given_ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str):
         raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
     return list(ids)
-
-
-def silent(stage: str, done: int, total: int | None) -> None:
-    """The progress of those who do not ask for it."""

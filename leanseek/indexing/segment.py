@@ -11,7 +11,8 @@ import numpy as np
 
 from leanseek.encode.corpus import Encoding, TruncationReport
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.catalog import FileRecord, SegmentRecord, State, checksum, sync
+from leanseek.files import checksum, sync
+from leanseek.indexing.catalog import FileRecord, SegmentRecord, State
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.dense.registry import Lesson, learn_from, open_dense, write_vectors
 from leanseek.indexing.passage_store import PassageStore

@@ -23,9 +23,7 @@ from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind, tokenize
 from leanseek.rerank.incontext.reader import Reader, Task, document_masses, document_scores
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.fusion.judged_candidates import labelled
-from leanseek.types import Progress, Qrels, Query
-
-Float64Array = NDArray[np.float64]
+from leanseek.types import Float64Array, Progress, Qrels, Query
 
 Method = Literal["contrastive", "ndcg", "mass"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)

@@ -12,7 +12,7 @@ from typing import Final
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Collection
-from leanseek.indexing.catalog import checksum
+from leanseek.files import checksum
 from leanseek.reading import read
 from leanseek.reading.judgments import read_qrels
 from leanseek.reading.queries import read_queries

@@ -22,7 +22,7 @@ from leanseek.eval.collections.layouts import (
     trec_folder,
 )
 from leanseek.eval.collections.official import official, official_names
-from leanseek.types import Progress
+from leanseek.types import Progress, silent
 
 KINDS: Final = (
     (beir_folder, BEIR_NEEDS),
@@ -80,10 +80,6 @@ def list_collections(folder: str | os.PathLike[str] | None = None) -> list[Files
 
 
 BEIR: Final = "beir:"
-
-
-def silent(stage: str, done: int, total: int | None) -> None:
-    """The progress of those who do not ask for it."""
 
 
 def open_collection(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leanseek.errors import InputError, UsageError
-from leanseek.types import Float32Array, Int64Array
-
-Float64Array: TypeAlias = NDArray[np.float64]
+from leanseek.types import Float32Array, Float64Array, Int64Array
 
 SAMPLE_ROWS: Final = 32_768
 """Vectors that are read at most: thirty for each dimension at D = 1,024; more changes nothing measurable."""

@@ -14,8 +14,9 @@ from typing import Any, Final
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, IndexFormatError, UsageError
+from leanseek.files import checksum, sync
 from leanseek.indexing.arrays import read, write
-from leanseek.indexing.catalog import checksum, storage_errors, sync
+from leanseek.indexing.catalog import storage_errors
 from leanseek.indexing.dense.lean.lvq import Bits
 from leanseek.types import Float32Array
 

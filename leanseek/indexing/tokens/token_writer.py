@@ -55,7 +55,7 @@ from leanseek.indexing.tokens.store import (
     live_ordinals,
     stored_form,
 )
-from leanseek.types import BoolArray, Progress, content
+from leanseek.types import BoolArray, Progress, content, silent
 
 FULL: Final = 16_384
 """Passages of a block that is merged with others no more: small enough that rewriting one is quick."""
@@ -207,7 +207,7 @@ def store_tokens(
     else:
         loaded = model
     settings = settings_for(loaded, earlier, dims, bits)
-    tell = progress or _silent
+    tell = progress or silent
     with writer_lock(folder):
         snapshot = Snapshot.open(folder, dense=False)
         try:
@@ -322,7 +322,3 @@ def _report(index: Path, limit: int | None, added: int, dropped: int) -> TokenRe
         added=added,
         dropped=dropped,
     )
-
-
-def _silent(stage: str, done: int, total: int | None) -> None:
-    """The progress of those who do not ask for it."""

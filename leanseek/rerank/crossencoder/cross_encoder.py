@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.encode.batches import Batches, Deadline, Int32Array, Piece, TextTokenizer, in_time, tiers
+from leanseek.encode.batches import Batches, Deadline, Piece, TextTokenizer, in_time, tiers
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged
@@ -17,7 +17,7 @@ from leanseek.rerank.crossencoder.extracts import Extractor
 from leanseek.rerank.crossencoder.layout import PairIds, PairModel
 from leanseek.rerank.crossencoder.windows import LongReport, PairWindows, check_long
 from leanseek.rerank.score_cache import Pair, ScoreCache, Scored
-from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
+from leanseek.types import Float32Array, Float64Array, Hit, Int32Array, Progress, content
 
 _QUERIES = 64
 """Queries whose pairs are sorted and scored together."""

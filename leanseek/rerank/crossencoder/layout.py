@@ -10,9 +10,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.encode.batches import Int32Array
 from leanseek.errors import ModelError
-from leanseek.types import Float32Array, Int64Array
+from leanseek.types import Float32Array, Int32Array, Int64Array
 
 LAYOUT_FILE = "layout.json"
 

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.encode.batches import Int32Array, Piece, TextTokenizer
+from leanseek.encode.batches import Piece, TextTokenizer
 from leanseek.errors import UsageError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout
 from leanseek.rerank.score_cache import Pair, Scored
-from leanseek.types import Float32Array, Float64Array
+from leanseek.types import Float32Array, Float64Array, Int32Array
 
 Long: TypeAlias = Literal["maxp", "firstp", "top2", "extract"]
 """What counts of a passage that is too long.

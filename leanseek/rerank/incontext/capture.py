@@ -7,9 +7,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64Array = NDArray[np.float64]
+from leanseek.types import Float64Array
 
 
 class Enough(Exception):  # noqa: N818 - not an error: it ends a forward pass after the last layer that counts

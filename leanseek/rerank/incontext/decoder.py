@@ -11,7 +11,8 @@ import numpy as np
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
 from leanseek.rerank.incontext.attention import attending
-from leanseek.rerank.incontext.capture import CURRENT, Capture, Enough, Float64Array, Heads
+from leanseek.rerank.incontext.capture import CURRENT, Capture, Enough, Heads
+from leanseek.types import Float64Array
 
 
 class States(NamedTuple):

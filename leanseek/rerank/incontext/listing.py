@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from leanseek.rerank.base import Judged
-from leanseek.rerank.incontext.capture import Float64Array
 from leanseek.rerank.incontext.explanation import (
     AttentionExplanation,
     DocumentAttention,
@@ -20,7 +19,7 @@ from leanseek.rerank.incontext.explanation import (
     extract,
 )
 from leanseek.rerank.incontext.reader import Read, Task
-from leanseek.types import Hit
+from leanseek.types import Float64Array, Hit
 
 Windows = Generator[list[int], Sequence[float], Float64Array]
 """Yields the places of the documents of a window, in their order; is sent their scores; returns (n,) all scores."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.rerank.incontext.capture import Float64Array, Heads
+from leanseek.rerank.incontext.capture import Heads
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.prompts import (
     NO_QUERY,
@@ -18,6 +18,7 @@ from leanseek.rerank.incontext.prompts import (
     common,
     tokenize,
 )
+from leanseek.types import Float64Array
 
 
 def kept(tokens: Float64Array) -> Float64Array:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.encode import TruncationReport
-from leanseek.encode.batches import Batches, Deadline, Int32Array, Piece, in_time, tiers
+from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
 from leanseek.encode.models import derived_fingerprint
 from leanseek.encode.token_model import TextTokens, TokenModel, TokenVectors, finite_tokens
 from leanseek.encode.token_registry import load_token_model
@@ -18,7 +18,7 @@ from leanseek.errors import UsageError
 from leanseek.rerank.base import ByScore, Judged
 from leanseek.rerank.lateinteraction.similarity import Mix, maxsim
 from leanseek.rerank.lateinteraction.stored_tokens import with_stored
-from leanseek.types import Float64Array, Hit, Progress, content
+from leanseek.types import Float64Array, Hit, Int32Array, Progress, content
 
 _QUERIES = 64
 """Queries whose passages are read together, each passage once."""

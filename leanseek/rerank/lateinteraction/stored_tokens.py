@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.encode import TruncationReport
-from leanseek.encode.batches import Int32Array
 from leanseek.encode.models import derived_fingerprint
 from leanseek.encode.token_model import TokenModel, TokenVectors
 from leanseek.errors import LeanseekError
 from leanseek.indexing.tokens.block import keys_of
 from leanseek.indexing.tokens.store import TokenStore
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Int32Array
 
 
 class TokenStoreWarning(UserWarning):

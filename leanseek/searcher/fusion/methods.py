@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 
 class Side(NamedTuple):
@@ -34,9 +33,6 @@ class Fusion(Protocol):
     def fuse(self, sparse: Side, dense: Side) -> Float32Array:
         """(c,) float32 fused scores of the union, higher is better, comparable only inside this query."""
         ...
-
-
-Float64Array: TypeAlias = NDArray[np.float64]
 
 
 def weighted_mean(sparse: Float64Array, dense: Float64Array, dense_weight: float) -> Float32Array:

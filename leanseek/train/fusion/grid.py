@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from leanseek.searcher.fusion.methods import LEAST_BM25, LEAST_COSINE, Float64Array, Scale, scaled
+from leanseek.searcher.fusion.methods import LEAST_BM25, LEAST_COSINE, Scale, scaled
 from leanseek.train.fusion.judged_candidates import CUT, DISCOUNTS, JudgedQuery
-from leanseek.types import Int64Array, Progress
+from leanseek.types import Float64Array, Int64Array, Progress
 
 SHARES: Final[Float64Array] = np.linspace(0.0, 1.0, 51).round(2)
 DEFAULT_SHARE: Final = 0.8

@@ -11,10 +11,9 @@ import numpy as np
 
 from leanseek.errors import InputError
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.fusion.methods import Float64Array
 from leanseek.searcher.ranking import view_of
 from leanseek.searcher.request import DEPTH, QueryEncoder
-from leanseek.types import Float32Array, Int64Array, Progress, Qrels, Query
+from leanseek.types import Float32Array, Float64Array, Int64Array, Progress, Qrels, Query
 
 CUT: Final = 10
 """nDCG is taken of so many documents."""
