@@ -489,7 +489,7 @@ def test_everything_is_on_the_disk_before_the_commit(tmp_path: Path, monkeypatch
 
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to tell which file a descriptor is")
-    monkeypatch.setattr("leanseek.indexing.catalog.os.fsync", recorded)
+    monkeypatch.setattr("leanseek.files.os.fsync", recorded)
     monkeypatch.setattr("leanseek.indexing.index.commit", committing)
     index.add(make_documents(30), cache=False)
 
