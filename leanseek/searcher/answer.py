@@ -1,20 +1,18 @@
-"""Why each hit is where it is: its standing on both sides, the terms it shares with the query, a snippet."""
+"""From rankings to answers: cut to what is wanted, re-ranked where there is a second stage, shown as hits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final, NamedTuple
 
 import numpy as np
 
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.rerank.base import append, past
+from leanseek.rerank.base import Reranked, append
 from leanseek.searcher.ranking import Ranking, SideView
-from leanseek.searcher.relevance.judge import cut
+from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
-from leanseek.searcher.second_stage import SecondStage
 from leanseek.searcher.snippets import matched_terms, snippet
 from leanseek.text import Analyzer
 from leanseek.types import (
@@ -30,41 +28,73 @@ from leanseek.types import (
     content,
 )
 
-
-def explain_hits(hits: Sequence[Hit], ranking: Ranking, query: str, analyzer: Analyzer) -> list[Hit]:
-    """The same hits, each with its `Explanation`; the ranking's places are the hits'."""
-    terms = tuple(dict.fromkeys(analyzer.tokens(query)))
-    return [
-        replace(
-            hit,
-            explanation=Explanation(
-                sparse=stage(ranking.sparse, place),
-                dense=stage(ranking.dense, place),
-                terms=matched_terms(content(hit.title, hit.text), analyzer, terms),
-                snippet=snippet(hit.text, analyzer, terms),
-            ),
-        )
-        for place, hit in enumerate(hits)
-    ]
+TOGETHER = 16
+"""Queries whose hits are re-ranked together."""
 
 
-def stage(view: SideView | None, place: int) -> Stage | None:
-    """One side's rank and score of the hit at a place of the ranking; None where that side was not asked."""
-    if view is None:
-        return None
-    rank = int(view.ranks[place])
-    return Stage(rank or None, float(view.scores[place]))
+def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
+    """The answer to each query: at most k hits that reach the threshold, and what the threshold left out."""
+    snapshot, second, done = request.snapshot, request.second, 0
+    pairs = zip(request.queries, rankings, strict=True)
+    while block := list(islice(pairs, TOGETHER if second is not None else 1)):
+        queries = [query for query, _ in block]
+        cuts = [cut(ranking, request.threshold, request.reach) for _, ranking in block]
+        hits = [make_hits(snapshot, one.kept, request.explain) for one in cuts]
+        reranked: list[Reranked] | None = None
+        if second is not None:
+            reranked = second.rerank(queries, hits, block_progress(request, done, len(block)))
+        done += len(block)
+        for place, (query, ranking) in enumerate(block):
+            best = reranked[place] if reranked is not None else Reranked(hits[place], 0, 0)
+            yield Answer(
+                with_snippets(best.hits[: request.k], query, snapshot.passages.analyzer),
+                request.threshold,
+                cuts[place].left_out,
+                nearest_hit(request, query, ranking, cuts[place]),
+                Reached(best.reached, best.asked) if reranked is not None else None,
+            )
+        if request.progress is not None and second is None and len(request.queries) > 1:
+            request.progress("searching", done, len(request.queries))
 
 
-def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = False) -> list[Hit]:
-    """The hits of a ranking, in its order, with its probabilities."""
+def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list[Ranked]]:
+    """At most k documents for each query, without their texts: those are read only where they are re-ranked."""
+    snapshot, second, done = request.snapshot, request.second, 0
+    kept = (cut(ranking, request.threshold, request.reach).kept for ranking in rankings)
+    if second is None:
+        for done, ranking in enumerate(kept, 1):
+            yield ranked(snapshot, first(ranking, request.k))
+            if request.progress is not None:
+                request.progress("searching", done, len(request.queries))
+        return
+    pairs = zip(request.queries, kept, strict=True)
+    while block := list(islice(pairs, TOGETHER)):
+        heads = [make_hits(snapshot, first(ranking, second.reach)) for _, ranking in block]
+        progress = block_progress(request, done, len(block))
+        reranked = second.rerank([query for query, _ in block], heads, progress)
+        done += len(block)
+        for (_, ranking), head, one in zip(block, heads, reranked, strict=True):
+            tail = ranked(snapshot, ranking.take(np.arange(len(head), len(ranking.ordinals))))
+            best = one.hits
+            if one.reached:
+                best = append(best, [Hit(0, identifier, score, "", "", {}) for identifier, score in tail])
+                tail = []
+            yield [*(Ranked(hit.id, hit.score) for hit in best), *tail][: request.k]
+
+
+def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> list[Hit]:
+    """The hits of a ranking, in its order, with its probabilities.
+
+    With `explain` each has an explanation of its place on both sides; `with_snippets` adds terms and snippet, which
+    take far longer, to the hits that are returned.
+    """
     passages = snapshot.passages.get(ranking.ordinals)
     chances: list[float] | list[None] = [None] * len(passages)
     if ranking.probabilities is not None:
         chances = ranking.probabilities.tolist()
-    hits = [
+    return [
         Hit(
-            rank=rank,
+            rank=place + 1,
             id=stored.id,
             score=float(score),
             title=stored.title,
@@ -72,125 +102,65 @@ def make_hits(snapshot: Snapshot, query: str, ranking: Ranking, explain: bool = 
             metadata=stored.metadata,
             passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
             probability=chance,
+            explanation=Explanation(
+                stage(ranking.sparse, place), stage(ranking.dense, place), (), Snippet("")
+            )
+            if explain
+            else None,
         )
-        for rank, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True), 1)
+        for place, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True))
     ]
-    return explain_hits(hits, ranking, query, snapshot.passages.analyzer) if explain else hits
 
 
-TOGETHER = 16
-"""Queries whose hits are re-ranked together."""
-
-TO_EXPLAIN: Final = Explanation(None, None, (), Snippet(""))
-"""Tells a re-ranker that its hits are to be explained; the search explains, later, those that are shown."""
-
-
-class Finished(NamedTuple):
-    """A query's hits, and how far their re-ranking came; None where there was none."""
-
-    hits: list[Hit]
-    reached: Reached | None
+def stage(view: SideView | None, place: int) -> Stage | None:
+    """One side's rank and score of the hit at a place of the ranking; None where that side was not searched."""
+    if view is None:
+        return None
+    rank = int(view.ranks[place])
+    return Stage(rank or None, float(view.scores[place]))
 
 
-def finish(
-    snapshot: Snapshot,
-    queries: Sequence[str],
-    rankings: Iterable[Ranking],
-    k: int,
-    *,
-    explain: bool = False,
-    second: SecondStage | None = None,
-    progress: Progress | None = None,
-) -> Iterator[Finished]:
-    """At most k hits of each query's ranking."""
-    if second is None:
-        for query, ranking in zip(queries, rankings, strict=True):
-            yield Finished(make_hits(snapshot, query, first(ranking, k), explain), None)
-        return
-    pairs, done = zip(queries, rankings, strict=True), 0
-    while block := list(islice(pairs, TOGETHER)):
-        hits = [make_hits(snapshot, query, ranking) for query, ranking in block]
-        if explain:
-            hits = [[replace(hit, explanation=TO_EXPLAIN) for hit in one] for one in hits]
-        found = second.rerank([query for query, _ in block], hits, within(progress, done, queries))
-        done += len(block)
-        for (query, ranking), one in zip(block, found, strict=True):
-            best = one.hits[:k]
-            if explain:
-                # A hit's first standing is its place in the ranking.
-                places = np.array([past(hit)[0].rank - 1 for hit in best], np.int64)
-                shown = explain_hits(best, ranking.take(places), query, snapshot.passages.analyzer)
-                best = list(map(with_both, best, shown))
-            yield Finished(best, Reached(one.reached, one.asked))
+def with_snippets(hits: Sequence[Hit], query: str, analyzer: Analyzer) -> list[Hit]:
+    """The hits; explanations gain the query's terms in the text, and a snippet unless a re-ranker gave one."""
+    if all(hit.explanation is None for hit in hits):
+        return list(hits)
+    terms = tuple(dict.fromkeys(analyzer.tokens(query)))
+    return [
+        hit
+        if hit.explanation is None
+        else replace(
+            hit,
+            explanation=replace(
+                hit.explanation,
+                terms=matched_terms(content(hit.title, hit.text), analyzer, terms),
+                snippet=hit.explanation.snippet
+                if hit.explanation.snippet.text
+                else snippet(hit.text, analyzer, terms),
+            ),
+        )
+        for hit in hits
+    ]
 
 
-def with_both(judged: Hit, found: Hit) -> Hit:
-    """The hit as the search explains it, with what a re-ranker has said of it beyond that, its snippet first."""
-    said, why = judged.explanation, found.explanation
-    if said is None or said is TO_EXPLAIN or why is None:
-        return found
-    return replace(found, explanation=replace(said, sparse=why.sparse, dense=why.dense, terms=why.terms))
-
-
-def make_answer(
-    snapshot: Snapshot,
-    query: str,
-    ranking: Ranking,
-    request: Request,
-    k: int,
-    *,
-    explain: bool = False,
-    second: SecondStage | None = None,
-    progress: Progress | None = None,
-) -> Answer:
-    """At most k hits of a query's ranking that reach the request's threshold, and what that left out."""
-    kept, left_out, place = cut(ranking, request.threshold, request.k)
-    [(hits, reached)] = finish(
-        snapshot, [query], [kept], k, explain=explain, second=second, progress=progress
+def nearest_hit(request: Request, query: str, ranking: Ranking, kept: Cut) -> Hit | None:
+    """The most probable hit where none reaches the threshold, with the rank it would have had; else None."""
+    if kept.nearest is None:
+        return None
+    snapshot = request.snapshot
+    [hit] = with_snippets(
+        make_hits(snapshot, ranking.take(np.array([kept.nearest])), request.explain),
+        query,
+        snapshot.passages.analyzer,
     )
-    nearest = None
-    if place is not None:
-        [nearest] = make_hits(snapshot, query, ranking.take(np.array([place])), explain)
-        nearest = replace(nearest, rank=place + 1)
-    return Answer(hits, request.threshold, left_out, nearest, reached)
+    return replace(hit, rank=kept.nearest + 1)
 
 
-def finish_ranked(
-    snapshot: Snapshot,
-    queries: Sequence[str],
-    rankings: Iterable[Ranking],
-    k: int,
-    *,
-    second: SecondStage | None = None,
-    progress: Progress | None = None,
-) -> Iterator[list[Ranked]]:
-    """The same without texts: they are read of those hits alone that may be judged."""
-    if second is None:
-        for ranking in rankings:
-            yield ranked(snapshot, first(ranking, k))
-        return
-    pairs, done = zip(queries, rankings, strict=True), 0
-    while block := list(islice(pairs, TOGETHER)):
-        heads = [make_hits(snapshot, query, first(ranking, second.reach)) for query, ranking in block]
-        found = second.rerank([query for query, _ in block], heads, within(progress, done, queries))
-        done += len(block)
-        for (_, ranking), head, one in zip(block, heads, found, strict=True):
-            tail = ranked(snapshot, ranking.take(np.arange(len(head), len(ranking.ordinals))))
-            if not one.reached:
-                yield [*(Ranked(hit.id, hit.score) for hit in one.hits), *tail][:k]
-                continue
-            rest = [Hit(0, identifier, score, "", "", {}) for identifier, score in tail]
-            yield [Ranked(hit.id, hit.score) for hit in append(one.hits, rest)[:k]]
-
-
-def within(progress: Progress | None, done: int, queries: Sequence[str]) -> Progress | None:
-    """Tells of a block's pairs as so many queries, after the first `done` of all; of a single query's as they are."""
-    if progress is None or len(queries) == 1:
+def block_progress(request: Request, done: int, block: int) -> Progress | None:
+    """Reports the re-ranked hits of a block as so many queries after the first `done`; a single query's as they are."""
+    progress, total = request.progress, len(request.queries)
+    if progress is None or total == 1:
         return progress
-    block = min(TOGETHER, len(queries) - done)
-    return lambda stage, pairs, total: progress(
-        stage, done + block * pairs // max(total or 0, 1), len(queries)
-    )
+    return lambda stage, pairs, of: progress(stage, done + block * pairs // max(of or 0, 1), total)
 
 
 def first(ranking: Ranking, k: int) -> Ranking:

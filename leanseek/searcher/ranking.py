@@ -18,11 +18,8 @@ Mode = Literal["hybrid", "dense", "sparse"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
 
 
-NO_CANDIDATES = Candidates(np.zeros(0, np.float32), np.zeros(0, np.int64))
-
-
 class SideView(NamedTuple):
-    """What one side says of a ranking's passages: `ranks` (c,) from 1, 0 where not a candidate; `scores` (c,)."""
+    """One side's view of a ranking's passages: `ranks` (c,) from 1, 0 where not a candidate; `scores` (c,)."""
 
     ranks: Int64Array
     scores: Float32Array
@@ -31,7 +28,7 @@ class SideView(NamedTuple):
 class Ranking(NamedTuple):
     """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow.
 
-    `probabilities` (c,) float64: how probable it is that each is relevant; None where nobody judged that.
+    `probabilities` (c,) float64: how probable it is that each is relevant; None where that was not computed.
     """
 
     ordinals: Int64Array
@@ -51,11 +48,19 @@ class Ranking(NamedTuple):
         return Ranking(self.ordinals[places], self.scores[places], sparse, dense, self.complete, chances)
 
 
+class Lists(NamedTuple):
+    """Each side's best scores (l,), descending, which relevance is judged by; `sparse` is None in dense mode."""
+
+    dense: Float32Array
+    sparse: Float32Array | None
+
+
 class Sides(NamedTuple):
-    """What each side found for a query, best first; None where it was not asked."""
+    """Each side's candidates for a query, best first; None where the mode leaves the side out."""
 
     sparse: Candidates | None
     dense: Candidates | None
+    lists: Lists | None = None
 
 
 def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
@@ -80,43 +85,56 @@ def search_sides(
     depth: int,
     mode: Mode,
     allowed: BoolArray | None,
+    listed: int = 0,
 ) -> list[Sides]:
-    """The `depth` best passages of each side that the mode asks, for each query.
+    """The best passages of each side of the mode, at least `depth` where there are as many, for each query.
 
-    `vectors` (m, D) are the queries', None in sparse mode.
+    `vectors` (m, D) are the queries', None in sparse mode. `listed` is how many scores of each side the lists for
+    relevance hold; 0: no lists, as in sparse mode.
     """
     nothing = [None] * len(queries)
-    sparse = snapshot.sparse.search_batch(queries, depth, allowed) if mode != "dense" else nothing
-    dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
-    return [Sides(by_terms, by_vector) for by_terms, by_vector in zip(sparse, dense, strict=True)]
+    reach = max(depth, listed) if vectors is not None else depth
+    sparse = snapshot.sparse.search_batch(queries, reach, allowed) if mode != "dense" else nothing
+    if vectors is None or not listed:
+        dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
+        return list(map(Sides, sparse, dense))
+    return [
+        Sides(
+            by_terms,
+            by_vector,
+            Lists(scores[:listed], None if by_terms is None else by_terms.scores[:listed]),
+        )
+        for by_terms, (by_vector, scores) in zip(
+            sparse, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
+        )
+    ]
 
 
 def rank(
     snapshot: Snapshot, query: str, vector: Float32Array | None, sides: Sides, depth: int, fusion: Fusion
 ) -> Ranking:
-    """The ranking that the candidates of both sides make, at most `depth` of each: the union, scored exactly by both.
+    """The ranking of the candidates of both sides, at most `depth` of each: their union, scored exactly by both.
 
-    `vector` (D,) is the query's; where only one side was asked its list is the ranking.
+    `vector` (D,) is the query's; where only one side was searched its list is the ranking.
     """
     sparse, dense = (
         Candidates(found.scores[:depth], found.ordinals[:depth]) if found is not None else None
-        for found in sides
+        for found in (sides.sparse, sides.dense)
     )
     if sparse is not None and dense is not None and vector is not None:
-        return fuse(snapshot, query, vector, sparse, dense, depth, fusion)
-    if sparse is not None:
-        return single(sparse, depth, "sparse")
-    return single(dense or NO_CANDIDATES, depth, "dense")
-
-
-def single(found: Candidates, depth: int, side: Literal["sparse", "dense"]) -> Ranking:
-    """A ranking by one side alone."""
+        union = snapshot.passages.in_order(np.union1d(sparse.ordinals, dense.ordinals))
+        by_terms = view_of(union, sparse, lambda rest: snapshot.sparse.score(query, rest))
+        by_vector = view_of(union, dense, lambda rest: snapshot.dense_score(vector, rest))
+        complete = len(sparse.ordinals) < depth and len(dense.ordinals) < depth
+        return fused(union, by_terms, by_vector, fusion, complete)
+    found = sparse if sparse is not None else dense
+    assert found is not None, "every mode searches a side"
     view = SideView(np.arange(1, len(found.ordinals) + 1), found.scores)
     return Ranking(
         found.ordinals,
         found.scores,
-        view if side == "sparse" else None,
-        view if side == "dense" else None,
+        view if sparse is not None else None,
+        view if sparse is None else None,
         complete=len(found.ordinals) < depth,
     )
 
@@ -132,23 +150,6 @@ def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], 
     scores[mine] = found.scores[places[mine]]
     scores[~mine] = score(union[~mine])
     return SideView(ranks, scores)
-
-
-def fuse(
-    snapshot: Snapshot,
-    query: str,
-    vector: Float32Array,
-    by_terms: Candidates,
-    by_vector: Candidates,
-    depth: int,
-    fusion: Fusion,
-) -> Ranking:
-    """A ranking of the union of both sides' candidates."""
-    union = snapshot.passages.in_order(np.union1d(by_terms.ordinals, by_vector.ordinals))
-    sparse = view_of(union, by_terms, lambda rest: snapshot.sparse.score(query, rest))
-    dense = view_of(union, by_vector, lambda rest: snapshot.dense_score(vector, rest))
-    complete = len(by_terms.ordinals) < depth and len(by_vector.ordinals) < depth
-    return fused(union, sparse, dense, fusion, complete)
 
 
 def rank_given(

@@ -1,10 +1,11 @@
-"""What a searcher answers from at one time: a generation of the index, the mode, the encoder, the relevance model."""
+"""A request: the queries of one call, and all that answering them needs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -18,37 +19,30 @@ from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.searcher.second_stage import SecondStage
+from leanseek.types import BoolArray, Float32Array, Int64Array, Progress
+
+DEPTH = 100
+"""Candidates from each side, unless more results are wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """How the queries of one call are answered: at most `k` results each, of `depth` candidates from each side.
+class SearchOptions(TypedDict, total=False):
+    """What every search of a `Searcher` takes, by keyword.
 
-    `allowed` (n,) keeps the passages that are True. `documents` (n,) numbers each passage's document, None
-    where every passage is a result of its own.
+    `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, applied inside both searches. `mode` is
+    hybrid, dense or sparse; by default the searcher's. `depth` is how many candidates each side gives (at least k;
+    by default 100).
 
-    `judge` gives the results their probabilities. Where it has a threshold, every candidate is a result: which of
-    them reach it is seen afterwards, so that one that does not cannot take another's place.
+    `min_probability` in [0, 1] returns, of the candidates in their order, those that are at least so probably
+    relevant; `relevant_only` takes the probability at which the relevance model returns 95 % of what is relevant.
+    There may then be fewer than k results, or none: `Searcher.answer` says why.
     """
 
-    mode: Mode
-    fusion: Fusion
-    k: int
-    depth: int
-    allowed: BoolArray | None
-    documents: Int64Array | None
-    judge: Judge | None = None
-
-    @property
-    def threshold(self) -> float | None:
-        """How probable a result must be; None: that does not matter."""
-        return self.judge.threshold if self.judge is not None else None
-
-    @property
-    def most(self) -> int | None:
-        """How many results are wanted of the candidates; None: all of them."""
-        return self.k if self.threshold is None else None
+    filter: str | None
+    mode: str | None
+    depth: int | None
+    min_probability: float | None
+    relevant_only: bool
 
 
 class QueryEncoder:
@@ -99,8 +93,11 @@ class QueryEncoder:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """They belong together: a searcher moves on to a newer generation by replacing all of them at once."""
+class Generation:
+    """A generation of an index, and what its queries are answered with.
+
+    A searcher moves on to a newer generation by replacing all of these at once.
+    """
 
     snapshot: Snapshot
     encoder: QueryEncoder
@@ -109,55 +106,102 @@ class Serving:
     relevance: RelevanceModel | None
 
 
-DEPTH = 100
-"""Candidates asked of each side, where k is smaller."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The queries of one call: at most `k` results for each, from `depth` candidates of each side.
+
+    `allowed` (n,) is True for the passages that the filter admits, None for all. `documents` (n,) is the number of
+    each passage's document, None where every passage is a result of its own. `judge` gives the results their
+    probabilities, `second` re-ranks them; None leaves that out. `progress` is called with the queries answered, or
+    the hits re-ranked.
+    """
+
+    generation: Generation
+    queries: Sequence[str]
+    k: int
+    mode: Mode
+    depth: int
+    allowed: BoolArray | None
+    documents: Int64Array | None
+    judge: Judge | None
+    second: SecondStage | None
+    explain: bool
+    progress: Progress | None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The index as it is searched."""
+        return self.generation.snapshot
+
+    @property
+    def threshold(self) -> float | None:
+        """How probable a result must be; None: any probability will do."""
+        return self.judge.threshold if self.judge is not None else None
+
+    @property
+    def reach(self) -> int:
+        """How many results the search ranks: k, or as many as may be re-ranked where that is more."""
+        return self.k if self.second is None else max(self.k, self.second.reach)
+
+    @property
+    def most(self) -> int | None:
+        """How many candidates become results; None: all, so that a threshold can drop some without a gap."""
+        return self.reach if self.threshold is None else None
 
 
 def make_request(
-    serving: Serving,
+    generation: Generation,
+    second: SecondStage | None,
     queries: Sequence[str],
     k: int,
-    filter: str | None,
-    mode: str | None,
-    depth: int | None,
+    options: SearchOptions,
+    *,
+    explain: bool = False,
     roll_up: bool = True,
+    probabilities: bool = True,
+    progress: Progress | None = None,
 ) -> Request:
-    """How the queries are to be answered; `roll_up` makes the passages of a document one result.
+    """The request of a call with these options.
 
-    Raises UsageError or FilterError.
+    `roll_up` makes the passages of a document one result. Without `probabilities` they are computed only where a
+    threshold or the depth of re-ranking needs them.
+
+    Raises UsageError or FilterError, TypeError for an unknown option.
     """
+    unknown = options.keys() - SearchOptions.__annotations__.keys()
+    if unknown:
+        allowed = ", ".join(SearchOptions.__annotations__)
+        raise TypeError(f"unknown search option {min(unknown)!r}; a search takes {allowed}")
     if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
         raise UsageError("queries must be a list of strings; `search` takes a single one")
     if not isinstance(k, int) or k < 1:
         raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")
+    depth, mode, filter = options.get("depth"), options.get("mode"), options.get("filter")
     if depth is not None and depth < k:
         raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
-    snapshot = serving.snapshot
-    chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else serving.mode
+    snapshot = generation.snapshot
+    chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else generation.mode
     if chosen != "sparse" and not snapshot.with_dense:
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
+    matching = snapshot.matching(parse_filter(filter)) if filter is not None else None
+    least, relevant_only = options.get("min_probability"), options.get("relevant_only", False)
+    threshold = choose_threshold(generation.relevance, chosen, least, relevant_only)
+    needed = probabilities or threshold is not None or (second is not None and second.by_probability)
+    judge = None
+    if needed and generation.relevance is not None and chosen != "sparse":
+        mask = snapshot.live if matching is None else matching
+        searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
+        judge = Judge(generation.relevance, searched, threshold)
     return Request(
-        mode=chosen,
-        fusion=serving.fusion,
+        generation=generation,
+        queries=queries,
         k=k,
-        depth=max(k, depth or DEPTH),
-        allowed=snapshot.matching(parse_filter(filter)) if filter is not None else None,
+        mode=chosen,
+        depth=max(k, depth or DEPTH, second.reach if second is not None else 0),
+        allowed=matching,
         documents=snapshot.documents if roll_up else None,
+        judge=judge,
+        second=second,
+        explain=explain,
+        progress=progress,
     )
-
-
-def with_judge(
-    serving: Serving, request: Request, min_probability: float | None, relevant_only: bool
-) -> Request:
-    """The request with its hits judged, where there is a model and a dense side to judge by.
-
-    Raises UsageError where a least probability is asked for and there is not, or it is none.
-    """
-    model = serving.relevance
-    threshold = choose_threshold(model, request.mode, min_probability, relevant_only)
-    if model is None or request.mode == "sparse":
-        return request
-    snapshot, mask = serving.snapshot, request.allowed
-    mask = snapshot.live if mask is None else mask
-    searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
-    return replace(request, judge=Judge(model, searched, threshold))

@@ -1,4 +1,4 @@
-"""Many queries at once: blocks of them encoded and ranked together, their passages rolled up to documents."""
+"""From a request to rankings: its queries searched in blocks, their passages rolled up to documents."""
 
 from __future__ import annotations
 
@@ -7,72 +7,71 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.ranking import Mode, Ranking, Sides, rank, rank_given, search_sides
+from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, search_sides
 from leanseek.searcher.relevance.features import LIST_DEPTH
-from leanseek.searcher.relevance.judge import Lists, search_with_lists
-from leanseek.searcher.request import Request, Serving
+from leanseek.searcher.request import Request
 from leanseek.types import Float32Array, Int64Array
 
 BLOCK = 256
 """Queries of a batch ranked together."""
 
-NOTHING = Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None, None, complete=True)
+EMPTY = Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None, None, complete=True)
+"""The ranking of a blank query."""
 
 
-def search_all(serving: Serving, queries: Sequence[str], request: Request) -> Iterator[Ranking]:
-    """The ranking of each query, from the whole index; a blank query has none."""
-    snapshot = serving.snapshot
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
-        asked, texts, vectors = encoded(serving, block, request.mode)
-        rankings = [NOTHING] * len(block)
-        reach = min(request.depth, max(snapshot.size, 1))
-        while asked:
+def search_all(request: Request) -> Iterator[Ranking]:
+    """The ranking of each query over the whole index; a blank query has an empty one."""
+    snapshot = request.snapshot
+    for start in range(0, len(request.queries), BLOCK):
+        block = request.queries[start : start + BLOCK]
+        places, texts, vectors = encoded(request, block)
+        rankings = [EMPTY] * len(block)
+        depth = min(request.depth, max(snapshot.size, 1))
+        while places:
             short = []
-            for row, (found, lists) in enumerate(search(snapshot, texts, vectors, reach, request)):
+            for row, sides in enumerate(searched(request, texts, vectors, depth)):
                 vector = vectors[row] if vectors is not None else None
-                ranking = rank(snapshot, texts[row], vector, found, reach, request.fusion)
-                best = first_of_each(ranking, request.documents, request.most)
-                place = asked[row]
-                rankings[place] = judged(snapshot, texts[row], vector, ranking.take(best), lists, request)
-                if len(best) < request.k and not ranking.complete and reach < snapshot.size:
+                ranking = rank(snapshot, texts[row], vector, sides, depth, request.generation.fusion)
+                results = first_of_each(ranking, request)
+                rankings[places[row]] = judged(request, texts[row], vector, results, sides)
+                if len(results.ordinals) < request.reach and not ranking.complete and depth < snapshot.size:
                     short.append(row)
-            # Many of the candidates were parts of the same documents: look deeper.
-            asked, texts = [asked[row] for row in short], [texts[row] for row in short]
+            # Many of the candidates were passages of the same documents: search deeper.
+            places, texts = [places[row] for row in short], [texts[row] for row in short]
             vectors = vectors[short] if vectors is not None else None
-            reach = min(reach * 4, snapshot.size)
+            depth = min(depth * 4, snapshot.size)
         yield from rankings
 
 
-def rank_all(
-    serving: Serving, queries: Sequence[str], candidates: Sequence[Sequence[str]], request: Request
-) -> Iterator[Ranking]:
-    """The ranking of each query's candidates, given as document ids; those that are not in the index are left out.
+def rank_all(request: Request, candidates: Sequence[Sequence[str]]) -> Iterator[Ranking]:
+    """The ranking of each query's candidates, given as document ids; ids that are not in the index are left out.
 
-    Raises UsageError, at the end, where none of all the candidates is in the index.
+    Raises UsageError where there is not one list of ids for each query and, at the end, where none of all the
+    candidates is in the index.
     """
-    snapshot = serving.snapshot
+    snapshot = request.snapshot
     known = False
-    for start in range(0, len(queries), BLOCK):
-        block, given = queries[start : start + BLOCK], candidates[start : start + BLOCK]
-        parts = snapshot.find(list(dict.fromkeys(identifier for ids in given for identifier in ids)))
-        known = known or bool(parts)
-        asked, texts, vectors = encoded(serving, block, request.mode)
-        rankings = [NOTHING] * len(block)
-        # The candidates are given; what the whole index would answer is what they are judged beside.
-        lists: list[Lists | None] = [None] * len(asked)
+    for start in range(0, len(request.queries), BLOCK):
+        block, given = request.queries[start : start + BLOCK], candidates[start : start + BLOCK]
+        passages = snapshot.find(list(dict.fromkeys(identifier for ids in given for identifier in ids)))
+        known = known or bool(passages)
+        places, texts, vectors = encoded(request, block)
+        rankings = [EMPTY] * len(block)
+        # Relevance is judged beside what a search of the whole index finds.
+        found: Sequence[Sides | None] = [None] * len(places)
         if request.judge is not None:
-            lists = [found for _, found in search(snapshot, texts, vectors, LIST_DEPTH, request)]
-        for row, place in enumerate(asked):
-            ordinals = np.unique([part for identifier in given[place] for part in parts.get(identifier, ())])
+            found = searched(request, texts, vectors, LIST_DEPTH)
+        for row, place in enumerate(places):
+            ordinals = np.unique([one for identifier in given[place] for one in passages.get(identifier, ())])
             ordinals = ordinals.astype(np.int64)
             if request.allowed is not None:
                 ordinals = ordinals[request.allowed[ordinals]]
             vector = vectors[row] if vectors is not None else None
-            ranking = rank_given(snapshot, texts[row], vector, ordinals, request.mode, request.fusion)
-            best = ranking.take(first_of_each(ranking, request.documents, request.most))
-            rankings[place] = judged(snapshot, texts[row], vector, best, lists[row], request)
+            ranking = rank_given(
+                snapshot, texts[row], vector, ordinals, request.mode, request.generation.fusion
+            )
+            results = first_of_each(ranking, request)
+            rankings[place] = judged(request, texts[row], vector, results, found[row])
         yield from rankings
     strangers = list(dict.fromkeys(identifier for ids in candidates for identifier in ids))
     if strangers and not known:
@@ -81,30 +80,6 @@ def rank_all(
             f"none of the {len(strangers):,} candidates is in the index ({first}, ...); they seem to be "
             "documents of another collection. Give the index that was made of theirs"
         )
-
-
-def search(
-    snapshot: Snapshot, texts: Sequence[str], vectors: Float32Array | None, depth: int, request: Request
-) -> Sequence[tuple[Sides, Lists | None]]:
-    """What each side finds for each query, and the lists to judge it by where it is to be judged."""
-    if request.judge is None or vectors is None:
-        sides = search_sides(snapshot, texts, vectors, depth, request.mode, request.allowed)
-        return [(found, None) for found in sides]
-    return search_with_lists(snapshot, texts, vectors, depth, request.mode, request.allowed)
-
-
-def judged(
-    snapshot: Snapshot,
-    text: str,
-    vector: Float32Array | None,
-    ranking: Ranking,
-    lists: Lists | None,
-    request: Request,
-) -> Ranking:
-    """The ranking of a query (its text, its vector (D,)) with probabilities, where they are wanted."""
-    if request.judge is None or vector is None or lists is None:
-        return ranking
-    return request.judge.judged(snapshot, text, vector, ranking, lists)
 
 
 def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
@@ -119,18 +94,35 @@ def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: i
         raise UsageError("the candidates of each query must be a list of document ids, not a string")
 
 
-def encoded(
-    serving: Serving, block: Sequence[str], mode: Mode
-) -> tuple[list[int], list[str], Float32Array | None]:
+def encoded(request: Request, block: Sequence[str]) -> tuple[list[int], list[str], Float32Array | None]:
     """Places in the block, texts and vectors (m, D) of the queries that are not blank; no vectors in sparse mode."""
-    asked = [place for place, query in enumerate(block) if query.strip()]
-    texts = [block[place] for place in asked]
-    return asked, texts, serving.encoder.encode(texts) if mode != "sparse" else None
+    places = [place for place, query in enumerate(block) if query.strip()]
+    texts = [block[place] for place in places]
+    return places, texts, request.generation.encoder.encode(texts) if request.mode != "sparse" else None
 
 
-def first_of_each(ranking: Ranking, documents: Int64Array | None, k: int | None) -> Int64Array:
-    """Places (at most k; None: all) of the best passage of each document, best first."""
-    if documents is None:
-        return np.arange(len(ranking.ordinals))[:k]
-    _, first = np.unique(documents[ranking.ordinals], return_index=True)
-    return np.sort(first)[:k]
+def searched(
+    request: Request, texts: Sequence[str], vectors: Float32Array | None, depth: int
+) -> Sequence[Sides]:
+    """What each side finds for each query, with the score lists for relevance where it is judged."""
+    listed = LIST_DEPTH if request.judge is not None else 0
+    return search_sides(request.snapshot, texts, vectors, depth, request.mode, request.allowed, listed)
+
+
+def first_of_each(ranking: Ranking, request: Request) -> Ranking:
+    """The best passage of each document, best first, as many as the request wants."""
+    if request.documents is None:
+        places: Int64Array = np.arange(len(ranking.ordinals))
+    else:
+        _, first = np.unique(request.documents[ranking.ordinals], return_index=True)
+        places = np.sort(first)
+    return ranking.take(places[: request.most])
+
+
+def judged(
+    request: Request, text: str, vector: Float32Array | None, ranking: Ranking, sides: Sides | None
+) -> Ranking:
+    """The ranking of a query (its text, its vector (D,)) with probabilities where the request has a judge."""
+    if request.judge is None or vector is None or sides is None:
+        return ranking
+    return request.judge.judged(request.snapshot, text, vector, ranking, sides)

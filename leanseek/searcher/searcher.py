@@ -6,23 +6,25 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Unpack
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.indexing.creation import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.answer import finish, finish_ranked, make_answer
+from leanseek.searcher.answer import answers, ranked_lists
 from leanseek.searcher.context import Context, pack
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
-from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance, cut
-from leanseek.searcher.request import QueryEncoder, Request, Serving, make_request, with_judge
+from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance
+from leanseek.searcher.request import Generation, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
-from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, choose_second_stage
+from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage, choose_second_stage
 from leanseek.types import Answer, Hit, Progress, Ranked
 
 
@@ -44,25 +46,13 @@ class Searcher:
         mode: str | None = None,
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
-        reranker: RerankerChoice = None,
-        rerank_depth: DepthChoice | Sequence[DepthChoice] | None = None,
-        rerank_budget: float | None = None,
+        second_stage: SecondStage | None = None,
     ) -> None:
-        self._asked_fusion = fusion
-        self._asked_mode = mode
-        self._asked_relevance = relevance
+        """`open` is the usual way; this takes its parts ready made, and what it raises for a choice that is none."""
+        self._choices = Choices(fusion, mode, relevance)
         settings = snapshot.state.settings
-        chosen = choose_mode(settings, mode)
-        self._serving = Serving(
-            snapshot,
-            QueryEncoder(settings.encoder, encoder, device),
-            chosen,
-            fusion or own_fusion(settings),
-            choose_relevance(relevance, settings, chosen),
-        )
-        self._second = choose_second_stage(
-            reranker, rerank_depth, rerank_budget, device, index=snapshot.folder
-        )
+        self._generation = self._choices.generation(snapshot, QueryEncoder(settings.encoder, encoder, device))
+        self._second = second_stage
         self._refreshing = threading.Lock()
         self._closed = False
 
@@ -80,6 +70,7 @@ class Searcher:
         reranker: RerankerChoice = None,
         rerank_depth: DepthChoice | Sequence[DepthChoice] | None = None,
         rerank_budget: float | None = None,
+        rerank_long: str | None = None,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
@@ -96,6 +87,7 @@ class Searcher:
         `load_reranker`), or a list of them, each going on from the one before. `rerank_depth` is how many hits each
         judges (by default 100), "auto" those that are probable enough (see `RerankDepth`); the others stay below.
         `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
+        `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`).
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
@@ -106,7 +98,9 @@ class Searcher:
             fusion = load_fusion(fusion, dense_weight)
         elif dense_weight is not None:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
-        second = choose_second_stage(reranker, rerank_depth, rerank_budget, device, index=Path(path))
+        second = choose_second_stage(
+            reranker, rerank_depth, rerank_budget, device, long=rerank_long, index=Path(path)
+        )
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(
@@ -116,45 +110,45 @@ class Searcher:
             mode=mode,
             device=device,
             relevance=relevance,
-            reranker=second,
+            second_stage=second,
         )
 
     @property
     def generation(self) -> int:
         """The generation of the index that is being searched."""
-        return self._serving.snapshot.state.generation
+        return self._generation.snapshot.state.generation
 
     @property
     def settings(self) -> IndexSettings:
         """What the index was created with."""
-        return self._serving.snapshot.state.settings
+        return self._generation.snapshot.state.settings
 
     @property
     def mode(self) -> Mode:
         """How queries are answered that do not name a mode."""
-        return self._serving.mode
+        return self._generation.mode
 
     @property
     def fusion(self) -> Fusion:
         """How the two sides are fused in hybrid mode."""
-        return self._serving.fusion
+        return self._generation.fusion
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that a filter can name: id, title and those of the metadata."""
-        segments = self._open_serving().snapshot.segments
+        segments = self._open_generation().snapshot.segments
         found = {field for segment in segments for field in segment.passages.fields()}
         return ("id", "title", *sorted(found - {"id", "title"}))
 
     @property
     def encoder(self) -> Encoder:
         """The encoder of the index, loaded at first use. Raises UsageError where the index has no dense side."""
-        return self._serving.encoder.load()
+        return self._generation.encoder.load()
 
     @property
     def truncation(self) -> TruncationReport:
         """What this encoder's limit has cut off the queries so far."""
-        return self._serving.encoder.truncation
+        return self._generation.encoder.truncation
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,180 +156,104 @@ class Searcher:
         return self._second.notes if self._second is not None else ()
 
     def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        filter: str | None = None,
-        mode: str | None = None,
-        explain: bool = False,
-        depth: int | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
     ) -> list[Hit]:
         """The k best documents for a query, best first; equal scores in order of their ids.
 
-        `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, applied inside both
-        searches. Of a document split into passages the best one is shown, and its probability is the
-        document's. `depth` is how many candidates each side gives (at least k; by default 100). A blank query
-        gives no hits.
-
-        `min_probability` in [0, 1] keeps, of the candidates in their order, those that are at least so probably
-        relevant; `relevant_only` takes the probability that the relevance model keeps 95 % of what is relevant
-        with. There may then be fewer than k hits, or none: `answer` tells why.
+        Of a document split into passages the best one is shown, and its probability is the document's. A blank
+        query gives no hits. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only).
 
         Raises UsageError or FilterError.
         """
-        return self.answer(
-            query,
-            k,
-            filter=filter,
-            mode=mode,
-            explain=explain,
-            depth=depth,
-            min_probability=min_probability,
-            relevant_only=relevant_only,
-        ).hits
+        return self.answer(query, k, explain=explain, **options).hits
 
     def answer(
         self,
         query: str,
         k: int = 10,
         *,
-        filter: str | None = None,
-        mode: str | None = None,
         explain: bool = False,
-        depth: int | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
         progress: Progress | None = None,
+        **options: Unpack[SearchOptions],
     ) -> Answer:
-        """`search`, with what the least probability has left out and, where nothing is left, what came nearest.
+        """`search`, with what the least probability has left out and, where no hit reaches it, what came nearest.
 
-        `progress` is told of the hits that are re-ranked.
+        `progress` is called with the hits that are re-ranked.
 
         Raises UsageError or FilterError.
         """
-        serving = self._open_serving()
-        request = make_request(serving, [query], k, filter, mode, depth)
-        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
-        [ranking] = search_all(serving, [query], request)
-        return make_answer(
-            serving.snapshot,
-            query,
-            ranking,
-            request,
-            k,
-            explain=explain,
-            second=self._second,
-            progress=progress,
+        request = make_request(
+            self._open_generation(), self._second, [query], k, options, explain=explain, progress=progress
         )
+        [answer] = answers(request, search_all(request))
+        return answer
 
     def search_batch(
         self,
         queries: Iterable[str],
         k: int = 10,
         *,
-        filter: str | None = None,
-        mode: str | None = None,
         explain: bool = False,
-        depth: int | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
         progress: Progress | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[list[Hit]]:
         """`search` for many queries: one list of hits for each, the same as it gives one at a time."""
-        queries = queries if isinstance(queries, str) else list(queries)
-        serving = self._open_serving()
-        request = make_request(serving, queries, k, filter, mode, depth)
-        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
-        rankings = search_all(serving, queries, request)
-        kept = (cut(ranking, request.threshold, request.k).kept for ranking in rankings)
-        results: list[list[Hit]] = []
-        for hits, _ in finish(
-            serving.snapshot, queries, kept, k, explain=explain, second=self._second, progress=progress
-        ):
-            results.append(hits)
-            if progress is not None and self._second is None:
-                progress("searching", len(results), len(queries))
-        return results
+        request = make_request(
+            self._open_generation(),
+            self._second,
+            as_list(queries),
+            k,
+            options,
+            explain=explain,
+            progress=progress,
+        )
+        return [answer.hits for answer in answers(request, search_all(request))]
 
     def rank_batch(
         self,
         queries: Iterable[str],
         k: int = 1000,
         *,
-        filter: str | None = None,
-        mode: str | None = None,
-        depth: int | None = None,
         candidates: Sequence[Sequence[str]] | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
         progress: Progress | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[list[Ranked]]:
         """The documents that `search_batch` finds, in the same order with the same scores, without their texts.
 
         `candidates` gives for each query the ids of the documents to rank instead of searching: how a stored
-        run is re-ranked. Each gets the exact score of every side that the mode asks; one that shares no term
-        with the query has 0 on the sparse side. Ids that the index does not have are left out (`missing`
-        tells them), as are documents that `filter` excludes; a blank query ranks nothing.
+        run is re-ranked. Each gets the exact score of every side of the mode; one that shares no term with the
+        query has 0 on the sparse side. Ids that the index does not have are left out (`missing` names them), as
+        are documents that the filter excludes; a blank query ranks nothing.
 
-        `min_probability` and `relevant_only` leave documents out as `search` does. Without them no probabilities are
-        computed (but where they say how deep to re-rank), which saves the time.
+        Probabilities are computed only where a threshold or the depth of re-ranking needs them, which saves time.
 
         Raises UsageError or FilterError; UsageError too where none of all the candidates is in the index.
         """
-        queries = queries if isinstance(queries, str) else list(queries)
-        serving = self._open_serving()
-        request = self._deepened(make_request(serving, queries, k, filter, mode, depth))
-        by_probability = self._second is not None and self._second.by_probability
-        if min_probability is not None or relevant_only or by_probability:
-            request = with_judge(serving, request, min_probability, relevant_only)
+        request = make_request(
+            self._open_generation(),
+            self._second,
+            as_list(queries),
+            k,
+            options,
+            probabilities=False,
+            progress=progress,
+        )
         if candidates is None:
-            rankings = search_all(serving, queries, request)
-        else:
-            check_candidates(candidates, len(queries), depth)
-            rankings = rank_all(serving, queries, candidates, request)
-        kept = (cut(ranking, request.threshold, request.k).kept for ranking in rankings)
-        results: list[list[Ranked]] = []
-        for found in finish_ranked(
-            serving.snapshot, queries, kept, k, second=self._second, progress=progress
-        ):
-            results.append(found)
-            if progress is not None and self._second is None:
-                progress("searching", len(results), len(queries))
-        return results
+            return list(ranked_lists(request, search_all(request)))
+        check_candidates(candidates, len(request.queries), options.get("depth"))
+        return list(ranked_lists(request, rank_all(request, candidates)))
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Those of the document ids that the index does not have, each once, in the order given."""
         wanted = list(dict.fromkeys(ids))
-        here = self._open_serving().snapshot.find(wanted)
+        here = self._open_generation().snapshot.find(wanted)
         return [identifier for identifier in wanted if identifier not in here]
 
     async def asearch(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        filter: str | None = None,
-        mode: str | None = None,
-        explain: bool = False,
-        depth: int | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
     ) -> list[Hit]:
         """`search` in a worker thread, for callers that must not block."""
-        return await asyncio.to_thread(
-            self.search,
-            query,
-            k,
-            filter=filter,
-            mode=mode,
-            explain=explain,
-            depth=depth,
-            min_probability=min_probability,
-            relevant_only=relevant_only,
-        )
+        return await asyncio.to_thread(self.search, query, k, explain=explain, **options)
 
     def context(
         self,
@@ -343,52 +261,41 @@ class Searcher:
         max_tokens: int = 1500,
         *,
         k: int = 20,
-        filter: str | None = None,
-        mode: str | None = None,
         count_tokens: Callable[[str], int] | None = None,
-        min_probability: float | None = None,
-        relevant_only: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt of at most `max_tokens`, numbered for citation.
 
-        Near-duplicates are left out, the parts of one document stand in their order, and a citation is
-        never cut. Tokens are estimated at four characters each unless `count_tokens` counts them.
-        `min_probability` and `relevant_only` leave passages out as `search` does: a context without any tells
-        the prompt's writer that nothing relevant is there.
+        Near-duplicates are left out, the parts of one document follow in their order, and a citation is never
+        cut. Tokens are estimated at four characters each unless `count_tokens` counts them. With
+        `min_probability` or `relevant_only` an empty context means that nothing relevant is in the index.
         """
-        serving = self._open_serving()
-        request = make_request(serving, [query], k, filter, mode, None, roll_up=False)
-        request = with_judge(serving, self._deepened(request), min_probability, relevant_only)
-        [ranking] = search_all(serving, [query], request)
-        kept = cut(ranking, request.threshold, request.k).kept
-        [(hits, _)] = finish(serving.snapshot, [query], [kept], k, second=self._second)
-        return pack(hits, max_tokens, count_tokens or estimate_tokens)
+        request = make_request(self._open_generation(), self._second, [query], k, options, roll_up=False)
+        [answer] = answers(request, search_all(request))
+        return pack(answer.hits, max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""
         with self._refreshing:
-            current = self._open_serving()
+            current = self._open_generation()
             newest = Snapshot.open(current.snapshot.folder, dense=current.snapshot.with_dense)
             settings = newest.state.settings
             try:
                 if newest.state.generation == current.snapshot.state.generation:
                     newest.close()
                     return False
-                mode = choose_mode(settings, self._asked_mode)
-                fusion = self._asked_fusion or own_fusion(settings)
-                relevance = choose_relevance(self._asked_relevance, settings, mode)
+                encoder = current.encoder.for_settings(settings.encoder)
+                self._generation = self._choices.generation(newest, encoder)
             except BaseException:
                 newest.close()
                 raise
-            encoder = current.encoder.for_settings(settings.encoder)
-            self._serving = Serving(newest, encoder, mode, fusion, relevance)
         return True
 
     def close(self) -> None:
         """Let the files go. Whatever is asked afterwards, and what is under way, raises UsageError."""
         with self._refreshing:
             self._closed = True
-            self._serving.snapshot.close()
+            self._generation.snapshot.close()
 
     def __enter__(self) -> Searcher:
         return self
@@ -398,14 +305,31 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _deepened(self, request: Request) -> Request:
-        """The request for as many results as the second stage may judge, which are cut to k after it."""
-        return self._second.deepened(request) if self._second is not None else request
-
-    def _open_serving(self) -> Serving:
+    def _open_generation(self) -> Generation:
         if self._closed:
             raise UsageError("this searcher is closed; open another with Searcher.open")
-        return self._serving
+        return self._generation
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a searcher was opened with, None where the index decides; kept for the generations to come."""
+
+    fusion: Fusion | None
+    mode: str | None
+    relevance: RelevanceChoice
+
+    def generation(self, snapshot: Snapshot, encoder: QueryEncoder) -> Generation:
+        """What queries of the snapshot are answered with. Raises as `Searcher.open` does for unfit choices."""
+        settings = snapshot.state.settings
+        mode = choose_mode(settings, self.mode)
+        fusion = self.fusion or own_fusion(settings)
+        return Generation(snapshot, encoder, mode, fusion, choose_relevance(self.relevance, settings, mode))
+
+
+def as_list(queries: Iterable[str]) -> Sequence[str]:
+    """The queries as a list; a single string stays one, which a request refuses."""
+    return queries if isinstance(queries, str) else list(queries)
 
 
 def estimate_tokens(text: str) -> int:

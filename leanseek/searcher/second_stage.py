@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -17,7 +17,6 @@ from leanseek.rerank import Cascade, Reranker, load_reranker
 from leanseek.rerank.base import Reranked
 from leanseek.rerank.combined import Depth
 from leanseek.rerank.registry import DEFAULT_DEPTH, NONE, reads_windows
-from leanseek.searcher.request import Request
 from leanseek.types import Float64Array, Hit, Int64Array, Progress
 
 PROBABILITY: Final = 0.001
@@ -95,11 +94,6 @@ class SecondStage:
         self._judged = self._asked = 0
         if budget is not None:
             Deadline(budget, clock)
-
-    def deepened(self, request: Request) -> Request:
-        """The request for as many results as are wanted or may be judged."""
-        k = max(request.k, self.reach)
-        return replace(request, k=k, depth=max(request.depth, k))
 
     @property
     def reach(self) -> int:

@@ -46,7 +46,7 @@ def test_a_ranking_is_the_search_without_texts(searcher: Searcher, mode: str, co
 def test_all_documents_as_candidates_rank_as_in_an_exhaustive_search(
     searcher: Searcher, mode: str, condition: str | None, fusion: str
 ) -> None:
-    asked = Searcher.open(searcher._serving.snapshot.folder, encoder=HashEncoder(), fusion=fusion)
+    asked = Searcher.open(searcher._generation.snapshot.folder, encoder=HashEncoder(), fusion=fusion)
     everything = [random.Random(number).sample(LIVE, len(LIVE)) for number in range(len(QUERIES))]
     ranked = asked.rank_batch(QUERIES, 1000, mode=mode, filter=condition, candidates=everything)
     found = asked.rank_batch(QUERIES, 1000, mode=mode, filter=condition, depth=100_000)

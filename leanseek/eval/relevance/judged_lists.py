@@ -12,9 +12,9 @@ from leanseek.errors import InputError
 from leanseek.eval.base import Collection
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion.methods import Fusion
-from leanseek.searcher.ranking import rank
+from leanseek.searcher.ranking import rank, search_sides
 from leanseek.searcher.relevance.features import LIST_DEPTH, Evidence
-from leanseek.searcher.relevance.judge import evidence_on, search_with_lists
+from leanseek.searcher.relevance.judge import evidence_on
 from leanseek.searcher.relevance.model import Judged
 from leanseek.types import BoolArray, Float32Array, Int64Array, Qrels
 
@@ -131,13 +131,13 @@ def judged_lists(
         texts = queries.texts[start : start + BLOCK]
         vectors = queries.vectors[start : start + BLOCK]
         relevant = queries.relevant[start : start + BLOCK]
-        found = search_with_lists(snapshot, texts, vectors, LIST_DEPTH, mode, allowed)
-        for text, vector, wanted, (sides, lists) in zip(texts, vectors, relevant, found, strict=True):
+        found = search_sides(snapshot, texts, vectors, LIST_DEPTH, mode, allowed, LIST_DEPTH)
+        for text, vector, wanted, sides in zip(texts, vectors, relevant, found, strict=True):
             ranking = rank(snapshot, text, vector, sides, LIST_DEPTH, fusion)
             ranking = ranking.take(np.arange(min(k, len(ranking.ordinals))))
             yield JudgedList(
                 ranking.ordinals,
                 ranking.scores,
-                evidence_on(snapshot, text, vector, ranking, lists, size),
+                evidence_on(snapshot, text, vector, ranking, sides, size),
                 np.isin(ranking.ordinals, wanted),
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, TypeAlias
@@ -14,9 +13,9 @@ from leanseek.errors import MissingPackageError, RelevanceFileError, UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode, Ranking, Sides
-from leanseek.searcher.relevance.features import LIST_DEPTH, DenseEvidence, Evidence, SparseEvidence
+from leanseek.searcher.relevance.features import DenseEvidence, Evidence, SparseEvidence
 from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
-from leanseek.types import BoolArray, Float32Array
+from leanseek.types import Float32Array
 
 AUTO = "auto"
 RelevanceChoice: TypeAlias = "str | os.PathLike[str] | RelevanceModel | None"
@@ -103,13 +102,6 @@ def choose_threshold(
     return model.threshold(mode) if min_probability is None else float(min_probability)
 
 
-class Lists(NamedTuple):
-    """Each side's best scores (l,), descending, at most `LIST_DEPTH`; `sparse` is None where it was not asked."""
-
-    dense: Float32Array
-    sparse: Float32Array | None
-
-
 @dataclass(frozen=True, slots=True)
 class Judge:
     """How the hits of one call are judged: by `model`, as some of the `searched` passages (those a filter leaves).
@@ -122,19 +114,21 @@ class Judge:
     threshold: float | None = None
 
     def judged(
-        self, snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists
+        self, snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, sides: Sides
     ) -> Ranking:
-        """The ranking with its probabilities. Only the passages in it are judged, so cut it first where it may be."""
+        """The ranking of a query with its probabilities; `sides`: of the whole index, with lists."""
         if not len(ranking.ordinals):
             return ranking._replace(probabilities=np.zeros(0))
-        evidence = evidence_on(snapshot, query, vector, ranking, lists, self.searched)
+        evidence = evidence_on(snapshot, query, vector, ranking, sides, self.searched)
         return ranking._replace(probabilities=self.model.probabilities(evidence))
 
 
 def evidence_on(
-    snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, lists: Lists, searched: int
+    snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, sides: Sides, searched: int
 ) -> Evidence:
-    """What the passages of a query's ranking are judged by; `searched`: the passages there were to find."""
+    """The evidence on the passages of a query's ranking; `searched`: how many passages there were to find."""
+    lists = sides.lists
+    assert lists is not None, "the sides were searched with lists"
     sparse = None
     if lists.sparse is not None and ranking.sparse is not None:
         sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
@@ -160,23 +154,3 @@ def cut(ranking: Ranking, threshold: float | None, k: int) -> Cut:
     passing = ranking.probabilities >= threshold
     nearest = None if passing.any() else int(np.argmax(ranking.probabilities))
     return Cut(ranking.take(np.flatnonzero(passing)[:k]), int(np.count_nonzero(~passing)), nearest)
-
-
-def search_with_lists(
-    snapshot: Snapshot,
-    queries: Sequence[str],
-    vectors: Float32Array,
-    depth: int,
-    mode: Mode,
-    allowed: BoolArray | None,
-) -> list[tuple[Sides, Lists]]:
-    """What `search_sides` finds to a `depth`, and the lists that the judgment rests on, for each query."""
-    reach = max(depth, LIST_DEPTH)
-    dense = snapshot.dense_search_listed(vectors, depth, reach, allowed)
-    if mode != "hybrid":
-        return [(Sides(None, found), Lists(listed[:LIST_DEPTH], None)) for found, listed in dense]
-    sparse = snapshot.sparse.search_batch(queries, reach, allowed)
-    return [
-        (Sides(by_terms, by_vector), Lists(listed[:LIST_DEPTH], by_terms.scores[:LIST_DEPTH]))
-        for by_terms, (by_vector, listed) in zip(sparse, dense, strict=True)
-    ]

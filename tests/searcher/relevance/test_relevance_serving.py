@@ -18,13 +18,13 @@ from leanseek import Document, Hit, Index, Searcher, SparseSettings
 from leanseek.encode.registry import int8_fingerprint
 from leanseek.errors import LeanseekError, UsageError
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.answer import make_answer
+from leanseek.searcher.answer import answers
 from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import Ranking
 from leanseek.searcher.relevance.features import Evidence
 from leanseek.searcher.relevance.judge import Judge, cut, packaged
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.searcher.request import Request
+from leanseek.searcher.request import Generation, QueryEncoder, Request
 from leanseek.text import load_analyzer
 
 DOCUMENTS = make_documents(1400, 11)
@@ -222,8 +222,10 @@ def test_what_came_nearest_tells_its_place_in_the_ranking(path: Path) -> None:
     snapshot = Snapshot.open(path)
     scores, chances = np.array([3.0, 2.0, 1.0], np.float32), np.array([0.1, 0.3, 0.2])
     ranking = Ranking(np.array([4, 0, 2]), scores, None, None, True, chances)
-    request = Request("dense", load_fusion("convex"), 3, 3, None, None, judge=Judge(Spy(), 3, 0.5))
-    answer = make_answer(snapshot, "wing", ranking, request, 3)
+    judge = Judge(Spy(), 3, 0.5)
+    generation = Generation(snapshot, QueryEncoder(None), "dense", load_fusion("convex"), None)
+    request = Request(generation, ["wing"], 3, "dense", 3, None, None, judge, None, False, None)
+    [answer] = answers(request, [ranking])
     assert answer.hits == [] and answer.nearest is not None
     [identifier] = snapshot.passages.ids(np.array([0]))
     assert (answer.nearest.id, answer.nearest.rank, answer.nearest.probability) == (identifier, 2, 0.3)
