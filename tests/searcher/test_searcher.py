@@ -226,3 +226,9 @@ def test_a_dense_only_index_needs_no_analyser(tmp_path: Path) -> None:
     assert hit.explanation is not None and hit.explanation.sparse is None
     with pytest.raises(UsageError, match="--mode dense"):
         searcher.search("statin", mode="sparse")
+
+
+def test_an_unknown_option_is_an_error_that_lists_the_known_ones(searcher: Searcher) -> None:
+    for call in (searcher.search, searcher.answer, searcher.context):
+        with pytest.raises(TypeError, match="'filters'; a search takes filter, mode, depth"):
+            call("wing", filters="year > 1990")  # type: ignore[call-arg]

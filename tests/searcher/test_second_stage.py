@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support import HashEncoder, make_documents
 
-from leanseek import Document, Hit, Index, Searcher
+from leanseek import Document, Hit, Index, Searcher, Snippet
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
-from leanseek.rerank import ByScore, Cascade, Judged
+from leanseek.rerank import ByScore, Cascade, Judged, Reranked
 from leanseek.searcher.relevance.features import Evidence
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.second_stage import RerankDepth, SecondStage, choose_second_stage
@@ -267,3 +269,46 @@ def test_a_way_of_reading_is_for_those_steps_that_have_one(monkeypatch: pytest.M
         choose_second_stage(["late-interaction", "in-context:MODEL"], long="top2")
     with pytest.raises(UsageError, match="given by name"):
         choose_second_stage(Backwards(), long="top2")
+
+
+def test_the_second_stage_is_chosen_once_when_a_searcher_opens(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(name: str, *_: object, **__: object) -> Backwards:
+        loaded.append(name)
+        return Backwards()
+
+    monkeypatch.setattr("leanseek.searcher.second_stage.load_reranker", load)
+    with opened(folder, reranker="cross-encoder") as searcher:
+        searcher.search("wing")
+        searcher.search_batch(["wing", "heart"])
+    assert loaded == ["cross-encoder"]
+
+
+def test_an_explanation_that_a_re_ranker_gave_is_completed(folder: Path) -> None:
+    class Looks(Backwards):
+        """Puts a snippet of its own into every other explanation."""
+
+        def rerank_batch(self, *args: Any, **options: Any) -> list[Reranked]:
+            return [
+                one._replace(
+                    hits=[
+                        replace(hit, explanation=replace(hit.explanation, snippet=Snippet("mine")))
+                        if place % 2 and hit.explanation is not None
+                        else hit
+                        for place, hit in enumerate(one.hits)
+                    ]
+                )
+                for one in super().rerank_batch(*args, **options)
+            ]
+
+    with opened(folder, reranker=Looks(), rerank_depth=6) as searcher, opened(folder) as plain:
+        hits = searcher.search("wing layer", 6, explain=True)
+        before = {hit.id: hit.explanation for hit in plain.search("wing layer", 6, explain=True)}
+    for place, hit in enumerate(hits):
+        found, expected = hit.explanation, before[hit.id]
+        assert found is not None and expected is not None and expected.snippet.text
+        assert (found.sparse, found.dense, found.terms) == (expected.sparse, expected.dense, expected.terms)
+        assert found.snippet == (Snippet("mine") if place % 2 else expected.snippet)
