@@ -141,7 +141,7 @@ def test_it_starts_in_silence_and_without_credentials(tmp_path: Path) -> None:
 def test_interrupts_stay_with_python() -> None:
     code = """if True:
         import time
-        from leanseek.indexing.sparse.jvm import java_class
+        from leanseek.indexing.sparse.lucene import java_class
         java_class("org.apache.lucene.util.Version")
         try:
             print("started", flush=True)
