@@ -11,8 +11,9 @@ import numpy as np
 from leanseek.encode.batches import Deadline
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import UsageError
+from leanseek.numbers import zscore
 from leanseek.rerank.base import ByScore, Judged, Reranked, Reranker, append, check_lists
-from leanseek.types import Float64Array, Hit, Progress
+from leanseek.types import Hit, Progress
 
 Depth: TypeAlias = int | Callable[[Sequence[Hit]], int]
 """How many of the hits are re-ranked: a number, or what tells it from the hits in their present order."""
@@ -169,16 +170,10 @@ class Interpolated(ByScore):
         judged = ~np.isnan(said.scores)
         before = np.array([hit.score for hit in hits], np.float64)
         if judged.any():
-            scores[judged] = (1.0 - self.weight) * standard(before[judged]) + self.weight * standard(
+            scores[judged] = (1.0 - self.weight) * zscore(before[judged]) + self.weight * zscore(
                 said.scores[judged]
             )
         return Judged(scores, said.probabilities)
-
-
-def standard(scores: Float64Array) -> Float64Array:
-    """(n,) the scores less their mean, in standard deviations; zeros where all are the same."""
-    spread = float(scores.std())
-    return (scores - scores.mean()) / spread if spread > 0.0 else np.zeros_like(scores)
 
 
 def load(

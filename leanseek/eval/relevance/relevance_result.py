@@ -29,13 +29,13 @@ from leanseek.eval.relevance.relevance_scores import (
     measure,
     reliability,
     shares,
-    standardised,
 )
 from leanseek.eval.results import index_folder
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.numbers import zscore
 from leanseek.searcher.fusion.registry import load_fusion
-from leanseek.searcher.relevance.features import LIST_DEPTH
+from leanseek.searcher.relevance.features import LEAST_SPREAD, LIST_DEPTH
 from leanseek.searcher.relevance.model import Judged, RelevanceModel, load_relevance
 from leanseek.types import BoolArray, Float64Array, Progress
 
@@ -206,7 +206,7 @@ def strangers(name: str, pool: Pool, systems: Mapping[str, RelevanceScores], sto
     best = {
         ADAPTER: highest(pool.probabilities),
         "score": highest(pool.scores),
-        "z score": highest([standardised(scores) for scores in pool.scores]),
+        "z score": highest([zscore(scores, least=LEAST_SPREAD) for scores in pool.scores]),
         "share of top": highest([shares(scores) for scores in pool.scores]),
     }
     empty = {system: empty_share(values, systems[system].threshold) for system, values in best.items()}

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, MissingPackageError
+from leanseek.numbers import zscore
 from leanseek.searcher.relevance.features import LEAST_SPREAD, LEAST_TOP
 from leanseek.types import BoolArray, Float64Array, Int64Array
 
@@ -136,7 +137,7 @@ def controls(
         Control("rank", np.concatenate([-ranks(found) for found in lists]), False),
         Control("score", scores, False),
         Control("share of top", np.concatenate([shares(found) for found in lists]), False),
-        Control("z score", np.concatenate([standardised(found) for found in lists]), False),
+        Control("z score", np.concatenate([zscore(found, least=LEAST_SPREAD) for found in lists]), False),
         Control("platt", crossed(scores, labels, owners, Platt), True),
         Control("isotonic", crossed(scores, labels, owners, Isotonic), True),
     ]
@@ -151,14 +152,6 @@ def ranks(scores: Float64Array) -> Float64Array:
 def shares(scores: Float64Array) -> Float64Array:
     """(c,) scores over the list's best one."""
     found: Float64Array = scores / max(float(scores.max(initial=0.0)), LEAST_TOP)
-    return found
-
-
-def standardised(scores: Float64Array) -> Float64Array:
-    """(c,) scores less the list's mean, in standard deviations."""
-    if not len(scores):
-        return scores
-    found: Float64Array = (scores - scores.mean()) / max(float(scores.std()), LEAST_SPREAD)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from leanseek.errors import UsageError
+from leanseek.numbers import zscore
 from leanseek.types import Float32Array, Float64Array
 
 LEAST = -1.0
@@ -67,17 +68,5 @@ class Mix:
         known = ~np.isnan(maxsim)
         total = sum(weight for weight, _ in used)
         mixed: Float64Array = np.full(len(maxsim), np.nan)
-        mixed[known] = sum(weight / total * standardised(values[known]) for weight, values in used)
+        mixed[known] = sum(weight / total * zscore(values[known]) for weight, values in used)
         return mixed
-
-
-def standardised(values: Float64Array) -> Float64Array:
-    """(n,) the z-scores of values (n,); 0 for all where they do not differ."""
-    if not len(values):
-        return values
-    spread = values.std()
-    # Equal values may differ in their last bits.
-    if spread <= 1e-9 * max(1.0, float(np.abs(values).max())):
-        return np.zeros(len(values))
-    scores: Float64Array = (values - values.mean()) / spread
-    return scores

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
+from leanseek.numbers import alike, minmax, zscore
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 
@@ -51,25 +52,6 @@ def theoretical_minmax(scores: Float32Array, infimum: float) -> Float64Array:
     if span <= 0.0:
         return np.zeros_like(values)
     scaled: Float64Array = np.maximum((values - infimum) / span, 0.0)
-    return scaled
-
-
-def minmax(scores: Float32Array) -> Float64Array:
-    """(c,) float64 in [0, 1]: (s - min) / (max - min); all 0 where every score is the same."""
-    values: Float64Array = scores.astype(np.float64)
-    if not values.size or values.min() == values.max():
-        return np.zeros_like(values)
-    scaled: Float64Array = (values - values.min()) / (values.max() - values.min())
-    return scaled
-
-
-def zscore(scores: Float32Array) -> Float64Array:
-    """(c,) float64: (s - mean) / population standard deviation; all 0 where every score is the same."""
-    values: Float64Array = scores.astype(np.float64)
-    # Rounding in the mean would make a tiny deviation, and large z-scores, out of equal scores.
-    if not values.size or values.min() == values.max():
-        return np.zeros_like(values)
-    scaled: Float64Array = (values - values.mean()) / values.std()
     return scaled
 
 
@@ -139,7 +121,7 @@ def three_sigma(side: Side) -> Float64Array:
     found = values[side.found]
     if not found.size:
         return np.zeros_like(values)
-    if found.min() == found.max():
+    if alike(found):
         return np.where(values >= found[0], 0.5, 0.0)
     # Only an approximate search leaves a better candidate to the other side; it counts as the best one found.
     scaled: Float64Array = (np.minimum(values, found.max()) - found.mean()) / (6.0 * found.std()) + 0.5

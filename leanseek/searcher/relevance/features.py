@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from leanseek.numbers import zscore
 from leanseek.types import Float32Array, Float64Array
 
 LIST_DEPTH = 1000
@@ -126,11 +127,11 @@ def sparse_features(evidence: SparseEvidence) -> tuple[Float64Array, Float64Arra
     best = evidence.listed.astype(np.float64) if len(evidence.listed) else np.zeros(1)
     # Of a term that fills a text BM25 gives about its idf, up to a constant that is the same for all queries.
     possible = max(float(idf.sum()), LEAST_SPREAD)
-    top, spread = max(float(best[0]), LEAST_SPREAD), max(float(best.std()), LEAST_SPREAD)
+    top = max(float(best[0]), LEAST_SPREAD)
     candidate = [
         scores / possible,
         scores / top,
-        np.clip((scores - best.mean()) / spread, -10.0, 40.0),
+        np.clip(zscore(scores, best, least=LEAST_SPREAD), -10.0, 40.0),
         -np.log(places(scores, best)),
         (scores > 0).astype(np.float64),
     ]

@@ -22,8 +22,9 @@ from leanseek.encode import TruncationReport
 from leanseek.encode.batches import Deadline
 from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import ModelError, UsageError
+from leanseek.numbers import zscore
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
-from leanseek.rerank.lateinteraction.similarity import maxsim, standardised
+from leanseek.rerank.lateinteraction.similarity import maxsim
 from leanseek.types import Hit
 
 PASSAGES = [
@@ -121,7 +122,7 @@ def test_without_a_mix_the_search_counts_too(tiny: tuple[Path, object]) -> None:
         parts = [(0.3, measured.maxsim), (0.1, measured.cosine), (0.6, search)]
         if measured.cosine is None:
             parts = [(0.4, measured.maxsim), (0.6, search)]
-        assert judged.scores == pytest.approx(sum(weight * standardised(part) for weight, part in parts))
+        assert judged.scores == pytest.approx(sum(weight * zscore(part) for weight, part in parts))
 
 
 def test_no_mix_with_a_cosine_that_there_is_not(tiny: tuple[Path, object]) -> None:
@@ -293,14 +294,8 @@ def test_a_mix_does_not_see_how_its_parts_are_scaled(
     mix = Mix(maxsim=1.0, search=3.0)
     found = mix.scores(maxsim_, None, search)
     assert mix.scores(maxsim_ * scale + shift, None, search * 2 - 1) == pytest.approx(found, abs=1e-6)
-    wanted = (standardised(maxsim_) + 3 * standardised(search)) / 4
+    wanted = (zscore(maxsim_) + 3 * zscore(search)) / 4
     assert found == pytest.approx(wanted, abs=1e-9)
-
-
-def test_z_scores() -> None:
-    found = standardised(np.array([1.0, 2.0, 6.0]))
-    assert found.mean() == pytest.approx(0) and found.std() == pytest.approx(1)
-    assert list(standardised(np.array([0.1, 0.1, 0.1]))) == [0, 0, 0]
 
 
 def test_hits_not_read_stay_without_a_score_in_a_mix() -> None:

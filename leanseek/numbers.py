@@ -1,0 +1,50 @@
+"""Scores on a common scale, with scores that are equal up to rounding treated as equal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from leanseek.types import Float32Array, Float64Array
+
+ROUNDING: Final = 1e-9
+"""Differences up to this share of the largest value are rounding; neighbouring float32 numbers differ by more."""
+
+
+def alike(values: Float32Array | Float64Array) -> bool:
+    """Whether values (n,) are equal up to rounding, as none and a single one are."""
+    if not values.size:
+        return True
+    least, most = float(values.min()), float(values.max())
+    return most - least <= ROUNDING * max(abs(least), abs(most))
+
+
+def zscore(
+    scores: Float32Array | Float64Array,
+    of: Float32Array | Float64Array | None = None,
+    *,
+    least: float = 0.0,
+) -> Float64Array:
+    """(n,) float64: (s - mean) / population standard deviation; all 0 where the scores (n,) are alike.
+
+    Mean and deviation are those of the list `of` (m,), by default of the scores themselves. A deviation below
+    `least` counts as `least`; with one above 0, nearly equal scores keep their small differences.
+    """
+    values = scores.astype(np.float64)
+    whole = values if of is None else of.astype(np.float64)
+    if not least and alike(whole):
+        return np.zeros_like(values)
+    if not whole.size:
+        return values
+    scaled: Float64Array = (values - whole.mean()) / max(float(whole.std()), least)
+    return scaled
+
+
+def minmax(scores: Float32Array | Float64Array) -> Float64Array:
+    """(n,) float64 in [0, 1]: (s - min) / (max - min); all 0 where the scores (n,) are alike."""
+    values: Float64Array = scores.astype(np.float64)
+    if alike(values):
+        return np.zeros_like(values)
+    scaled: Float64Array = (values - values.min()) / (values.max() - values.min())
+    return scaled
