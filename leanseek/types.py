@@ -85,6 +85,26 @@ class Explanation:
     snippet: Snippet
 
 
+class TokenAttention(NamedTuple):
+    """Characters `start` to `end` of a document, and the calibrated attention on them; 0 where it is not counted."""
+
+    start: int
+    end: int
+    attention: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionExplanation(Explanation):
+    """Why a hit is where it is, when a decoder's attention put it there: the tokens of its title and of its text.
+
+    Together with the tokens of the hit's number in the prompt they add up to the score that the re-ranker gave,
+    where all hits stood in one prompt.
+    """
+
+    title: tuple[TokenAttention, ...]
+    text: tuple[TokenAttention, ...]
+
+
 class Standing(NamedTuple):
     """Where a hit stood, from 1, and with what score, after the search or the re-ranker named `by`."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, hit_record, print_hits, print_json, progress_bar
+from leanseek.cli.output import count, print_hits, print_json, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.indexing.catalog import State
@@ -38,6 +38,7 @@ def demo(
     as_json: opt.Json = False,
 ) -> None:
     """Index the documentation of the installed Python and answer five questions about it."""
+    from leanseek.records import hit_record
     from leanseek.searcher.searcher import Searcher
 
     started = time.perf_counter()

@@ -6,15 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from leanseek.rerank.incontext.explanation import TokenAttention
-    from leanseek.types import Answer, Hit, Progress, Snippet
+    from leanseek.types import Hit, Progress, Snippet
 
 INDENT = 5
 LOOKED_AT = 10
@@ -40,47 +38,6 @@ def print_json(value: dict[str, Any], err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
     stream.write(json.dumps(value, ensure_ascii=not unicode, allow_nan=False) + "\n")
-
-
-def hit_record(hit: Hit) -> dict[str, Any]:
-    """A hit as the JSON object that the README documents."""
-    record: dict[str, Any] = {
-        "rank": hit.rank,
-        "id": hit.id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text,
-        "metadata": dict(hit.metadata),
-    }
-    if hit.probability is not None:
-        record["probability"] = hit.probability
-    if hit.passage is not None:
-        record["passage"] = asdict(hit.passage)
-    if hit.history:
-        record["history"] = [standing._asdict() for standing in hit.history]
-    if hit.explanation is not None:
-        record["stages"] = {
-            "sparse": asdict(hit.explanation.sparse) if hit.explanation.sparse else None,
-            "dense": asdict(hit.explanation.dense) if hit.explanation.dense else None,
-        }
-        record["terms"] = list(hit.explanation.terms)
-        record["snippet"] = {
-            "text": hit.explanation.snippet.text,
-            "highlights": [list(span) for span in hit.explanation.snippet.highlights],
-        }
-        if (looked := attention_of(hit)) is not None:
-            record["attention"] = {field: list(map(list, tokens)) for field, tokens in looked.items()}
-    return record
-
-
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """Why a least probability has left nothing, as the JSON object that the README documents."""
-    return {
-        "hits": len(answer.hits),
-        "threshold": answer.threshold,
-        "left_out": answer.left_out,
-        "nearest": hit_record(answer.nearest) if answer.nearest is not None else None,
-    }
 
 
 def print_hits(hits: list[Hit], explain: bool) -> None:
@@ -133,20 +90,15 @@ def stages_line(hit: Hit) -> str:
     return " · ".join(parts)
 
 
-def attention_of(hit: Hit) -> dict[str, tuple[TokenAttention, ...]] | None:
-    """What a decoder looked at in the hit's `title` and `text`; None where none has read it."""
-    from leanseek.rerank.incontext.explanation import AttentionExplanation
-
-    if not isinstance(hit.explanation, AttentionExplanation):
-        return None
-    return {"title": hit.explanation.title, "text": hit.explanation.text}
-
-
 def attention_line(hit: Hit) -> str:
     """The tokens that a decoder looked at most, the most first, with how much of the score each gave."""
+    from leanseek.types import AttentionExplanation
+
+    if not isinstance(hit.explanation, AttentionExplanation):
+        return ""
     found = [
-        (token.attention, getattr(hit, field)[token.start : token.end].strip())
-        for field, tokens in (attention_of(hit) or {}).items()
+        (token.attention, text[token.start : token.end].strip())
+        for text, tokens in ((hit.title, hit.explanation.title), (hit.text, hit.explanation.text))
         for token in tokens
         if token.attention > 0
     ]

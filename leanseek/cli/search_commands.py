@@ -19,10 +19,8 @@ from leanseek.cli.options import (
     tell,
 )
 from leanseek.cli.output import (
-    answer_record,
     chance,
     count,
-    hit_record,
     print_hits,
     print_json,
     printable,
@@ -93,6 +91,8 @@ def search(
         hits, notes = answer.hits, searcher.notes
         fields = searcher.fields if filter is not None and not hits else ()
     if as_json:
+        from leanseek.records import answer_record, hit_record
+
         for hit in hits:
             print_json(hit_record(hit))
         if answer.nearest is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.collections.official import BEIR_SETS, CQADUPSTACK, FORUMS, beir_name, mteb_task
+from leanseek.eval.collections.official import BEIR_SETS, CQADUPSTACK, FORUM_NAMES, MTEB_TASKS, beir_name
 from leanseek.eval.results import Result
 from leanseek.records import write_lines
 
@@ -90,11 +90,10 @@ def leaderboard(results: Iterable[Result], measure: str = "nDCG@10") -> Leaderbo
         known = sorted({name for result in results for name in result.means})
         raise UsageError(f"no result has the measure '{measure}'. They have: {', '.join(known)}")
     values: dict[str, dict[str, float]] = {}
-    beir = {found.name for found in BEIR_SETS} | {f"{CQADUPSTACK}/{forum.name}" for forum in FORUMS}
     others: dict[str, dict[str, Cell]] = {}
     for result in measured:
         name = beir_name(result.collection)
-        if name in beir and result.split == SPLIT:
+        if name in MTEB_TASKS and result.split == SPLIT:
             values.setdefault(name, {})[result.system] = result.means[measure]
         else:
             cells = others.setdefault(f"{result.collection} ({result.split})", {})
@@ -128,10 +127,10 @@ def forums(values: Mapping[str, Mapping[str, float]], systems: Sequence[str]) ->
     """CQADupStack's cells: the means over those of its sub-forums that are there."""
     cells = {}
     for system in systems:
-        found = [values.get(f"{CQADUPSTACK}/{forum.name}", {}).get(system) for forum in FORUMS]
+        found = [values.get(f"{CQADUPSTACK}/{forum}", {}).get(system) for forum in FORUM_NAMES]
         there = [value for value in found if value is not None]
         if there:
-            cells[system] = Cell(fmean(there), len(there), len(FORUMS))
+            cells[system] = Cell(fmean(there), len(there), len(FORUM_NAMES))
     return cells
 
 
@@ -225,7 +224,7 @@ def export(results: Iterable[Result], out: Path) -> Export:
     grouped: dict[Path, list[Result]] = {}
     left_out = []
     for result in results:
-        task = mteb_task(result.collection)
+        task = MTEB_TASKS.get(beir_name(result.collection))
         if task is None:
             left_out.append(result.collection)
             continue

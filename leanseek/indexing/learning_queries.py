@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import UsageError
-from leanseek.text.chunking import WORD, sentence_ends
+from leanseek.text.sentences import PASSAGE, split_sentences
 from leanseek.types import Document
 
 Source: TypeAlias = Literal["given", "corpus"]
@@ -113,8 +113,9 @@ def _candidates(document: Document) -> Iterator[tuple[int, str]]:
     if title is not None:
         yield (2 if _QUESTION.search(title) else 0), title
     head = document.text[:_HEAD]
-    for number, sentence in enumerate(_sentences(head if "?" in head else head[:_FIRST])):
-        query = _query(sentence)
+    text = head if "?" in head else head[:_FIRST]
+    for number, (start, end) in enumerate(split_sentences(text, PASSAGE)):
+        query = _query(text[start:end])
         if query is None:
             continue
         if _QUESTION.search(query):
@@ -127,16 +128,6 @@ def _query(text: str) -> str | None:
     """The text with single spaces, if it is of a query's length."""
     words = text.split(maxsplit=_LONGEST)
     return " ".join(words) if _SHORTEST <= len(words) <= _LONGEST else None
-
-
-def _sentences(text: str) -> Iterator[str]:
-    words = [match.span() for match in WORD.finditer(text)]
-    if not words:
-        return
-    begin = 0
-    for end in sentence_ends(text, words):
-        yield text[words[begin][0] : words[end - 1][1]]
-        begin = end
 
 
 def _blend(kinds: list[list[tuple[str, str]]], limit: int) -> list[tuple[str, str]]:

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from leanseek.errors import UsageError
-
-# Scripts without spaces between words. A word has about two characters in Chinese and Japanese, and about
-# four in Thai, Lao, Burmese and Khmer.
-_HAN: Final = (
-    "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
-_INDOCHINA: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_CLOSING: Final = r"\"'”’»›)\]}」』】〉》）］"
-_STOPS: Final = "。！？｡．"
-WORD: Final = re.compile(
-    rf"[{_HAN}]{{1,2}}[{_STOPS}{_CLOSING}、，：；…!?.,;:]*"
-    rf"|[{_INDOCHINA}]{{1,4}}"
-    # Nobody's word is longer than this: what is, such as encoded data, is cut like a text.
-    rf"|[^\s{_HAN}{_INDOCHINA}]{{1,100}}"
-)
-_FULL_STOP: Final = re.compile(rf"[{_STOPS}][{_CLOSING}{_STOPS}…]*$")
-_MARK: Final = re.compile(rf"[.!?…։؟۔।॥።]+[{_CLOSING}]*$")
-_PERIOD: Final = re.compile(r"[(\[{\"'“‘«]*(.+)\.$")
-_INITIALS: Final = re.compile(r"[^\W\d_](?:\.[^\W\d_]+)*")
-_BEFORE_NAME: Final = re.compile(
-    "capt|cf|col|dr|drs|ed|eds|gen|gov|hon|jr|lt|messrs|mr|mrs|ms|mt|prof|rep|rev|sen|sgt|sr|st|viz|vs"
-)
-_BEFORE_NUMBER: Final = re.compile(
-    "app|approx|art|ca|ch|chap|eq|eqs|fig|figs|no|nos|nr|op|p|pp|para|pt|ref|refs|sec|sect|tab|vol|vols"
-)
+from leanseek.text.sentences import PASSAGE, sentence_ends
 
 
 class Chunk(NamedTuple):
@@ -69,7 +44,7 @@ class Chunking:
         overlap is made of whole sentences and comes as close to `overlap` words as these allow, ties going to
         the smaller; it is 0 where the next sentence would otherwise not fit.
         """
-        words = [match.span() for match in WORD.finditer(text)]
+        words = [match.span() for match in PASSAGE.word.finditer(text)]
         if len(words) <= self.words:
             return [_chunk(text, words, 0, len(words))] if words else []
         starts = self._unit_starts(text, words)
@@ -90,7 +65,7 @@ class Chunking:
         piece = min(self.overlap, self.words - self.overlap) or self.words
         starts: list[int] = []
         begin = 0
-        for end in sentence_ends(text, words):
+        for end in sentence_ends(text, words, PASSAGE):
             starts.extend(range(begin, end, piece) if end - begin > self.words else (begin,))
             begin = end
         starts.append(len(words))
@@ -110,42 +85,3 @@ class Chunking:
 def _chunk(text: str, words: Sequence[tuple[int, int]], first: int, end: int) -> Chunk:
     start = words[first][0]
     return Chunk(start, text[start : words[end - 1][1]])
-
-
-def sentence_ends(text: str, words: Sequence[tuple[int, int]]) -> list[int]:
-    """The numbers of the words after which a sentence ends, counted from 1; the last is the last word's."""
-    ends: list[int] = []
-    begin = 0
-    for number in range(1, len(words)):
-        start, stop = words[number - 1]
-        following = words[number][0]
-        word = text[start:stop]
-        if _FULL_STOP.search(word):
-            ended = True
-        elif following == stop:
-            ended = False
-        else:
-            ended = text.count("\n", stop, following) > 1 or _ends(word, text[following], number - 1 == begin)
-        if ended:
-            ends.append(number)
-            begin = number
-    ends.append(len(words))
-    return ends
-
-
-def _ends(word: str, following: str, alone: bool) -> bool:
-    """Whether a sentence ends with this word, before white space and the character `following`.
-
-    `alone` tells that the sentence has no other word yet, as in the number of a list's item.
-    """
-    if not _MARK.search(word) or following.islower():
-        return False
-    period = _PERIOD.fullmatch(word)
-    if period is None:
-        return True
-    stem = period[1]
-    if stem.isdecimal():
-        return not alone
-    if _INITIALS.fullmatch(stem) or _BEFORE_NAME.fullmatch(stem.casefold()):
-        return False
-    return not (following.isdecimal() and _BEFORE_NUMBER.fullmatch(stem.casefold()))

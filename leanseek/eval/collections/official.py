@@ -16,9 +16,8 @@ class BeirSet(NamedTuple):
     mteb_task: str | None
 
 
-CQADUPSTACK = "cqadupstack"
-
-BEIR_SETS = (
+CQADUPSTACK: Final = "cqadupstack"
+BEIR_SETS: Final = (
     BeirSet("trec-covid", "TREC-COVID", "TRECCOVID"),
     BeirSet("bioasq", "BioASQ", None),
     BeirSet("nfcorpus", "NFCorpus", "NFCorpus"),
@@ -39,44 +38,19 @@ BEIR_SETS = (
     BeirSet("scifact", "SciFact", "SciFact"),
 )
 
-FORUMS = (
-    BeirSet("android", "Android", "CQADupstackAndroidRetrieval"),
-    BeirSet("english", "English", "CQADupstackEnglishRetrieval"),
-    BeirSet("gaming", "Gaming", "CQADupstackGamingRetrieval"),
-    BeirSet("gis", "Gis", "CQADupstackGisRetrieval"),
-    BeirSet("mathematica", "Mathematica", "CQADupstackMathematicaRetrieval"),
-    BeirSet("physics", "Physics", "CQADupstackPhysicsRetrieval"),
-    BeirSet("programmers", "Programmers", "CQADupstackProgrammersRetrieval"),
-    BeirSet("stats", "Stats", "CQADupstackStatsRetrieval"),
-    BeirSet("tex", "Tex", "CQADupstackTexRetrieval"),
-    BeirSet("unix", "Unix", "CQADupstackUnixRetrieval"),
-    BeirSet("webmasters", "Webmasters", "CQADupstackWebmastersRetrieval"),
-    BeirSet("wordpress", "Wordpress", "CQADupstackWordpressRetrieval"),
+FORUM_NAMES: Final = (
+    *("android", "english", "gaming", "gis", "mathematica", "physics"),
+    *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
+)
+FORUMS: Final = tuple(
+    BeirSet(name, name.capitalize(), f"CQADupstack{name.capitalize()}Retrieval") for name in FORUM_NAMES
 )
 """CQADupStack's sub-forums, each a collection `cqadupstack/NAME`; the set's score is their mean."""
 
-
-def beir_name(collection: str) -> str:
-    """A collection's BEIR name, whether it was opened by that, as `beir:NAME`, or from ir_datasets."""
-    name = collection.lower()
-    for prefix in ("irds:", "beir:", "beir/", "beir-"):
-        name = name.removeprefix(prefix)
-    for suffix in ("/test", "-test", "/v2", "-v2"):  # ir_datasets' names of splits, and of BEIR's Touché
-        name = name.removesuffix(suffix)
-    return name.replace(f"{CQADUPSTACK}-", f"{CQADUPSTACK}/")
-
-
-def mteb_task(collection: str) -> str | None:
-    """MTEB's task of the same collection; None where there is none."""
-    name = beir_name(collection)
-    for found in (
-        *BEIR_SETS,
-        *(BeirSet(f"{CQADUPSTACK}/{one.name}", one.title, one.mteb_task) for one in FORUMS),
-    ):
-        if found.name == name:
-            return found.mteb_task
-    return None
-
+MTEB_TASKS: Final = {one.name: one.mteb_task for one in BEIR_SETS} | {
+    f"{CQADUPSTACK}/{one.name}": one.mteb_task for one in FORUMS
+}
+"""BEIR name, of a set or a sub-forum → MTEB's task (None: MTEB has none)."""
 
 OFFICIAL_URL: Final = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
 
@@ -99,14 +73,8 @@ ARCHIVES: Final = {
 }
 """Archive → MD5."""
 
-UNPUBLISHED: Final = ("bioasq", "robust04", "signal1m", "trec-news")
-"""BEIR names these too, but their licences forbid it to hand them out: only a mirror can have them."""
-
-FORUM_NAMES: Final = (
-    *("android", "english", "gaming", "gis", "mathematica", "physics"),
-    *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
-)
-"""CQADupStack's parts, each a collection; BEIR's figure for CQADupStack is the mean over them."""
+UNPUBLISHED: Final = tuple(one.name for one in BEIR_SETS if one.name not in ARCHIVES)
+"""BEIR names these too, but their licences do not allow it to distribute them: only a mirror can have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +89,8 @@ class Official:
 
 def official_names() -> list[str]:
     """The names that `official` takes, sorted."""
-    plain = [name for name in (*ARCHIVES, *UNPUBLISHED) if name != "cqadupstack"]
-    return sorted([*plain, *(f"cqadupstack/{forum}" for forum in FORUM_NAMES)])
+    plain = [name for name in (*ARCHIVES, *UNPUBLISHED) if name != CQADUPSTACK]
+    return sorted([*plain, *(f"{CQADUPSTACK}/{forum}" for forum in FORUM_NAMES)])
 
 
 def official(name: str) -> Official | None:
@@ -130,12 +98,27 @@ def official(name: str) -> Official | None:
 
     Raises UsageError for "cqadupstack" alone, which is twelve collections.
     """
-    archive, _, forum = name.lower().replace("cqadupstack-", "cqadupstack/").partition("/")
-    if archive == "cqadupstack":
+    archive, _, forum = _with_forum(name).partition("/")
+    if archive == CQADUPSTACK:
         if forum not in FORUM_NAMES:
-            listed = ", ".join(f"cqadupstack/{forum}" for forum in FORUM_NAMES)
+            listed = ", ".join(f"{CQADUPSTACK}/{forum}" for forum in FORUM_NAMES)
             raise UsageError(f"'{name}' names no collection; CQADupStack is twelve of them: {listed}")
         return Official(f"{archive}-{forum}", archive, ARCHIVES[archive], forum)
     if forum or archive not in (*ARCHIVES, *UNPUBLISHED):
         return None
     return Official(archive, archive, ARCHIVES.get(archive), "")
+
+
+def beir_name(collection: str) -> str:
+    """A collection's BEIR name, whether it was opened by that, as `beir:NAME`, or from ir_datasets."""
+    name = collection.lower()
+    for prefix in ("irds:", "beir:", "beir/", "beir-"):
+        name = name.removeprefix(prefix)
+    for suffix in ("/test", "-test", "/v2", "-v2"):  # ir_datasets' names of splits, and of BEIR's Touché
+        name = name.removesuffix(suffix)
+    return _with_forum(name)
+
+
+def _with_forum(name: str) -> str:
+    """`cqadupstack/android` for `CQADupStack-android`."""
+    return name.lower().replace(f"{CQADUPSTACK}-", f"{CQADUPSTACK}/")

@@ -16,8 +16,8 @@ from leanseek.eval.reports.figures import INK, colour, draw
 from leanseek.eval.reports.study import Change, Explained, Group, Study, System
 from leanseek.eval.reports.table import best, comma_separated, cost, latex, markdown, note
 from leanseek.files import replacing
-from leanseek.rerank.incontext.explanation import AttentionExplanation, TokenAttention, as_html
-from leanseek.types import Hit
+from leanseek.rerank.incontext.explanation import as_html
+from leanseek.types import AttentionExplanation, Hit, TokenAttention
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,35 +10,13 @@ from typing import NamedTuple
 
 from leanseek.encode.batches import TIER, Deadline, TextTokenizer, in_time
 from leanseek.text import load_analyzer
-from leanseek.text.sentences import Word, ends_sentence, split_words
+from leanseek.text.sentences import split_sentences
 from leanseek.types import Hit, content
 
 DECAY = 0.5
 """What a query term that is covered once counts for afterwards."""
-_LONGEST = 24
-
-
-class Sentence(NamedTuple):
-    """The characters [start, end) of a text: a sentence, or 24 words of a longer one."""
-
-    start: int
-    end: int
-
-
-def split_sentences(text: str) -> list[Sentence]:
-    """The sentences of a text, in order; a blank text has none."""
-    words = split_words(text)
-    sentences = []
-    first = 0
-    for number, word in enumerate(words):
-        if number + 1 - first == _LONGEST or ends_sentence(text, words, number):
-            sentences.append(_sentence(words[first], word))
-            first = number + 1
-    return sentences
-
-
-def _sentence(first: Word, last: Word) -> Sentence:
-    return Sentence(first.start, last.end)
+LONGEST = 24
+"""Words of a sentence; a longer one is read in pieces of that many."""
 
 
 def term_weights(terms: Iterable[str], passages: Sequence[frozenset[str]]) -> dict[str, float]:
@@ -193,7 +171,7 @@ class Extractor:
         texts = [
             [
                 *([hit.title] if hit.title else []),
-                *(hit.text[start:end] for start, end in split_sentences(hit.text)),
+                *(hit.text[start:end] for start, end in split_sentences(hit.text, longest=LONGEST)),
             ]
             for hit in hits
         ]

@@ -6,24 +6,17 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from leanseek.rerank.incontext.reader import Read
-from leanseek.types import Explanation, Snippet
+from leanseek.types import AttentionExplanation as AttentionExplanation
+from leanseek.types import Snippet
+from leanseek.types import TokenAttention as TokenAttention
 
 WORDS = 40
 """In an extract."""
 _SHARE = 0.25
 """Words are marked that get this much of what the strongest gets."""
-
-
-class TokenAttention(NamedTuple):
-    """Characters `start` to `end` of a document, and the calibrated attention on them; 0 where it is not counted."""
-
-    start: int
-    end: int
-    attention: float
 
 
 class DocumentAttention(NamedTuple):
@@ -41,18 +34,6 @@ class DocumentAttention(NamedTuple):
         """The (start, end) of the tokens that are looked at most, at most `count`, in the order of the text."""
         best = sorted((one for one in self.tokens if one.attention > 0), key=lambda one: -one.attention)
         return tuple(sorted((one.start, one.end) for one in best[:count]))
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionExplanation(Explanation):
-    """Why a hit is where it is, when a decoder's attention put it there: the tokens of its title and of its text.
-
-    Together with the tokens of the hit's number in the prompt they add up to the score that the re-ranker gave,
-    where all hits stood in one prompt.
-    """
-
-    title: tuple[TokenAttention, ...]
-    text: tuple[TokenAttention, ...]
 
 
 def cut_to(tokens: Sequence[TokenAttention], start: int, end: int) -> tuple[TokenAttention, ...]:

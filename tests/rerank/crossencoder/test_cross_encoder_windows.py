@@ -16,7 +16,7 @@ from rerank.cross_encoder_support import CountingModel, build_model, hits_of, te
 
 from leanseek.encode.batches import Deadline, TextTokenizer, Tokens
 from leanseek.rerank.crossencoder import CrossEncoderReranker
-from leanseek.rerank.crossencoder.extracts import FLOOR, Extractor, select, split_sentences, term_weights
+from leanseek.rerank.crossencoder.extracts import FLOOR, Extractor, select, term_weights
 from leanseek.rerank.crossencoder.windows import combine, spans
 from leanseek.types import Hit
 
@@ -104,14 +104,6 @@ def test_a_model_without_limit_reads_all(definition: str) -> None:
     reranker = CrossEncoderReranker(model, cache=False)
     reranker.judge(["glucose"], [hits_of([" ".join(["heart"] * 900)])])
     assert model.batches == [[904]] and reranker.notes == ()
-
-
-def test_sentences_end_where_they_end_and_long_ones_are_split() -> None:
-    text = "Statins help. Dr. Smith said so!  " + " ".join(["Word"] * 60) + ". End"
-    parts = [text[start:end] for start, end in split_sentences(text)]
-    assert parts[:2] == ["Statins help.", "Dr. Smith said so!"]
-    assert [len(part.split()) for part in parts[2:]] == [24, 24, 12, 1]
-    assert split_sentences("  ") == []
 
 
 def test_the_choice_of_sentences_worked_out_by_hand() -> None:
