@@ -1,23 +1,229 @@
-"""Telling lists in which something is to be found from those of foreign queries."""
+"""The monotone network of a relevance model, and the gate that closes on lists of foreign queries."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from leanseek.searcher.relevance.network import MonotoneNetwork
+from leanseek.train.relevance.descent import (
+    Tensors,
+    Weights,
+    cross_entropy,
+    descend,
+    mean_loss,
+    one_thread,
+    parameters,
+)
 from leanseek.train.relevance.material import Examples, Source
 from leanseek.types import Float32Array, Float64Array, Progress
 
 if TYPE_CHECKING:
     import torch
 
+RATE: Final = 0.03
+WARM_UP: Final = 0.15
+DECAY: Final = 0.01
+"""Weight of the squared weights of list features: what bends a list is kept small, for it transfers worst."""
+
+BATCH: Final = 40
+"""Lists of each collection in a step."""
+FEWER: Final = 0.3
+"""Share of them that are among fewer passages."""
+GATE_PLACE: Final = -3.25
+GATE_STEEPNESS: Final = 8.0
+GATE_DEPTH: Final = 14.0
+"""The gate closes below that log odds of something to be found, so steeply, and takes so much off the log odds: the
+place at which it closed on nine in ten foreign lists of the training collections and on hardly any of their own."""
 RIDGE: Final = 1.0
 ROUNDS: Final = 30
+"""Newton steps at most when the gate is fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How a network is fitted: `hidden` units, so many `steps`, from a `seed`; `gate` are the list features that tell
+    foreign lists, none for no gate."""
+
+    hidden: int
+    steps: int
+    seed: int
+    gate: tuple[int, ...] = ()
+
+
+def fit_network(
+    sources: Sequence[Source],
+    held_out: Sequence[Examples],
+    how: Fitting,
+    progress: Progress | None = None,
+    stage: str = "fitting",
+) -> MonotoneNetwork:
+    """The network with the least weighted cross-entropy on the held-out lists of all collections, met on the way.
+
+    All collections count alike. The lists of foreign queries shape only the gate.
+    """
+    import torch
+
+    scaling = Scaling.of(sources)
+    with one_thread():
+        batches = [[tensors(part, scaling) for part in (source.own, source.fewer)] for source in sources]
+        watched = [tensors(part, scaling) for part in held_out]
+        weights = initial(sources[0].own, how)
+        optimizer = torch.optim.Adam(list(weights.values()), lr=RATE, betas=(0.9, 0.99))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, RATE, total_steps=how.steps, pct_start=WARM_UP
+        )
+        rng = np.random.default_rng([how.seed, 1])
+        fewer = round(BATCH * FEWER)
+
+        def loss() -> torch.Tensor:
+            total = torch.zeros(())
+            for own, less in batches:
+                for part, count in ((own, BATCH - fewer), (less, fewer)):
+                    if len(part.lists):
+                        rows = torch.from_numpy(rng.integers(0, len(part.lists), count))
+                        total = total + entropy(weights, part.take(rows)) * count / (BATCH * len(batches))
+            return total + DECAY * (weights["list_hidden"] ** 2).sum()
+
+        def held() -> float:
+            return mean_loss(lambda part: entropy(weights, part), watched)
+
+        best = descend(weights, optimizer, schedule, how.steps, loss, held, np.inf, progress, stage)
+    network = scaling.network(best)
+    return closed(network, sources, how.gate) if how.gate else network
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Centres and scales of candidate features (f,) and of list features (g,)."""
+
+    candidate_centre: Float64Array
+    candidate_scale: Float64Array
+    list_centre: Float64Array
+    list_scale: Float64Array
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Scaling:
+        """Means and standard deviations over all candidates with weight, and over own and foreign lists."""
+        counted = np.concatenate([source.own.candidates[source.own.weights > 0] for source in sources])
+        foreign = [source.foreign.lists for source in sources if source.foreign is not None]
+        lists = np.concatenate([*(source.own.lists for source in sources), *foreign])
+        return cls(
+            counted.mean(0, np.float64),
+            counted.std(0, np.float64) + 1e-6,
+            lists.mean(0, np.float64),
+            lists.std(0, np.float64) + 1e-2,
+        )
+
+    def lists(self, whole: Float32Array) -> Float32Array:
+        """List features (n, g) as `MonotoneNetwork` scales them."""
+        scaled: Float32Array = (4.0 * np.tanh((whole - self.list_centre) / (4.0 * self.list_scale))).astype(
+            np.float32
+        )
+        return scaled
+
+    def candidates(self, features: Float32Array) -> Float32Array:
+        """Candidate features (n, c, f), centred and scaled."""
+        scaled: Float32Array = ((features - self.candidate_centre) / self.candidate_scale).astype(np.float32)
+        return scaled
+
+    def network(self, weights: Weights) -> MonotoneNetwork:
+        """The network that takes the features as they are."""
+        import torch
+
+        direct, inner, output = (
+            torch.nn.functional.softplus(weights[name].double()).numpy()
+            for name in ("direct", "candidate_hidden", "output")
+        )
+        others = {name: weights[name].double().numpy() for name in ("list_hidden", "hidden_bias", "bias")}
+        shift = self.candidate_centre / self.candidate_scale
+        none = np.zeros(len(self.list_centre))
+        arrays = {
+            "centre": self.list_centre,
+            "scale": self.list_scale,
+            "direct": direct / self.candidate_scale,
+            "candidate_hidden": inner / self.candidate_scale[:, None],
+            "list_hidden": others["list_hidden"],
+            "hidden_bias": others["hidden_bias"] - shift @ inner,
+            "output": output,
+            "bias": others["bias"] - shift @ direct,
+            "gate": none,
+            "gate_pairs": np.outer(none, none),
+            "gate_bias": np.zeros(1),
+            "depth": np.zeros(1),
+        }
+        return MonotoneNetwork(**{name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def tensors(part: Examples, scaling: Scaling) -> Tensors:
+    """Scaled examples as tensors."""
+    import torch
+
+    return Tensors(
+        torch.from_numpy(scaling.candidates(part.candidates)),
+        torch.from_numpy(scaling.lists(part.lists)),
+        torch.from_numpy(part.labels),
+        torch.from_numpy(part.weights),
+    )
+
+
+def initial(part: Examples, how: Fitting) -> Weights:
+    """Weights to begin with; those that must not be negative are softplus of what is fitted."""
+    features, lists = part.candidates.shape[2], part.lists.shape[1]
+    rng = np.random.default_rng([how.seed, 0])
+    return parameters(
+        {
+            "direct": np.full(features, -1.0),
+            "candidate_hidden": rng.normal(-1.0, 1.0, (features, how.hidden)),
+            "output": np.full(how.hidden, -1.0),
+            "list_hidden": rng.uniform(-1.0, 1.0, (lists, how.hidden)) / np.sqrt(lists),
+            "hidden_bias": rng.uniform(-1.0, 1.0, how.hidden) / np.sqrt(lists),
+            "bias": np.full(1, -8.0),
+        }
+    )
+
+
+def entropy(weights: Weights, part: Tensors) -> torch.Tensor:
+    """Weighted cross-entropy of the network with these weights, summed over a list, averaged over lists."""
+    import torch
+
+    rising = torch.nn.functional.softplus
+    shift = part.lists @ weights["list_hidden"] + weights["hidden_bias"]
+    hidden = torch.tanh(part.candidates @ rising(weights["candidate_hidden"]) + shift[:, None])
+    logits = part.candidates @ rising(weights["direct"]) + hidden @ rising(weights["output"])
+    return cross_entropy(logits + weights["bias"], part)
+
+
+def closed(network: MonotoneNetwork, sources: Sequence[Source], used: tuple[int, ...]) -> MonotoneNetwork:
+    """The network with a gate that closes on lists that look like those of foreign queries."""
+    pairs = [(source.own.lists, source.foreign.lists) for source in sources if source.foreign is not None]
+    if not pairs or not any(len(foreign) for _, foreign in pairs):
+        return network
+    scaled = [
+        tuple(4.0 * np.tanh((lists - network.centre) / (4.0 * network.scale)) for lists in pair)
+        for pair in pairs
+    ]
+    weights = [
+        *(np.full(len(own), 1.0 / max(len(own), 1)) for own, _ in pairs),
+        *(np.full(len(foreign), 1.0 / max(len(foreign), 1)) for _, foreign in pairs),
+    ]
+    flat = np.concatenate(weights)
+    gate = fit_gate(
+        np.concatenate([own for own, _ in scaled]),
+        np.concatenate([foreign for _, foreign in scaled]),
+        flat * len(flat) / flat.sum(),
+        used,
+    )
+    return replace(
+        network,
+        gate=(GATE_STEEPNESS * gate.weights).astype(np.float32),
+        gate_pairs=(GATE_STEEPNESS * gate.pairs).astype(np.float32),
+        gate_bias=np.array([GATE_STEEPNESS * (gate.bias - GATE_PLACE)], np.float32),
+        depth=np.array([GATE_DEPTH], np.float32),
+    )
 
 
 class Gate(NamedTuple):
@@ -75,246 +281,3 @@ def regression(design: Float64Array, labels: Float64Array, weights: Float64Array
         if np.abs(step).max() < 1e-9:
             break
     return found
-
-
-RATE: Final = 0.03
-WARM_UP: Final = 0.15
-DECAY: Final = 0.01
-"""Weight of the squared weights of list features: what bends a list is kept small, for it transfers worst."""
-
-BATCH: Final = 40
-"""Lists of each collection in a step."""
-FEWER: Final = 0.3
-"""Share of them that are among fewer passages."""
-CHECK: Final = 50
-"""Steps between two looks at the held-out lists."""
-
-GATE_PLACE: Final = -3.25
-GATE_STEEPNESS: Final = 8.0
-GATE_DEPTH: Final = 14.0
-"""The gate closes below that log odds of something to be found, so steeply, and takes so much off the log odds: the
-place at which it closed on nine in ten foreign lists of the training collections and on hardly any of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """How a network is fitted: `hidden` units, so many `steps`, from a `seed`; `gate` are the list features that tell
-    foreign lists, none for no gate."""
-
-    hidden: int
-    steps: int
-    seed: int
-    gate: tuple[int, ...] = ()
-
-
-def fit_network(
-    sources: Sequence[Source],
-    held_out: Sequence[Examples],
-    how: Fitting,
-    progress: Progress | None = None,
-    stage: str = "fitting",
-) -> MonotoneNetwork:
-    """The network with the least weighted cross-entropy on the held-out lists of all collections, met on the way.
-
-    All collections count alike. The lists of foreign queries shape only the gate.
-    """
-    import torch
-
-    scaling = Scaling.of(sources)
-    with one_thread():
-        batches = [[tensors(part, scaling) for part in (source.own, source.fewer)] for source in sources]
-        watched = [tensors(part, scaling) for part in held_out]
-        weights = initial(sources[0].own, how)
-        optimizer = torch.optim.Adam(list(weights.values()), lr=RATE, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, RATE, total_steps=how.steps, pct_start=WARM_UP
-        )
-        rng = np.random.default_rng([how.seed, 1])
-        best, least = {name: weight.detach().clone() for name, weight in weights.items()}, np.inf
-        fewer = round(BATCH * FEWER)
-        for step in range(1, how.steps + 1):
-            loss = torch.zeros(())
-            for own, less in batches:
-                for part, count in ((own, BATCH - fewer), (less, fewer)):
-                    if not len(part.lists):
-                        continue
-                    rows = torch.from_numpy(rng.integers(0, len(part.lists), count))
-                    loss = loss + entropy(weights, part.take(rows)) * count / (BATCH * len(batches))
-            loss = loss + DECAY * (weights["list_hidden"] ** 2).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if step % CHECK == 0 or step == how.steps:
-                with torch.no_grad():
-                    now = float(np.mean([float(entropy(weights, part)) for part in watched]))
-                if now < least:
-                    best, least = {name: weight.detach().clone() for name, weight in weights.items()}, now
-                if progress is not None:
-                    progress(stage, step, how.steps)
-    network = scaling.network(best)
-    return closed(network, sources, how.gate) if how.gate else network
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """Centres and scales of candidate features (f,) and of list features (g,)."""
-
-    candidate_centre: Float64Array
-    candidate_scale: Float64Array
-    list_centre: Float64Array
-    list_scale: Float64Array
-
-    @classmethod
-    def of(cls, sources: Sequence[Source]) -> Scaling:
-        """Means and standard deviations over all candidates with weight, and over own and foreign lists."""
-        counted = np.concatenate([source.own.candidates[source.own.weights > 0] for source in sources])
-        foreign = [source.foreign.lists for source in sources if source.foreign is not None]
-        lists = np.concatenate([*(source.own.lists for source in sources), *foreign])
-        return cls(
-            counted.mean(0, np.float64),
-            counted.std(0, np.float64) + 1e-6,
-            lists.mean(0, np.float64),
-            lists.std(0, np.float64) + 1e-2,
-        )
-
-    def lists(self, whole: Float32Array) -> Float32Array:
-        """List features (n, g) as `MonotoneNetwork` scales them."""
-        scaled: Float32Array = (4.0 * np.tanh((whole - self.list_centre) / (4.0 * self.list_scale))).astype(
-            np.float32
-        )
-        return scaled
-
-    def candidates(self, features: Float32Array) -> Float32Array:
-        """Candidate features (n, c, f), centred and scaled."""
-        scaled: Float32Array = ((features - self.candidate_centre) / self.candidate_scale).astype(np.float32)
-        return scaled
-
-    def network(self, weights: dict[str, torch.Tensor]) -> MonotoneNetwork:
-        """The network that takes the features as they are."""
-        import torch
-
-        direct, inner, output = (
-            torch.nn.functional.softplus(weights[name].double()).numpy()
-            for name in ("direct", "candidate_hidden", "output")
-        )
-        others = {name: weights[name].double().numpy() for name in ("list_hidden", "hidden_bias", "bias")}
-        shift = self.candidate_centre / self.candidate_scale
-        none = np.zeros(len(self.list_centre))
-        arrays = {
-            "centre": self.list_centre,
-            "scale": self.list_scale,
-            "direct": direct / self.candidate_scale,
-            "candidate_hidden": inner / self.candidate_scale[:, None],
-            "list_hidden": others["list_hidden"],
-            "hidden_bias": others["hidden_bias"] - shift @ inner,
-            "output": output,
-            "bias": others["bias"] - shift @ direct,
-            "gate": none,
-            "gate_pairs": np.outer(none, none),
-            "gate_bias": np.zeros(1),
-            "depth": np.zeros(1),
-        }
-        return MonotoneNetwork(**{name: array.astype(np.float32) for name, array in arrays.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Tensors:
-    """Scaled examples on the way to a loss; see `Examples`."""
-
-    candidates: torch.Tensor
-    lists: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-
-    def take(self, rows: torch.Tensor) -> Tensors:
-        """The same for some of the lists."""
-        return Tensors(self.candidates[rows], self.lists[rows], self.labels[rows], self.weights[rows])
-
-
-def tensors(part: Examples, scaling: Scaling) -> Tensors:
-    """Scaled examples."""
-    import torch
-
-    return Tensors(
-        torch.from_numpy(scaling.candidates(part.candidates)),
-        torch.from_numpy(scaling.lists(part.lists)),
-        torch.from_numpy(part.labels),
-        torch.from_numpy(part.weights),
-    )
-
-
-def initial(part: Examples, how: Fitting) -> dict[str, torch.Tensor]:
-    """Weights to begin with; those that must not be negative are softplus of what is fitted."""
-    import torch
-
-    features, lists = part.candidates.shape[2], part.lists.shape[1]
-    rng = np.random.default_rng([how.seed, 0])
-    arrays = {
-        "direct": np.full(features, -1.0),
-        "candidate_hidden": rng.normal(-1.0, 1.0, (features, how.hidden)),
-        "output": np.full(how.hidden, -1.0),
-        "list_hidden": rng.uniform(-1.0, 1.0, (lists, how.hidden)) / np.sqrt(lists),
-        "hidden_bias": rng.uniform(-1.0, 1.0, how.hidden) / np.sqrt(lists),
-        "bias": np.full(1, -8.0),
-    }
-    return {
-        name: torch.from_numpy(array.astype(np.float32)).requires_grad_() for name, array in arrays.items()
-    }
-
-
-def entropy(weights: dict[str, torch.Tensor], part: Tensors) -> torch.Tensor:
-    """Weighted cross-entropy summed over a list, averaged over lists."""
-    import torch
-    from torch.nn import functional
-
-    rising = functional.softplus
-    shift = part.lists @ weights["list_hidden"] + weights["hidden_bias"]
-    hidden = torch.tanh(part.candidates @ rising(weights["candidate_hidden"]) + shift[:, None])
-    logits = part.candidates @ rising(weights["direct"]) + hidden @ rising(weights["output"])
-    losses = functional.binary_cross_entropy_with_logits(
-        logits + weights["bias"], part.labels, weight=part.weights, reduction="sum"
-    )
-    return losses / len(part.lists)
-
-
-def closed(network: MonotoneNetwork, sources: Sequence[Source], used: tuple[int, ...]) -> MonotoneNetwork:
-    """The network with a gate that closes on lists that look like those of foreign queries."""
-    pairs = [(source.own.lists, source.foreign.lists) for source in sources if source.foreign is not None]
-    if not pairs or not any(len(foreign) for _, foreign in pairs):
-        return network
-    scaled = [
-        tuple(4.0 * np.tanh((lists - network.centre) / (4.0 * network.scale)) for lists in pair)
-        for pair in pairs
-    ]
-    weights = [
-        *(np.full(len(own), 1.0 / max(len(own), 1)) for own, _ in pairs),
-        *(np.full(len(foreign), 1.0 / max(len(foreign), 1)) for _, foreign in pairs),
-    ]
-    flat = np.concatenate(weights)
-    gate = fit_gate(
-        np.concatenate([own for own, _ in scaled]),
-        np.concatenate([foreign for _, foreign in scaled]),
-        flat * len(flat) / flat.sum(),
-        used,
-    )
-    return replace(
-        network,
-        gate=(GATE_STEEPNESS * gate.weights).astype(np.float32),
-        gate_pairs=(GATE_STEEPNESS * gate.pairs).astype(np.float32),
-        gate_bias=np.array([GATE_STEEPNESS * (gate.bias - GATE_PLACE)], np.float32),
-        depth=np.array([GATE_DEPTH], np.float32),
-    )
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch sums in one thread: in the same order every time."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
-"""Fitting the published cosine adapter: a network on the query's vector that shapes a monotone map of the cosine.
+"""The published cosine adapter: a network on the query's vector that shapes a monotone map of the cosine.
 
 Rossi and others: "Relevance Filtering for Embedding-based Retrieval", CIKM 2024, arXiv:2408.04887. The paper's network
-and loss are not published in full; what is chosen here is said below.
+and loss are not published in full; the choices made here are described below.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from leanseek.searcher.relevance.network import LEAST_POWER, MapName, QueryMap
+from leanseek.train.relevance.descent import (
+    Tensors,
+    Weights,
+    cross_entropy,
+    descend,
+    mean_loss,
+    one_thread,
+    parameters,
+)
 from leanseek.train.relevance.material import Sample
-from leanseek.train.relevance.network_fit import CHECK, one_thread
-from leanseek.types import Float32Array, Float64Array, Progress
+from leanseek.types import Float32Array, Progress
 
 if TYPE_CHECKING:
     import torch
@@ -45,46 +53,29 @@ def fit_map(
 
     with one_thread():
         batches, watched = [tensors(part) for part in sources], [tensors(part) for part in held_out]
-        slope, offset = logistic_fit([tensors(part) for part in sources], kind)
-        weights = initial(batches[0].queries.shape[1], slope, offset, seed)
+        slope, offset = logistic_fit(batches, kind)
+        weights = initial(batches[0].lists.shape[1], slope, offset, seed)
         optimizer = torch.optim.AdamW(list(weights.values()), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         rng = np.random.default_rng([seed, 2])
-        best, least = copied(weights), loss_on(weights, watched, kind)
-        for step in range(1, STEPS + 1):
-            loss = torch.zeros(())
+
+        def loss() -> torch.Tensor:
+            total = torch.zeros(())
             for part in batches:
-                rows = torch.from_numpy(rng.integers(0, len(part.queries), BATCH))
-                loss = loss + entropy(weights, part.take(rows), kind) / len(batches)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if step % CHECK == 0:
-                now = loss_on(weights, watched, kind)
-                if now < least:
-                    best, least = copied(weights), now
-                if progress is not None:
-                    progress("fitting the map", step, STEPS)
+                rows = torch.from_numpy(rng.integers(0, len(part.lists), BATCH))
+                total = total + entropy(weights, part.take(rows), kind) / len(batches)
+            return total
+
+        def held() -> float:
+            return loss_on(weights, watched, kind)
+
+        best = descend(weights, optimizer, schedule, STEPS, loss, held, held(), progress, "fitting the map")
     arrays: dict[str, Float32Array] = {name: weight.numpy() for name, weight in best.items()}
     return QueryMap(kind, arrays["hidden"], arrays["hidden_bias"], arrays["output"], arrays["output_bias"])
 
 
-class Tensors:
-    """Samples as tensors: `cosines`, `labels`, `weights` (n, c) and `queries` (n, D)."""
-
-    def __init__(
-        self, cosines: torch.Tensor, queries: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
-    ) -> None:
-        self.cosines, self.queries, self.labels, self.weights = cosines, queries, labels, weights
-
-    def take(self, rows: torch.Tensor) -> Tensors:
-        """The same for some of the lists."""
-        return Tensors(self.cosines[rows], self.queries[rows], self.labels[rows], self.weights[rows])
-
-
 def tensors(samples: Sequence[Sample]) -> Tensors:
-    """Samples as tensors."""
+    """Cosines as what is known of candidates, queries' vectors as what is known of lists."""
     import torch
 
     def stacked(rows: Sequence[Float32Array]) -> torch.Tensor:
@@ -95,6 +86,47 @@ def tensors(samples: Sequence[Sample]) -> Tensors:
         stacked([one.evidence.dense.query for one in samples]),
         stacked([one.labels for one in samples]),
         stacked([one.weights for one in samples]),
+    )
+
+
+def logistic_fit(parts: Sequence[Tensors], kind: MapName) -> tuple[float, float]:
+    """(slope, offset) of the one logistic curve over the map's form of the cosine; a power starts as 1."""
+    import torch
+
+    slope = torch.tensor(START_SLOPE, requires_grad=True)
+    offset = torch.tensor(START_OFFSET, requires_grad=True)
+    optimizer = torch.optim.LBFGS([slope, offset], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    power = torch.full((1, 1), start_power())
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.zeros(())
+        for part in parts:
+            logits = slope * mapped(part.candidates, power, kind) + offset
+            loss = loss + cross_entropy(logits, part) / len(parts)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return max(float(slope.detach()), 1e-3), float(offset.detach())
+
+
+def start_power() -> float:
+    """What softplus turns into the power 1."""
+    return float(np.log(np.expm1(1.0 - LEAST_POWER)))
+
+
+def initial(dimensions: int, slope: float, offset: float, seed: int) -> Weights:
+    """Weights of a network that gives every query the same curve."""
+    rng = np.random.default_rng([seed, 3])
+    first = np.log(np.expm1(slope)) if slope < 30 else slope
+    return parameters(
+        {
+            "hidden": rng.normal(0.0, np.sqrt(2.0 / dimensions), (dimensions, HIDDEN)),
+            "hidden_bias": np.zeros(HIDDEN),
+            "output": np.zeros((HIDDEN, 3)),
+            "output_bias": np.array([first, offset, start_power()]),
+        }
     )
 
 
@@ -113,75 +145,16 @@ def mapped(cosines: torch.Tensor, power: torch.Tensor, kind: MapName) -> torch.T
     return base ** (LEAST_POWER + torch.nn.functional.softplus(power))
 
 
-def entropy(weights: dict[str, torch.Tensor], part: Tensors, kind: MapName) -> torch.Tensor:
-    """Weighted cross-entropy summed over a list, averaged over lists."""
+def entropy(weights: Weights, part: Tensors, kind: MapName) -> torch.Tensor:
+    """Weighted cross-entropy of the map that the weights give, summed over a list, averaged over lists."""
     import torch
-    from torch.nn import functional
 
-    inner = torch.relu(part.queries @ weights["hidden"] + weights["hidden_bias"])
+    inner = torch.relu(part.lists @ weights["hidden"] + weights["hidden_bias"])
     slope, offset, power = (inner @ weights["output"] + weights["output_bias"]).split(1, dim=1)
-    logits = functional.softplus(slope) * mapped(part.cosines, power, kind) + offset
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, part.labels, weight=part.weights, reduction="sum"
-    )
-    return losses / len(part.queries)
+    logits = torch.nn.functional.softplus(slope) * mapped(part.candidates, power, kind) + offset
+    return cross_entropy(logits, part)
 
 
-def loss_on(weights: dict[str, torch.Tensor], parts: Sequence[Tensors], kind: MapName) -> float:
+def loss_on(weights: Weights, parts: Sequence[Tensors], kind: MapName) -> float:
     """The mean of the parts' cross-entropies."""
-    import torch
-
-    with torch.no_grad():
-        return float(np.mean([float(entropy(weights, part, kind)) for part in parts]))
-
-
-def copied(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights as they are now."""
-    return {name: weight.detach().clone() for name, weight in weights.items()}
-
-
-def logistic_fit(parts: Sequence[Tensors], kind: MapName) -> tuple[float, float]:
-    """(slope, offset) of the one logistic curve over the map's form of the cosine; a power starts as 1."""
-    import torch
-
-    slope = torch.tensor(START_SLOPE, requires_grad=True)
-    offset = torch.tensor(START_OFFSET, requires_grad=True)
-    optimizer = torch.optim.LBFGS([slope, offset], max_iter=ROUNDS, line_search_fn="strong_wolfe")
-    power = torch.full((1, 1), start_power())
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = torch.zeros(())
-        for part in parts:
-            logits = slope * mapped(part.cosines, power, kind) + offset
-            losses = torch.nn.functional.binary_cross_entropy_with_logits(
-                logits, part.labels, weight=part.weights, reduction="sum"
-            )
-            loss = loss + losses / len(part.queries) / len(parts)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return max(float(slope.detach()), 1e-3), float(offset.detach())
-
-
-def start_power() -> float:
-    """What softplus turns into the power 1."""
-    return float(np.log(np.expm1(1.0 - LEAST_POWER)))
-
-
-def initial(dimensions: int, slope: float, offset: float, seed: int) -> dict[str, torch.Tensor]:
-    """Weights of a network that gives every query the same curve."""
-    import torch
-
-    rng = np.random.default_rng([seed, 3])
-    first = np.log(np.expm1(slope)) if slope < 30 else slope
-    arrays: dict[str, Float64Array] = {
-        "hidden": rng.normal(0.0, np.sqrt(2.0 / dimensions), (dimensions, HIDDEN)),
-        "hidden_bias": np.zeros(HIDDEN),
-        "output": np.zeros((HIDDEN, 3)),
-        "output_bias": np.array([first, offset, start_power()]),
-    }
-    return {
-        name: torch.from_numpy(array.astype(np.float32)).requires_grad_() for name, array in arrays.items()
-    }
+    return mean_loss(lambda part: entropy(weights, part, kind), parts)
