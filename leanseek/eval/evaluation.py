@@ -12,7 +12,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.eval.answers import Candidates, answer, read_candidates
 from leanseek.eval.base import Collection
 from leanseek.eval.collections.collection_files import odd_judgments
-from leanseek.eval.index_build import Prepared, prepare_index
+from leanseek.eval.index_build import Prepared, collection_index
 from leanseek.eval.measures import DEFAULT_MEASURES, score
 from leanseek.eval.provenance import (
     HITS,
@@ -38,7 +38,6 @@ from leanseek.eval.results import (
     Result,
     StoredResult,
     begin_result,
-    index_folder,
     read_result,
     result_folder,
     write_evidence,
@@ -114,12 +113,9 @@ def evaluate(
     missing = [job for split, job in jobs.items() if split not in outcomes]
     if missing:
         plan = system.plan(device)
-        folder = index or index_folder(out, collection.name, settings_digest(plan))
-        prepared = prepare_index(
-            collection, folder, plan, replaceable=index is None, cache=cache, progress=progress
-        )
+        prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
         with Searcher.open(
-            folder,
+            prepared.folder,
             encoder=plan.encoder,
             fusion=system.load_fusion() or "convex",
             mode=system.mode,
@@ -140,13 +136,6 @@ def check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
             f"{next(iter(candidates.by_query))!r}, the judgments have {next(iter(qrels))!r}. Give a run of these "
             "queries with --candidates"
         )
-
-
-def settings_digest(plan: Plan) -> str:
-    """A short name for what an index is made with, whatever name the encoder goes by."""
-    settings = plan.settings
-    encoder = replace(settings.encoder, name="") if settings.encoder is not None else None
-    return digest(asdict(replace(settings, encoder=encoder)))[:12]
 
 
 class Job(NamedTuple):

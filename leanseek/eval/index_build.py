@@ -1,11 +1,11 @@
-"""The index that an evaluation searches: built once from a collection, and used again while it fits."""
+"""The index that an evaluation searches: built once from a collection, and reused while it fits."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from leanseek.encode import Encoder
 from leanseek.encode.base import Encoded
 from leanseek.errors import DuplicateIdError, IndexExistsError
 from leanseek.eval.base import Collection
-from leanseek.eval.provenance import folder_size, peak_memory, this_machine
-from leanseek.eval.results import IndexBuild, build_path, read_build, write_build
+from leanseek.eval.provenance import digest, folder_size, peak_memory, this_machine
+from leanseek.eval.results import IndexBuild, build_path, index_folder, read_build, write_build
 from leanseek.indexing.catalog import CATALOG, State, read_state
 from leanseek.indexing.creation import Plan
 from leanseek.indexing.index import Index
@@ -23,7 +23,7 @@ from leanseek.types import Progress
 
 
 class Prepared(NamedTuple):
-    """An index to search, as committed, and what building it cost (None: that was not kept)."""
+    """An index to search, as committed, and what building it cost (None: not recorded)."""
 
     folder: Path
     state: State
@@ -31,12 +31,12 @@ class Prepared(NamedTuple):
 
     @property
     def documents(self) -> int:
-        """How many documents it holds: as many as the collection, since nothing was deleted since."""
+        """How many documents it holds: as many as the collection, since nothing was deleted."""
         return sum(segment.documents for segment in self.state.segments)
 
 
 class CountingEncoder:
-    """An encoder that counts the documents it really encodes: those not found in the vector cache."""
+    """An encoder that counts the documents it encodes: those that are not in the vector cache."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -56,6 +56,30 @@ class CountingEncoder:
         return self._encoder.encode_documents(texts)
 
 
+def collection_index(
+    collection: Collection,
+    plan: Plan,
+    out: Path,
+    index: Path | None = None,
+    *,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Prepared:
+    """The collection's index in the folder `index`, or in its place below `out`, where another one is replaced.
+
+    Raises as `prepare_index` does.
+    """
+    folder = index or index_folder(out, collection.name, settings_digest(plan))
+    return prepare_index(collection, folder, plan, replaceable=index is None, cache=cache, progress=progress)
+
+
+def settings_digest(plan: Plan) -> str:
+    """A short digest of the settings of an index, whatever name the encoder goes by."""
+    settings = plan.settings
+    encoder = replace(settings.encoder, name="") if settings.encoder is not None else None
+    return digest(asdict(replace(settings, encoder=encoder)))[:12]
+
+
 def prepare_index(
     collection: Collection,
     folder: Path,
@@ -65,10 +89,10 @@ def prepare_index(
     cache: bool = True,
     progress: Progress | None = None,
 ) -> Prepared:
-    """See that `folder` holds the collection's index.
+    """Make sure that `folder` holds the collection's index.
 
-    An index is used again where it was made from the same collection (by its checksum) with what the plan's
-    settings ask for. Otherwise it is built; an index of something else is replaced only if `replaceable`.
+    An index is reused where it was made from the same collection (by its checksum) with the plan's settings.
+    Otherwise it is built; an index of something else is replaced only if `replaceable`.
 
     Raises IndexExistsError where another index is in the way, DuplicateIdError, and what `Index.make` raises.
     """

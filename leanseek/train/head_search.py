@@ -1,4 +1,4 @@
-"""Which of a decoder's attention heads look from a query at the documents that answer it."""
+"""Attention heads of a decoder that look from a query at the documents that answer it, found by examples."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from leanseek.rerank.incontext.listing import text_of
 from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind, tokenize
 from leanseek.rerank.incontext.reader import Reader, Task, document_masses, document_scores
 from leanseek.searcher.searcher import Searcher
-from leanseek.train.fusion.judged_candidates import labelled
+from leanseek.train.fusion.judged_candidates import CUT, DISCOUNTS, labelled
 from leanseek.types import Float64Array, Progress, Qrels, Query
 
 Method = Literal["contrastive", "ndcg", "mass"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 COUNTS: Final[dict[Method, int]] = {"contrastive": 8, "ndcg": 16, "mass": 16}
-"""How many heads the publications keep."""
+"""How many heads the publications use."""
 TEMPERATURE: Final = 0.1
-CUT: Final = 10
-"""nDCG is taken of so many documents."""
 FEWEST: Final = 9
 """Examples from which heads can be found; a third of them is held out."""
 
@@ -43,9 +41,17 @@ class Example(NamedTuple):
     documents: tuple[str, ...]
     relevant: tuple[bool, ...]
 
+    def take(self, places: Sequence[int]) -> Example:
+        """The example with the documents at these places, in that order."""
+        return Example(
+            self.query,
+            tuple(self.documents[place] for place in places),
+            tuple(self.relevant[place] for place in places),
+        )
+
 
 class Watched(NamedTuple):
-    """What each head says of an example: `scores` (heads, documents) calibrated, `masses` alike but not.
+    """The attention of each head in an example: calibrated `scores` and plain `masses`, both (heads, documents).
 
     `relevant` (documents,) is the example's.
     """
@@ -90,13 +96,13 @@ def find_heads(
     - "ndcg": heads that order the documents best, each by itself; "mass": heads that look most at the relevant
       ones (both Zhang et al.: Query-Focused Retrieval Heads Improve Long-Context Reasoning and Re-ranking, EMNLP 2025).
 
-    The documents are shuffled, and a third of the examples held out, by the `seed`. `source` is kept in the list.
+    The documents are shuffled, and a third of the examples held out, by the `seed`. `source` is recorded in the list.
 
     Raises UsageError for an unknown method or too few heads, InputError for too few examples, and what loading a
     model raises.
     """
     if method not in METHODS:
-        raise UsageError(f"'{method}' is no way of finding heads. Choose from: {', '.join(METHODS)}")
+        raise UsageError(f"'{method}' is not a method of finding heads. Choose from: {', '.join(METHODS)}")
     decoder = load_decoder(model_or_path, device)
     count = heads_to_keep(decoder, method, count)
     if not temperature > 0:
@@ -108,7 +114,11 @@ def find_heads(
             f"from at least {FEWEST}, better from 50 to 300: judge more queries"
         )
     draw = random.Random(f"heads {seed}")
-    shuffled = [shuffle(one, draw) for one in draw.sample(useful, len(useful))]
+    # A document's place in the prompt must not reveal whether it is relevant.
+    shuffled = [
+        one.take(draw.sample(range(len(one.documents)), len(one.documents)))
+        for one in draw.sample(useful, len(useful))
+    ]
     watched = watch(InContextReranker(decoder, prompt).reader, shuffled, progress)
     held = watched[: len(watched) // 3]
     learned_from = watched[len(held) :]
@@ -134,27 +144,16 @@ def find_heads(
 
 
 def heads_to_keep(decoder: Decoder, method: Method, count: int | None) -> int:
-    """How many heads are kept: `count`, or the method's own. Raises UsageError where there are not so many."""
-    kept = COUNTS[method] if count is None else count
-    if not 1 <= kept <= decoder.depth * decoder.width:
-        raise UsageError(
-            f"{kept} heads are not to be had; {decoder.name} has {decoder.depth * decoder.width:,}: choose from 1 on"
-        )
-    return kept
-
-
-def shuffle(example: Example, draw: random.Random) -> Example:
-    """The example with its documents in another order: where a document stands must not tell what it is."""
-    order = draw.sample(range(len(example.documents)), len(example.documents))
-    return Example(
-        example.query,
-        tuple(example.documents[place] for place in order),
-        tuple(example.relevant[place] for place in order),
-    )
+    """How many heads to take: `count`, or the method's own. Raises UsageError where there are not so many."""
+    taken = COUNTS[method] if count is None else count
+    most = decoder.depth * decoder.width
+    if not 1 <= taken <= most:
+        raise UsageError(f"{taken} heads asked for; {decoder.name} has {most:,}: choose 1 to {most:,}")
+    return taken
 
 
 def watch(reader: Reader, examples: Sequence[Example], progress: Progress | None = None) -> list[Watched]:
-    """What each head of the reader's decoder says of each example."""
+    """The attention of each head of the reader's decoder in each example."""
     watched = []
     for example in examples:
         example = fitting(reader, example)
@@ -189,17 +188,12 @@ def fitting(reader: Reader, example: Example) -> Example:
                 f"the documents of the query '{example.query}' do not fit into the {context:,} tokens of "
                 f"{reader.decoder.name}; cut them into passages"
             )
-        left = [place for place in range(len(example.documents)) if place != others[-1]]
-        example = Example(
-            example.query,
-            tuple(example.documents[place] for place in left),
-            tuple(example.relevant[place] for place in left),
-        )
+        example = example.take([place for place in range(len(example.documents)) if place != others[-1]])
     return example
 
 
 def worth(watched: Sequence[Watched], method: Method, temperature: float = TEMPERATURE) -> Float64Array:
-    """(heads,) how well each head finds the relevant documents, by the method: the mean over the examples."""
+    """(heads,) how well each head finds the relevant documents by a method of `find_heads`: the mean over examples."""
     if method == "contrastive":
         found = [contrast(one.masses, one.relevant, temperature) for one in watched]
     elif method == "mass":
@@ -228,12 +222,11 @@ def contrast(masses: Float64Array, relevant: NDArray[np.bool_], temperature: flo
 def ndcg(scores: Float64Array, relevant: NDArray[np.bool_]) -> Float64Array:
     """(heads,) nDCG@10 of the documents in the order of each head's `scores` (heads, documents).
 
-    Of equal scores the documents that are not relevant come first: a head that tells nothing gains nothing.
+    Of equal scores the documents that are not relevant come first: a head that scores all alike gains nothing.
     """
-    discounts = 1 / np.log2(np.arange(2, CUT + 2))
     order = np.lexsort((np.broadcast_to(relevant, scores.shape), -scores), axis=1)[:, :CUT]
-    gains = relevant[order] @ discounts[: order.shape[1]]
-    return np.asarray(gains / discounts[: int(relevant.sum())].sum())
+    gains = relevant[order] @ DISCOUNTS[: order.shape[1]]
+    return np.asarray(gains / DISCOUNTS[: int(relevant.sum())].sum())
 
 
 class Examples(NamedTuple):
@@ -263,7 +256,8 @@ def head_examples(
     """
     if documents < 2 or most < 1:
         raise UsageError(
-            f"{most} queries with {documents} documents each teach nothing; give 2 documents or more"
+            f"nothing can be learned from {most} queries with {documents} documents each; give at least 1 query and "
+            "2 documents"
         )
     snapshot = Snapshot.open(Path(path), dense=False)
     try:

@@ -12,8 +12,7 @@ import numpy as np
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import UsageError
 from leanseek.eval.base import Collection
-from leanseek.eval.evaluation import settings_digest
-from leanseek.eval.index_build import prepare_index
+from leanseek.eval.index_build import collection_index
 from leanseek.eval.relevance.judged_lists import (
     BLOCK,
     JudgedQueries,
@@ -30,7 +29,6 @@ from leanseek.eval.relevance.relevance_scores import (
     reliability,
     shares,
 )
-from leanseek.eval.results import index_folder
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.numbers import zscore
@@ -111,9 +109,8 @@ def evaluate_relevance(
     if plan.encoder is None:
         raise UsageError("a relevance model judges an encoder's vectors; give one with --encoder")
     model = load_relevance(relevance, plan.encoder.fingerprint)
-    folder = index or index_folder(out, collection.name, settings_digest(plan))
-    prepare_index(collection, folder, plan, replaceable=index is None, cache=cache, progress=progress)
-    snapshot = Snapshot.open(folder)
+    prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
+    snapshot = Snapshot.open(prepared.folder)
     try:
         queries = judged_queries(snapshot, collection, split, plan.encoder, cache)
         pool = pooled(model, snapshot, queries, mode, k, progress)

@@ -1,4 +1,4 @@
-"""What a cross-encoder learns from: a query with a passage that answers it and others that seem to."""
+"""Training groups of a cross-encoder: a query, a passage that answers it, and hard negatives mined by search."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from leanseek.searcher.searcher import Searcher
 from leanseek.types import Progress, content
 
 DEPTH = 30
-"""How deep in the lexical and in the dense ranking negatives are looked for."""
+"""How many of the best of the sparse and of the dense ranking negatives are drawn from."""
+
+POOL = 32
+"""Batches among which groups are sorted by length: more would save little padding and mix the groups less."""
 
 
 class Group(NamedTuple):
-    """A query and passages, the relevant one first; the others stand for `drawn_from` of their kind."""
+    """A query and passages, the relevant one first; the others were drawn from `drawn_from` such passages."""
 
     query: str
     passages: list[str]
@@ -26,7 +29,7 @@ class Group(NamedTuple):
 
 
 class Mined(NamedTuple):
-    """The same by the documents' ids."""
+    """A group by its documents' ids."""
 
     query: str
     positive: str
@@ -46,8 +49,8 @@ def mine(
 ) -> list[Group]:
     """One group of a positive and at most `negatives` others for each judged query of a split.
 
-    Negatives are drawn from the best `DEPTH` of the two sides of the hybrid search: judged irrelevant, or not judged.
-    From both, as what is taken from the best of one ranking alone teaches to distrust it. None is left out for
+    Negatives are drawn from the best `DEPTH` of both sides of the hybrid search: judged irrelevant, or not judged.
+    With negatives from one ranking alone the model would learn to distrust that ranking. None is left out for
     being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831): the model
     sees the cosine itself, and would learn that an answer always has the highest. Of several positives one is
     drawn. `most` queries are drawn, None takes all.
@@ -73,8 +76,8 @@ def mine(
     groups = list(with_texts(mined, collection))
     if not groups:
         raise InputError(
-            f"no query of the split '{split}' of '{collection.name}' has a relevant document in the collection and "
-            "another to tell it from; nothing can be learned from it"
+            f"no query of the split '{split}' of '{collection.name}' has both a relevant document in the "
+            "collection and another one; nothing can be learned from it"
         )
     return groups
 
@@ -82,7 +85,7 @@ def mine(
 def choose(
     query: str, near: Sequence[str], grades: Mapping[str, int], negatives: int, draw: random.Random
 ) -> Mined | None:
-    """The documents of a query's group, from those `near` it; None where a kind is missing."""
+    """The documents of a query's group, from those `near` it; None without a positive or a negative."""
     positives = [name for name in near if grades.get(name, 0) > 0]
     others = [name for name in near if grades.get(name, 0) <= 0]
     if not positives or not others:
@@ -92,7 +95,7 @@ def choose(
 
 
 def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group]:
-    """The groups with the documents' texts; copies of the positive's text are no negatives."""
+    """The groups with the documents' texts, without negatives that are copies of the positive's text."""
     needed = {identifier for one in mined for identifier in (one.positive, *one.negatives)}
     texts = {
         document.id: content(document.title, document.text)
@@ -104,10 +107,6 @@ def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group
         others = [texts[identifier] for identifier in negatives if texts[identifier] != answer]
         if others:
             yield Group(query, [answer, *others], drawn_from)
-
-
-POOL = 32
-"""Batches among which groups are sorted by length: more would save little padding and mix the groups less."""
 
 
 class SimilarLengths(DefaultBatchSampler):  # type: ignore[misc]

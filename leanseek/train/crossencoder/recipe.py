@@ -1,4 +1,4 @@
-"""Training by sentence-transformers' trainer, with the best state on held-out queries kept."""
+"""How a cross-encoder is trained: by sentence-transformers' trainer, saved in its best state on held-out queries."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ CERTAIN = 10.0
 """The label of a positive: the loss takes a softmax of labels, and this is 1 beside zeros."""
 
 FRESH = r"\b1\.linear\.|classifier|segment|importance"
-"""The parameters that start from nothing, by their names; they learn faster than those that know something."""
+"""Parameters that are new, by their names; they learn `FRESH_FASTER` times as fast as the pretrained ones."""
 FRESH_FASTER = 20.0
 
 EVALUATE_EVERY = 500
-"""Batches between two looks at the held-out queries, at most."""
+"""Batches between two losses on the held-out queries, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a cross-encoder is trained.
 
-    `joint_layers`: how many layers read query and passage together, the others reading them apart and being kept
-    as they are (see `JointReader`); None trains an ordinary cross-encoder, all of whose layers read both. A `base`
-    that is such a model itself is trained on.
+    `joint_layers`: how many layers read query and passage together, while the others read them apart and are not
+    trained (see `JointReader`); None trains an ordinary cross-encoder, all of whose layers read both. A `base`
+    that is such a model itself is trained further.
     `max_tokens` is a pair's length in training; the joint layers' positions are those of the base, so in use they
     read as many tokens as it has positions for.
     `mix`: with joint layers, the weights that are saved are this share of the trained ones and the rest of those
     that training started from, which already order passages well (Wortsman et al., Robust fine-tuning of zero-shot
-    models, CVPR 2022). What was learned then also holds on texts unlike those of the training; 1 takes the trained.
+    models, CVPR 2022), so that it also works on texts unlike those of the training; 1 takes the trained ones.
     """
 
     base: str = DEFAULT_MODEL
@@ -75,7 +75,7 @@ class Recipe:
 def untrained(recipe: Recipe) -> CrossEncoder:
     """The cross-encoder that training starts from.
 
-    Raises MissingPackageError, ModelError where the base cannot be had or is not of BERT's kind.
+    Raises MissingPackageError, ModelError where the base cannot be loaded or is not of BERT's kind.
     """
     try:
         from sentence_transformers import CrossEncoder
@@ -116,15 +116,15 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
     with torch.no_grad():
         head.linear.weight.zero_()
         head.linear.bias.zero_()
-        # Better than the cosine alone on each of eight training collections. The last is not 0, or the layers that
-        # read the texts together would learn nothing at first.
+        # Better than the cosine alone on each of eight training collections. With 0 as the last weight the layers
+        # that read the texts together would get no gradient at first.
         weights = torch.tensor([0.5, 0.5, 0.1, 0.1])
         head.linear.weight[0, [COSINE, MAXSIM, OVERLAP, JOINT_COSINE]] = weights
     return CrossEncoder(modules=[reader, head])
 
 
 def keep_apart(reader: JointReader) -> None:
-    """Leave alone the layers that read the texts apart."""
+    """Freeze the layers that read the texts apart."""
     reader.model.requires_grad_(False)
     for layer in reader.joint:
         # With dropout on its weights attention could not take torch's fast form.
@@ -132,7 +132,7 @@ def keep_apart(reader: JointReader) -> None:
 
 
 class Learned(NamedTuple):
-    """What training did: the loss on the held-out groups before and after it, over `steps` batches."""
+    """The loss on the held-out groups before and after training, which took `steps` batches."""
 
     before: float
     after: float
@@ -149,10 +149,10 @@ def train(
 ) -> Learned:
     """Train on `groups` and save the model into the folder `out`, in the state that was best on `held_out`.
 
-    With joint layers what is saved is mixed with what training started from (see `Recipe`), and `after` is its loss.
+    With joint layers the saved weights are mixed with the initial ones (see `Recipe`), and `after` is their loss.
     The loss is listwise: the cross-entropy between the softmax of a group's scores and its positive (ListNet:
     Cao et al., ICML 2007). Checkpoints are kept beside `out` until it is done; the same call after an
-    interruption goes on from the last. On a GPU where there is one.
+    interruption continues from the last. On a GPU where there is one.
 
     Raises MissingPackageError, ModelError, UsageError.
     """
@@ -171,7 +171,7 @@ def train(
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
     checkpoints = out.with_name(out.name + ".checkpoints")
     steps = max(1, round(recipe.epochs * len(groups) / recipe.batch))
-    # Evenly, so that the last look is at the last step, at which the trainer looks in any case.
+    # At even intervals, so that the last evaluation is at the last step, where the trainer evaluates in any case.
     often = math.ceil(steps / max(2, math.ceil(steps / EVALUATE_EVERY)))
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(checkpoints),
@@ -236,7 +236,7 @@ def row(group: Group) -> dict[str, Any]:
 
 
 def reporting(progress: Progress) -> object:
-    """A trainer's callback that tells the progress."""
+    """A trainer's callback that reports the progress."""
     from transformers import TrainerCallback
 
     class Reporting(TrainerCallback):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Probabilities for a cross-encoder that was just trained, from the queries that it has not learned from."""
+"""A cross-encoder from collections: groups mined, the model trained, its probabilities fitted on held-out queries."""
 
 from __future__ import annotations
 
@@ -13,47 +13,13 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.eval.base import Collection
-from leanseek.eval.evaluation import settings_digest
-from leanseek.eval.index_build import prepare_index
-from leanseek.eval.results import index_folder
+from leanseek.eval.index_build import collection_index
 from leanseek.eval.systems import System
 from leanseek.rerank.crossencoder import Calibration, fit_calibration, load
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.crossencoder.mined_groups import Group, mine
 from leanseek.train.crossencoder.recipe import Recipe, train
 from leanseek.types import Hit, Progress
-
-
-def calibrate(
-    folder: Path,
-    held_out: Sequence[Group],
-    device: str | None = None,
-    *,
-    progress: Progress | None = None,
-) -> Calibration:
-    """Fit the probabilities of the model in `folder` on held-out groups, and write them there.
-
-    A group's negatives count as all those that they were drawn from, so that what is relevant is as rare as among
-    the candidates of a search.
-
-    Raises ModelError, MissingPackageError or StorageError.
-    """
-    reranker = load(f"torch:{folder}", device, cache=False)
-    hits = [
-        [Hit(rank, f"{rank:04}", 0.0, "", passage, {}) for rank, passage in enumerate(group.passages, 1)]
-        for group in held_out
-    ]
-    judged = reranker.judge([group.query for group in held_out], hits, progress=progress)
-    scores, relevant, weights = [], [], []
-    for group, said in zip(held_out, judged, strict=True):
-        negatives = len(group.passages) - 1
-        scores.append(said.scores)
-        relevant += [True, *[False] * negatives]
-        weights += [1.0, *[group.drawn_from / negatives] * negatives]
-    calibration = fit_calibration(np.concatenate(scores), relevant, weights)
-    calibration.write(folder)
-    return calibration
-
 
 PROVENANCE = "training.json"
 FEWEST_QUERIES = 20
@@ -68,7 +34,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken from one source: its queries with a positive and a negative, those held out among them."""
+    """A source's part in the training: its queries with a positive and a negative, and how many were held out."""
 
     collection: str
     split: str
@@ -79,8 +45,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a cross-encoder was made from, the listwise loss on held-out queries before and after, and its
-    probabilities, fitted on the same queries."""
+    """What a cross-encoder was trained on, the listwise loss on held-out queries before and after, and the
+    calibration of its probabilities, fitted on the same queries."""
 
     sources: tuple[Taken, ...]
     negatives: int
@@ -103,12 +69,12 @@ def train_cross_encoder(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Train a cross-encoder on judged queries and write it, with where it comes from, into the folder `out`.
+    """Train a cross-encoder on judged queries and write it, with its provenance, into the folder `out`.
 
     Each source is indexed below `work` as `leanseek eval collection` does, its groups are mined (see
-    `mine`; at most `most` queries of each source), and `held_out` of them, at least 2 of each source, choose the
-    state that is kept. Indexes are used again, and checkpoints stand beside `out` until it is done, so that the
-    same call after an interruption goes on.
+    `mine`; at most `most` queries of each source), and `held_out` of them, at least 2 of each source, decide which
+    state is saved. Indexes are reused, and checkpoints are kept beside `out` until it is done, so that the same call
+    continues after an interruption.
 
     Raises UsageError where `out` holds something else or there are too few queries; what `mine` and `train` raise.
     """
@@ -158,9 +124,7 @@ def groups_of(
 ) -> list[Group]:
     """The groups of one source, from an index of its own."""
     collection, split = source
-    plan = System().plan(device)
-    folder = index_folder(work, collection.name, settings_digest(plan))
-    prepared = prepare_index(collection, folder, plan, replaceable=True, progress=progress)
+    prepared = collection_index(collection, System().plan(device), work, progress=progress)
     with Searcher.open(prepared.folder, relevance=None, device=device) as searcher:
         return mine(
             collection, split, searcher, negatives=negatives, seed=recipe.seed, most=most, progress=progress
@@ -168,6 +132,39 @@ def groups_of(
 
 
 def check_free(out: Path) -> None:
-    """Raise UsageError where `out` is there and is not a model trained before."""
+    """Raise UsageError where `out` exists and is not a model trained before."""
     if out.exists() and not (out / PROVENANCE).is_file():
-        raise UsageError(f"'{out}' is there and holds no model trained here; give another folder with --out")
+        raise UsageError(
+            f"'{out}' exists and holds no model trained by leanseek; give another folder with --out"
+        )
+
+
+def calibrate(
+    folder: Path,
+    held_out: Sequence[Group],
+    device: str | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Fit the probabilities of the model in `folder` on held-out groups, and write them there.
+
+    A group's negatives are weighted to stand for all those that they were drawn from, so that relevant passages are as
+    rare as among the candidates of a search.
+
+    Raises ModelError, MissingPackageError or StorageError.
+    """
+    reranker = load(f"torch:{folder}", device, cache=False)
+    hits = [
+        [Hit(rank, f"{rank:04}", 0.0, "", passage, {}) for rank, passage in enumerate(group.passages, 1)]
+        for group in held_out
+    ]
+    judged = reranker.judge([group.query for group in held_out], hits, progress=progress)
+    scores, relevant, weights = [], [], []
+    for group, found in zip(held_out, judged, strict=True):
+        negatives = len(group.passages) - 1
+        scores.append(found.scores)
+        relevant += [True, *[False] * negatives]
+        weights += [1.0, *[group.drawn_from / negatives] * negatives]
+    calibration = fit_calibration(np.concatenate(scores), relevant, weights)
+    calibration.write(folder)
+    return calibration

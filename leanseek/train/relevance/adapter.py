@@ -13,10 +13,8 @@ import numpy as np
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Collection
-from leanseek.eval.evaluation import settings_digest
-from leanseek.eval.index_build import prepare_index
+from leanseek.eval.index_build import collection_index
 from leanseek.eval.relevance.judged_lists import judged_queries
-from leanseek.eval.results import index_folder
 from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.relevance.features import DENSE_LIST, Evidence, dense_features
@@ -34,18 +32,20 @@ from leanseek.train.relevance.material import (
 )
 from leanseek.train.relevance.network_fit import Fitting, fit_network
 from leanseek.train.relevance.published_fit import fit_map
-from leanseek.types import Float32Array, Float64Array, Int64Array, Progress
+from leanseek.types import Float64Array, Int64Array, Progress
 
 Form = Literal["all", "query"]
-"""What the dense side looks at: the list's own features, or, as published, the query's vector alone."""
+"""What the dense side is judged by: the list's own features, or, as published, the query's vector alone."""
 
 HELD_OUT: Final = 0.1
 RECALL: Final = 0.95
 FEWEST: Final = 20
-"""Judged queries of a collection; fewer can neither be learned from nor held out."""
+"""Judged queries of a collection at least."""
 
 HIDDEN: Final = 12
 STEPS: Final = 600
+NOTHING: Final = MonotoneNetwork(*(np.zeros(0, np.float32) for _ in range(12)))
+"""A placeholder for the side that is not fitted yet."""
 GATE_FEATURES: Final = tuple(
     DENSE_LIST.index(name)
     for name in (
@@ -69,12 +69,12 @@ def train_relevance(
 ) -> RelevanceModel:
     """Learn from the judged queries of splits, each given as (collection, split).
 
-    Every collection is indexed below `work`, as `evaluate` does, or the index that is there used again. All count
-    alike, whatever their size. `form` all looks at the list's own features, `query` at the query's vector alone, by
-    one of the published maps (`map`, by default power). Same input, same model, to the byte.
+    Every collection is indexed below `work`, as `evaluate` does, unless its index is there. All have the same weight,
+    whatever their size. The form "all" uses the list's own features, "query" the query's vector alone, by one of the
+    published maps (`map`, by default power). The same input gives the same model, to the byte.
 
-    Raises UsageError where no collection is given or one twice, InputError where judgments cannot teach anything, and
-    what indexing raises.
+    Raises UsageError where no collection is given or one twice, InputError where nothing can be learned from the
+    judgments, and what indexing raises.
     """
     names = [f"{collection.name}:{part}" for collection, part in collections]
     if seed < 0:
@@ -116,7 +116,7 @@ def train_relevance(
         how = Fitting(HIDDEN, STEPS, seed, GATE_FEATURES)
         side = fit_network(sources, kept, how, progress, "fitting the dense side")
 
-    fingerprint = fingerprint_of(plan)
+    fingerprint = plan.encoder.fingerprint if plan.encoder is not None else ""
     provenance = Provenance(
         tuple(names),
         tuple(collection.checksum for collection, _ in collections),
@@ -139,11 +139,10 @@ def open_material(
     collection: Collection, part: str, plan: Plan, work: Path, cache: bool, progress: Progress | None
 ) -> Material:
     """An index of the collection, and the judged queries of the split."""
-    folder = index_folder(work, collection.name, settings_digest(plan))
-    prepare_index(collection, folder, plan, replaceable=True, cache=cache, progress=progress)
-    snapshot = Snapshot.open(folder)
     if plan.encoder is None:
         raise UsageError("a relevance model is for an encoder's vectors; give one with --encoder")
+    prepared = collection_index(collection, plan, work, cache=cache, progress=progress)
+    snapshot = Snapshot.open(prepared.folder)
     try:
         queries = judged_queries(snapshot, collection, part, plan.encoder, cache)
     except BaseException:
@@ -159,11 +158,6 @@ def open_material(
     return Material(f"{collection.name}:{part}", snapshot, queries)
 
 
-def fingerprint_of(plan: Plan) -> str:
-    """The encoder's fingerprint."""
-    return plan.encoder.fingerprint if plan.encoder is not None else ""
-
-
 def gathered(opened: Sequence[Material], mode: Judged, seed: int, progress: Progress | None) -> list[Lists]:
     """Samples of every collection."""
     found = []
@@ -176,9 +170,9 @@ def gathered(opened: Sequence[Material], mode: Judged, seed: int, progress: Prog
 
 
 def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
-    """Raise InputError where a collection's lists hold nothing that can be told apart."""
+    """Raise InputError where nothing can be learned from a collection's lists."""
     for name, lists in zip(names, found, strict=True):
-        if all(indistinct(one.evidence.dense.listed) for one in lists.own):
+        if all(len(listed := one.evidence.dense.listed) > 1 and np.ptp(listed) == 0 for one in lists.own):
             raise InputError(
                 f"all documents of {name} are equally close to each query: its vectors tell nothing apart"
             )
@@ -195,15 +189,10 @@ def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
             )
 
 
-def indistinct(listed: Float32Array) -> bool:
-    """Whether several scores are all equal."""
-    return len(listed) > 1 and bool(np.ptp(listed) == 0)
-
-
 def arranged(
     found: Sequence[Lists], held: Sequence[tuple[Int64Array, Int64Array]], features: Features
 ) -> tuple[list[Source], list[Examples]]:
-    """What is learned from, and what is held out, as arrays of features."""
+    """Features of the lists to learn from, and of those held out."""
     sources, watched = [], []
     for lists, (rows, kept) in zip(found, held, strict=True):
         own = examples(lists.own, features)
@@ -219,7 +208,7 @@ def arranged(
 
 
 def list_features(evidence: Evidence) -> tuple[Float64Array, Float64Array]:
-    """The features of the dense side."""
+    """The features of the dense side, for `Features`."""
     return dense_features(evidence.dense.cosines, evidence.dense.listed, evidence.size)
 
 
@@ -233,7 +222,7 @@ def both_features(model: RelevanceModel, evidence: Evidence) -> tuple[Float64Arr
 def threshold(
     model: RelevanceModel, found: Sequence[Lists], held: Sequence[tuple[Int64Array, Int64Array]]
 ) -> float:
-    """The probability that 95 % of the relevant candidates of held-out queries reach; all collections count alike.
+    """The probability that 95 % of the relevant candidates of held-out queries reach; collections have equal weights.
 
     Raises InputError where there is none.
     """
@@ -255,7 +244,3 @@ def threshold(
     order = np.argsort(values)
     below = np.cumsum(shares[order]) / shares.sum()
     return float(values[order][np.searchsorted(below, 1.0 - RECALL, side="right")])
-
-
-NOTHING: Final = MonotoneNetwork(*(np.zeros(0, np.float32) for _ in range(12)))
-"""What stands in place of the side that is not fitted yet."""
