@@ -1,8 +1,8 @@
-"""Every fusion that is tried, measured on judged queries at once.
+"""The grid of fusions: each measured on judged queries, and the choice among them.
 
-What a weight means depends on the scales: z-scores spread several times as widely as scaled cosines do. So each pair of
-scales has the weights at which its sides' scores spread in the same proportion as under the default's scales; one
-"share" of the dense side then ranks nearly alike on all of them, 0.8 being the default. No judgment takes part in that.
+The effect of a weight depends on the scales: z-scores spread several times as widely as scaled cosines do. So each
+pair of scales has the weights at which its sides' scores spread in the same proportion as under the default's scales;
+one "share" of the dense side then ranks nearly alike on all of them, 0.8 being the default. This uses no judgments.
 """
 
 from __future__ import annotations
@@ -26,6 +26,28 @@ SPARSE_SCALES: Final[tuple[Scale, ...]] = ("theoretical", "zscore")
 DENSE_SCALES: Final[tuple[Scale, ...]] = ("theoretical", "minmax", "zscore")
 PAIRS: Final = tuple(product(SPARSE_SCALES, DENSE_SCALES))
 """The scales of the sparse and the dense side; the first pair is the default's."""
+
+SPREAD: Final = 0.1
+"""τ: how far from the default's share the best is expected."""
+OTHER_SCALES: Final = -1.0
+"""The log of how much less probable another pair of scales is: scales matter far less than the weight."""
+FOLDS: Final = 5
+REPEATS: Final = 5
+FEWEST: Final = 5
+"""Judged queries at least."""
+USUAL_DEVIATION: Final = 0.1
+USUAL_WEIGHT: Final = 5
+"""The gains' variance on few queries is mixed with a usual one, as of so many more: five equal gains prove little."""
+
+
+class Place(NamedTuple):
+    """A fusion of the grid: its pair of scales and its share."""
+
+    pair: int
+    share: int
+
+
+DEFAULT: Final = Place(0, DEFAULT_PLACE)
 
 
 class Tried(NamedTuple):
@@ -98,29 +120,6 @@ def ndcg_by_weight(
     return gained
 
 
-SPREAD: Final = 0.1
-"""τ: how far from the default's share the best is expected."""
-OTHER_SCALES: Final = -1.0
-"""The log of how much less probable another pair of scales is: scales matter far less than the weight."""
-FOLDS: Final = 5
-REPEATS: Final = 5
-FEWEST: Final = 5
-"""Judged queries below which nothing can be told."""
-USUAL_DEVIATION: Final = 0.1
-USUAL_WEIGHT: Final = 5
-"""The gains' variance on few queries is mixed with a usual one, as of so many more: five equal gains are no proof."""
-
-
-class Place(NamedTuple):
-    """A fusion of the grid: its pair of scales and its share."""
-
-    pair: int
-    share: int
-
-
-DEFAULT: Final = Place(0, DEFAULT_PLACE)
-
-
 class Choice(NamedTuple):
     """The fusion to take. `gain` is that of choosing so, on held-out queries, over the default; `error` its
     standard error. `candidate` is what would have been taken if the gain had sufficed."""
@@ -132,7 +131,7 @@ class Choice(NamedTuple):
 
 
 def choose(ndcg: Float64Array) -> Choice:
-    """What the nDCG@10 of n queries, (n, p, s) with every pair of scales and share, speaks for."""
+    """The choice by the nDCG@10 of n queries, (n, p, s) with every pair of scales and share."""
     gains = ndcg - ndcg[:, :1, DEFAULT_PLACE, None]
     queries = len(gains)
     if queries < FEWEST:
@@ -150,7 +149,7 @@ def most_probable(summed: Float64Array) -> Place:
     log = summed - np.square(SHARES - DEFAULT_SHARE) / (2.0 * SPREAD**2)
     log[1:] += OTHER_SCALES
     posterior = np.exp(log - log.max())
-    # By masses rounded: scales that rank alike must not be told apart by the last bit.
+    # Rounded: between scales that rank alike the last bit must not decide.
     pair = int(np.argmax((posterior.sum(axis=1) / posterior.sum()).round(9)))
     share = posterior[pair] @ SHARES / posterior[pair].sum()
     return Place(pair, int(np.argmin(np.abs(SHARES - share))))

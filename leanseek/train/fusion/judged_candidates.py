@@ -1,4 +1,4 @@
-"""The candidates of judged queries with both sides' exact scores: all that learning how to fuse them needs."""
+"""The candidates of judged queries with both sides' exact scores, from which fusion is learned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leanseek.searcher.request import DEPTH, QueryEncoder
 from leanseek.types import Float32Array, Float64Array, Int64Array, Progress, Qrels, Query
 
 CUT: Final = 10
-"""nDCG is taken of so many documents."""
+"""Documents that nDCG is computed on."""
 DISCOUNTS: Final[Float64Array] = 1.0 / np.log2(np.arange(2, CUT + 2))
 _BLOCK: Final = 64
 
@@ -36,7 +36,7 @@ class JudgedQuery(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """The queries that can teach something, and `notes` on what cannot and was left out."""
+    """The queries that can be learned from, and `notes` on those that were left out."""
 
     queries: list[Query]
     notes: tuple[str, ...]
@@ -104,7 +104,7 @@ def gather(
     qrels: Qrels,
     progress: Progress | None = None,
 ) -> list[JudgedQuery]:
-    """What a search of each query would fuse: the union of both sides' candidates, scored exactly by both."""
+    """The union of both sides' candidates for each query, as a search would fuse them, scored exactly by both."""
     found = []
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]

@@ -1,4 +1,4 @@
-"""Learning from a few judged queries how an index's two sides are best fused."""
+"""The fusion of an index's two sides, learned from a few judged queries."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class LearnedFusion:
 
     `default` and `ndcg` are the mean nDCG@10 of the default (convex, 0.8) and of this fusion on those very queries;
     `gain` is what this way of choosing gains over the default on queries that are held out in turn, `error` its
-    standard error. `kept` says why the default was kept, None where it was not. `notes` tell what of the queries and
-    judgments could not be used.
+    standard error. `kept` is the reason why the default was kept, None where it was not. `notes` name the queries and
+    judgments that could not be used.
     """
 
     fusion: str
@@ -60,12 +60,12 @@ def train_fusion(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> LearnedFusion:
-    """Learn how to fuse the sides of the index at `path`, and have its searches do so; `dry_run` only learns.
+    """Learn how to fuse the sides of the index at `path`, and record it there; `dry_run` only learns.
 
     The weight of the dense side and the scale of each side's scores are chosen by nDCG@10 on the judged queries, close
     to the default where these are few, and the default itself is kept (also in place of what was learned before)
-    unless cross-validation speaks against it, see `fusion_choice`. Judgments of relevant documents alone suffice.
-    Nobody else can write to the index meanwhile.
+    unless cross-validation speaks against it, see `grid.choose`. Judgments of relevant documents alone suffice.
+    The index is locked for writing meanwhile.
 
     Sebastian Bruch, Siyu Gai, Amir Ingber: An Analysis of Fusion Functions for Hybrid Retrieval. ACM TOIS 42(1), 2023,
     arXiv:2210.11934.
@@ -102,7 +102,7 @@ def train_fusion(
 
 
 def reset_fusion(path: str | os.PathLike[str]) -> FusionSettings | None:
-    """Have the index at `path` fuse by the default again; returns what it had learned, None if nothing.
+    """Return the index at `path` to the default fusion; returns what it had learned, None if nothing.
 
     Raises IndexLockedError, and what `Index.open` raises.
     """
@@ -156,7 +156,7 @@ def reason(choice: Choice, tried: Tried) -> str:
     queries = len(tried.ndcg)
     if queries < FEWEST:
         few = "1 judged query is" if queries == 1 else f"{queries} judged queries are"
-        return f"{few} too few to tell; give at least {FEWEST}"
+        return f"{few} too few to choose by; give at least {FEWEST}"
     if (tried.ndcg == tried.ndcg[:, :1, :1]).all():
         return f"no way of fusing changes nDCG@10 on these {queries:,} queries"
     if choice.candidate == DEFAULT:

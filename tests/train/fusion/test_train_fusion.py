@@ -261,7 +261,7 @@ def test_one_query_keeps_the_default_and_says_why(tmp_path: Path) -> None:
     path = make_index(tmp_path / "index")
     learned = train(path, QUERIES[:1])
     assert (learned.fusion, learned.dense_weight) == ("convex", 0.8)
-    assert learned.kept == "1 judged query is too few to tell; give at least 5"
+    assert learned.kept == "1 judged query is too few to choose by; give at least 5"
     assert learned.notes == ("5 judged queries are not among the queries given ('q1', 'q2', 'q3', …)",)
     assert learned.settings is None and learned.default == learned.ndcg > 0
 
