@@ -1,4 +1,4 @@
-"""A stored run as the candidates of a re-ranking."""
+"""Answering the queries of a split: by a search, or by re-ranking the candidates of a stored run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def answer(
 
 
 def left_out(searcher: Searcher, given: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """What of a stored run could not be re-ranked."""
+    """Warnings about candidates of a stored run that could not be re-ranked."""
     warnings = []
     absent = sum(not documents for documents in given)
     if absent:

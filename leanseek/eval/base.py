@@ -1,4 +1,4 @@
-"""What every part of an evaluation speaks of: judgments, runs, collections, scores and what they cost."""
+"""The objects that all parts of an evaluation share: collections, rules and scores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Collection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How numbers were taken; printed beside them, because each of these changes them."""
+    """How measures were computed; printed beside the numbers, because each of these changes them."""
 
     ties: str
     missing_queries: str

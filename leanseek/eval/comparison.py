@@ -1,4 +1,4 @@
-"""Comparing runs with a baseline, query by query."""
+"""Runs compared with a baseline, query by query: means, intervals, tests, and the queries that changed most."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def compare(
     """Compare runs with the first of them, the baseline, over all judged queries.
 
     `queries` are texts by query id, shown with the `changed` queries of each contrast that changed most.
-    The same arguments give the same figures, in whatever order the queries stand. For the scoring see
-    `score`, for the statistics `leanseek.eval.significance`.
+    The same arguments give the same figures, whatever the order of the queries. For the scoring see `score`, for
+    the statistics `leanseek.eval.significance`.
 
     Raises UsageError for fewer than two runs, two of one tag, or options out of range, InputError for fewer
     than two judged queries, and what `score` raises.
@@ -133,7 +133,7 @@ def compare(
     order = sorted(scored[0].per_query)
     if len(order) < 2:
         raise InputError("the judgments are of one query; a comparison needs at least two")
-    values = np.stack([_columns(one, order) for one in scored])
+    values = np.array([[[one.per_query[query][name] for name in names] for query in order] for one in scored])
     intervals = bootstrap(
         np.concatenate([*values, *(values[1:] - values[0])], axis=1),
         seed=seed,
@@ -165,7 +165,9 @@ def compare(
         means=means,
         contrasts=_contrasts(contrasts, order, queries or {}, tolerance, changed, seed, resamples),
         rules=scored[0].rules,
-        warnings=_warnings(tags, scored),
+        warnings=tuple(
+            f"{tag}: {text}" for tag, one in zip(tags, scored, strict=True) for text in one.warnings
+        ),
         seed=seed,
         resamples=resamples,
         confidence=confidence,
@@ -264,11 +266,6 @@ def _changed(
     )
 
 
-def _columns(scores: Scores, order: Sequence[str]) -> Values:
-    """Values by query and measure, float64 (queries, measures)."""
-    return np.array([[scores.per_query[query][name] for name in scores.measures] for query in order])
-
-
 def _check(
     tags: Sequence[str],
     measures: Sequence[str],
@@ -292,7 +289,3 @@ def _check(
         raise UsageError(f"resamples is {resamples}; it must be at least 100")
     if not 0 < confidence < 1:
         raise UsageError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95")
-
-
-def _warnings(tags: Sequence[str], scored: Sequence[Scores]) -> tuple[str, ...]:
-    return tuple(f"{tag}: {text}" for tag, one in zip(tags, scored, strict=True) for text in one.warnings)

@@ -1,4 +1,4 @@
-"""A leaderboard run: index where needed, answer every query of a split, score, and keep it all."""
+"""Evaluating a system on a collection: index where needed, answer every query of a split, score, store the result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from leanseek.eval.results import (
     RESULT,
     RUN,
     Efficiency,
-    Latency,
     Provenance,
     Result,
     StoredResult,
@@ -49,14 +48,14 @@ from leanseek.indexing.creation import Plan
 from leanseek.reading.runs import write_run
 from leanseek.searcher.searcher import Searcher
 from leanseek.searcher.second_stage import SecondStage
-from leanseek.types import Progress, Qrels, Query
+from leanseek.types import Progress, Qrels
 
 K = 1000
 TITLES = "title and text joined by one space, on both sides of the search"
 
 
 class Outcome(NamedTuple):
-    """A result and whether it was made now: False where it was there already."""
+    """A result, and whether it was made now (False: it existed already)."""
 
     stored: StoredResult
     made: bool
@@ -77,21 +76,29 @@ def evaluate(
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Evaluate a system on splits of a collection: one result each, kept below `out` (see `results`).
+    """Evaluate a system on splits of a collection: one result for each split, stored below `out` (see `results`).
 
-    The index is built below `out`, or in the folder `index`, and used again where it was made from the same
-    collection with the same settings. A complete result of the same inputs is left as it is, unless `force`;
-    one of other inputs stands only aside for `force`. `k` documents are ranked for each query. `cache=False`
-    leaves the vector cache alone. `command` is recorded.
+    >>> from pathlib import Path
+    >>> from leanseek import evaluate
+    >>> from leanseek.eval import System, open_collection
+    >>> [outcome] = evaluate(open_collection("scifact"), System(mode="sparse"), out=Path("results"))
+    >>> outcome.stored.result.means["nDCG@10"]
+    0.676...
+
+    `k` documents are ranked for each query and scored by `measures`, named as in ir_measures. The index is built below
+    `out`, or in the folder `index`, and reused where it was made from the same collection with the same settings.
+    A complete result of the same inputs is returned as it is, unless `force`; one of other inputs is replaced only
+    with `force`. `device` is where models run. `cache=False` does not use the vector cache. `command` is recorded in
+    the result. `progress` is called with a stage, how much of it is done, and of how much.
 
     Raises UsageError for a split or a measure that does not exist, InputError for a collection without judgments
-    or a result of other inputs in the way, and what indexing and searching raise.
+    or where a result of other inputs exists, and what indexing and searching raise.
     """
     if k < 1:
         raise UsageError(f"k is {k}; it must be a whole number, at least 1")
     if system.depth is not None and system.depth < k:
         raise UsageError(f"depth is {system.depth}; it must be at least k, which is {k}")
-    parse_measures(measures)  # a typing error must not cost the time that indexing takes
+    parse_measures(measures)  # a misspelt measure is reported before the time that indexing takes
     if not collection.splits:
         raise InputError(
             f"the collection '{collection.name}' has no judgments, so nothing can be measured on it. "
@@ -103,7 +110,7 @@ def evaluate(
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
     if candidates is not None:
         for split, qrels in judgments.items():
-            check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
+            _check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
     jobs = {
         split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out, second)
         for split in judgments
@@ -128,7 +135,7 @@ def evaluate(
     return [outcomes[split] for split in judgments]
 
 
-def check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
+def _check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
     """Raise InputError where the run has none of the judged queries: it is of another collection or split."""
     if candidates.by_query.keys().isdisjoint(qrels):
         raise InputError(
@@ -158,11 +165,11 @@ class Job(NamedTuple):
 
     @property
     def inputs(self) -> str:
-        """A digest of all that decides the run and its scores."""
+        """A digest of everything that the run and its scores depend on."""
         from leanseek import __version__
 
         record = asdict(self.system.record(self.fingerprint)) | {"candidates": None}
-        # Results of before there were re-rankers stay those of the same inputs.
+        # Results from before re-rankers existed keep their digest.
         reranked = {"rerank": self.second.cascade.fingerprint} if self.second is not None else {}
         if self.second is None:
             del record["rerank"]
@@ -205,7 +212,7 @@ class Job(NamedTuple):
         command: tuple[str, ...],
         progress: Progress | None,
     ) -> StoredResult:
-        """Answer the queries, score the answers and write it all; the result is complete at the very end."""
+        """Answer the queries, score the answers and write everything; result.json, which completes it, comes last."""
         queries = self.collection.queries(self.split)
         answers = answer(
             searcher,
@@ -217,7 +224,12 @@ class Job(NamedTuple):
             progress=progress,
         )
         notes = searcher.notes
-        latency = self.latency(searcher, queries, progress)
+        # No single search re-ranks stored candidates, so it is not timed.
+        latency = (
+            time_queries(lambda text: searcher.search(text, HITS, depth=self.system.depth), queries, progress)
+            if self.candidates is None
+            else None
+        )
         rankings = {
             query.id: {one.id: one.score for one in ranked}
             for query, ranked in zip(queries, answers.ranked, strict=True)
@@ -258,17 +270,8 @@ class Job(NamedTuple):
         write_result(folder, result)
         return read_result(folder)
 
-    def latency(
-        self, searcher: Searcher, queries: Sequence[Query], progress: Progress | None
-    ) -> Latency | None:
-        """What single queries take, from the text to the hits that a person sees; None for a re-ranking."""
-        if self.candidates is not None:
-            return None
-        depth = self.system.depth
-        return time_queries(lambda text: searcher.search(text, HITS, depth=depth), queries, progress)
-
     def provenance(self, prepared: Prepared, command: tuple[str, ...]) -> Provenance:
-        """Where the numbers come from, once the run is written."""
+        """The provenance of the numbers, once the run is written."""
         from leanseek import __version__
 
         return Provenance(

@@ -1,4 +1,4 @@
-"""The BEIR table over the results that are there: a row a collection, a column a system."""
+"""The BEIR table of results, a row a collection and a column a system, and their export to MTEB's leaderboard."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from leanseek.records import write_lines
 
 SPLIT = "test"
 MISSING = "—"
+MTEB_MEASURES = {"nDCG": "ndcg", "R": "recall", "P": "precision", "AP": "map", "RR": "mrr"}
+"""MTEB's names of the measures that it defines in the same way."""
+MTEB_MAIN = "ndcg_at_10"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A system's measure on a collection; of a set with parts, `present` of `parts` are there."""
+    """A system's measure on a collection; of a set with parts, `present` of `parts` have been evaluated."""
 
     value: float
     present: int = 1
@@ -31,7 +34,7 @@ class Cell:
 
     @property
     def whole(self) -> bool:
-        """Whether no part is missing: only then does it count in a mean over sets."""
+        """Whether no part is missing; only then it is part of a mean over sets."""
         return self.present == self.parts
 
 
@@ -62,7 +65,7 @@ class Leaderboard:
     """The table of one measure.
 
     `rows` are the BEIR sets, in their usual order, missing ones with no cells; `others` are the collections
-    that BEIR does not have, which no mean counts. `means` are each system's over the sets it has; `common` is
+    that BEIR does not have, which are in no mean. `means` are each system's over the sets it has; `common` is
     over the `shared` sets that all systems have, since means over different sets cannot be compared.
     """
 
@@ -76,9 +79,9 @@ class Leaderboard:
 
 
 def leaderboard(results: Iterable[Result], measure: str = "nDCG@10") -> Leaderboard:
-    """The BEIR table of the results' test splits; other collections and splits stand apart from it.
+    """The BEIR table of the results' test splits; other collections and splits are in `others`.
 
-    CQADupStack is the mean of its twelve sub-forums, and counts in means only where all are there.
+    CQADupStack is the mean of its twelve sub-forums, and is part of means only where all have been evaluated.
 
     Raises InputError where there is no result, UsageError where none has the measure.
     """
@@ -124,7 +127,7 @@ def leaderboard(results: Iterable[Result], measure: str = "nDCG@10") -> Leaderbo
 
 
 def forums(values: Mapping[str, Mapping[str, float]], systems: Sequence[str]) -> dict[str, Cell]:
-    """CQADupStack's cells: the means over those of its sub-forums that are there."""
+    """CQADupStack's cells: the means over those of its sub-forums that have been evaluated."""
     cells = {}
     for system in systems:
         found = [values.get(f"{CQADUPSTACK}/{forum}", {}).get(system) for forum in FORUM_NAMES]
@@ -141,43 +144,35 @@ def mean_of(rows: Sequence[Row], system: str) -> Mean | None:
 
 
 def table(board: Leaderboard) -> list[list[str]]:
-    """The table as text, the head first; sets that no system has are marked like any missing value."""
-    lines = [[board.measure, *board.systems]]
-    lines += [
-        [row.title, *(cell_text(row.cells.get(system)) for system in board.systems)] for row in board.rows
+    """The table as text, the head first; missing values are "—"."""
+
+    def line(title: str, row: Row) -> list[str]:
+        return [title, *(cell_text(row.cells.get(system)) for system in board.systems)]
+
+    return [
+        [board.measure, *board.systems],
+        *(line(row.title, row) for row in board.rows),
+        *mean_lines(board),
+        *(line(f"{row.title}, not in BEIR", row) for row in board.others),
     ]
-    lines += mean_lines(board)
-    lines += [
-        [f"{row.title}, not in BEIR", *(cell_text(row.cells.get(system)) for system in board.systems)]
-        for row in board.others
-    ]
-    return lines
 
 
 def mean_lines(board: Leaderboard) -> list[list[str]]:
     """The lines of means, labelled by what they are over."""
-    lines = []
-    counts = {board.means[system].present if system in board.means else 0 for system in board.systems}
-    if len(counts) == 1:
-        label = next(iter(board.means.values())).label if board.means else f"mean of 0 of {len(board.rows)}"
-        means = [board.means.get(system) for system in board.systems]
-        lines.append([label, *(f"{mean.value:.4f}" if mean is not None else MISSING for mean in means)])
-    else:
-        means = [board.means.get(system) for system in board.systems]
-        lines.append(
-            [
-                f"mean of those there, of {len(board.rows)}",
-                *(f"{mean.value:.4f} ({mean.present})" if mean is not None else MISSING for mean in means),
-            ]
-        )
-        if board.common:
-            shared = [board.common[system] for system in board.systems]
-            lines.append([f"{shared[0].label} that all have", *(f"{mean.value:.4f}" for mean in shared)])
+    means = [board.means.get(system) for system in board.systems]
+    if len({mean.present if mean is not None else 0 for mean in means}) == 1:
+        label = means[0].label if means[0] is not None else f"mean of 0 of {len(board.rows)}"
+        return [[label, *(f"{mean.value:.4f}" if mean is not None else MISSING for mean in means)]]
+    texts = [f"{mean.value:.4f} ({mean.present})" if mean is not None else MISSING for mean in means]
+    lines = [[f"mean of those there, of {len(board.rows)}", *texts]]
+    if board.common:
+        shared = [board.common[system] for system in board.systems]
+        lines.append([f"{shared[0].label} that all have", *(f"{mean.value:.4f}" for mean in shared)])
     return lines
 
 
 def cell_text(cell: Cell | None) -> str:
-    """A value with four decimals; how many of its parts are there, where not all are; — where it is missing."""
+    """A value with four decimals, and the share of its parts where some are missing; "—" for no value."""
     if cell is None:
         return MISSING
     return f"{cell.value:.4f}" if cell.whole else f"{cell.value:.4f} ({cell.present}/{cell.parts})"
@@ -199,11 +194,6 @@ def as_csv(board: Leaderboard) -> str:
     return text.getvalue()
 
 
-MEASURES = {"nDCG": "ndcg", "R": "recall", "P": "precision", "AP": "map", "RR": "mrr"}
-"""MTEB's names of the measures that it defines in the same way."""
-MAIN = "ndcg_at_10"
-
-
 @dataclass(frozen=True, slots=True)
 class Export:
     """The files written, and the collections that MTEB has no task for."""
@@ -215,8 +205,8 @@ class Export:
 def export(results: Iterable[Result], out: Path) -> Export:
     """Write OUT/leanseek__SYSTEM/VERSION/TASK.json for each result on a collection that is an MTEB task.
 
-    As `dataset_revision` stands the SHA-256 of the collection's files: that they are those of a revision of
-    MTEB's own data set is not known. `mteb_version` is null, since MTEB did not make the numbers.
+    `dataset_revision` is the SHA-256 of the collection's files, since it is not known whether they are those of a
+    revision of MTEB's own data set. `mteb_version` is null, since MTEB did not make the numbers.
 
     Raises UsageError for a result without nDCG@10, which MTEB's main score is, StorageError where a file
     cannot be written.
@@ -253,11 +243,11 @@ def scores(result: Result) -> dict[str, object]:
     found: dict[str, object] = {}
     for measure in result.measures:
         match = re.fullmatch(r"(\w+)@(\d+)", measure)
-        if match and match[1] in MEASURES:
-            found[f"{MEASURES[match[1]]}_at_{match[2]}"] = result.means[measure]
-    if MAIN not in found:
+        if match and match[1] in MTEB_MEASURES:
+            found[f"{MTEB_MEASURES[match[1]]}_at_{match[2]}"] = result.means[measure]
+    if MTEB_MAIN not in found:
         raise UsageError(
             f"the result of '{result.system}' on '{result.collection}' has no nDCG@10, which is MTEB's main "
             "score. Evaluate again with: --measures 'nDCG@10 …' --force"
         )
-    return {**found, "main_score": found[MAIN], "hf_subset": "default", "languages": ["eng-Latn"]}
+    return {**found, "main_score": found[MTEB_MAIN], "hf_subset": "default", "languages": ["eng-Latn"]}

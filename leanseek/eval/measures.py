@@ -1,4 +1,4 @@
-"""trec_eval's order of a ranking, given to every measure alike."""
+"""Scoring a run: every measure over rankings in trec_eval's order, for each judged query and their means."""
 
 from __future__ import annotations
 
@@ -8,90 +8,12 @@ from math import fsum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leanseek.errors import InputError, MissingPackageError
 from leanseek.eval.base import Rules, Scores
 from leanseek.eval.providers import Asked, Part, PrAuc, assign, describe, evaluate, parse_measures
 from leanseek.reading.judgments import MAX_GRADE
-from leanseek.types import BoolArray, Qrels, Rankings
-
-
-def trec_order(query: str, ranking: Mapping[str, float]) -> list[str]:
-    """The documents of a ranking, best first: by score as float32, equal ones by id from last to first.
-
-    It is how trec_eval, and pytrec_eval with it, sorts; other providers of measures have other rules for
-    ties. Ids compare by Unicode code point, which is the order of their UTF-8 bytes.
-
-    Raises InputError for a score that is not finite.
-    """
-    documents = list(ranking)
-    exact = np.fromiter(ranking.values(), np.float64, len(documents))
-    if not np.isfinite(exact).all():
-        place = int(np.argmin(np.isfinite(exact)))
-        raise InputError(
-            f"query {query!r} has document {documents[place]!r} with the score {exact[place]}; scores must be "
-            "finite numbers"
-        )
-    with np.errstate(over="ignore"):
-        scores = exact.astype(np.float32)
-    if (scores[:-1] > scores[1:]).all():
-        return documents
-    return [document for _, document in sorted(zip(scores.tolist(), documents, strict=True), reverse=True)]
-
-
-def by_place(order: list[str]) -> dict[str, float]:
-    """The same ranking with scores that leave no tie: n for the first of n documents, 1 for the last."""
-    return dict(zip(order, map(float, range(len(order), 0, -1)), strict=True))
-
-
-def pr_auc(ranking: Mapping[str, float], judged: Mapping[str, int]) -> float:
-    """The area for one query: the sum over the distinct scores, from high to low, of the precision among the
-    documents that score at least that, times the recall they add. Grades of 1 and above are relevant.
-
-    Recall counts all relevant documents, so the area ends at the recall that the ranking reaches; 0 where no
-    document is relevant or none is found. Between the points the curve is a step: a straight line would
-    promise what no threshold delivers (Davis, Goadrich: "The Relationship Between Precision-Recall and ROC
-    Curves", ICML 2006). Without ties it is average precision.
-
-    Raises MissingPackageError without scikit-learn.
-    """
-    scores = np.fromiter(ranking.values(), np.float64, len(ranking))
-    relevant = np.fromiter((judged.get(document, 0) > 0 for document in ranking), np.bool_, len(ranking))
-    return _area(scores, relevant, _relevant_in(judged))
-
-
-def pooled_pr_auc(pairs: Iterable[tuple[Mapping[str, float], Mapping[str, int]]]) -> float:
-    """The area of all queries' rankings as one: a single threshold cuts them all, and recall counts the
-    relevant documents of all queries. It is high only where scores mean the same for every query.
-
-    `pairs` are (ranking, judgments) of every judged query, the ranking empty where there is none.
-    """
-    scores: list[NDArray[np.float64]] = [np.zeros(0)]
-    relevant: list[BoolArray] = [np.zeros(0, np.bool_)]
-    total = 0
-    for ranking, judged in pairs:
-        scores.append(np.fromiter(ranking.values(), np.float64, len(ranking)))
-        relevant.append(np.fromiter((judged.get(id, 0) > 0 for id in ranking), np.bool_, len(ranking)))
-        total += _relevant_in(judged)
-    return _area(np.concatenate(scores), np.concatenate(relevant), total)
-
-
-def _relevant_in(judged: Mapping[str, int]) -> int:
-    return sum(grade > 0 for grade in judged.values())
-
-
-def _area(scores: NDArray[np.float64], relevant: BoolArray, total: int) -> float:
-    """scikit-learn's area ends at a recall of 1 over what was retrieved; ours counts what was missed too."""
-    try:
-        from sklearn.metrics import average_precision_score
-    except ImportError as error:
-        raise MissingPackageError("PR-AUC", "scikit-learn", "eval") from error
-    found = int(relevant.sum())
-    if not found:
-        return 0.0
-    return float(average_precision_score(relevant, scores)) * found / total
-
+from leanseek.types import BoolArray, Float64Array, Qrels, Rankings
 
 DEFAULT_MEASURES: Final = ("nDCG@10", "R@100", "RR@10", "Judged@10")
 _BLOCK: Final = 1000
@@ -107,7 +29,7 @@ GAINS: Final = (
     "and MTEB; other measures: relevant from grade 1, unless rel= says otherwise (TREC Deep Learning: rel=2)"
 )
 SET_F: Final = "SetF: trec_eval does not square beta, so give it squared"
-TITLES: Final = "as the run was made; a run does not tell"
+TITLES: Final = "as the run was made; a run does not record it"
 
 
 def score(
@@ -121,7 +43,7 @@ def score(
     """The measures of a run's rankings, for each judged query and their means.
 
     Every ranking is first put into trec_eval's order (see `trec_order`), so that ties are broken alike
-    whoever computes a measure. `measures` are named as in ir_measures, such as "nDCG@10" or "AP(rel=2)", and
+    whichever package computes a measure. `measures` are named as in ir_measures, such as "nDCG@10" or "AP(rel=2)", and
     "PR-AUC", which is 0 to 1 like the others; "PR-AUC(pooled=True)" has a mean only, being one number for the
     whole run. `self_hits` drops from each ranking the document that has the query's own id. `provider` is
     "pytrec_eval", "ranx", or None for the first that is installed.
@@ -189,7 +111,7 @@ def _kept(query: str, ranking: Mapping[str, float], self_hits: bool) -> Mapping[
 def _measured(
     rankings: Rankings, judged: Qrels, asked: Mapping[str, Asked], parts: Sequence[Part]
 ) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """The values of a block of queries, some of them at a time."""
+    """The values of each query of a block, in parts."""
     names: dict[Asked, list[str]] = {}
     for name, one in asked.items():
         names.setdefault(one, []).append(name)
@@ -220,7 +142,7 @@ def _rules(asked: Mapping[str, Asked], parts: Sequence[Part], self_hits: bool) -
 def _warnings(
     rankings: Rankings, judged: Qrels, found_judged: int, dropped: int, empty: int
 ) -> tuple[str, ...]:
-    """What the numbers alone would hide."""
+    """What the means alone would hide."""
     found = []
     if unjudged := [query for query in rankings if query not in judged]:
         found.append(
@@ -242,3 +164,73 @@ def _warnings(
 
 def _queries(count: int) -> str:
     return f"{count:,} {'query' if count == 1 else 'queries'}"
+
+
+def trec_order(query: str, ranking: Mapping[str, float]) -> list[str]:
+    """The documents of a ranking, best first: by score as float32, equal ones by id from last to first.
+
+    It is how trec_eval, and pytrec_eval with it, sorts; other providers of measures have other rules for
+    ties. Ids compare by Unicode code point, which is the order of their UTF-8 bytes.
+
+    Raises InputError for a score that is not finite.
+    """
+    documents = list(ranking)
+    exact = np.fromiter(ranking.values(), np.float64, len(documents))
+    if not np.isfinite(exact).all():
+        place = int(np.argmin(np.isfinite(exact)))
+        raise InputError(
+            f"query {query!r} has document {documents[place]!r} with the score {exact[place]}; scores must be "
+            "finite numbers"
+        )
+    with np.errstate(over="ignore"):
+        scores = exact.astype(np.float32)
+    if (scores[:-1] > scores[1:]).all():
+        return documents
+    return [document for _, document in sorted(zip(scores.tolist(), documents, strict=True), reverse=True)]
+
+
+def by_place(order: list[str]) -> dict[str, float]:
+    """The same ranking with scores that leave no tie: n for the first of n documents, 1 for the last."""
+    return dict(zip(order, map(float, range(len(order), 0, -1)), strict=True))
+
+
+def pr_auc(ranking: Mapping[str, float], judged: Mapping[str, int]) -> float:
+    """The area for one query: the sum over the distinct scores, from high to low, of the precision among the
+    documents that score at least that, times the recall they add. Grades of 1 and above are relevant.
+
+    Recall counts all relevant documents, so the area ends at the recall that the ranking reaches; 0 where no
+    document is relevant or none is found. Between the points the curve is a step: a straight line would
+    promise what no threshold delivers (Davis, Goadrich: "The Relationship Between Precision-Recall and ROC
+    Curves", ICML 2006). Without ties it is average precision.
+
+    Raises MissingPackageError without scikit-learn.
+    """
+    return pooled_pr_auc([(ranking, judged)])
+
+
+def pooled_pr_auc(pairs: Iterable[tuple[Mapping[str, float], Mapping[str, int]]]) -> float:
+    """The area of all queries' rankings as one: a single threshold cuts them all, and recall counts the
+    relevant documents of all queries. It is high only where scores mean the same for every query.
+
+    `pairs` are (ranking, judgments) of every judged query, the ranking empty where there is none.
+    """
+    scores: list[Float64Array] = [np.zeros(0)]
+    relevant: list[BoolArray] = [np.zeros(0, np.bool_)]
+    total = 0
+    for ranking, judged in pairs:
+        scores.append(np.fromiter(ranking.values(), np.float64, len(ranking)))
+        relevant.append(np.fromiter((judged.get(id, 0) > 0 for id in ranking), np.bool_, len(ranking)))
+        total += sum(grade > 0 for grade in judged.values())
+    pooled = np.concatenate(relevant)
+    found = int(pooled.sum())
+    # scikit-learn's recall is of the relevant documents that were retrieved, ours of all.
+    return average_precision(pooled, np.concatenate(scores)) * found / total if found else 0.0
+
+
+def average_precision(relevant: BoolArray, scores: Float64Array) -> float:
+    """scikit-learn's area under the step curve, of at least one relevant item. Raises MissingPackageError."""
+    try:
+        from sklearn.metrics import average_precision_score
+    except ImportError as error:
+        raise MissingPackageError("PR-AUC", "scikit-learn", "eval") from error
+    return float(average_precision_score(relevant, scores))

@@ -1,4 +1,4 @@
-"""What a result came from and what it cost: versions, digests, time, memory and the machine."""
+"""The provenance of a result and its costs: versions, digests, time, memory and the machine."""
 
 from __future__ import annotations
 
@@ -42,15 +42,20 @@ PACKAGES = (
 )
 """Distributions whose version can change a number."""
 
+SAMPLE = 200
+"""Queries timed one at a time, at most."""
+SAMPLE_SEED = 0
+WARM_UP = 5
+HITS = 10
+"""Hits of each timed query: as many as a person sees of an answer."""
+
 
 def installed(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Name → version of those that are installed."""
     found: dict[str, str] = {}
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
@@ -93,14 +98,6 @@ def index_fingerprint(state: State) -> str:
     return digest([state.settings.to_json(), files, deleted])
 
 
-SAMPLE = 200
-"""At most so many queries are timed one at a time."""
-SAMPLE_SEED = 0
-WARM_UP = 5
-HITS = 10
-"""Hits asked for by each timed query: what a person sees of an answer."""
-
-
 def time_queries(
     answer: Callable[[str], object], queries: Sequence[Query], progress: Progress | None = None
 ) -> Latency | None:
@@ -127,7 +124,7 @@ def time_queries(
 
 
 def peak_memory() -> int | None:
-    """The most memory that this process has had resident so far, in bytes; None where nothing tells (Windows)."""
+    """The most memory that this process has had resident so far, in bytes; None where it is not known (Windows)."""
     if sys.platform == "win32":
         return None
     import resource
@@ -142,7 +139,7 @@ def folder_size(folder: Path) -> int:
 
 
 def this_machine() -> Machine:
-    """The machine that this runs on."""
+    """The machine that this process runs on."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}".strip()
     return Machine(cpu_model() or "unknown", os.cpu_count() or 1, system)
 

@@ -1,4 +1,4 @@
-"""The names of measures: `nDCG@10`, `AP(rel=2)`, as ir_measures writes them, and PR-AUC."""
+"""Measures by name (`nDCG@10`, `AP(rel=2)`, as in ir_measures, and PR-AUC) and the packages that compute them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ KNOWN: Final = (
     "Compat, the set measures SetP, SetR, SetF, SetAP, and PR-AUC, PR-AUC(pooled=True); with parameters as in "
     "AP(rel=2), nDCG(dcg='exp-log2')@10, P(judged_only=True)@5, SetF(beta=0.5)"
 )
+PROVIDERS: Final = ("pytrec_eval", "ranx")
+_BUNDLED: Final = ("judged", "msmarco", "compat")
+"""Parts of ir_measures itself, in Python, for what the two above lack, such as RR@k."""
+_PACKAGES: Final = {"pytrec_eval": ("pytrec_eval-terrier", "pytrec_eval"), "ranx": ("ranx",)}
 _FAMILIES: Final = frozenset(
     "nDCG AP RR P R Success Judged Rprec Bpref infAP IPrec Compat SetP SetR SetF SetAP".split()
 )
@@ -43,13 +47,13 @@ def split_measures(text: str) -> tuple[str, ...]:
 
 
 def is_quality(name: str) -> bool:
-    """Whether more of it is better: how much of a ranking was judged tells of the judgments, not of the system."""
+    """Whether more is better: the judged share of a ranking describes the judgments, not the system."""
     return not name.strip().startswith("Judged")
 
 
 def parse_measures(names: Sequence[str]) -> dict[str, Asked]:
-    """What each name asks for. Raises UsageError for a name that is not known, listing those that are, and
-    MissingPackageError without ir_measures."""
+    """Name → measure. Raises UsageError for an unknown name, listing the known ones, and MissingPackageError without
+    ir_measures."""
     if isinstance(names, str):
         raise UsageError(f"measures is the string {names!r}; give a sequence of names, such as ['nDCG@10']")
     if not names:
@@ -60,9 +64,7 @@ def parse_measures(names: Sequence[str]) -> dict[str, Asked]:
 def _parse(name: str) -> Asked:
     found = _NAME.fullmatch(name.strip())
     if found is None:
-        raise UsageError(
-            f"{name!r} is not how a measure is written, which is like nDCG@10; known are {KNOWN}"
-        )
+        raise UsageError(f"{name!r} is not the form of a measure, which is like nDCG@10; known are {KNOWN}")
     family, at = found["family"], found["at"]
     parameters = _parameters(name, found["arguments"] or "()")
     if family in ("PR-AUC", "PRAUC"):
@@ -70,16 +72,12 @@ def _parse(name: str) -> Asked:
         if parameters or at is not None or not isinstance(pooled, bool):
             raise UsageError(f"{name!r}: PR-AUC takes no cut-off, and no parameter but pooled=True")
         return PrAuc(pooled)
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingPackageError("measuring", "ir_measures", "eval") from error
-    measure = ir_measures.measures.registry.get(family)
+    measure = _library().measures.registry.get(family)
     if measure is None or measure.NAME not in _FAMILIES:
         raise UsageError(f"the measure {name!r} is not known; known are {KNOWN}")
     if at is not None:
         parameters[measure.AT_PARAM] = _cut(name, at, measure.AT_PARAM)
-    made = measure(**parameters)
+    made: Measure = measure(**parameters)
     try:
         made.validate_params()
     except AssertionError as error:
@@ -89,10 +87,8 @@ def _parse(name: str) -> Asked:
 
 
 def _fault(error: AssertionError) -> str:
-    said = str(error)
-    if said == "invalid param cutoff=<object object>" or "<object object" in said:
-        return "a parameter is missing, such as the k of P@k"
-    return said
+    message = str(error)
+    return "a parameter is missing, such as the k of P@k" if "<object object" in message else message
 
 
 def _parameters(name: str, arguments: str) -> dict[str, object]:
@@ -121,12 +117,6 @@ def _cut(name: str, at: str, parameter: str) -> int | float:
     return number
 
 
-PROVIDERS: Final = ("pytrec_eval", "ranx")
-_BUNDLED: Final = ("judged", "msmarco", "compat")
-"""Parts of ir_measures itself, in Python: what the two above lack, RR@k among it."""
-_PACKAGES: Final = {"pytrec_eval": ("pytrec_eval-terrier", "pytrec_eval"), "ranx": ("ranx",)}
-
-
 class Part(NamedTuple):
     """A provider and the measures it computes."""
 
@@ -135,8 +125,8 @@ class Part(NamedTuple):
 
 
 def assign(measures: Iterable[Measure], provider: str | None) -> list[Part]:
-    """Each measure to the first provider that has it: pytrec_eval where it is installed, then what is part of
-    ir_measures, then ranx. `provider` makes it that one, without the other.
+    """Assign each measure to the first provider that has it: pytrec_eval where it is installed, then ir_measures'
+    own, then ranx. `provider` excludes the other of the two packages.
 
     pytrec_eval alone has Bpref, infAP, IPrec, SetF, SetAP, `judged_only` and `gains`; ranx alone has
     nDCG(dcg='exp-log2').
@@ -147,7 +137,7 @@ def assign(measures: Iterable[Measure], provider: str | None) -> list[Part]:
     if provider is not None and provider not in PROVIDERS:
         raise UsageError(f"the provider {provider!r} is not known; it is one of {', '.join(PROVIDERS)}")
     names = (provider, *_BUNDLED) if provider else ("pytrec_eval", *_BUNDLED, "ranx")
-    registry = _registry()
+    registry: Mapping[str, Provider] = _library().providers.registry
     parts: dict[str, Part] = {}
     for measure in measures:
         able = [name for name in names if registry[name].supports(measure)]
@@ -186,25 +176,20 @@ def evaluate(
 
 def describe(parts: Sequence[Part]) -> str:
     """The providers with their versions and what each computes."""
-    told = []
+    listed = []
     for part in parts:
         name = part.provider.NAME
-        measures = ", ".join(str(measure) for measure in part.measures)
-        told.append(
-            f"{name} {_version(_PACKAGES[name])} ({measures})"
-            if name in _PACKAGES
-            else f"its own {name} ({measures})"
-        )
-    return f"ir_measures {_version(('ir_measures', 'ir-measures'))}: {'; '.join(told)}"
+        package = f"{name} {_version(_PACKAGES[name])}" if name in _PACKAGES else f"its own {name}"
+        listed.append(f"{package} ({', '.join(map(str, part.measures))})")
+    return f"ir_measures {_version(('ir_measures', 'ir-measures'))}: {'; '.join(listed)}"
 
 
-def _registry() -> Mapping[str, Provider]:
+def _library() -> Any:
     try:
         import ir_measures
     except ImportError as error:
         raise MissingPackageError("measuring", "ir_measures", "eval") from error
-    registry: Mapping[str, Provider] = ir_measures.providers.registry
-    return registry
+    return ir_measures
 
 
 def _version(packages: Sequence[str]) -> str:
@@ -237,7 +222,7 @@ def _table(rows: Sequence[tuple[str, str, float]], value: str) -> pandas.DataFra
     import pandas
 
     queries, documents, values = zip(*rows, strict=True)
-    # ranx asks for columns of objects, and pandas 3 no longer makes such of strings by itself.
+    # ranx needs columns of objects, which pandas 3 no longer makes of strings by itself.
     return pandas.DataFrame(
         {
             "query_id": pandas.Series(queries, dtype=object),

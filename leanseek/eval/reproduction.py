@@ -1,4 +1,4 @@
-"""Numbers that everybody knows, kept as data beside the commands that yield them, and checked by running those."""
+"""Published numbers, stored beside the commands that yield them, and checked by running those commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leanseek.errors import ExitCode, UsageError
 from leanseek.types import Progress
 
 OFF = 5
-"""A difference of up to so many tolerances is off; a larger one fails."""
+"""A difference of up to this many tolerances is off; a larger one fails."""
 DATA_VARIABLE = "LEANSEEK_DATA"
 
 Status = Literal["OK", "off", "FAIL", "skipped"]
@@ -33,7 +33,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A command, what it must yield, and who says so.
+    """A command, the numbers it must yield, and their source.
 
     In `command` {data} stands for the folder of collections and {out} for that of results. `url` is None for
     a figure that is not published.
@@ -54,7 +54,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to one check; `measured` and `difference` are None, and `reason` says why, where there is none."""
+    """The outcome of one check; without a number `measured` and `difference` are None, and `reason` says why."""
 
     name: str
     measure: str
@@ -67,7 +67,7 @@ class Verdict:
 
 
 class Ran(NamedTuple):
-    """What a command left: its exit code, the means it printed (none after an error), its last complaint."""
+    """The outcome of a command: its exit code, the means it printed (none after an error), its last message."""
 
     code: int
     means: Mapping[str, float]
@@ -82,23 +82,20 @@ def expectations() -> tuple[Expectation, ...]:
     text = files("leanseek.eval").joinpath("expected.json").read_text(encoding="utf-8")
     return tuple(
         Expectation(
-            name=entry["name"],
-            title=entry["title"],
-            collection=entry["collection"],
-            command=tuple(entry["command"]),
-            checks=tuple(Check(**check) for check in entry["checks"]),
-            source=entry["source"],
-            url=entry["url"],
+            **entry
+            | {
+                "command": tuple(entry["command"]),
+                "checks": tuple(Check(**check) for check in entry["checks"]),
+            }
         )
         for entry in json.loads(text)
     )
 
 
 def expected(names: Sequence[str] = ()) -> tuple[Expectation, ...]:
-    """Those of the names given, in the data's order; all where none is given.
+    """The expected numbers of these names, in the data's order; all where none is given.
 
-    What is no name itself stands for those of the collection of that name, or else for all names that begin with
-    it. Raises UsageError where there is none.
+    A name may also be that of a collection, or the beginning of names. Raises UsageError where there is none.
     """
     known = expectations()
     wanted: set[str] = set()
@@ -136,9 +133,9 @@ def reproduce(
     run: Runner | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Verdict]:
-    """Run the command of each expectation and judge its numbers, one verdict for each check as it is known.
+    """Run the command of each expectation and check its numbers: one verdict for each check, as it is known.
 
-    Skipped, with the reason, where the collection is not in `data`, or a package or model is not there.
+    Skipped, with the reason, where the collection is not in `data`, or a package or model is missing.
     """
     wanted = tuple(wanted)
     for done, one in enumerate(wanted):
@@ -148,17 +145,17 @@ def reproduce(
             ran = Ran(ExitCode.MISSING, {}, f"the collection '{one.collection}' is not in {data}")
         else:
             ran = (run or run_command)(one.arguments(data, out))
-        yield from (judge(one.name, check, ran) for check in one.checks)
+        yield from (verdict_on(one.name, check, ran) for check in one.checks)
 
 
-def judge(name: str, check: Check, ran: Ran) -> Verdict:
+def verdict_on(name: str, check: Check, ran: Ran) -> Verdict:
     """OK within the tolerance, off within five times that, FAIL beyond or without a number."""
     measured = ran.means.get(check.measure) if ran.code == ExitCode.OK else None
     difference, reason = None, None
     status: Status
     if measured is not None:
         difference = measured - check.value
-        # Values and tolerances are decimal: what is only just inside must not fall to binary rounding.
+        # Values and tolerances are decimal: binary rounding must not push a value just inside out.
         error = abs(difference) - 1e-9
         status = "OK" if error <= check.tolerance else "off" if error <= OFF * check.tolerance else "FAIL"
     elif ran.code in (ExitCode.MISSING, ExitCode.MODEL):
@@ -186,6 +183,6 @@ def run_command(arguments: Sequence[str]) -> Ran:
 
 
 def last_words(text: str) -> str:
-    """The last line that says something, without the frame that the option parser draws around its errors."""
+    """The last line with any text, without the frame that the option parser draws around its errors."""
     lines = [line.strip(" │").removeprefix("error: ") for line in text.splitlines()]
     return next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")

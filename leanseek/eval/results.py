@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: the folder of a result, and how it is written and read back.
+"""The results of evaluations: their records, their folders, and how they are written and read.
 
 OUT/<collection>/<split>/
   queries.tsv             the judged queries: id and text
@@ -32,11 +32,12 @@ PER_QUERY = "per_query.jsonl"
 QUERIES = "queries.tsv"
 QRELS = "qrels.trec"
 INDEXES = "indexes"
+MAKE_ONE = "Make one with: leanseek eval collection PATH_OR_NAME"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where something was timed."""
+    """The machine on which times were taken."""
 
     cpu: str
     cores: int
@@ -45,9 +46,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class IndexBuild:
-    """What building the index cost. `encoded` of the passages' texts were encoded, the others' vectors came
-    from the cache, which the seconds must be read with; `peak_memory_bytes` is the high-water mark of the
-    building process, None where the system does not tell."""
+    """The cost of building the index. `encoded` passages were encoded, the others' vectors came from the cache, so
+    the seconds are without these; `peak_memory_bytes` is the high-water mark of the building process, None where the
+    system does not report it."""
 
     seconds: float
     documents: int
@@ -71,7 +72,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What the numbers cost. `index` is None where the index's build was not recorded; `latency` is None
+    """The cost of the numbers. `index` is None where the index's build was not recorded; `latency` is None
     where stored candidates were re-ranked, which no single search does. `queries_per_second` is that of the
     batch that made the run; `peak_memory_bytes` as in `IndexBuild`, of the process that searched."""
 
@@ -85,8 +86,8 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class RerankSettings:
-    """Which re-rankers judged the best documents, one after the other, and how deep; `budget` in seconds a query,
-    `long` how passages were read that did not fit. None: no limit, the re-ranker's default."""
+    """The re-rankers that scored the best documents, one after the other, and to what depth; `budget` in seconds a
+    query, `long` how passages were read that did not fit. None: no limit, the re-ranker's default."""
 
     names: tuple[str, ...]
     depths: tuple[int | str, ...]
@@ -96,8 +97,8 @@ class RerankSettings:
 
 @dataclass(frozen=True, slots=True)
 class SystemSettings:
-    """How the rankings were made. `sparse`, `dense`, `encoder` and `fusion` are None where the mode has no use
-    for them; `candidates` is the stored run, as it was named, of which the best `candidates_depth` documents
+    """How the rankings were made. `sparse`, `dense`, `encoder` and `fusion` are None where the mode does not use
+    them; `candidates` is the stored run, as it was named, of which the best `candidates_depth` documents
     of each query were re-ranked; `rerank` the second stage, None where there was none."""
 
     mode: str
@@ -116,7 +117,7 @@ class SystemSettings:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the numbers come from. `inputs` is a digest of all that decides the run and its scores; fingerprints
+    """The provenance of the numbers. `inputs` is a digest of everything that they depend on; fingerprints
     and checksums are hexadecimal; `commit` is that of leanseek's source where it runs from a clone; `time` is
     UTC in ISO 8601."""
 
@@ -187,7 +188,7 @@ class StoredResult:
                 found[record["query"]] = {name: float(value) for name, value in record["scores"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
-                    f"{path}:{number}: no scores of a query can be read here ({error})"
+                    f"{path}:{number}: the scores of this query cannot be read ({error})"
                 ) from error
         return found
 
@@ -206,15 +207,17 @@ NESTED: Mapping[str, type] = {
 
 
 def result_folder(out: Path, collection: str, split: str, system: str) -> Path:
-    """Where the result of a system belongs. A slash in the collection's name makes a folder in a folder."""
-    parts = [safe_name(part) for part in collection.split("/") if part]
-    return out.joinpath(*parts, safe_name(split), safe_name(system))
+    """The folder for the result of a system. A slash in the collection's name makes a folder in a folder."""
+    return out.joinpath(*_parts(collection), safe_name(split), safe_name(system))
 
 
 def index_folder(out: Path, collection: str, settings: str) -> Path:
-    """Where the index of a collection belongs; `settings` is a digest of what it is made with."""
-    parts = [safe_name(part) for part in collection.split("/") if part]
-    return out.joinpath(INDEXES, *parts, settings)
+    """The folder for the index of a collection; `settings` is a digest of the index's settings."""
+    return out.joinpath(INDEXES, *_parts(collection), settings)
+
+
+def _parts(collection: str) -> list[str]:
+    return [safe_name(part) for part in collection.split("/") if part]
 
 
 def safe_name(name: str) -> str:
@@ -243,7 +246,7 @@ def write_per_query(folder: Path, scores: Mapping[str, Mapping[str, float]]) -> 
 
 
 def begin_result(folder: Path) -> None:
-    """Make the folder where it is missing, and what it holds incomplete before any of it is replaced.
+    """Make the folder where it is missing, and mark what it holds as incomplete before any of it is replaced.
 
     Raises StorageError.
     """
@@ -274,20 +277,17 @@ def read_results(out: str | os.PathLike[str]) -> list[StoredResult]:
     return sorted(found, key=lambda one: (one.result.collection, one.result.split, one.result.system))
 
 
-MAKE_ONE = "Make one with: leanseek eval collection PATH_OR_NAME"
-
-
 def write_build(index: Path, build: IndexBuild) -> None:
-    """Keep what building the index cost beside it. Raises StorageError."""
+    """Record beside the index what building it cost. Raises StorageError."""
     write_record(build_path(index), build)
 
 
 def read_build(index: Path) -> IndexBuild | None:
-    """What building the index cost; None where that was not recorded."""
+    """The recorded cost of building the index; None where there is none."""
     path = build_path(index)
     return read_record(path, IndexBuild, NESTED) if path.is_file() else None
 
 
 def build_path(index: Path) -> Path:
-    """The file beside an index that tells what building it cost."""
+    """The file beside an index that records what building it cost."""
     return index.with_name(f"{index.name}.build.json")

@@ -14,16 +14,16 @@ from leanseek.errors import MissingPackageError
 RESAMPLES: Final = 10_000
 CONFIDENCE: Final = 0.95
 _CELLS: Final = 4_000_000
-"""Numbers drawn at a time."""
+"""Random numbers drawn at a time, which bounds memory."""
 _ROUNDING: Final = 1e-12
-"""What should be equal may differ in its last bits."""
+"""Equal values may differ in their last bits."""
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a mean lies with the confidence asked for."""
+    """The bounds of a mean at some level of confidence."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""What is evaluated: a way of searching, under a name that tells it from others."""
+"""The system that is evaluated: a way of searching, under a name of its own."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CANDIDATES_DEPTH = 100
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A way of searching. The encoder of a sparse search is never loaded; other settings that the mode has no use
-    for are refused.
+    """A way of searching. The encoder of a sparse search is never loaded; other settings that the mode does not use
+    raise UsageError.
 
     `mode` is hybrid, dense or sparse. With `candidates`, a stored run, the best `candidates_depth` documents
-    of each query are re-ranked by the mode instead of searched for. `depth` is how many candidates each side
-    gives; None: as many as documents are asked for. `rerank` names re-rankers that judge the best documents one
-    after the other, `rerank_depth` of them each (100 where none is given), in `rerank_budget` seconds a query;
-    `rerank_long` is how passages are read that do not fit. Raises UsageError for what is not allowed.
+    of each query are re-ranked by the mode, without a search. `depth` is the number of candidates of each side;
+    None: as many as documents are wanted. `rerank` names re-rankers that score the best documents one after the
+    other, `rerank_depth` of them each (100 where none is given), in `rerank_budget` seconds a query; `rerank_long`
+    is how passages are read that do not fit. Raises UsageError for what is not allowed.
     """
 
     mode: Mode = "hybrid"
@@ -70,7 +70,7 @@ class System:
         self.load_fusion()
 
     def _idle(self) -> Iterator[tuple[bool, str]]:
-        """Whether a setting is given, and what it would need, for settings that would change nothing."""
+        """For each setting without effect in this mode: whether it is given, and what it needs."""
         mode = f", and the mode is {self.mode}"
         if self.mode != "hybrid":
             yield self.fusion != _default("fusion"), f"a fusion ('{self.fusion}') goes with mode hybrid{mode}"
@@ -136,7 +136,7 @@ class System:
         )
 
     def plan(self, device: str | None = None) -> Plan:
-        """What an index for this system is to be, with the sides that its mode needs; loads the encoder.
+        """The plan of an index for this system, with the sides that its mode needs; loads the encoder.
 
         Raises as `make_plan` does.
         """
@@ -150,7 +150,7 @@ class System:
         )
 
     def fingerprint(self) -> str | None:
-        """The fingerprint of the encoder, without loading it where its model's files tell; None without a dense side.
+        """The encoder's fingerprint, without loading it where its model's files suffice; None without a dense side.
 
         Raises ModelError and MissingPackageError.
         """
@@ -163,7 +163,7 @@ class System:
         return load_encoder(self.encoder).fingerprint
 
     def record(self, encoder: str | None) -> SystemSettings:
-        """What a result tells of the system; `encoder` is the name by which it can be loaded again."""
+        """The system as a result records it; `encoder` is the name by which it can be loaded again."""
         hybrid = self.mode == "hybrid"
         return SystemSettings(
             mode=self.mode,

@@ -18,9 +18,9 @@ from leanseek.eval.reproduction import (
     data_folder,
     expectations,
     expected,
-    judge,
     reproduce,
     run_command,
+    verdict_on,
 )
 
 CHECK = Check("nDCG@10", 0.6451, 0.0005)
@@ -54,7 +54,7 @@ def test_the_data_is_whole() -> None:
     ],
 )
 def test_within_the_tolerance_off_or_failed(measured: float, status: str) -> None:
-    verdict = judge("x", CHECK, Ran(0, {"nDCG@10": measured}, ""))
+    verdict = verdict_on("x", CHECK, Ran(0, {"nDCG@10": measured}, ""))
     assert verdict.status == status
     assert verdict.difference == pytest.approx(measured - 0.6451)
 
@@ -69,7 +69,7 @@ def test_within_the_tolerance_off_or_failed(measured: float, status: str) -> Non
     ],
 )
 def test_without_a_number_the_reason_is_told(ran: Ran, status: str, reason: str) -> None:
-    verdict = judge("x", CHECK, ran)
+    verdict = verdict_on("x", CHECK, ran)
     assert (verdict.status, verdict.measured, verdict.difference) == (status, None, None)
     assert verdict.reason is not None
     assert reason in verdict.reason
@@ -130,7 +130,7 @@ def test_list_shows_commands_and_runs_nothing(monkeypatch: pytest.MonkeyPatch) -
 def test_the_exit_code_tells_a_failure(
     value: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = judge("scifact-dense", CHECK, Ran(0, {"nDCG@10": value}, ""))
+    verdict = verdict_on("scifact-dense", CHECK, Ran(0, {"nDCG@10": value}, ""))
 
     def one_verdict(*_: object, **__: object) -> list[Verdict]:
         return [verdict]
