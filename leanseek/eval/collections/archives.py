@@ -1,4 +1,4 @@
-"""A file from the network, once: resumed where a download broke off, and believed only by its checksum."""
+"""BEIR's archives: from a mirror or the network, resumed where a download broke off, checked by MD5, unpacked once."""
 
 from __future__ import annotations
 
@@ -25,182 +25,33 @@ from leanseek.eval.collections.official import OFFICIAL_URL, Official, official,
 from leanseek.files import cache_folder, new_folder
 from leanseek.types import Progress
 
-ATTEMPTS: Final = 5
-"""Connections in a row that may break without bringing anything."""
-PAUSE: Final = 1.0
-"""Seconds before the second of them; doubled before each further one."""
-TIMEOUT: Final = 60.0
-BLOCK: Final = 1 << 18
-
-
-class UnreachableError(InputError):
-    """The server cannot be reached, or does not have the file."""
-
-
-def download(url: str, target: Path, md5: str, progress: Progress) -> None:
-    """Put the file at `url` into `target`, whose MD5 must be as given.
-
-    What has come is kept in `target` with ".part" behind its name, where the next call goes on. Raises
-    UnreachableError where the server is not there, refuses or breaks off again and again, InputError where what came
-    has another checksum, and StorageError where it cannot be written.
-    """
-    part = target.with_name(f"{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        resumed = part.exists()
-        fetch(url, part, progress)
-        if resumed and digest(part) != md5:
-            # What was there may be of another file: only a whole download can tell.
-            part.unlink()
-            fetch(url, part, progress)
-        found = digest(part)
-        if found != md5:
-            part.unlink()
-            raise InputError(
-                f"{url} has the MD5 {found} instead of {md5}: it was damaged on its way, or is not the official "
-                "file. Repeat the command to download it again, or give a mirror that has the official one."
-            )
-        part.replace(target)
-    except InputError:
-        raise
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target}: {error.strerror or error}. "
-            "Free space there, or set LEANSEEK_CACHE to a folder that can be written."
-        ) from error
-
-
-def fetch(url: str, part: Path, progress: Progress) -> None:
-    """Go on until all is there, through connections that break."""
-    failures = 0
-    while True:
-        before = part.stat().st_size if part.exists() else 0
-        problem = receive(url, part, progress)
-        if problem is None:
-            return
-        failures = 0 if part.exists() and part.stat().st_size > before else failures + 1
-        if failures == ATTEMPTS:
-            raise UnreachableError(f"{url}: {problem}")
-        if failures:
-            time.sleep(PAUSE * 2 ** (failures - 1))
-
-
-def receive(url: str, part: Path, progress: Progress) -> str | None:
-    """One connection: append to `part` what comes; returns what broke it, None where all is there.
-
-    Raises UnreachableError for what another attempt will not mend.
-    """
-    done = part.stat().st_size if part.exists() else 0
-    resume = {"Range": f"bytes={done}-"} if done else {}
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "leanseek", **resume})
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-                done = 0  # the server cannot resume, and begins at the beginning
-            length = answer.headers.get("Content-Length")
-            total = done + int(length) if length is not None else None
-            with part.open("ab" if done else "wb") as file:
-                while block := answer.read(BLOCK):
-                    file.write(block)
-                    done += len(block)
-                    progress("downloading", done, total)
-            return None if total is None or done >= total else f"broke off after {done:,} of {total:,} bytes"
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
-            return None  # nothing is left to come
-        if error.code >= 500 or error.code in (
-            http.HTTPStatus.REQUEST_TIMEOUT,
-            http.HTTPStatus.TOO_MANY_REQUESTS,
-        ):
-            return f"the server answered {error.code} {error.reason}"
-        raise UnreachableError(f"{url}: the server answered {error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, socket.gaierror):  # no network, or no such server: nothing to wait for
-            raise UnreachableError(f"{url}: {error.reason.strerror}") from error
-        return str(error.reason)
-    except (http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError) as error:
-        return str(error) or type(error).__name__
-    except ValueError as error:
-        raise UnreachableError(f"{url}: {error}") from error
-
-
-def digest(path: Path) -> str:
-    """MD5 of a file, in hex."""
-    found = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
-_BLOCK: Final = 1 << 20
-_STRAY: Final = ("__MACOSX", ".DS_Store")
-
-
-def unpack(archive: Path, target: Path, progress: Progress) -> None:
-    """Make `target` the folder that the archive holds at its top (or all it holds, if that is several).
-
-    Raises InputError for an archive that is damaged, empty, or has a member that would stand outside of the
-    folder or is a link, and StorageError where it cannot be written. Nothing is left behind then.
-    """
-    try:
-        with zipfile.ZipFile(archive) as file, new_folder(target) as folder:
-            members = [(member, inside(archive, member)) for member in file.infolist() if not member.is_dir()]
-            members = [
-                (member, parts) for member, parts in members if not any(part in _STRAY for part in parts)
-            ]
-            if not members:
-                raise InputError(f"{archive}: the archive is empty")
-            tops = {parts[0] for _, parts in members}
-            skipped = 1 if len(tops) == 1 and all(len(parts) > 1 for _, parts in members) else 0
-            total = sum(member.file_size for member, _ in members)
-            done = 0
-            for member, parts in members:
-                path = folder.joinpath(*parts[skipped:])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with file.open(member) as source, path.open("wb") as sink:
-                    shutil.copyfileobj(source, sink, _BLOCK)
-                done += member.file_size
-                progress("unpacking", done, total)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{archive}: the archive is damaged or of a kind that is not read: {error}"
-        ) from error
-
-
-def inside(archive: Path, member: zipfile.ZipInfo) -> tuple[str, ...]:
-    """The parts of a member's path. Raises InputError for one that leads out of the folder, and for a link."""
-    name = member.filename.replace("\\", "/")
-    parts = PurePosixPath(name).parts
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if not parts or name.startswith("/") or ".." in parts or ":" in parts[0] or kind == stat.S_IFLNK:
-        raise InputError(
-            f"{archive}: the archive has a member '{member.filename}' that does not belong into a folder of its "
-            "own; nothing was unpacked"
-        )
-    return parts
-
-
 MIRROR: Final = "LEANSEEK_BEIR_MIRROR"
 HOW_TO_MIRROR: Final = (
     f"Give a mirror with --mirror, mirror= or {MIRROR}: a folder that has NAME/ or NAME.zip, or the URL below "
     "which NAME.zip is. Or name the folder that holds the collection."
 )
+ATTEMPTS: Final = 5
+"""Connections in a row that may break without any new data."""
+PAUSE: Final = 1.0
+"""Seconds before the second of them; doubled before each further one."""
+TIMEOUT: Final = 60.0
+BLOCK: Final = 1 << 18
+_STRAY: Final = ("__MACOSX", ".DS_Store")
 
 
 def beir_cache() -> Path:
-    """Where downloaded collections are kept."""
+    """The folder for downloaded collections."""
     return cache_folder() / "beir"
 
 
 def open_official(wanted: Official, mirror: str | None, progress: Progress) -> FilesCollection:
-    """Open a collection of BEIR, fetching it first where it is not there yet.
+    """Open a collection of BEIR, downloaded first where it is not in the cache.
 
-    Raises InputError where it cannot be had, telling what was tried; StorageError where it cannot be kept.
+    Raises InputError where it cannot be had, with what was tried; StorageError where it cannot be written.
     """
     mirror = mirror or os.environ.get(MIRROR) or None
     root = None
-    if mirror is not None and not is_url(mirror):
+    if mirror is not None and not mirror.startswith(("http://", "https://")):
         root = Path(mirror).expanduser() / wanted.archive
         if not root.is_dir():
             root = from_archive(wanted, root.with_name(f"{wanted.archive}.zip"), mirror, progress)
@@ -212,6 +63,16 @@ def open_official(wanted: Official, mirror: str | None, progress: Progress) -> F
     if found is None:
         raise InputError(f"{root / wanted.folder}: the collection has no corpus.jsonl there. {HOW_TO_MIRROR}")
     return found
+
+
+def cached() -> list[FilesCollection]:
+    """The collections that were downloaded, by name."""
+    found = []
+    for name in official_names():
+        wanted = official(name)
+        if wanted is not None and (beir_cache() / wanted.archive).is_dir():
+            found.append(beir_folder(beir_cache() / wanted.archive / wanted.folder, wanted.name))
+    return [collection for collection in found if collection is not None]
 
 
 def from_archive(wanted: Official, archive: Path, mirror: str, progress: Progress) -> Path:
@@ -239,7 +100,7 @@ def fetch_archive(wanted: Official, target: Path, mirror: str | None, progress: 
     """Download, check and unpack; one process at a time."""
     if wanted.md5 is None:
         raise InputError(
-            f"'{wanted.name}' is not handed out by BEIR, because of its licence; its README tells how to make it. "
+            f"'{wanted.name}' is not distributed by BEIR, because of its licence; its README explains how to make it. "
             f"{HOW_TO_MIRROR}"
         )
     url = f"{(mirror or OFFICIAL_URL).rstrip('/')}/{wanted.archive}.zip"
@@ -262,21 +123,147 @@ def fetch_archive(wanted: Official, target: Path, mirror: str | None, progress: 
 
 
 def locked(wanted: Official) -> FileLock:
-    """Held by the process that fetches an archive; another one waits, and finds it done."""
+    """The lock of the process that fetches an archive; others wait for it, and find the archive."""
     beir_cache().mkdir(parents=True, exist_ok=True)
     return FileLock(beir_cache() / f".{wanted.archive}.lock")
 
 
-def is_url(mirror: str) -> bool:
-    """Whether a mirror is on the network rather than a folder."""
-    return mirror.startswith(("http://", "https://"))
+class UnreachableError(InputError):
+    """The server cannot be reached, or does not have the file."""
 
 
-def cached() -> list[FilesCollection]:
-    """The collections that were downloaded, by name."""
-    found = []
-    for name in official_names():
-        wanted = official(name)
-        if wanted is not None and (beir_cache() / wanted.archive).is_dir():
-            found.append(beir_folder(beir_cache() / wanted.archive / wanted.folder, wanted.name))
-    return [collection for collection in found if collection is not None]
+def download(url: str, target: Path, md5: str, progress: Progress) -> None:
+    """Put the file at `url` into `target`, whose MD5 must be as given.
+
+    What has arrived is kept in `target` with ".part" appended to its name, from where the next call continues. Raises
+    UnreachableError where the server cannot be reached, refuses or breaks off again and again, InputError for another
+    checksum, and StorageError where it cannot be written.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        resumed = part.exists()
+        fetch(url, part, progress)
+        if resumed and digest(part) != md5:
+            # The old part may be of another file: download all of it again.
+            part.unlink()
+            fetch(url, part, progress)
+        found = digest(part)
+        if found != md5:
+            part.unlink()
+            raise InputError(
+                f"{url} has the MD5 {found} instead of {md5}: it was damaged on its way, or is not the official "
+                "file. Repeat the command to download it again, or give a mirror that has the official one."
+            )
+        part.replace(target)
+    except InputError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {target}: {error.strerror or error}. "
+            "Free space there, or set LEANSEEK_CACHE to a folder that can be written."
+        ) from error
+
+
+def fetch(url: str, part: Path, progress: Progress) -> None:
+    """Continue until the file is complete, through connections that break."""
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        problem = receive(url, part, progress)
+        if problem is None:
+            return
+        failures = 0 if part.exists() and part.stat().st_size > before else failures + 1
+        if failures == ATTEMPTS:
+            raise UnreachableError(f"{url}: {problem}")
+        if failures:
+            time.sleep(PAUSE * 2 ** (failures - 1))
+
+
+def receive(url: str, part: Path, progress: Progress) -> str | None:
+    """One connection: append to `part` what arrives; returns the error that broke it, None for a complete file.
+
+    Raises UnreachableError for errors that another attempt will not fix.
+    """
+    done = part.stat().st_size if part.exists() else 0
+    resume = {"Range": f"bytes={done}-"} if done else {}
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "leanseek", **resume})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+                done = 0  # the server cannot resume, and starts over
+            length = answer.headers.get("Content-Length")
+            total = done + int(length) if length is not None else None
+            with part.open("ab" if done else "wb") as file:
+                while block := answer.read(BLOCK):
+                    file.write(block)
+                    done += len(block)
+                    progress("downloading", done, total)
+            return None if total is None or done >= total else f"broke off after {done:,} of {total:,} bytes"
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
+            return None  # the file is complete
+        if error.code >= 500 or error.code in (
+            http.HTTPStatus.REQUEST_TIMEOUT,
+            http.HTTPStatus.TOO_MANY_REQUESTS,
+        ):
+            return f"the server answered {error.code} {error.reason}"
+        raise UnreachableError(f"{url}: the server answered {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror):  # no network, or no such server: retrying is useless
+            raise UnreachableError(f"{url}: {error.reason.strerror}") from error
+        return str(error.reason)
+    except (http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    except ValueError as error:
+        raise UnreachableError(f"{url}: {error}") from error
+
+
+def digest(path: Path) -> str:
+    """MD5 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def unpack(archive: Path, target: Path, progress: Progress) -> None:
+    """Unpack into `target` the folder at the archive's top (or all of the archive, if there are several).
+
+    Raises InputError for an archive that is damaged, empty, or has a member that would be outside of the folder or
+    is a link, and StorageError where it cannot be written. Nothing is left behind then.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file, new_folder(target) as folder:
+            members = [(member, inside(archive, member)) for member in file.infolist() if not member.is_dir()]
+            members = [
+                (member, parts) for member, parts in members if not any(part in _STRAY for part in parts)
+            ]
+            if not members:
+                raise InputError(f"{archive}: the archive is empty")
+            tops = {parts[0] for _, parts in members}
+            skipped = 1 if len(tops) == 1 and all(len(parts) > 1 for _, parts in members) else 0
+            total = sum(member.file_size for member, _ in members)
+            done = 0
+            for member, parts in members:
+                path = folder.joinpath(*parts[skipped:])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with file.open(member) as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink, BLOCK)
+                done += member.file_size
+                progress("unpacking", done, total)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{archive}: the archive is damaged or of a kind that is not read: {error}"
+        ) from error
+
+
+def inside(archive: Path, member: zipfile.ZipInfo) -> tuple[str, ...]:
+    """The parts of a member's path. Raises InputError for one that leads out of the folder, and for a link."""
+    name = member.filename.replace("\\", "/")
+    parts = PurePosixPath(name).parts
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if not parts or name.startswith("/") or ".." in parts or ":" in parts[0] or kind == stat.S_IFLNK:
+        raise InputError(
+            f"{archive}: the archive has a member '{member.filename}' that does not belong into a folder of its "
+            "own; nothing was unpacked"
+        )
+    return parts

@@ -1,4 +1,4 @@
-"""What the kinds of collections do alike with splits."""
+"""Collections of files, and what all kinds of collections share: splits, self hits, checks of judgments, a summary."""
 
 from __future__ import annotations
 
@@ -18,138 +18,19 @@ from leanseek.reading.judgments import read_qrels
 from leanseek.reading.queries import read_queries
 from leanseek.types import Document, Qrels, Query, content
 
-
-def one_of(name: str, splits: Sequence[str], split: str) -> str:
-    """The split, if it is one. Raises UsageError that lists those that are."""
-    if split in splits:
-        return split
-    if not splits:
-        raise UsageError(
-            f"the collection '{name}' has no judgments, so it has no split '{split}'; it can be indexed and "
-            "searched, but not scored"
-        )
-    raise UsageError(f"the collection '{name}' has no split '{split}'; its splits are: {', '.join(splits)}")
-
-
-def judged(queries: Iterable[Query], qrels: Qrels) -> list[Query]:
-    """The queries that have judgments, in their order."""
-    return [query for query in queries if query.id in qrels]
-
-
-def usual_order(splits: Iterable[str]) -> list[str]:
-    """Test first, then dev and train, then others by name: the first is what to report on."""
-    usual = ("test", "dev", "train")
-    return sorted(splits, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
-
-
-NAMED: Final = ("arguana", "quora")
-LOOKED_AT: Final = 100_000
-ENOUGH: Final = 50
-
-
-def has_self_hits(
-    name: str, queries: Callable[[], Iterable[Query]], documents: Callable[[], Iterable[Document]]
-) -> bool:
-    """Decide by the collection's name, else by its queries and the first of its documents."""
-    if name.lower() in NAMED:
-        return True
-    texts = {query.id: plain(query.text) for query in queries()}
-    if not texts:
-        return False
-    shared = same = 0
-    for document in islice(documents(), LOOKED_AT):
-        text = texts.get(document.id)
-        if text is None:
-            continue
-        shared += 1
-        forms = (document.text, document.title, content(document.title, document.text))
-        same += bool(text) and text in map(plain, forms)
-        if shared == ENOUGH:
-            break
-    return same * 2 > shared
-
-
-def plain(text: str) -> str:
-    """The text without what its way through files may change: white space and case."""
-    return "".join(text.split()).casefold()
-
-
-SHOWN = 3
-
-
-def check_judgments(collection: Collection, split: str) -> list[str]:
-    """What is odd about a split's judgments: see `odd_judgments`. Reads the documents, of which only judged ids are
-    held.
-
-    Raises UsageError for a split that does not exist.
-    """
-
-    def missing(ids: Iterable[str]) -> list[str]:
-        absent = dict.fromkeys(ids)
-        for document in collection.documents():
-            absent.pop(document.id, None)
-        return list(absent)
-
-    return odd_judgments(
-        f"'{collection.name}' ({split})", collection.qrels(split), collection.queries(split), missing
-    )
-
-
-def odd_judgments(
-    name: str, qrels: Qrels, queries: Iterable[Query], missing: Callable[[Iterable[str]], Sequence[str]]
-) -> list[str]:
-    """What is odd about the judgments called `name`, a sentence each with a count and examples; empty where nothing
-    is.
-
-    Told are judged queries that have no text, which cannot be searched and so count 0 in every mean, and relevant
-    documents that are not there, which no search can find. `missing` gives those of some ids that are no documents.
-    """
-    texts = {query.id for query in queries}
-    lost = [id for id in qrels if id not in texts]
-    gone = missing({id: None for grades in qrels.values() for id, grade in grades.items() if grade > 0})
-    found = []
-    if lost:
-        found.append(
-            f"{len(lost):,} of {len(qrels):,} judged queries of {name} without a text: {examples(lost)}; "
-            "each counts 0 in every mean"
-        )
-    if gone:
-        found.append(
-            f"{len(gone):,} relevant {'document' if len(gone) == 1 else 'documents'} of {name} not in the collection, "
-            f"or empty there: {examples(gone)}; no search can find {'it' if len(gone) == 1 else 'them'}"
-        )
-    return found
-
-
-def examples(ids: Sequence[str]) -> str:
-    """The first few, quoted."""
-    return f"{', '.join(map(repr, ids[:SHOWN]))}{', …' if len(ids) > SHOWN else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """`splits` are the judged queries of each split."""
-
-    name: str
-    documents: int
-    splits: Mapping[str, int]
-    self_hits: bool
-
-
-def summarize(collection: Collection) -> Summary:
-    """Count a collection's documents (those that would be indexed) and judged queries; reads all of it once."""
-    return Summary(
-        name=collection.name,
-        documents=sum(1 for _ in collection.documents()),
-        splits={split: len(collection.qrels(split)) for split in collection.splits},
-        self_hits=collection.self_hits,
-    )
+SELF_HITS: Final = ("arguana", "quora")
+"""Collections whose queries are documents of theirs."""
+SELF_HIT_DOCUMENTS: Final = 100_000
+SELF_HIT_IDS: Final = 50
+"""Documents, and ids that are also queries', by which any other collection is decided, at most."""
+SHOWN: Final = 3
+"""Ids in a message."""
 
 
 class FilesCollection:
     """A `Collection` of files: `documents` are files and folders, `judgments` a file for each split.
 
-    Nothing is read before it is asked for, and documents are never held.
+    Files are read when they are needed, and documents are never held in memory.
     """
 
     def __init__(
@@ -174,8 +55,8 @@ class FilesCollection:
     def queries(self, split: str | None = None) -> list[Query]:
         """The queries that have judgments in the split; None gives every query.
 
-        Raises UsageError for a split that does not exist, and InputError where two files give one query id
-        different texts, of which neither is the split's own.
+        Raises UsageError for a split that does not exist, and InputError where two files have different texts for one
+        query id, and neither file is the split's own.
         """
         qrels = self.qrels(split) if split is not None else None
         own = [path for path in self.query_files if split is not None and bare(path.name) == split]
@@ -199,7 +80,7 @@ class FilesCollection:
 
     @cached_property
     def self_hits(self) -> bool:
-        """Whether queries are themselves documents under the same id: `self_hits.has_self_hits`."""
+        """Whether queries are themselves documents under the same id, see `has_self_hits`."""
         every = (query for path in self.query_files for query in read_queries(path))
         return has_self_hits(self.name, lambda: every, self.documents)
 
@@ -216,7 +97,7 @@ class FilesCollection:
 
 
 def hint(split: str | None) -> str:
-    """What to do about one query id with two texts."""
+    """The advice for one query id with two texts."""
     if split is None:
         return ". Ask for the queries of a split, or keep the files in folders of their own."
     return (
@@ -233,3 +114,115 @@ def bare(name: str) -> str:
     for word in ("qrels", "qrel", "topics", "topic", "queries", "query"):
         lower = lower.replace(word, "")
     return lower.strip("._- ")
+
+
+def one_of(name: str, splits: Sequence[str], split: str) -> str:
+    """The split, if it exists. Raises UsageError that lists those that do."""
+    if split in splits:
+        return split
+    if not splits:
+        raise UsageError(
+            f"the collection '{name}' has no judgments, so it has no split '{split}'; it can be indexed and "
+            "searched, but not scored"
+        )
+    raise UsageError(f"the collection '{name}' has no split '{split}'; its splits are: {', '.join(splits)}")
+
+
+def usual_order(splits: Iterable[str]) -> list[str]:
+    """Test first, then dev and train, then others by name: the first is what to report on."""
+    usual = ("test", "dev", "train")
+    return sorted(splits, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
+
+
+def has_self_hits(
+    name: str, queries: Callable[[], Iterable[Query]], documents: Callable[[], Iterable[Document]]
+) -> bool:
+    """Whether queries are themselves documents under the same id: by the collection's name, else by its texts."""
+    if name.lower() in SELF_HITS:
+        return True
+    texts = {query.id: _plain(query.text) for query in queries()}
+    if not texts:
+        return False
+    shared = same = 0
+    for document in islice(documents(), SELF_HIT_DOCUMENTS):
+        text = texts.get(document.id)
+        if text is None:
+            continue
+        shared += 1
+        forms = (document.text, document.title, content(document.title, document.text))
+        same += bool(text) and text in map(_plain, forms)
+        if shared == SELF_HIT_IDS:
+            break
+    return same * 2 > shared
+
+
+def _plain(text: str) -> str:
+    """The text without white space and case, which files of a collection may change."""
+    return "".join(text.split()).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`splits` are the judged queries of each split."""
+
+    name: str
+    documents: int
+    splits: Mapping[str, int]
+    self_hits: bool
+
+
+def summarize(collection: Collection) -> Summary:
+    """Count a collection's documents (those that would be indexed) and judged queries; reads all of it once."""
+    return Summary(
+        name=collection.name,
+        documents=sum(1 for _ in collection.documents()),
+        splits={split: len(collection.qrels(split)) for split in collection.splits},
+        self_hits=collection.self_hits,
+    )
+
+
+def check_judgments(collection: Collection, split: str) -> list[str]:
+    """Warnings about a split's judgments: see `odd_judgments`. Reads all documents, and holds only judged ids.
+
+    Raises UsageError for a split that does not exist.
+    """
+
+    def missing(ids: Iterable[str]) -> list[str]:
+        absent = dict.fromkeys(ids)
+        for document in collection.documents():
+            absent.pop(document.id, None)
+        return list(absent)
+
+    return odd_judgments(
+        f"'{collection.name}' ({split})", collection.qrels(split), collection.queries(split), missing
+    )
+
+
+def odd_judgments(
+    name: str, qrels: Qrels, queries: Iterable[Query], missing: Callable[[Iterable[str]], Sequence[str]]
+) -> list[str]:
+    """Warnings about the judgments called `name`, a sentence each with a count and examples.
+
+    They report judged queries without a text, which cannot be searched and so count 0 in every mean, and relevant
+    documents that do not exist, which no search can find. `missing` returns those of some ids that are no documents.
+    """
+    texts = {query.id for query in queries}
+    lost = [id for id in qrels if id not in texts]
+    gone = missing({id: None for grades in qrels.values() for id, grade in grades.items() if grade > 0})
+    found = []
+    if lost:
+        found.append(
+            f"{len(lost):,} of {len(qrels):,} judged queries of {name} without a text: {examples(lost)}; "
+            "each counts 0 in every mean"
+        )
+    if gone:
+        found.append(
+            f"{len(gone):,} relevant {'document' if len(gone) == 1 else 'documents'} of {name} not in the collection, "
+            f"or empty there: {examples(gone)}; no search can find {'it' if len(gone) == 1 else 'them'}"
+        )
+    return found
+
+
+def examples(ids: Sequence[str]) -> str:
+    """The first few, quoted."""
+    return f"{', '.join(map(repr, ids[:SHOWN]))}{', …' if len(ids) > SHOWN else ''}"

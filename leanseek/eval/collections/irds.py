@@ -1,4 +1,4 @@
-"""Any data set of ir_datasets, by its id: documents, queries and judgments through that package's own API."""
+"""Any data set of ir_datasets, by its id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IrdsCollection:
 
     An id that has judgments is one split, called what the id adds to that of its documents, with "-" for "/"
     (`trec-dl-2019-judged`; `test` where it adds nothing). An id without judgments has the splits of the ids below
-    it that share its documents. What is not on the disk yet ir_datasets downloads, by its own rules.
+    it that share its documents. ir_datasets downloads what is not on the disk, by its own rules.
 
     Raises MissingPackageError, UsageError for an id that does not exist (naming some like it), and InputError for
     one without documents; reading raises InputError where the data cannot be had.
@@ -45,7 +45,7 @@ class IrdsCollection:
         self.splits = tuple(self._parts)
 
     def documents(self) -> Iterator[Document]:
-        """Every document, in the order of ir_datasets; title and text where it tells them apart."""
+        """Every document, in the order of ir_datasets; title and text where it has them apart."""
         return map(_document, self._records(self._data, "docs"))
 
     def queries(self, split: str | None = None) -> list[Query]:
@@ -76,14 +76,14 @@ class IrdsCollection:
 
     @cached_property
     def self_hits(self) -> bool:
-        """Whether queries are themselves documents under the same id: `self_hits.has_self_hits`."""
+        """Whether queries are themselves documents under the same id, see `has_self_hits`."""
         return has_self_hits(self._id.removeprefix("beir/").split("/")[0], self.queries, self.documents)
 
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over ids, titles and texts of documents and queries, and the judgments by split.
 
-        Reads all of the documents: the files that ir_datasets keeps them in are its own affair.
+        Reads all documents, since the files of ir_datasets are an internal matter of that package.
         """
         total = hashlib.sha256()
         for document in self.documents():
@@ -99,7 +99,7 @@ class IrdsCollection:
         try:
             yield from getattr(part, f"{kind}_iter")()
         except (OSError, RuntimeError) as error:
-            # Its own errors carry every attempt's, which it has told already.
+            # The further arguments repeat the errors of every attempt, which it has printed already.
             reason = error.args[0] if isinstance(error, RuntimeError) and error.args else error
             raise InputError(
                 f"ir_datasets cannot read the {kind} of '{self._id}': {reason}. Where it says so, put the files in "

@@ -1,4 +1,4 @@
-"""The layouts of collections: those of BEIR, MS MARCO and TREC."""
+"""The layouts of a collection's folder: those of BEIR, MS MARCO and TREC."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from leanseek.eval.collections.collection_files import FilesCollection, bare, us
 from leanseek.reading.sources import file_kind
 
 BEIR_NEEDS: Final = "BEIR: corpus.jsonl, and to measure on it queries.jsonl and qrels/<split>.tsv"
+MS_MARCO_NEEDS: Final = (
+    "MS MARCO: collection.tsv, and to measure on it queries.<split>.tsv and qrels.<split>.tsv, or TREC-DL's "
+    "msmarco-test<year>-queries.tsv and <year>qrels-pass.txt"
+)
+_QUERIES: Final = re.compile(r"(queries\..+|msmarco-test20\d\d-queries|20\d\d[-_.]topics)\.tsv(\.gz|\.bz2)?")
+_QRELS: Final = re.compile(r"qrels\..+\.(tsv|txt)(\.gz|\.bz2)?")
+_TREC_DL: Final = re.compile(r"(20\d\d)[-_.]?qrels([-_.]pass(age)?)?(\.txt|\.tsv)?(\.gz|\.bz2)?")
+TREC_NEEDS: Final = (
+    "TREC: topics and qrels (files with 'topics' or 'queries', and 'qrels', in their names), and documents: a "
+    "folder docs/, documents/ or corpus/, or files that begin with <DOC>, or .jsonl, .tsv, .csv, .parquet tables"
+)
+TREC: Final = (".trec", ".trectext")
+TABLES: Final = (".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
+_DOCUMENTS: Final = ("docs", "documents", "corpus", "collection")
 PACKINGS: Final = ("", ".gz", ".bz2")
 
 
@@ -36,15 +50,6 @@ def packed(path: Path) -> Path | None:
     return next((Path(f"{path}{end}") for end in PACKINGS if Path(f"{path}{end}").is_file()), None)
 
 
-MS_MARCO_NEEDS: Final = (
-    "MS MARCO: collection.tsv, and to measure on it queries.<split>.tsv and qrels.<split>.tsv, or TREC-DL's "
-    "msmarco-test<year>-queries.tsv and <year>qrels-pass.txt"
-)
-_QUERIES: Final = re.compile(r"(queries\..+|msmarco-test20\d\d-queries|20\d\d[-_.]topics)\.tsv(\.gz|\.bz2)?")
-_QRELS: Final = re.compile(r"qrels\..+\.(tsv|txt)(\.gz|\.bz2)?")
-_TREC_DL: Final = re.compile(r"(20\d\d)[-_.]?qrels([-_.]pass(age)?)?(\.txt|\.tsv)?(\.gz|\.bz2)?")
-
-
 def msmarco_folder(folder: Path, name: str) -> FilesCollection | None:
     """The MS MARCO collection in this folder, or None. TREC-DL's judgments make the split `trec-dl-<year>`."""
     corpus = packed(folder / "collection.tsv")
@@ -66,15 +71,6 @@ def msmarco_folder(folder: Path, name: str) -> FilesCollection | None:
     return FilesCollection(name, folder, [corpus], queries, splits)
 
 
-TREC_NEEDS: Final = (
-    "TREC: topics and qrels (files with 'topics' or 'queries', and 'qrels', in their names), and documents: a "
-    "folder docs/, documents/ or corpus/, or files that begin with <DOC>, or .jsonl, .tsv, .csv, .parquet tables"
-)
-TREC: Final = (".trec", ".trectext")
-TABLES: Final = (".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
-_DOCUMENTS: Final = ("docs", "documents", "corpus", "collection")
-
-
 def trec_folder(folder: Path, name: str) -> FilesCollection | None:
     """The collection in this folder, or None where it has no file of topics or none of judgments.
 
@@ -94,7 +90,8 @@ def trec_folder(folder: Path, name: str) -> FilesCollection | None:
             others.append(path)
     if not topics or not files:
         return None
-    documents = marked(folder) or of_kinds(others, TREC) or of_kinds(others, TABLES)
+    named = [path for path in sorted(folder.iterdir()) if path.name.lower().split(".", 1)[0] in _DOCUMENTS]
+    documents = named or of_kinds(others, TREC) or of_kinds(others, TABLES)
     if not documents:
         raise InputError(
             f"{folder}: there are topics and judgments but no documents. Put them into {folder / 'docs'}"
@@ -104,7 +101,7 @@ def trec_folder(folder: Path, name: str) -> FilesCollection | None:
 
 
 def shallow(folder: Path) -> Iterator[Path]:
-    """The folder's files, and those of its folders of topics and judgments; hidden ones are passed over."""
+    """The folder's files, and those in its folders of topics and judgments, without hidden ones."""
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
@@ -114,11 +111,6 @@ def shallow(folder: Path) -> Iterator[Path]:
             yield from (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
-def marked(folder: Path) -> list[Path]:
-    """The folder or files whose names say that they hold the documents."""
-    return [path for path in sorted(folder.iterdir()) if path.name.lower().split(".", 1)[0] in _DOCUMENTS]
-
-
 def of_kinds(files: Sequence[Path], kinds: Sequence[str]) -> list[Path]:
-    """Those of the files that are read in one of these ways."""
+    """The files of these kinds, see `file_kind`."""
     return [path for path in files if file_kind(str(path)) in kinds]

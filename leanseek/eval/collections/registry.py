@@ -1,4 +1,4 @@
-"""Folders that hold a collection: which kind it is, and which collections lie in one."""
+"""Collections by name: folders of any layout, BEIR's, ir_datasets'."""
 
 from __future__ import annotations
 
@@ -29,10 +29,59 @@ KINDS: Final = (
     (msmarco_folder, MS_MARCO_NEEDS),
     (trec_folder, TREC_NEEDS),
 )
+BEIR: Final = "beir:"
+
+
+def open_collection(
+    name_or_path: str | os.PathLike[str], *, mirror: str | None = None, progress: Progress | None = None
+) -> Collection:
+    """Open a test collection.
+
+    - a folder: BEIR's layout, MS MARCO's, or TREC's documents, topics and judgments, recognised by its files;
+    - `beir:scifact`, or `scifact` where there is no folder of that name: a collection of BEIR, downloaded once
+      into the cache folder, or taken from a mirror: a folder with NAME/ or NAME.zip, or the URL below which
+      NAME.zip is (`mirror`, else the environment variable LEANSEEK_BEIR_MIRROR);
+    - `irds:vaswani`: any data set of ir_datasets, by its id.
+
+    Raises InputError for what is no collection or cannot be downloaded, UsageError for a name that stands for several
+    collections or an id that ir_datasets does not know, MissingPackageError, StorageError.
+    """
+    given = os.fspath(name_or_path)
+    if given.startswith(IRDS):
+        return IrdsCollection(given.removeprefix(IRDS))
+    if not given.startswith(BEIR) and Path(given).exists():
+        return open_folder(Path(given))
+    name = given.removeprefix(BEIR)
+    wanted = official(name)
+    if wanted is not None:
+        return open_official(wanted, mirror, progress or silent)
+    close = difflib.get_close_matches(name.lower(), official_names(), 3, 0.6)
+    likely = f" Did you mean {' or '.join(close)}?" if close else ""
+    kinds = "\n".join(f"  {needs}" for _, needs in KINDS)
+    raise InputError(
+        f"'{given}' is no folder, and no collection of BEIR.{likely} BEIR's names: {', '.join(official_names())}. "
+        f"Ids of ir_datasets begin with {IRDS}. What makes a folder a collection:\n{kinds}"
+    )
+
+
+def list_collections(folder: str | os.PathLike[str] | None = None) -> list[FilesCollection]:
+    """The collections that are folders of `folder` (or `folder` itself), by name; None: those downloaded so far.
+
+    Raises InputError where `folder` is no folder.
+    """
+    if folder is None:
+        return cached()
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    if has_collection(root):
+        return [open_folder(root)]
+    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [open_folder(path) for path in inside if has_collection(path)]
 
 
 def open_folder(folder: Path) -> FilesCollection:
-    """The collection in a folder, by what it holds; it is called after the folder.
+    """The collection in a folder, recognised by its files and named after the folder.
 
     Raises InputError where it is no folder or no kind fits, listing what each needs.
     """
@@ -56,59 +105,8 @@ def of_any_kind(folder: Path) -> FilesCollection | None:
 
 
 def has_collection(folder: Path) -> bool:
-    """Whether a folder is a collection, as far as that can be told."""
+    """Whether a folder is a collection; False where it cannot be read."""
     try:
         return of_any_kind(folder) is not None
     except (InputError, OSError):
         return False
-
-
-def list_collections(folder: str | os.PathLike[str] | None = None) -> list[FilesCollection]:
-    """The collections that are folders of `folder` (or `folder` itself), by name; None: those downloaded so far.
-
-    Raises InputError where `folder` is not there or is no folder.
-    """
-    if folder is None:
-        return cached()
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder")
-    if has_collection(root):
-        return [open_folder(root)]
-    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    return [open_folder(path) for path in inside if has_collection(path)]
-
-
-BEIR: Final = "beir:"
-
-
-def open_collection(
-    name_or_path: str | os.PathLike[str], *, mirror: str | None = None, progress: Progress | None = None
-) -> Collection:
-    """Open a test collection.
-
-    - a folder: BEIR's layout, MS MARCO's, or TREC's documents, topics and judgments, told by what it holds;
-    - `beir:scifact`, or `scifact` where there is no folder of that name: a collection of BEIR, downloaded once
-      into the cache folder, or taken from a mirror: a folder with NAME/ or NAME.zip, or the URL below which
-      NAME.zip is (`mirror`, else the environment variable LEANSEEK_BEIR_MIRROR);
-    - `irds:vaswani`: any data set of ir_datasets, by its id.
-
-    Raises InputError for what is no collection or cannot be had, UsageError for a name that stands for several
-    collections or an id that ir_datasets does not know, MissingPackageError, StorageError.
-    """
-    given = os.fspath(name_or_path)
-    if given.startswith(IRDS):
-        return IrdsCollection(given.removeprefix(IRDS))
-    if not given.startswith(BEIR) and Path(given).exists():
-        return open_folder(Path(given))
-    name = given.removeprefix(BEIR)
-    wanted = official(name)
-    if wanted is not None:
-        return open_official(wanted, mirror, progress or silent)
-    close = difflib.get_close_matches(name.lower(), official_names(), 3, 0.6)
-    likely = f" Did you mean {' or '.join(close)}?" if close else ""
-    kinds = "\n".join(f"  {needs}" for _, needs in KINDS)
-    raise InputError(
-        f"'{given}' is no folder, and no collection of BEIR.{likely} BEIR's names: {', '.join(official_names())}. "
-        f"Ids of ir_datasets begin with {IRDS}. What makes a folder a collection:\n{kinds}"
-    )

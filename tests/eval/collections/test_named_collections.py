@@ -17,9 +17,7 @@ from pathlib import Path
 import pytest
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.eval.collections import archives as downloading
-from leanseek.eval.collections import archives as named
-from leanseek.eval.collections import list_collections, open_collection
+from leanseek.eval.collections import archives, list_collections, open_collection
 from leanseek.eval.collections.archives import MIRROR, UnreachableError, download, unpack
 from leanseek.eval.collections.official import ARCHIVES, FORUM_NAMES, UNPUBLISHED, official, official_names
 
@@ -89,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(downloading, "PAUSE", 0.0)
+    monkeypatch.setattr(archives, "PAUSE", 0.0)
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
@@ -109,7 +107,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def scifact(server: Server, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The official server is ours, and its scifact a small archive with the right checksum."""
     content = archive("scifact")
-    monkeypatch.setattr(named, "OFFICIAL_URL", server.url)
+    monkeypatch.setattr(archives, "OFFICIAL_URL", server.url)
     publish(monkeypatch, server, "scifact", content)
     return content
 
@@ -154,7 +152,7 @@ def test_a_download_goes_on_where_it_broke_off(server: Server, scifact: bytes, e
 
 
 def test_another_process_goes_on_too(server: Server, scifact: bytes, empty_cache: Path) -> None:
-    server.cuts = [3000, *[0] * downloading.ATTEMPTS]
+    server.cuts = [3000, *[0] * archives.ATTEMPTS]
     with pytest.raises(
         InputError, match=r"nor could it be downloaded: .*broke off after 3,000 of .* bytes.*--mirror"
     ):
@@ -203,8 +201,8 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setattr(downloading, "PAUSE", 0.0)
-    monkeypatch.setattr(named, "OFFICIAL_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(archives, "PAUSE", 0.0)
+    monkeypatch.setattr(archives, "OFFICIAL_URL", f"http://127.0.0.1:{port}")
     with pytest.raises(InputError) as raised:
         open_collection("nfcorpus")
     told = str(raised.value)
@@ -244,7 +242,7 @@ def test_a_cache_that_cannot_be_written(server: Server, scifact: bytes, tmp_path
 def test_mirrors(
     server: Server, scifact: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kind: str
 ) -> None:
-    monkeypatch.setattr(named, "OFFICIAL_URL", "http://127.0.0.1:9/not-asked")
+    monkeypatch.setattr(archives, "OFFICIAL_URL", "http://127.0.0.1:9/not-asked")
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     if kind == "folder":
@@ -312,7 +310,7 @@ def test_what_the_package_beir_says_of_its_archives() -> None:
 
 
 def test_what_is_not_handed_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'bioasq' is not handed out by BEIR"):
+    with pytest.raises(InputError, match="'bioasq' is not distributed by BEIR"):
         open_collection("bioasq")
     unpack_here(archive("bioasq"), tmp_path)
     assert open_collection("bioasq", mirror=str(tmp_path)).splits == ("test",)

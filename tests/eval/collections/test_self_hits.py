@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leanseek.eval.collections.collection_files import ENOUGH, LOOKED_AT, has_self_hits
+from leanseek.eval.collections.collection_files import SELF_HIT_DOCUMENTS, SELF_HIT_IDS, has_self_hits
 from leanseek.types import Document, Query
 
 
@@ -47,7 +47,7 @@ def test_no_more_is_read_than_needed() -> None:
             drawn += 1
 
     assert has_self_hits("x", lambda: [Query(f"d{n}", f"text {n}") for n in range(1000)], documents)
-    assert drawn < ENOUGH + 2
+    assert drawn < SELF_HIT_IDS + 2
     drawn = 0
     assert not has_self_hits("x", lambda: [Query("q", "text")], documents)
-    assert drawn <= LOOKED_AT
+    assert drawn <= SELF_HIT_DOCUMENTS
