@@ -3,7 +3,15 @@ from .context import Context as Context
 from .fusion.methods import Fusion as Fusion
 from .fusion.registry import load_fusion as load_fusion
 from .ranking import Mode as Mode
+from .ranking import Ranking as Ranking
+from .ranking import Sides as Sides
+from .ranking import SideView as SideView
+from .relevance.judge import Judge as Judge
 from .relevance.model import RelevanceModel as RelevanceModel
 from .relevance.model import load_relevance as load_relevance
+from .request import Generation as Generation
+from .request import Request as Request
+from .request import SearchOptions as SearchOptions
 from .searcher import Searcher as Searcher
 from .second_stage import RerankDepth as RerankDepth
+from .second_stage import SecondStage as SecondStage
