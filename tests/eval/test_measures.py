@@ -272,8 +272,8 @@ def test_pr_auc_is_the_area_over_all_thresholds(qrels: dict, rankings: dict) -> 
         ("AP(level=2)", "its parameters are"),
         ("AP(rel='a')", "invalid param"),
         ("PR-AUC@10", "takes no cut-off"),
-        ("nDCG@10 R@5", "not how a measure is written"),
-        ("", "not how a measure is written"),
+        ("nDCG@10 R@5", "not the form of a measure"),
+        ("", "not the form of a measure"),
     ],
 )
 def test_unknown_measures(name: str, message: str) -> None:

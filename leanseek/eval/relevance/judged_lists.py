@@ -1,4 +1,4 @@
-"""Judged queries with the evidence on their candidates: what relevance models are measured on, and learn from."""
+"""Judged queries with the evidence on their candidates, on which relevance models are measured and trained."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JudgedQueries(NamedTuple):
 
 
 class JudgedList(NamedTuple):
-    """What a query found, best first: c candidates as global `ordinals` (c,) with `scores` (c,) that order them, the
+    """The c candidates of a query, best first: global `ordinals` (c,) with the `scores` (c,) that order them, the
     `evidence` on them, and which are `relevant` (c,)."""
 
     ordinals: Int64Array
@@ -52,7 +52,7 @@ def judged_queries(
 ) -> JudgedQueries:
     """The queries of a split that have text and a relevant passage in the index, their vectors taken from the cache.
 
-    Raises InputError where there is none, telling why, and UsageError for a split that does not exist.
+    Raises InputError where there is none, with the reason, and UsageError for a split that does not exist.
     """
     queries, qrels = collection.queries(split), collection.qrels(split)
     places = relevant_passages(snapshot, qrels, f"'{collection.name}' ({split})")
@@ -78,7 +78,7 @@ def relevant_passages(snapshot: Snapshot, qrels: Qrels, name: str) -> Mapping[st
     )
     if not wanted:
         raise InputError(
-            f"no judgment of {name} says that a document is relevant: nothing can be told from them"
+            f"no judgment of {name} says that a document is relevant: nothing can be measured with them"
         )
     here = snapshot.find(wanted)
     if not here:
@@ -121,7 +121,7 @@ def judged_lists(
     k: int = LIST_DEPTH,
     allowed: BoolArray | None = None,
 ) -> Iterator[JudgedList]:
-    """What each query finds: its k best candidates, in dense mode by cosine, in hybrid mode by the `fusion`.
+    """Each query's k best candidates: in dense mode by cosine, in hybrid mode by the `fusion`.
 
     `allowed` (n,) keeps the passages that are True, as a filter does.
     """

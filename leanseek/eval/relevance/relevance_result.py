@@ -1,4 +1,4 @@
-"""A relevance model measured on a collection, beside every control."""
+"""A relevance model measured on a collection, beside control methods."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ ADAPTER: Final = "adapter"
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Queries of another collection, put to this one's index: how many, and the share of them that nothing is kept of.
+    """Queries of another collection on this one's index: how many, and the share of them without any hit left.
 
-    `empty`: by system, each at the threshold that keeps 95 % recall on the index's own queries; `stored`: by the
-    adapter at the threshold stored in it.
+    `empty`: by system, each at its threshold for 95 % recall on the index's own queries; `stored`: by the adapter at
+    the threshold stored in it.
     """
 
     collection: str
@@ -58,8 +58,8 @@ class Foreign:
 class RelevanceResult:
     """What `evaluate_relevance` measured: `systems` by name, the adapter first; see `RelevanceScores`.
 
-    `stored_threshold` and the recall, share dropped and candidates kept of a query at it. `relevant` of the
-    `candidates` are relevant; those that no list holds are beyond any threshold and not counted.
+    `stored_threshold`, and at it the recall, the share dropped and the candidates left of a query. `relevant` of the
+    `candidates` are relevant; relevant documents that are no candidates are not counted.
     """
 
     collection: str
@@ -104,10 +104,10 @@ def evaluate_relevance(
     another encoder, and what indexing raises.
     """
     if not 1 <= k <= LIST_DEPTH:
-        raise UsageError(f"k is {k}; it must be from 1 to {LIST_DEPTH}, which a model's judgment rests on")
+        raise UsageError(f"k is {k}; it must be from 1 to {LIST_DEPTH}, the candidates that a model sees")
     plan = make_plan(encoder=encoder, dense="flat", device=device)
     if plan.encoder is None:
-        raise UsageError("a relevance model judges an encoder's vectors; give one with --encoder")
+        raise UsageError("a relevance model is for an encoder's vectors; give one with --encoder")
     model = load_relevance(relevance, plan.encoder.fingerprint)
     prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
     snapshot = Snapshot.open(prepared.folder)
@@ -147,7 +147,7 @@ def pooled(
         pool.probabilities.append(model.probabilities(found.evidence))
         pool.relevant.append(found.relevant)
         if progress is not None and (len(pool.scores) % BLOCK == 0 or len(pool.scores) == len(queries.texts)):
-            progress("judging", len(pool.scores), len(queries.texts))
+            progress("scoring", len(pool.scores), len(queries.texts))
     return pool
 
 
@@ -199,7 +199,7 @@ def summary(
 
 
 def strangers(name: str, pool: Pool, systems: Mapping[str, RelevanceScores], stored: float) -> Foreign:
-    """How often nothing is kept of foreign queries' lists, by the systems that can leave a list empty."""
+    """How often no hit of foreign queries is left, by the systems that can leave a list empty."""
     best = {
         ADAPTER: highest(pool.probabilities),
         "score": highest(pool.scores),

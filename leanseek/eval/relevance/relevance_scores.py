@@ -1,25 +1,31 @@
-"""How well one threshold over pooled scores keeps the relevant and drops the rest; how true probabilities are."""
+"""Measures of a relevance model on pooled candidates: one threshold, calibration, and the control methods."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from leanseek.errors import InputError, MissingPackageError
+from leanseek.eval.measures import average_precision
 from leanseek.numbers import zscore
 from leanseek.searcher.relevance.features import LEAST_SPREAD, LEAST_TOP
 from leanseek.types import BoolArray, Float64Array, Int64Array
 
 RECALL: Final = 0.95
 BINS: Final = 15
+FOLDS: Final = 2
+LEAST_REGULARISED: Final = 1e6
+
+Curve: TypeAlias = Callable[[Float64Array], Float64Array]
+"""Scores (n,) → probabilities (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelevanceScores:
-    """What one way of scoring achieves on the pooled candidates of all queries.
+    """The quality of one way of scoring on the pooled candidates of all queries.
 
     `pr_auc`: area under the precision-recall curve, a step curve as scikit-learn's average precision.
     `threshold`: the highest score at which 95 % of the relevant candidates are kept; ties with it are kept too.
@@ -54,17 +60,13 @@ def measure(
 
     Raises InputError where no candidate is relevant, MissingPackageError without scikit-learn.
     """
-    try:
-        from sklearn.metrics import average_precision_score
-    except ImportError as error:
-        raise MissingPackageError("PR-AUC", "scikit-learn", "eval") from error
     if not relevant.any():
         raise InputError("none of the candidates is relevant: there is no recall to measure")
     least = recall_threshold(scores, relevant)
     kept = scores >= least
     first = places < 10
     return RelevanceScores(
-        pr_auc=float(average_precision_score(relevant, scores)),
+        pr_auc=average_precision(relevant, scores),
         p_at_r95=float(relevant[kept].mean()),
         dropped_at_r95=float(1.0 - kept.mean()),
         ece=calibration_error(scores, relevant) if probable else None,
@@ -75,7 +77,7 @@ def measure(
 
 
 def recall_threshold(scores: Float64Array, relevant: BoolArray, recall: float = RECALL) -> float:
-    """The highest threshold at which the kept, those that score at least as much, hold that share of the relevant."""
+    """The highest threshold that this share of the relevant candidates reach."""
     found = np.sort(scores[relevant])[::-1]
     return float(found[int(np.ceil(recall * len(found) - 1e-9)) - 1])
 
@@ -100,16 +102,12 @@ def calibration_error(probabilities: Float64Array, relevant: BoolArray) -> float
 
 
 def empty_share(best: Sequence[float], threshold: float) -> float:
-    """Share of queries whose best score is below the threshold: nothing is kept of them."""
+    """Share of queries whose best score is below the threshold, so that no hit is left."""
     return float(np.mean(np.array(best) < threshold)) if len(best) else 1.0
 
 
-FOLDS: Final = 2
-LEAST_REGULARISED: Final = 1e6
-
-
 class Control(NamedTuple):
-    """Scores (n,) of all pooled candidates; `probable`: they claim to be probabilities."""
+    """Scores (n,) of all pooled candidates; `probable`: they are meant as probabilities."""
 
     name: str
     scores: Float64Array
@@ -119,12 +117,12 @@ class Control(NamedTuple):
 def controls(
     lists: Sequence[Float64Array], relevant: Sequence[BoolArray], folds: Sequence[int] | None = None
 ) -> list[Control]:
-    """Every control, for lists of scores (c,) of which `relevant` (c,) says what judges said.
+    """Every control, for lists of scores (c,) with the candidates that are `relevant` (c,).
 
-    - rank: the first so many of every list;
+    - rank: the same number of the first of every list;
     - score: those above one score, the same for all queries;
     - share of top: those above a share of their list's best score;
-    - z score: those above so many standard deviations over their list's mean;
+    - z score: those above a number of standard deviations over their list's mean;
     - platt, isotonic: a logistic curve, and a rising step function, from score to probability, each fitted on half of
       the queries and applied to the other half.
 
@@ -138,8 +136,8 @@ def controls(
         Control("score", scores, False),
         Control("share of top", np.concatenate([shares(found) for found in lists]), False),
         Control("z score", np.concatenate([zscore(found, least=LEAST_SPREAD) for found in lists]), False),
-        Control("platt", crossed(scores, labels, owners, Platt), True),
-        Control("isotonic", crossed(scores, labels, owners, Isotonic), True),
+        Control("platt", crossed(scores, labels, owners, platt), True),
+        Control("isotonic", crossed(scores, labels, owners, isotonic), True),
     ]
 
 
@@ -156,7 +154,10 @@ def shares(scores: Float64Array) -> Float64Array:
 
 
 def crossed(
-    scores: Float64Array, labels: BoolArray, owners: Int64Array, fit: type[Platt] | type[Isotonic]
+    scores: Float64Array,
+    labels: BoolArray,
+    owners: Int64Array,
+    fit: Callable[[Float64Array, BoolArray], Curve],
 ) -> Float64Array:
     """(n,) probabilities, each fold's by a curve fitted on the others; by all of them where there is only one fold."""
     found = np.zeros(len(scores))
@@ -167,39 +168,24 @@ def crossed(
     return found
 
 
-class Platt:
+def platt(scores: Float64Array, labels: BoolArray) -> Curve:
     """A logistic curve from score to probability. Raises MissingPackageError without scikit-learn."""
-
-    def __init__(self, scores: Float64Array, labels: BoolArray) -> None:
-        try:
-            from sklearn.linear_model import LogisticRegression
-        except ImportError as error:
-            raise MissingPackageError("Comparing with Platt scaling", "scikit-learn", "eval") from error
-        self._constant = float(labels.mean()) if labels.all() or not labels.any() else None
-        if self._constant is None:
-            self._curve = LogisticRegression(C=LEAST_REGULARISED, max_iter=1000).fit(scores[:, None], labels)
-
-    def __call__(self, scores: Float64Array) -> Float64Array:
-        """(n,) probabilities."""
-        if self._constant is not None:
-            return np.full(len(scores), self._constant)
-        chances: Float64Array = self._curve.predict_proba(scores[:, None])[:, 1]
-        return chances
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingPackageError("Comparing with Platt scaling", "scikit-learn", "eval") from error
+    if labels.all() or not labels.any():
+        constant = float(labels.mean())
+        return lambda scores: np.full(len(scores), constant)
+    fitted = LogisticRegression(C=LEAST_REGULARISED, max_iter=1000).fit(scores[:, None], labels)
+    return lambda scores: np.asarray(fitted.predict_proba(scores[:, None])[:, 1])
 
 
-class Isotonic:
-    """The rising step function from score to probability with the least squared error. Raises as `Platt` does."""
-
-    def __init__(self, scores: Float64Array, labels: BoolArray) -> None:
-        try:
-            from sklearn.isotonic import IsotonicRegression
-        except ImportError as error:
-            raise MissingPackageError(
-                "Comparing with isotonic calibration", "scikit-learn", "eval"
-            ) from error
-        self._steps = IsotonicRegression(out_of_bounds="clip").fit(scores, labels.astype(np.float64))
-
-    def __call__(self, scores: Float64Array) -> Float64Array:
-        """(n,) probabilities."""
-        chances: Float64Array = self._steps.predict(scores)
-        return chances
+def isotonic(scores: Float64Array, labels: BoolArray) -> Curve:
+    """The rising step function from score to probability with the least squared error. Raises as `platt` does."""
+    try:
+        from sklearn.isotonic import IsotonicRegression
+    except ImportError as error:
+        raise MissingPackageError("Comparing with isotonic calibration", "scikit-learn", "eval") from error
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(scores, labels.astype(np.float64))
+    return lambda scores: np.asarray(fitted.predict(scores))

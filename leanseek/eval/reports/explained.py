@@ -1,4 +1,4 @@
-"""What a re-ranker in context looked at: queries of a result searched for again."""
+"""The attention of a re-ranker in context: queries of a result searched again, with explanations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IN_CONTEXT = "in-context"
 
 
 def can_explain(result: Result) -> bool:
-    """Whether a re-ranker in context judged what an index found, to depths that are recorded."""
+    """Whether a re-ranker in context scored what an index found, to depths that are recorded."""
     rerank, settings = result.settings.rerank, result.settings
     if rerank is None or settings.candidates is not None:
         return False
@@ -40,9 +40,9 @@ def explain_queries(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Explained, ...]:
-    """The best hits of each query, as the result's system ranks them, with what it looked at in them.
+    """The best hits of each query, as the result's system ranks them, with its attention on their tokens.
 
-    The index is found below `out`. There is no limit of time. Raises InputError where the index is not there or has
+    The index is found below `out`. There is no limit of time. Raises InputError where the index is missing or has
     changed, and what loading the models and searching raise.
     """
     settings, rerank = result.settings, result.settings.rerank

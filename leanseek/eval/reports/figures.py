@@ -1,4 +1,4 @@
-"""Figures as SVG that stands inside a page: the page's own fonts and colours, no address, the same bytes every time."""
+"""Figures as SVG inside a page: in the page's fonts and colours, without addresses, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from leanseek.eval.reports.study import Group, System
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from leanseek.eval.relevance.relevance_scores import Bin
+
 INK = "#010203"
-"""Stands for the colour of the page's text, which the theme decides."""
+"""A placeholder for the colour of the page's text, which the theme decides."""
 COLOURS = ("#3b82f6", "#e4632d", "#22a06b", "#b55fd0", "#c4900f", "#0fa3b1", "#e2508f", "#7a8699")
-"""One a system: each tells from a white and from a black ground."""
+"""One a system: each is visible on white and on black."""
 MARKERS = "osD^vPX*"
 SALT = "leanseek"
 
@@ -128,24 +130,12 @@ def differences(group: Group, system: System, place: int, name: str) -> str:
 
 def recall(group: Group, name: str) -> str:
     """Mean recall at k over k."""
-
-    def paint(axes: Axes) -> None:
-        for place, system in enumerate(group.systems):
-            curve(axes, place, system, system.curves.depths, system.curves.recall)
-        over_depths(axes, group, "recall at k")
-
-    return draw(paint, name, f"Recall at k on {group.title}, for {names(group)}.")
+    return over_depths(group, name, "recall at k", lambda system: system.curves.recall)
 
 
 def precision(group: Group, name: str) -> str:
     """Mean precision at k over k."""
-
-    def paint(axes: Axes) -> None:
-        for place, system in enumerate(group.systems):
-            curve(axes, place, system, system.curves.depths, system.curves.precision)
-        over_depths(axes, group, "precision at k")
-
-    return draw(paint, name, f"Precision at k on {group.title}, for {names(group)}.")
+    return over_depths(group, name, "precision at k", lambda system: system.curves.precision)
 
 
 def interpolated(group: Group, name: str) -> str:
@@ -217,10 +207,40 @@ def costs(group: Group, name: str, cost: Callable[[System], float | None], label
         axes.set_ylabel(group.main)
         legend(axes, group)
 
-    told = "; ".join(
+    points = "; ".join(
         f"{system.name} {system.cells[group.main].mean:.4f} at {spent:.3g}" for _, system, spent in known
     )
-    return draw(paint, name, f"{group.main} over {label} on {group.title}: {told}.")
+    return draw(paint, name, f"{group.main} over {label} on {group.title}: {points}.")
+
+
+def reliability(bins: Sequence[Bin], name: str) -> str:
+    """The share of candidates that is relevant over their mean probability, a point a bin, with the number of
+    candidates beside it; on the diagonal probabilities are exact."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle="--")
+        axes.plot(
+            [one.probability for one in bins],
+            [one.relevant for one in bins],
+            marker="o",
+            color=colour(0),
+            linewidth=1.2,
+        )
+        for one in bins:
+            axes.annotate(
+                f"{one.count:,}",
+                (one.probability, one.relevant),
+                textcoords="offset points",
+                xytext=(4, -10),
+                fontsize=7,
+            )
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel("probability")
+        axes.set_ylabel("share that is relevant")
+
+    points = "; ".join(f"{one.relevant:.2f} at {one.probability:.2f} ({one.count:,})" for one in bins)
+    return draw(paint, name, f"Share of candidates that is relevant, by probability: {points}.", height=4.2)
 
 
 def curve(axes: Axes, place: int, system: System, x: Sequence[float], y: Sequence[float]) -> None:
@@ -236,16 +256,22 @@ def curve(axes: Axes, place: int, system: System, x: Sequence[float], y: Sequenc
     )
 
 
-def over_depths(axes: Axes, group: Group, label: str) -> None:
-    """k along the x axis, in powers; the measure from 0."""
+def over_depths(group: Group, name: str, label: str, values: Callable[[System], Sequence[float]]) -> str:
+    """Each system's values over k, which runs along the x axis in powers; the y axis begins at 0."""
     depths = group.baseline.curves.depths
-    axes.set_xscale("log")
-    axes.set_xlim(depths[0] / 1.15, depths[-1] * 1.15)
-    plain_numbers(axes, depths[0], depths[-1])
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("k")
-    axes.set_ylabel(label)
-    legend(axes, group)
+
+    def paint(axes: Axes) -> None:
+        for place, system in enumerate(group.systems):
+            curve(axes, place, system, system.curves.depths, values(system))
+        axes.set_xscale("log")
+        axes.set_xlim(depths[0] / 1.15, depths[-1] * 1.15)
+        plain_numbers(axes, depths[0], depths[-1])
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("k")
+        axes.set_ylabel(label)
+        legend(axes, group)
+
+    return draw(paint, name, f"{label.capitalize()} on {group.title}, for {names(group)}.")
 
 
 def plain_numbers(axes: Axes, low: float, high: float) -> None:
@@ -273,7 +299,7 @@ def legend(axes: Axes, group: Group) -> None:
 
 
 def literal(name: str) -> str:
-    """A name that the plotting library neither takes for mathematics nor hides from the legend."""
+    """A name that matplotlib neither parses as mathematics nor hides from the legend."""
     return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
 
 

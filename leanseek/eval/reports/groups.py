@@ -1,4 +1,4 @@
-"""Recall and precision over k, and precision over recall."""
+"""The study of a folder of results: systems grouped by collection and split, compared with a baseline."""
 
 from __future__ import annotations
 
@@ -26,87 +26,7 @@ from leanseek.types import Progress, Qrels, Query, Rankings
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 LEVELS = tuple(step / 10 for step in range(11))
-
-
-def curves(rankings: Rankings, qrels: Qrels, k: int) -> Curves:
-    """The curves of one run whose rankings reach down to k; averaged over all judged queries."""
-    depths = tuple(depth for depth in DEPTHS if depth <= k) or (1,)
-    recall = [f"R@{depth}" for depth in depths]
-    precision = [f"P@{depth}" for depth in depths]
-    interpolated = [f"IPrec@{level:.1f}" for level in LEVELS]
-    means = score(rankings, qrels, [*recall, *precision, *interpolated]).means
-    return Curves(
-        depths=depths,
-        recall=tuple(means[name] for name in recall),
-        precision=tuple(means[name] for name in precision),
-        levels=LEVELS,
-        interpolated=tuple(means[name] for name in interpolated),
-    )
-
-
 SEED = 0
-
-
-class Assessed(NamedTuple):
-    """System → measure → cell, and how they were computed, in a sentence."""
-
-    cells: Mapping[str, Mapping[str, Cell]]
-    method: str
-
-
-def assess(
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]], measures: Sequence[str], level: float
-) -> Assessed:
-    """Means, intervals and p values of systems, of which the first is the baseline.
-
-    `scores` is system → query → measure → value. p is that of the paired randomisation test, corrected after
-    Holm over all systems and all measures of quality.
-
-    Raises InputError where the systems were not scored on the same queries.
-    """
-    systems = list(scores)
-    order = sorted(scores[systems[0]])
-    for name in systems[1:]:
-        if scores[name].keys() != set(order):
-            raise InputError(
-                f"the results of {systems[0]} and {name} are of other queries; evaluate both again with --force"
-            )
-    values = np.array([[[scores[name][query][m] for m in measures] for query in order] for name in systems])
-    intervals = bootstrap(np.concatenate(list(values), axis=1), seed=SEED, confidence=level)
-    # No two queries, no comparison.
-    tested = [measure for measure in measures if is_quality(measure)] if len(order) > 1 else []
-    columns = [measures.index(measure) for measure in tested]
-    p_values: dict[tuple[str, str], float] = {}
-    if len(systems) > 1 and tested:
-        differences = [values[place][:, columns] - values[0][:, columns] for place in range(1, len(systems))]
-        corrected = holm(randomisation(np.concatenate(differences, axis=1), seed=SEED))
-        p_values = dict(zip(product(systems[1:], tested), corrected, strict=True))
-    cells: dict[str, dict[str, Cell]] = {}
-    for place, name in enumerate(systems):
-        cells[name] = {}
-        for column, measure in enumerate(measures):
-            interval = intervals[place * len(measures) + column]
-            p = p_values.get((name, measure))
-            mean = float(values[place, :, column].mean())
-            difference = mean - float(values[0, :, column].mean()) if place else None
-            cells[name][measure] = Cell(
-                mean, interval.low, interval.high, p, p is not None and p < 1 - level, difference
-            )
-    return Assessed(cells, method(bool(p_values), level))
-
-
-def method(tested: bool, level: float) -> str:
-    """How the numbers of `assess` came about."""
-    drawn = f"{RESAMPLES:,} resamples, seed {SEED}"
-    intervals = f"The {level:.0%} intervals are percentile bootstrap over queries ({drawn})."
-    if not tested:
-        return intervals
-    return (
-        f"{intervals} p is that of the paired randomisation test ({drawn}), corrected after Holm over all systems "
-        "and all measures of quality."
-    )
-
-
 LEVEL = 0.95
 
 
@@ -124,11 +44,11 @@ def gather(
     `baseline` is the system that the others are compared with; by default the sparse one, or else the first by
     name. `measure` is what plots and per-query differences show; by default the first of the results.
 
-    With `explain` what re-rankers in context looked at is shown for the queries that changed most (the first ones,
-    where there is nothing to compare with): these are searched for again, by models on the `device`.
+    With `explain` the attention of re-rankers in context is shown for the queries that changed most (the first ones,
+    where there is nothing to compare with): these are searched again, by models on the `device`.
 
     Raises InputError where there are no results or their files are damaged, and UsageError for a baseline or
-    measure that no collection has, listing those that there are. With `explain` also InputError where an index is
+    measure that no collection has, listing the known ones. With `explain` also InputError where an index is
     not below `out` as it was, UsageError where no result is of such a re-ranker, and what searching raises.
     """
     stored = read_results(out)
@@ -159,7 +79,7 @@ def gather(
 def with_explained(
     system: System, stored: StoredResult, out: Path, device: str | None, progress: Progress | None
 ) -> System:
-    """The system with what its re-ranker in context looked at, where it has one."""
+    """The system with the attention of its re-ranker in context, where it has one."""
     if not can_explain(system.result):
         return system
     changed = system.against.most_changed(QUERIES) if system.against is not None else ()
@@ -244,7 +164,7 @@ def warnings_of(
     measure: str | None,
     measures: Sequence[str],
 ) -> tuple[str, ...]:
-    """What a reader must know before comparing these numbers."""
+    """Warnings about the comparability of these numbers."""
     found: list[str] = []
     first = stored[0].result
     if baseline is not None and first.system != baseline:
@@ -263,7 +183,7 @@ def warnings_of(
 
 
 def check_known(what: str, given: str | None, known: set[str]) -> None:
-    """Raises UsageError where a name is given that nothing has."""
+    """Raises UsageError for a name that no result has."""
     if given is not None and given not in known:
         raise UsageError(f"no result has the {what} {given!r}; there are: {', '.join(sorted(known))}")
 
@@ -271,3 +191,79 @@ def check_known(what: str, given: str | None, known: set[str]) -> None:
 def title(stored: StoredResult) -> str:
     """Collection and split."""
     return f"{stored.result.collection} · {stored.result.split}"
+
+
+def curves(rankings: Rankings, qrels: Qrels, k: int) -> Curves:
+    """The curves of one run whose rankings reach down to k; averaged over all judged queries."""
+    depths = tuple(depth for depth in DEPTHS if depth <= k) or (1,)
+    recall = [f"R@{depth}" for depth in depths]
+    precision = [f"P@{depth}" for depth in depths]
+    interpolated = [f"IPrec@{level:.1f}" for level in LEVELS]
+    means = score(rankings, qrels, [*recall, *precision, *interpolated]).means
+    return Curves(
+        depths=depths,
+        recall=tuple(means[name] for name in recall),
+        precision=tuple(means[name] for name in precision),
+        levels=LEVELS,
+        interpolated=tuple(means[name] for name in interpolated),
+    )
+
+
+class Assessed(NamedTuple):
+    """System → measure → cell, and how they were computed, in a sentence."""
+
+    cells: Mapping[str, Mapping[str, Cell]]
+    method: str
+
+
+def assess(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]], measures: Sequence[str], level: float
+) -> Assessed:
+    """Means, intervals and p values of systems, of which the first is the baseline.
+
+    `scores` is system → query → measure → value. p is that of the paired randomisation test, corrected after
+    Holm over all systems and all measures of quality.
+
+    Raises InputError where the systems were not scored on the same queries.
+    """
+    systems = list(scores)
+    order = sorted(scores[systems[0]])
+    for name in systems[1:]:
+        if scores[name].keys() != set(order):
+            raise InputError(
+                f"the results of {systems[0]} and {name} are of other queries; evaluate both again with --force"
+            )
+    values = np.array([[[scores[name][query][m] for m in measures] for query in order] for name in systems])
+    intervals = bootstrap(np.concatenate(list(values), axis=1), seed=SEED, confidence=level)
+    # A single query cannot be tested.
+    tested = [measure for measure in measures if is_quality(measure)] if len(order) > 1 else []
+    columns = [measures.index(measure) for measure in tested]
+    p_values: dict[tuple[str, str], float] = {}
+    if len(systems) > 1 and tested:
+        differences = [values[place][:, columns] - values[0][:, columns] for place in range(1, len(systems))]
+        corrected = holm(randomisation(np.concatenate(differences, axis=1), seed=SEED))
+        p_values = dict(zip(product(systems[1:], tested), corrected, strict=True))
+    cells: dict[str, dict[str, Cell]] = {}
+    for place, name in enumerate(systems):
+        cells[name] = {}
+        for column, measure in enumerate(measures):
+            interval = intervals[place * len(measures) + column]
+            p = p_values.get((name, measure))
+            mean = float(values[place, :, column].mean())
+            difference = mean - float(values[0, :, column].mean()) if place else None
+            cells[name][measure] = Cell(
+                mean, interval.low, interval.high, p, p is not None and p < 1 - level, difference
+            )
+    return Assessed(cells, method(bool(p_values), level))
+
+
+def method(tested: bool, level: float) -> str:
+    """How `assess` computed its numbers, in words."""
+    drawn = f"{RESAMPLES:,} resamples, seed {SEED}"
+    intervals = f"The {level:.0%} intervals are percentile bootstrap over queries ({drawn})."
+    if not tested:
+        return intervals
+    return (
+        f"{intervals} p is that of the paired randomisation test ({drawn}), corrected after Holm over all systems "
+        "and all measures of quality."
+    )

@@ -1,4 +1,4 @@
-"""What a report tells: the results of a folder, grouped by collection and split, with all that is drawn of them."""
+"""The content of a report: results grouped by collection and split, with everything that is drawn of them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Explained:
 class System:
     """One row of the table, and what is drawn of it. `against` is None for the baseline.
 
-    `explained` is empty but where a re-ranker in context was asked what it looked at.
+    `explained` is empty unless a re-ranker in context was to be explained.
     """
 
     result: Result
@@ -131,7 +131,7 @@ class Group:
 
     @property
     def baseline(self) -> System:
-        """What the others are compared with."""
+        """The system that the others are compared with."""
         return self.systems[0]
 
     @property
@@ -142,7 +142,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Everything that a report tells."""
+    """The content of a report."""
 
     groups: tuple[Group, ...]
     level: float

@@ -38,7 +38,7 @@ def all_measures(study: Study) -> tuple[str, ...]:
 
 
 def best(group: Group, measure: str) -> float | None:
-    """The best mean of a measure in a group; None where there is nothing to choose from."""
+    """The best mean of a measure in a group; None where fewer than two systems have it."""
     if not is_quality(measure):
         return None
     means = [system.cells[measure].mean for system in group.systems if measure in system.cells]
@@ -46,7 +46,7 @@ def best(group: Group, measure: str) -> float | None:
 
 
 def markdown(study: Study) -> str:
-    """A table a collection, in GitHub's Markdown, with the notes that it needs beneath it."""
+    """A table a collection, in GitHub's Markdown, with its note beneath it."""
     parts = []
     for group in study.groups:
         header = ["system", *group.measures]
@@ -63,7 +63,7 @@ def markdown(study: Study) -> str:
 
 
 def latex(study: Study) -> str:
-    """One table a collection, with the packages booktabs' rules."""
+    """A table a collection, with the rules of the package booktabs."""
     parts = ["% \\usepackage{booktabs}"]
     for group in study.groups:
         header = " & ".join(["System", *map(escape_latex, group.measures)])
@@ -132,7 +132,7 @@ def cost(system: System) -> list[float | None]:
 
 
 def note(study: Study, group: Group) -> str:
-    """What the table's marks mean, where it has any."""
+    """A note on the table: the number of queries, and what the marks mean."""
     queries = f"Means over {group.baseline.result.queries:,} queries"
     if not group.others:
         return f"{queries}."
