@@ -1,4 +1,4 @@
-"""From a record to a document: the one place that decides what is taken, left out, repaired or refused."""
+"""From a record to a document: fields taken, characters repaired, empty documents and errors counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KNOWN_LAYOUTS: Final = 256
 
 
 class DocumentBuilder:
-    """Builds documents, keeps the report's counts, and raises or counts errors as `on_error` says."""
+    """Builds documents, updates the report, and raises or counts errors as `on_error` says."""
 
     def __init__(self, fields: Fields, on_error: OnError, report: ReadReport) -> None:
         self.fields = fields
@@ -38,7 +38,7 @@ class DocumentBuilder:
         self._title_seen = fields.title is None
 
     def refuse(self, error: InputError) -> None:
-        """Raise the error, or count it and keep its message."""
+        """Raise the error, or count it and note its message."""
         if not self._skip:
             raise error
         self.report.skipped += 1
@@ -47,7 +47,7 @@ class DocumentBuilder:
     def document(self, record: object, place: Place, *, cells: bool = False) -> Document | None:
         """The document of a record (a dict), or None where it was refused or is empty.
 
-        `cells` tells that the values are strings of a text table, whose numbers are yet to be recognised.
+        `cells`: the values are strings of a text table, in which numbers are recognised.
         """
         try:
             if not isinstance(record, dict):
@@ -104,7 +104,7 @@ class DocumentBuilder:
         if found.title is not None:
             self._title_seen = True
         elif not self._title_seen:
-            # Later records may lack it, but one that none has yet is a slip of the pen.
+            # Later records may lack it, but a field that no record has had is misspelt.
             raise place.error(
                 f"no field {self.fields.title!r} (the --title-field given); the record has {listed(names)}"
             )

@@ -18,11 +18,16 @@ ID_NAMES: Final = ("_id", "id", "docid", "doc_id", "pid", "docno", "document_id"
 TEXT_NAMES: Final = ("text", "contents", "content", "body", "passage", "segment", "document", "abstract")
 TITLE_NAMES: Final = ("title", "headline", "heading")
 _SHOWN: Final = 12
+_INT64: Final = 1 << 63
+_SCALARS: Final = (str, int, float, Decimal, bytes, datetime.date, datetime.time, datetime.timedelta)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The names of the fields that hold a record's id, text and title; None: find them by the usual names.
+    """The names of the fields that hold a record's id, text and title; None: found by the usual names.
 
     Usual names are compared without regard to case, in the order of `ID_NAMES`, `TEXT_NAMES`, `TITLE_NAMES`.
     """
@@ -42,7 +47,7 @@ class Layout(NamedTuple):
 
 
 def layout(names: Sequence[str], fields: Fields, place: Place) -> Layout:
-    """Assign a record's fields their parts. Raises InputError where the id or the text has none."""
+    """Assign a record's fields to id, text, title and rest. Raises InputError without an id or a text field."""
     id_name = _field(names, fields.id, ID_NAMES, "id", place)
     text_name = _field(names, fields.text, TEXT_NAMES, "text", place)
     title_name = fields.title if fields.title in names else None
@@ -85,13 +90,6 @@ def _usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
     return next((plain[name] for name in usual if name in plain), None)
 
 
-_INT64: Final = 1 << 63
-_SCALARS: Final = (str, int, float, Decimal, bytes, datetime.date, datetime.time, datetime.timedelta)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)")
-
-
 def valid(text: str) -> str:
     """The text with lone surrogates turned into U+FFFD and without NUL; itself where it has neither."""
     if "\0" in text:
@@ -107,7 +105,7 @@ def valid(text: str) -> str:
 def add_metadata(metadata: dict[str, MetadataValue], name: str, value: object) -> None:
     """Put a field into `metadata`: an object under dotted names, anything else as `metadata_value` has it.
 
-    A name that is there already keeps its value.
+    An existing name keeps its value.
     """
     if isinstance(value, Mapping):
         for key, inner in value.items():

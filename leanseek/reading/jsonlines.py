@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from leanseek.errors import InputError
 from leanseek.reading.documents import DocumentBuilder
 from leanseek.reading.streams import Place, lines
 from leanseek.types import Document
@@ -34,8 +35,6 @@ def parse_line(line: str, place: Place) -> object:
 
 def read_json_lines(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a file with one JSON object a line; blank lines are passed over."""
-    from leanseek.errors import InputError
-
     decode = _DECODER.raw_decode
     for line in lines(stream, place):
         line = line.strip()
@@ -60,7 +59,7 @@ def read_json_lines(stream: io.BufferedReader, place: Place, builder: DocumentBu
 def read_json(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a .json file: a list of objects, or objects one after another, read piece by piece.
 
-    After a malformed value there is no telling where the next begins: with `on_error="skip"` the rest of the
+    After a malformed value the beginning of the next is unknown: with `on_error="skip"` the rest of the
     file is left out.
     """
     pieces = _Pieces(lines(stream, place), place)
@@ -121,7 +120,7 @@ class _Pieces:
             return value
 
     def _grow(self, size: int) -> bool:
-        """Drop what is behind, and read at least `size` further characters; False at the end of the text."""
+        """Drop the text before the position, and read at least `size` more characters; False at the end."""
         self._line += self.text.count("\n", 0, self.position)
         parts = [self.text[self.position :]]
         self.position = 0

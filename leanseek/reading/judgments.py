@@ -12,32 +12,6 @@ from leanseek.errors import InputError
 from leanseek.reading.streams import STANDARD_INPUT, Place, strict_lines
 from leanseek.types import Qrels
 
-
-def start(source: str | os.PathLike[str]) -> Place:
-    """The place from which a file, or standard input for "-", is read."""
-    path = os.fspath(source)
-    return Place("standard input" if path == STANDARD_INPUT else path)
-
-
-def rows(source: str | os.PathLike[str], place: Place) -> Iterator[str]:
-    """The lines of a file (gzip and bzip2 are unpacked) or of standard input ("-"); `place` follows them.
-
-    Raises InputError where there is no such file, where it is damaged, and for what is not UTF-8.
-    """
-    path = os.fspath(source)
-    if path != STANDARD_INPUT and not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    if path != STANDARD_INPUT and Path(path).is_dir():
-        raise InputError(f"{path}: this is a folder; name the file in it")
-    yield from strict_lines(path, place, "file")
-
-
-def is_whole_number(cell: str) -> bool:
-    """Whether a cell is digits with an optional sign."""
-    digits = cell[1:] if cell[:1] in ("-", "+") else cell
-    return digits.isascii() and digits.isdecimal()
-
-
 TREC: Final = "TREC judgments have four columns: query id, iteration, document id, grade"
 BEIR: Final = "BEIR's have three, separated by tabs, under a header: query-id, corpus-id, score"
 SWAPPED: Final = (
@@ -49,8 +23,9 @@ MAX_GRADE: Final = 1000
 
 
 def read_qrels(path: str | os.PathLike[str]) -> Qrels:
-    """The judgments in a file, or on standard input for "-"; gzip and bzip2 are unpacked. The first line
-    tells the format.
+    """The judgments in a file, or on standard input for "-"; gzip and bzip2 are unpacked.
+
+    The first line decides the format.
 
     TREC (and MS MARCO): `query-id iteration document-id grade`, white space between; the iteration is
     disregarded. BEIR: `query-id corpus-id score`, tabs between, under a header. A judgment given twice with
@@ -60,8 +35,8 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
     between -1000 and 1000, and one document judged twice and differently for a query; and for a file without
     judgments, and for a run given as judgments.
     """
-    place = start(path)
-    filled = (row for row in rows(path, place) if not row.isspace())
+    place = Place(os.fspath(path))
+    filled = rows(os.fspath(path), place)
     first = next(filled, None)
     if first is None:
         raise InputError(f"{place.file}: there are no judgments in it; {TREC}")
@@ -91,7 +66,7 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
 
 
 def _is_beir(first: str, place: Place) -> bool:
-    """Whether the first line is BEIR's header rather than a judgment of TREC's."""
+    """Whether the first line is BEIR's header rather than a judgment in TREC's format."""
     cells = first.split()
     tabbed = first.strip().split("\t")
     if len(tabbed) == 3 and not is_whole_number(tabbed[2].strip()):
@@ -103,7 +78,7 @@ def _is_beir(first: str, place: Place) -> bool:
     if len(cells) == 3:
         raise place.error(
             "three columns without a header: judgments of BEIR's begin with the line "
-            r"'query-id\tcorpus-id\tscore'; and a run of MS MARCO's is no judgments, so see that the "
+            r"'query-id\tcorpus-id\tscore'; a run in MS MARCO's format has three too, so check that the "
             "arguments are not swapped"
         )
     raise place.error(f"{len(cells)} columns; {TREC}; {BEIR}")
@@ -116,3 +91,21 @@ def _grade(number: str, place: Place) -> int:
     if abs(grade) > MAX_GRADE:
         raise place.error(f"the grade is {grade}; grades lie between -{MAX_GRADE} and {MAX_GRADE}")
     return grade
+
+
+def rows(path: str, place: Place) -> Iterator[str]:
+    """The lines of a file (gzip and bzip2 are unpacked) or of standard input ("-") that are not blank.
+
+    `place` follows them. Raises InputError where the file is missing, damaged or not UTF-8.
+    """
+    if path != STANDARD_INPUT and not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    if path != STANDARD_INPUT and Path(path).is_dir():
+        raise InputError(f"{path}: this is a folder; name the file in it")
+    yield from (row for row in strict_lines(path, place, "file") if not row.isspace())
+
+
+def is_whole_number(cell: str) -> bool:
+    """Whether a cell is digits with an optional sign."""
+    digits = cell[1:] if cell[:1] in ("-", "+") else cell
+    return digits.isascii() and digits.isdecimal()

@@ -23,9 +23,15 @@ _PARAGRAPHS: Final = re.compile(
 )
 _LINES: Final = re.compile("caption|dd|dt|figcaption|li|option|summary|tbody|tfoot|thead|tr")
 _CELLS: Final = re.compile("td|th")
-# Marks of where elements begin and end: several at one place make one break, the largest.
+# Marks at the beginnings and ends of elements: several at one place make one break, the largest.
 _PARAGRAPH: Final = "\x01"
 _LINE: Final = "\x02"
+
+_ATX: Final = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
+_SETEXT: Final = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
+_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
+_FRONT_MATTER: Final = re.compile(r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_RST_LINE: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
 
 
 def html_text(raw: bytes, place: Place) -> tuple[str, str]:
@@ -46,7 +52,7 @@ def html_text(raw: bytes, place: Place) -> tuple[str, str]:
     if page.contains_replacement_characters:
         place.repaired = True
     heading = page.title or page.find("h1")
-    title = _joined(heading.get_text()) if heading else ""
+    title = " ".join(heading.get_text().split()) if heading else ""
     for tag in page.find_all(_HIDDEN):
         tag.extract()
     verbatim = {id(node) for pre in page.find_all("pre") for node in pre.descendants}
@@ -69,7 +75,7 @@ def _lines(paragraph: str) -> str:
 
 
 def _break(name: str) -> str:
-    """What stands before and after an element of this name."""
+    """The mark before and after an element of this name."""
     if _PARAGRAPHS.fullmatch(name):
         return _PARAGRAPH
     if _LINES.fullmatch(name):
@@ -86,17 +92,6 @@ def _ending(node: PageElement, page: PageElement) -> Iterator[str]:
     while node.next_sibling is None and node.parent is not None and node.parent is not page:
         node = node.parent
         yield _break(node.name)
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
-_ATX: Final = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
-_SETEXT: Final = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
-_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
-_FRONT_MATTER: Final = re.compile(r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
-_RST_LINE: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
 
 
 def markdown_title(text: str) -> str:
@@ -135,7 +130,7 @@ def rst_title(text: str) -> str:
 
 
 class Extracted(NamedTuple):
-    """A file's title ("" if it tells none), its text, and the number of pages (None: it has none)."""
+    """A file's title ("" without one), its text, and the number of pages (None: it has none)."""
 
     title: str
     text: str

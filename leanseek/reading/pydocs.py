@@ -1,4 +1,4 @@
-"""The documentation of the installed Python as documents: text that every machine already has."""
+"""The documentation of the installed Python as documents, which every machine has."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def python_documentation() -> Iterator[Document]:
     sources = _sources(Path(sysconfig.get_path("stdlib")))
     entries: dict[str, _Entry] = {}
     taken: set[_Definition] = set()
-    # The shorter name is the one to use: what a package takes from its own parts goes by the package's name.
+    # The shorter name comes first: what a package imports from its own modules is documented by the package's name.
     for source in sorted(sources.values(), key=lambda source: (_public(source.name).count("."), source.name)):
         if not _is_private(_public(source.name)) and source.name != _PATHS:
             _parsed(source, sources, entries, taken)
@@ -202,7 +202,7 @@ def _offered(source: _Source, sources: dict[str, _Source], depth: int) -> dict[s
     offered = dict(source.definitions)
     for module, name, here in source.imports:
         origin = sources.get(module)
-        # What comes from a public module is that module's to document.
+        # Names of a public module are documented with that module.
         inside = module == _PATHS or _is_private(module) or module.startswith(f"{source.name}.")
         if origin is None or not inside or depth > 3:
             continue
@@ -216,7 +216,7 @@ def _offered(source: _Source, sources: dict[str, _Source], depth: int) -> dict[s
 
 
 def _inspected(name: str, entries: dict[str, _Entry]) -> None:
-    """Enter what a module written in C documents, where the sources have nothing under that name."""
+    """Enter the documentation of a module written in C, where the sources have nothing under that name."""
     try:
         module = importlib.import_module(name)
     except ImportError:

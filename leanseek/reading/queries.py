@@ -41,7 +41,7 @@ def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     The kinds are JSON Lines (`_id` and `text`, or the like), TSV (.tsv: query id, tab, text, with or without
     a header; also a file named `topics...` of any suffix whose lines all have one tab), TREC topics (SGML with
     or without end tags, or XML; the title is the query), and otherwise one query a line, numbered from 1. The
-    content tells them apart; a file packed by gzip or bzip2 is unpacked. On standard input, a first line with
+    content decides; a file packed by gzip or bzip2 is unpacked. On standard input, a first line with
     a tab means TSV. A query may be empty.
 
     Raises InputError for what cannot be read, beginning with `file:line:`, and for a query id given twice.
@@ -49,7 +49,7 @@ def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     path = os.fspath(source)
     if path != STANDARD_INPUT:
         path = str(_file(Path(path)))
-    place = Place("standard input" if path == STANDARD_INPUT else path)
+    place = Place(path)
     rows = list(strict_lines(path, place, "queries"))
     parser = _parser(rows, Path(path).name.lower(), place)
     queries: list[Query] = []
@@ -158,7 +158,7 @@ def _plain(rows: Sequence[str], place: Place) -> Iterator[Query]:
 
 
 def _topics(rows: Sequence[str], place: Place) -> Iterator[Query]:
-    """TREC's topics in any of their dialects; `Number: 051` is 51, as the judgments have it."""
+    """TREC's topics in any of their dialects; `Number: 051` is 51, as in the judgments."""
     # Comments keep their line ends, so that lines can be counted.
     text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), "".join(rows))
     text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)

@@ -1,4 +1,4 @@
-"""TREC runs, read and written: rankings on their way to an evaluation."""
+"""Runs, read and written: rankings in the formats of TREC and MS MARCO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.reading.judgments import is_whole_number, rows, start
+from leanseek.reading.judgments import is_whole_number, rows
 from leanseek.reading.streams import Place
 from leanseek.types import Query, Run
 
@@ -25,11 +25,24 @@ SWAPPED: Final = (
     "this looks like judgments (qrels), not like a run; are the two arguments swapped? The run is the "
     "argument, the judgments follow --qrels"
 )
+STANDARD_OUTPUT: Final = "-"
+_BUFFER: Final = 1 << 20
+
+
+class Scored(Protocol):
+    """A document with its score in a ranking: a `Ranked`, a `Hit`, or the like."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a file, or on standard input for "-"; gzip and bzip2 are unpacked. The first line tells the
-    format.
+    """The run in a file, or on standard input for "-"; gzip and bzip2 are unpacked.
+
+    The first line decides the format.
 
     TREC: `query-id Q0 document-id rank score tag`, white space between; the rank is disregarded, as trec_eval
     does. MS MARCO: `query-id passage-id rank`; a score is then the negative rank. The run's `tag` is the first
@@ -38,8 +51,8 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     Raises InputError beginning with `file:line:` for a line of another shape, a score that is no finite
     number, a document that a query has twice; and for an empty run, and for judgments given as a run.
     """
-    place = start(path)
-    filled = (row for row in rows(path, place) if not row.isspace())
+    place = Place(os.fspath(path))
+    filled = rows(os.fspath(path), place)
     first = next(filled, None)
     if first is None:
         raise InputError(f"{place.file}: the run is empty; {TREC}")
@@ -70,7 +83,10 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
             query, _, document, _, number, _ = row.split()
             score = float(number)
         except ValueError:
-            raise _bad_line(row, place) from None
+            cells = row.split()
+            if len(cells) != 6:
+                raise place.error(f"{len(cells)} columns; {TREC}") from None
+            raise place.error(f"the score is {cells[4]!r}; it must be a number") from None
         if not -inf < score < inf:
             raise place.error(f"the score is {number}; scores must be finite numbers")
         if query != current:
@@ -80,13 +96,6 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
         if document in ranking:
             raise _twice(document, query, place)
         ranking[document] = score
-
-
-def _bad_line(row: str, place: Place) -> InputError:
-    cells = row.split()
-    if len(cells) != 6:
-        return place.error(f"{len(cells)} columns; {TREC}")
-    return place.error(f"the score is {cells[4]!r}; it must be a number")
 
 
 def _read_ms_marco(filled: Iterator[str], rankings: dict[str, dict[str, float]], place: Place) -> None:
@@ -117,20 +126,6 @@ def _twice(document: str, query: str, place: Place) -> InputError:
 def _name(file: str) -> str:
     name = Path(file).name.removesuffix(".gz").removesuffix(".bz2")
     return name.split(".")[0].replace(" ", "-") or name
-
-
-STANDARD_OUTPUT: Final = "-"
-_BUFFER: Final = 1 << 20
-
-
-class Scored(Protocol):
-    """What a run says of a document: a `Ranked`, a `Hit`, or the like."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def score(self) -> float: ...
 
 
 def write_run(
@@ -214,7 +209,7 @@ def _text_stream(destination: str | os.PathLike[str] | IO[str]) -> Iterator[IO[s
                 temporary.replace(path)
             except OSError as error:
                 if not filled:
-                    raise  # not the file's fault, or told already
+                    raise  # raised by the results, or a StorageError already
                 raise _unwritable(path, error) from error
             finally:
                 with suppress(OSError):

@@ -57,7 +57,7 @@ def read(
     """Stream the documents of files and folders, in a fixed order, whatever their number.
 
     A source is a BEIR folder (only its `corpus.jsonl` is read), another folder (walked in sorted order), a
-    file whose suffix tells its kind, or "-": JSON Lines from standard input.
+    file whose kind is known by its suffix, or "-": JSON Lines from standard input.
 
     - Tables: .jsonl, .ndjson, .json (a list of objects), .tsv (MS MARCO's two layouts, or a header), .csv,
       .parquet. The fields that hold id, text and title have usual names (`fields.ID_NAMES` and so on) or are
@@ -70,11 +70,11 @@ def read(
     - TREC documents (`<DOC>`, `<DOCNO>`): .trec, .trectext, and any file of another or no suffix, or .txt, that
       begins with one.
 
-    Any of them but .parquet may be packed by gzip or bzip2. `on_error="skip"` counts unusable records and
+    All but .parquet may be packed by gzip or bzip2. `on_error="skip"` counts unusable records and
     files in `report` and goes on. Documents with neither title nor text are left out and counted.
 
-    Raises UsageError for a bad argument and InputError for a source that is absent or has nothing readable at
-    once; while the documents are drawn, InputError for a record or file that cannot be used,
+    Raises UsageError for a bad argument and InputError for a source that is missing or has nothing readable at
+    once; while the documents are iterated, InputError for a record or file that cannot be used,
     MissingPackageError where the format needs an absent package, and StorageError where permission is denied.
     """
     if not sources:
@@ -88,7 +88,7 @@ def read(
 
 def _documents(files: list[_File], builder: DocumentBuilder) -> Iterator[Document]:
     for file in files:
-        place = Place("standard input" if file.path == STANDARD_INPUT else file.path)
+        place = Place(file.path)
         try:
             yield from _file(file, place, builder)
         except (InputError, *_READ_ERRORS) as error:
@@ -129,13 +129,13 @@ def _text_file(
             title = markdown_title(text)
         elif file.kind == ".rst":
             title = rst_title(text)
-    # The file's name is a title only of something: a file without text is an empty document.
+    # A file without text is an empty document: its name alone is not a title.
     stem = _name(file.path)[: -len(file.kind)]
     return builder.take(file.id, text, title or (stem if text.strip() else ""), metadata, place)
 
 
 def _files(source: str, report: ReadReport) -> list[_File]:
-    """What a source holds, in order. Raises InputError where it is absent or holds nothing readable."""
+    """The files of a source, in order. Raises InputError where it is missing or has nothing readable."""
     if source == STANDARD_INPUT:
         return [_File(source, ".jsonl", "")]
     path = Path(source)
@@ -185,7 +185,7 @@ def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> No
 
 
 def file_kind(path: str) -> str | None:
-    """The suffix that tells how a file is read; None if it is not.
+    """The suffix by which a file is read; None if it is not.
 
     TREC's files, which often have no suffix at all, are known by their first bytes and are of the kind ".trec".
     """
@@ -196,11 +196,11 @@ def file_kind(path: str) -> str | None:
         with opened(path) as stream:
             return ".trec" if begins_trec(stream.peek(_PROBE)[:_PROBE]) else kind
     except (InputError, *_READ_ERRORS):
-        return kind  # who reads it will say what is wrong with it
+        return kind  # reading it will raise the error
 
 
 def _kind(name: str) -> str | None:
-    """The suffix that tells how a file is read, packed or not; None if it is not."""
+    """The suffix by which a file of this name is read, packed or not; None if it is not."""
     stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
     if suffix in _PACKED:
         suffix = os.path.splitext(stem)[1]  # noqa: PTH122

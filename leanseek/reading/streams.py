@@ -14,16 +14,28 @@ from typing import BinaryIO, Final, cast
 
 from leanseek.errors import InputError, StorageError
 
+STANDARD_INPUT: Final = "-"
+_BUFFER: Final = 1 << 20
+_PROBE: Final = 8192
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_TEXT_CONTROLS: Final = b"\t\n\x0b\x0c\r\x1b"
+_CONTROLS: Final = bytes(set(range(32)) - set(_TEXT_CONTROLS)) + b"\x7f"
 KEPT_MESSAGES: Final = 10
-"""How many messages a report keeps; the counts go on."""
+"""Messages that a report holds; the counts go on."""
 
 
 @dataclass(slots=True)
 class ReadReport:
-    """Counts of one reading; pass one to `read` and look at it when the documents are used up."""
+    """Counts of one reading; pass one to `read` and look at it after the last document."""
 
     read: int = 0
-    """Documents handed on."""
+    """Documents returned."""
     skipped: int = 0
     """Records, or whole files, that could not be used (with `on_error="skip"`)."""
     empty: int = 0
@@ -36,12 +48,12 @@ class ReadReport:
     """The first messages about skipped and empty documents, each beginning with its place."""
 
     def note(self, message: str) -> None:
-        """Keep the message if it is among the first."""
+        """Add the message if it is among the first."""
         if len(self.messages) < KEPT_MESSAGES:
             self.messages.append(message)
 
     def sentence(self) -> str:
-        """The counts in words; those that are zero go unmentioned, but for the documents read."""
+        """The counts in words; zero counts are left out, except that of the documents read."""
         parts = [f"{self.read:,} {'document' if self.read == 1 else 'documents'} read"]
         for count, one, many in (
             (self.skipped, "skipped: it could not be read", "skipped: they could not be read"),
@@ -55,12 +67,12 @@ class ReadReport:
 
 
 class Place:
-    """Where the reading of one file stands; `str` gives `file:line`, or `file` before the first line."""
+    """The place of reading in a file ("-": standard input); `str` gives `file:line`, `file` before the first line."""
 
     __slots__ = ("file", "line", "repaired")
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, path: str) -> None:
+        self.file = "standard input" if path == STANDARD_INPUT else path
         self.line = 0
         self.repaired = False
         """Whether characters of the record being read had to be replaced or removed."""
@@ -73,20 +85,6 @@ class Place:
         return InputError(f"{self}: {message}")
 
 
-STANDARD_INPUT: Final = "-"
-_BUFFER: Final = 1 << 20
-_PROBE: Final = 8192
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_TEXT_CONTROLS: Final = b"\t\n\x0b\x0c\r\x1b"
-_CONTROLS: Final = bytes(set(range(32)) - set(_TEXT_CONTROLS)) + b"\x7f"
-
-
 @contextmanager
 def opened(path: Path | str) -> Iterator[io.BufferedReader]:
     """The bytes of a file, or of standard input for "-", decompressed where they are gzip or bzip2.
@@ -95,7 +93,7 @@ def opened(path: Path | str) -> Iterator[io.BufferedReader]:
     Zstandard and xz data.
     """
     if str(path) == STANDARD_INPUT:
-        # A buffer around the standard one, which need not be able to peek; detached, it closes nothing.
+        # Standard input need not be able to peek, hence another buffer; detached, it closes nothing.
         stream = cast(io.BufferedReader, io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), _BUFFER))
         try:
             yield _decompressed(stream, "standard input")
@@ -127,7 +125,7 @@ def _decompressed(stream: io.BufferedReader, name: str) -> io.BufferedReader:
         raise InputError(f"{name}: xz data is not read; decompress the file first: xz -d {name}")
     else:
         return stream
-    # A buffer of our own, so that lines are found in C rather than by a Python call each.
+    # With a buffer of its own lines are found in C rather than by a Python call each.
     return io.BufferedReader(cast(io.RawIOBase, unpacked), _BUFFER)
 
 
@@ -163,13 +161,13 @@ def lines(stream: io.BufferedReader, place: Place) -> Iterator[str]:
 def whole(stream: io.BufferedReader, place: Place) -> str:
     """All of a text as Unicode, with the rules of `lines` and line ends turned into "\\n".
 
-    Raises InputError for what is evidently no text.
+    Raises InputError for binary data.
     """
     probe = stream.peek(_PROBE)[:_PROBE]
     encoding = _encoding(stream)
     if encoding == "utf-8" and _is_binary(probe):
         raise place.error(
-            "this is binary data (or UTF-16 without a byte order mark), not the text its name promises"
+            "this is binary data (or UTF-16 without a byte order mark), not text as its name suggests"
         )
     raw = stream.read()
     try:
@@ -203,7 +201,7 @@ def without_nul(text: str, place: Place) -> str:
 
 
 def _encoding(stream: io.BufferedReader) -> str:
-    """The encoding that the byte order mark tells, the mark being read past."""
+    """The encoding by the byte order mark, which is skipped; UTF-8 without one."""
     start = stream.peek(4)[:4]
     for mark, encoding in _MARKS:
         if start.startswith(mark):
@@ -213,10 +211,9 @@ def _encoding(stream: io.BufferedReader) -> str:
 
 
 def strict_lines(path: str, place: Place, what: str) -> Iterator[str]:
-    """The lines of a file (or of standard input, "-") that must be sound UTF-8; `place` follows them.
+    """The lines of a file (or of standard input, "-") that must be valid UTF-8; `place` follows them.
 
-    `what` is what to save as UTF-8, for the message. Raises InputError with the place, StorageError where
-    permission is denied.
+    `what` names the content in messages. Raises InputError with the place, StorageError where permission is denied.
     """
     try:
         with opened(path) as stream:

@@ -16,6 +16,7 @@ from leanseek.reading.streams import Place, lines
 from leanseek.types import Document
 
 _LARGEST_CELL: Final = 2**31 - 1
+_PARQUET_ROWS: Final = 1024
 _DELIMITERS: Final = ",;\t|"
 _PASSAGE_COLUMNS: Final = ("id", "text")
 _DOCUMENT_COLUMNS: Final = ("id", "url", "title", "body")
@@ -119,9 +120,6 @@ def _unquoted(cell: str) -> str:
     return inner.replace('""', '"') if '"' not in inner.replace('""', "") else cell
 
 
-_ROWS: Final = 1024
-
-
 def read_parquet(path: Path, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a Parquet file; a place's line is the row's number from 1. Raises InputError."""
     try:
@@ -132,7 +130,7 @@ def read_parquet(path: Path, place: Place, builder: DocumentBuilder) -> Iterator
 
     try:
         with arrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_ROWS):
+            for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
                 for record in _records(batch):
                     place.line += 1
                     document = builder.document(record, place)
@@ -146,7 +144,7 @@ def _records(batch: Any) -> list[dict[str, object]]:
     try:
         records: list[dict[str, object]] = batch.to_pylist()
     except UnicodeDecodeError:
-        # A writer stored bytes as strings; as bytes they are decoded with replacement further on.
+        # The writer stored bytes as strings; read as bytes they are decoded with replacement later.
         import pyarrow as arrow
 
         columns = [

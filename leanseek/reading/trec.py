@@ -1,4 +1,4 @@
-"""TREC's document files: many `<DOC>` elements one after another, in an SGML that no parser need accept."""
+"""TREC's document files: many `<DOC>` elements one after another, in SGML that is often invalid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"<(DOCNO|DOCID)\s*>(.*?)</\1\s*>", re.IGNORECASE | 
 _TITLE: Final = re.compile(r"<(HEADLINE|TITLE|TTL)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _HEADING: Final = re.compile(r"<(HEAD|HL)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TEXT: Final = re.compile(r"<(TEXT|LEADPARA|LP)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
-# A page's header is no text of it, nor are its scripts and comments.
+# A page's header, scripts and comments are not part of its text.
 _DROPPED: Final = re.compile(
     r"<(DOCNO|DOCID|DOCHDR|SCRIPT|STYLE)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL
 )
@@ -37,7 +37,7 @@ def read_trec(stream: io.BufferedReader, place: Place, builder: DocumentBuilder)
     """The documents of a TREC file, one `<DOC>` … `</DOC>` after another.
 
     The id is `<DOCNO>` (or `<DOCID>` where there is no other). The title is the first `<HEADLINE>`, `<TITLE>` or
-    `<TTL>`, else the first `<HEAD>` or `<HL>`. The text is what stands in `<TEXT>`, `<LEADPARA>` and `<LP>`; of
+    `<TTL>`, else the first `<HEAD>` or `<HL>`. The text is that of `<TEXT>`, `<LEADPARA>` and `<LP>`; of
     a document without those, such as a web page, all but its id, title and `<DOCHDR>`. Tags inside are dropped.
 
     Raises InputError for a document without an id, text between documents, and a file cut off inside one.

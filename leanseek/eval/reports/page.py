@@ -40,10 +40,11 @@ def write_report(study: Study, folder: str | os.PathLike[str], formats: Iterable
 
     Nothing is written unless all can be rendered. Raises MissingPackageError, UsageError or StorageError.
     """
-    texts = {Path(folder) / FILES[format]: render(study, format) for format in formats}
-    for path, text in texts.items():
+    texts = {format: render(study, format) for format in formats}
+    paths = [Path(folder) / FILES[format] for format in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
-    return list(texts)
+    return paths
 
 
 def write_page(result: RelevanceResult, path: Path) -> None:
