@@ -9,11 +9,11 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on."""
+    """The exit codes of the command line, which scripts can rely on."""
 
     OK = 0
     FAILURE = 1
-    """Something unforeseen; `--debug` shows where."""
+    """An unforeseen error; `--debug` shows where."""
     USAGE = 2
     """An option or argument is not allowed (also what the option parser itself returns)."""
     INPUT = 3
@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
     STORAGE = 8
     """The disk is full, or permission was denied."""
     INTERRUPTED = 130
-    """Ctrl-C; repeating the command goes on from there."""
+    """Ctrl-C; the same command continues from there."""
 
 
 class LeanseekError(Exception):
@@ -89,7 +89,7 @@ class IndexLockedError(LeanseekError):
 
 
 class StorageError(LeanseekError, OSError):
-    """The file system refused: disk full, permission denied, read-only."""
+    """The file system raised an error: disk full, permission denied, read-only."""
 
     exit_code = ExitCode.STORAGE
 

@@ -1,4 +1,4 @@
-"""What goes in and what comes out: documents, queries and hits."""
+"""The types that go in and come out: documents, queries, hits, answers, runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MetadataValue: TypeAlias = Scalar | list[Scalar] | None
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
-"""Called with a stage of the work, how much of it is done, and of how much (None: not known)."""
+"""Called with a stage of the work, how much of it is done, and of how much (None: unknown)."""
 
 
 def content(title: str, text: str) -> str:
@@ -44,7 +44,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query with the identifier that a run file and its judgments know it by."""
+    """A query with its id in runs and judgments."""
 
     id: str
     text: str
@@ -52,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Where a hit's text stands in its document: part `number` (from 0) of `count`, at character `start`."""
+    """The place of a hit's text in its document: part `number` (from 0) of `count`, at character `start`."""
 
     number: int
     count: int
@@ -69,7 +69,7 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one side of the search said of a hit: its score, and its rank there (None: not a candidate)."""
+    """The result of one side of the search for a hit: its score, and its rank there (None: not a candidate)."""
 
     rank: int | None
     score: float | None
@@ -77,7 +77,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a hit is where it is."""
+    """Why a hit has its rank: both sides of the search, the query's terms in it, and an extract."""
 
     sparse: Stage | None
     dense: Stage | None
@@ -95,10 +95,10 @@ class TokenAttention(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AttentionExplanation(Explanation):
-    """Why a hit is where it is, when a decoder's attention put it there: the tokens of its title and of its text.
+    """The explanation of a hit ranked by a decoder's attention: the tokens of its title and of its text.
 
     Together with the tokens of the hit's number in the prompt they add up to the score that the re-ranker gave,
-    where all hits stood in one prompt.
+    where all hits were in one prompt.
     """
 
     title: tuple[TokenAttention, ...]
@@ -106,7 +106,7 @@ class AttentionExplanation(Explanation):
 
 
 class Standing(NamedTuple):
-    """Where a hit stood, from 1, and with what score, after the search or the re-ranker named `by`."""
+    """The rank of a hit, from 1, and its score after the search or the re-ranker named `by`."""
 
     by: str
     rank: int
@@ -118,8 +118,8 @@ class Hit:
     """One answer. `score` orders the list and is comparable only inside it.
 
     `probability` is how probable it is that the hit is relevant, in [0, 1], and comparable across queries; None
-    where no relevance model judged it. `history` tells of a re-ranked list where the hit stood after the search
-    and after each re-ranker that judged it; empty where nothing was re-ranked.
+    without a relevance model. `history` of a re-ranked list is where the hit was after the search and after each
+    re-ranker that scored it; empty without re-ranking.
     """
 
     rank: int
@@ -135,7 +135,7 @@ class Hit:
 
 
 class Reached(NamedTuple):
-    """How far re-ranking came: `judged` of the `asked` judgments that its depth wants were made in time."""
+    """How far re-ranking came: `judged` of the `asked` scores that its depth needs were computed in time."""
 
     judged: int
     asked: int
@@ -143,11 +143,11 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The hits of a query, and what the least probability that was asked for kept back.
+    """The hits of a query, and the candidates left out by a least probability.
 
-    `threshold`: that probability, None where none was asked for. `left_out`: how many candidates do not reach
-    it. `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
-    `reached`: how far the re-ranking came; None where there was none.
+    `threshold`: that probability, None where none was given. `left_out`: how many candidates do not reach it.
+    `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
+    `reached`: how far the re-ranking came; None without re-ranking.
     """
 
     hits: list[Hit]
@@ -165,7 +165,7 @@ class Ranked(NamedTuple):
 
 
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Query id → document id → grade. 0 is judged and not relevant; a negative grade counts as 0 gain."""
+"""Query id → document id → grade. 0 is judged and not relevant; a negative grade is a gain of 0."""
 
 
 Rankings: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -174,11 +174,11 @@ Rankings: TypeAlias = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one system answered: `tag` is its name, `rankings` its scores by query and document."""
+    """The rankings of one system: `tag` is its name, `rankings` its scores by query and document."""
 
     tag: str
     rankings: Rankings
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
-    """The progress of callers who did not ask for any."""
+    """A `Progress` that reports nothing."""

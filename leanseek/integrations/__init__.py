@@ -1,5 +1,9 @@
-"""leanseek inside other people's programs.
+"""leanseek inside other packages.
 
-- `beir.BeirSearch`: drives leanseek by the `beir` package's `EvaluateRetrieval`;
-- `mteb.MtebEncoder`, `mteb.MtebSearch`: an encoder, or the whole pipeline, as a model of `mteb`.
+- `BeirSearch`: a retriever for the `beir` package's `EvaluateRetrieval`;
+- `MtebEncoder`, `MtebSearch`: an encoder, or the whole pipeline, as a model of `mteb`.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,15 +10,15 @@ from leanseek.searcher.searcher import Searcher
 from leanseek.types import Query
 
 SCORE_FUNCTIONS = ("cos_sim", "dot")
-"""BEIR's names for what leanseek's normalised vectors make one and the same."""
+"""BEIR's names of scores, which are equal for leanseek's normalised vectors."""
 
 
 class BeirSearch:
-    """What `EvaluateRetrieval(retriever)` of the `beir` package drives.
+    """A retriever for `EvaluateRetrieval(retriever)` of the `beir` package.
 
-    Over a `Pipeline` it indexes the corpus it is given, over a `Searcher` it searches the index that is there.
+    With a `Pipeline` it indexes the corpus it is given, with a `Searcher` it searches an existing index.
 
-    BEIR's evaluator drops a document under the query's own id unless told `ignore_identical_ids=False`. That is
+    BEIR's evaluator drops a document under the query's own id unless given `ignore_identical_ids=False`. That is
     right for ArguAna and Quora, where the query is that document, and wrong where the numbers merely coincide,
     as in Cranfield. So that either choice finds `top_k` documents, such a document is returned beside them.
 
@@ -32,7 +32,7 @@ class BeirSearch:
     """
 
     def __init__(self, source: Pipeline | Searcher, *, depth: int | None = None) -> None:
-        """`depth` is the candidates asked of each side of a `Searcher`; a pipeline has its own.
+        """`depth` is the number of candidates of each side of a `Searcher`; a pipeline has its own.
 
         Raises UsageError for a depth beside a pipeline.
         """
@@ -60,12 +60,12 @@ class BeirSearch:
                 f"score_function is {score_function!r}; leanseek's vectors are normalised, and it can be "
                 f"{' or '.join(map(repr, SCORE_FUNCTIONS))}, which are the same to them"
             )
-        asked = [Query(id, text) for id, text in queries.items()]
+        wanted = [Query(id, text) for id, text in queries.items()]
         if isinstance(self._source, Pipeline):
             self._source.index(make_documents(corpus.items()))
-            found = self._source.rank(asked, top_k + 1)
+            found = self._source.rank(wanted, top_k + 1)
         else:
-            found = ranked(self._source, asked, top_k + 1, depth=self._depth)
+            found = ranked(self._source, wanted, top_k + 1, depth=self._depth)
         return {query: self._kept(query, ranking, corpus, top_k) for query, ranking in found.items()}
 
     def _kept(

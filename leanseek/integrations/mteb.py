@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 REVISION_LENGTH = 40
 """Characters of a fingerprint that name a revision, as many as a commit of git has."""
+UNKNOWN = (
+    *("loader", "release_date", "languages", "n_parameters", "memory_usage_mb", "license", "open_weights"),
+    *("public_training_code", "public_training_data", "use_instructions", "training_datasets"),
+)
+"""Fields of mteb's record that leanseek leaves empty."""
 
 
 class MtebEncoder:
     """A leanseek encoder as an mteb encoder: `mteb.evaluate(MtebEncoder(), tasks)`.
 
     mteb does the search: it compares every query with every document. Queries and documents get the model's
-    own prompts, which mteb's task prompts do not replace; texts that mteb calls neither are taken as queries.
+    own prompts, which mteb's task prompts do not replace; texts that are neither for mteb are encoded as queries.
     Documents go through the vector cache.
     """
 
@@ -106,7 +111,7 @@ class MtebSearch:
         )
 
     def index(self, corpus: Iterable[Mapping[str, Any]], **task: Any) -> None:
-        """Index a corpus of `id`, `text` and perhaps `title`; `task` is what mteb says of it, which changes nothing."""
+        """Index a corpus of `id`, `text` and perhaps `title`; `task` is mteb's description of it, which is not used."""
         self._pipeline.index(make_documents((row["id"], row) for row in corpus))
 
     def search(
@@ -121,9 +126,9 @@ class MtebSearch:
 
         Raises UsageError for queries that are conversations.
         """
-        asked = [Query(row["id"], query_text(row)) for row in queries]
-        candidates = [top_ranked.get(query.id, ()) for query in asked] if top_ranked is not None else None
-        return self._pipeline.rank(asked, top_k, candidates)
+        wanted = [Query(row["id"], query_text(row)) for row in queries]
+        candidates = [top_ranked.get(query.id, ()) for query in wanted] if top_ranked is not None else None
+        return self._pipeline.rank(wanted, top_k, candidates)
 
 
 def query_text(row: Mapping[str, Any]) -> str:
@@ -153,24 +158,14 @@ def describe(
     except ImportError as error:
         raise MissingPackageError("evaluating with MTEB", "mteb", "mteb") from error
     return ModelMeta.model_validate(
-        {
-            "loader": None,
+        dict.fromkeys(UNKNOWN)
+        | {
             "name": "leanseek/" + re.sub(r"[^\w.-]+", "-", name).strip("-"),
             "revision": fingerprint[:REVISION_LENGTH],
-            "release_date": None,
-            "languages": None,
-            "n_parameters": None,
-            "memory_usage_mb": None,
             "max_tokens": max_tokens,
             "embed_dim": dimensions,
-            "license": None,
-            "open_weights": None,
-            "public_training_code": None,
-            "public_training_data": None,
             "framework": [],
             "similarity_fn_name": "cosine" if kind == "dense" else None,
-            "use_instructions": None,
-            "training_datasets": None,
             "model_type": [kind],
         }
     )

@@ -1,4 +1,4 @@
-"""The whole pipeline over a corpus that an evaluation brings along: what its adapters have in common."""
+"""The whole pipeline over a corpus of another package: what the adapters share."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Pipeline:
             device=settings.device,
         )
         self.mode = choose_mode(self._plan.settings, settings.mode)
-        """hybrid, dense or sparse: what the settings come to."""
+        """The mode that the settings imply: hybrid, dense or sparse."""
         load_fusion(settings.fusion, settings.dense_weight)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._searcher: Searcher | None = None
 
     @property
     def index_settings(self) -> IndexSettings:
-        """What an index is made with; its `encoder` is the description of the one that was loaded."""
+        """The settings of an index; its `encoder` is the description of the one that was loaded."""
         return self._plan.settings
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides a ranking, hexadecimal."""
+        """SHA-256 over all settings that a ranking depends on, hexadecimal."""
         searching = {
             "mode": self.mode,
             "fusion": self.settings.fusion,
@@ -101,7 +101,7 @@ class Pipeline:
         return ranked(self._searcher, queries, k, depth=self.settings.depth, candidates=candidates)
 
     def close(self) -> None:
-        """Let the index go and remove its folder."""
+        """Close the index and remove its folder."""
         if self._searcher is not None:
             self._searcher.close()
             self._searcher = None
@@ -128,9 +128,8 @@ def ranked(
 ) -> dict[str, dict[str, float]]:
     """Query id → document id → score, best first, at most k documents a query.
 
-    A query that finds nothing has an empty ranking, so that an evaluator counts it as 0 rather than leaving
-    it out. `depth` is the candidates asked of each side, k where that is larger; `candidates` are ranked without
-    any being asked for.
+    A query without hits has an empty ranking, so that an evaluator scores it 0 instead of leaving it out. `depth` is
+    the number of candidates of each side, at least k; `candidates`, where given, are ranked without a search.
     """
     deep = max(k, depth) if depth is not None and candidates is None else None
     rankings = searcher.rank_batch([query.text for query in queries], k, depth=deep, candidates=candidates)
@@ -143,8 +142,8 @@ def ranked(
 def make_documents(rows: Iterable[tuple[str, Mapping[str, str | None]]]) -> Iterator[Document]:
     """Ids and rows of BEIR's or MTEB's corpora as documents; an absent title or text is empty.
 
-    Rows without either are left out, as leanseek's readers leave them out: they cannot be found, but would count
-    in BM25's statistics.
+    Rows without either are left out, as by leanseek's readers: they cannot be found, but would change BM25's
+    statistics.
     """
     for id, row in rows:
         document = Document(id=id, title=row.get("title") or "", text=row.get("text") or "")

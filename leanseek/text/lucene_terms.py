@@ -1,4 +1,4 @@
-"""Porter's stemmer as Lucene has it: the algorithm of 1980 with its author's two later changes.
+"""Lucene's English terms: its analyser, and Porter's stemmer as Lucene has it, with its author's two later changes.
 
 Porter: An algorithm for suffix stripping (Program 14(3), 1980). The changes are his, made in the versions in
 other languages that he published: step 2 turns `bli` (not `abli`) into `ble`, and `logi` into `log`. Words of one
@@ -28,6 +28,73 @@ _STEP_4 = (
     "iti", "ous", "ive", "ize",
 )  # fmt: skip
 _NOT_VOWEL = re.compile("[^aeiouy]")
+
+_MEMO_PARTS = 1 << 19
+"""Distinct parts of texts in the memo; past this it starts anew, which bounds it at some 150 MB."""
+_MEMO_LENGTH = 40
+"""Longer parts are analysed each time: they are rarely seen twice."""
+_APOSTROPHES = "'\u2019\uff07"
+
+
+class _Terms(dict[str, tuple[str, ...]]):
+    """Memo of the text between two spaces -> its terms. Safe to share between threads."""
+
+    def __init__(self, analyse: Callable[[str], list[Span]]) -> None:
+        super().__init__()
+        self._analyse = analyse
+
+    def __missing__(self, part: str) -> tuple[str, ...]:
+        terms = tuple(span.token for span in self._analyse(part))
+        if len(part) <= _MEMO_LENGTH:
+            if len(self) >= _MEMO_PARTS:
+                self.clear()
+            self[part] = terms
+        return terms
+
+
+class LuceneAnalyzer:
+    """An Analyzer that gives the terms of Anserini's DefaultEnglishAnalyzer, Pyserini's default.
+
+    Its steps, in order: StandardTokenizer, possessive 's removed, lower case (each character by itself), Lucene's
+    33 English stop words left out, Porter's stemmer. Accents stay, `don't` and `3.14` are one term each, and
+    Chinese and Japanese characters are a term each. Thread-safe.
+    """
+
+    def __init__(self, spec: str, *, stopwords: frozenset[str]) -> None:
+        self._spec = spec
+        self._stopwords = stopwords
+        self._terms = _Terms(self.spans)
+
+    @property
+    def spec(self) -> str:
+        """What `load_analyzer` takes to make this analyser again."""
+        return self._spec
+
+    def tokens(self, text: str) -> list[str]:
+        """The terms of a text, in order, repeated as often as they occur."""
+        # No word crosses a space, and most text between two is in the memo already.
+        parts = text.translate(ASCII_PARTS).split() if text.isascii() else text.split(" ")
+        return list(chain.from_iterable(map(self._terms.__getitem__, parts)))
+
+    def spans(self, text: str) -> list[Span]:
+        """The terms of `tokens(text)` with the characters each comes from, for highlighting."""
+        return [
+            Span(term, start, end)
+            for start, end in word_bounds(text)
+            if (term := self._term(text[start:end]))
+        ]
+
+    def _term(self, word: str) -> str:
+        """The term of one word; "" for one that is left out."""
+        if len(word) > 1 and word[-1] in "sS" and word[-2] in _APOSTROPHES:
+            word = word[:-2]
+        term = word.lower() if word.isascii() else "".join(map(_lower, word))
+        return "" if term in self._stopwords else porter_stem(term)
+
+
+def _lower(char: str) -> str:
+    """Java's lower case, which is one character for one: only İ has two in Python."""
+    return char.lower()[0]
 
 
 def porter_stem(word: str) -> str:
@@ -89,7 +156,7 @@ def _step_1(word: str) -> str:
 
 
 def _restored(stem: str) -> str:
-    """What is left of -ed and -ing with the e it lost, or without the letter that was doubled."""
+    """The stem before -ed or -ing, with the e that it lost or without its doubled letter."""
     if stem.endswith(("at", "bl", "iz")):
         return stem + "e"
     if _ends_double(stem):
@@ -98,7 +165,7 @@ def _restored(stem: str) -> str:
 
 
 def _replaced(word: str, suffixes: tuple[tuple[str, str], ...]) -> str:
-    """The first suffix found is replaced where something is left before it; no other is tried."""
+    """The word with its first matching suffix replaced, if the rest has a measure above 0; no other is tried."""
     for suffix, replacement in suffixes:
         if word.endswith(suffix):
             stem = word[: -len(suffix)]
@@ -107,7 +174,7 @@ def _replaced(word: str, suffixes: tuple[tuple[str, str], ...]) -> str:
 
 
 def _step_4(word: str) -> str:
-    """Suffixes that fall where enough is left."""
+    """Suffixes dropped where the rest has a measure above 1."""
     for suffix in _STEP_4:
         if word.endswith(suffix):
             stem = word[: -len(suffix)]
@@ -118,7 +185,7 @@ def _step_4(word: str) -> str:
 
 
 def _step_5(word: str) -> str:
-    """A last e, and one of two l."""
+    """A final e, and one of two final l."""
     if word.endswith("e"):
         m = _measure(word[:-1])
         if m > 1 or (m == 1 and not _ends_short(word[:-1])):
@@ -126,71 +193,3 @@ def _step_5(word: str) -> str:
     if word.endswith("ll") and _measure(word) > 1:
         word = word[:-1]
     return word
-
-
-_MEMO_PARTS = 1 << 19
-"""Distinct parts of texts remembered; past this the memo starts anew, which bounds it at some 150 MB."""
-_MEMO_LENGTH = 40
-"""Longer ones are analysed each time: they are rarely seen twice."""
-_APOSTROPHES = "'\u2019\uff07"
-
-
-class _Terms(dict[str, tuple[str, ...]]):
-    """Memo of what stands between two spaces -> its terms. Safe to share between threads."""
-
-    def __init__(self, analyse: Callable[[str], list[Span]]) -> None:
-        super().__init__()
-        self._analyse = analyse
-
-    def __missing__(self, part: str) -> tuple[str, ...]:
-        terms = tuple(span.token for span in self._analyse(part))
-        if len(part) <= _MEMO_LENGTH:
-            if len(self) >= _MEMO_PARTS:
-                self.clear()
-            self[part] = terms
-        return terms
-
-
-class LuceneAnalyzer:
-    """An Analyzer that gives the terms of Anserini's DefaultEnglishAnalyzer, Pyserini's default.
-
-    Its steps, in order: StandardTokenizer, possessive 's removed, lower case (each character by itself), Lucene's
-    33 English stop words left out, Porter's stemmer. Accents stay, `don't` and `3.14` are one term each, and
-    Chinese and Japanese characters are a term each. Thread-safe.
-    """
-
-    def __init__(self, spec: str, *, stopwords: frozenset[str]) -> None:
-        self._spec = spec
-        self._stopwords = stopwords
-        self._terms = _Terms(self.spans)
-
-    @property
-    def spec(self) -> str:
-        """What `load_analyzer` takes to make this analyser again."""
-        return self._spec
-
-    def tokens(self, text: str) -> list[str]:
-        """The terms of a text, in order, repeated as often as they occur."""
-        # No word crosses a space, and what stands between two is mostly known already.
-        parts = text.translate(ASCII_PARTS).split() if text.isascii() else text.split(" ")
-        return list(chain.from_iterable(map(self._terms.__getitem__, parts)))
-
-    def spans(self, text: str) -> list[Span]:
-        """The terms of `tokens(text)` with the characters each comes from, for highlighting."""
-        return [
-            Span(term, start, end)
-            for start, end in word_bounds(text)
-            if (term := self._term(text[start:end]))
-        ]
-
-    def _term(self, word: str) -> str:
-        """The term of one word; "" for one that is left out."""
-        if len(word) > 1 and word[-1] in "sS" and word[-2] in _APOSTROPHES:
-            word = word[:-2]
-        term = word.lower() if word.isascii() else "".join(map(_lower, word))
-        return "" if term in self._stopwords else porter_stem(term)
-
-
-def _lower(char: str) -> str:
-    """Java's lower case, which is one character for one: only İ has two in Python."""
-    return char.lower()[0]

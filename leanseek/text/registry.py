@@ -30,7 +30,7 @@ def load_analyzer(spec: str) -> Analyzer:
 
     English leaves out words of one character, which scores higher on Cranfield, CISI, Vaswani and CoSQA than
     keeping them (nDCG@10 .343, .372, .445, .362 against .342, .361, .441, .361; SciFact .676 against .680),
-    and so disposes of the possessive 's. English and simple drop accents: MIRACL Yoruba .727 against .599.
+    and so drops the possessive 's. English and simple drop accents: MIRACL Yoruba .727 against .599.
 
     Raises UsageError for an unknown name or option.
     """

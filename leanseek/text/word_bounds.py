@@ -13,7 +13,7 @@ Each character has a class, one letter, and a word is a pattern of classes:
 | G, g, m, R, k | emoji, emoji that are letters too, skin tones, regional indicators, `#` and `*` |
 | O | all else: between words |
 
-Where several words could begin at a character, the longest does. What is no word is passed over.
+Where several words could begin at a character, the longest is taken. Other characters are skipped.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ASCII_PARTS = "".join(chr(c).lower() if chr(c).isalnum() or chr(c) in "_:.,;'" e
 """A table for `str.translate`: ASCII in lower case, with a space for what is in no word of an ASCII text."""
 
 
-_ALL_MARKS = "[XZFPYTUma]*"  # what belongs to the character before it
-_MARKS = "[XZYTUma]*"  # the same in emoji, where the selectors stand for themselves
+_ALL_MARKS = "[XZFPYTUma]*"  # marks of the character before
+_MARKS = "[XZYTUma]*"  # the same in emoji, where selectors are classes of their own
 
 
 def _word() -> str:
@@ -58,15 +58,15 @@ _EMOJI = re.compile(_emoji())
 _OTHER = re.compile(
     f"{_emoji()}|k{_MARKS}P?Y{_MARKS}|R{_ALL_MARKS}R{_ALL_MARKS}|[Aa][AaXZFPYTUm]*|I{_ALL_MARKS}"
 )
-"""All but words of letters, digits and katakana, which alone may begin with a connector."""
+"""All words but those of letters, digits and katakana, which alone may begin with a connector."""
 _TOKEN = re.compile(f"{_word()}|{_OTHER.pattern}|((?:E{_ALL_MARKS})+|Z+)")
 """Any word; its one group is a run of connectors or joiners in which no word of letters begins."""
 _INSIDE = re.compile("[Zma]")
-"""What in such a run may begin something else."""
+"""Classes that may begin another word inside such a run."""
 
 
 def word_bounds(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end, in order."""
+    """The (start, end) of each word of a text, in order."""
     classes = text.translate(_classes())
     matches = list(_TOKEN.finditer(classes))
     if "g" in classes or any(_is_intricate(match) for match in matches):
@@ -75,7 +75,7 @@ def word_bounds(text: str) -> list[tuple[int, int]]:
 
 
 def _is_intricate(match: re.Match[str]) -> bool:
-    """Whether a word may be too long, or something is inside a run of connectors or joiners."""
+    """Whether a word may be too long, or a word is inside a run of connectors or joiners."""
     start, end = match.span()
     return end - start > LONGEST // 2 or (
         match.lastindex is not None and _INSIDE.search(match.string, start, end) is not None

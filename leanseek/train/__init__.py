@@ -1,4 +1,4 @@
-"""What is learned from judged queries: relevance models, fusion weights."""
+"""Training on judged queries: fusion, relevance models, cross-encoders, attention heads."""
 
 import lazy_loader
 

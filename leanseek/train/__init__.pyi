@@ -1,5 +1,11 @@
+from .crossencoder.recipe import Recipe as Recipe
+from .crossencoder.trainer import Source as Source
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
+from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
 from .fusion.learned_fusion import train_fusion as train_fusion
+from .head_search import Example as Example
+from .head_search import FoundHeads as FoundHeads
 from .head_search import find_heads as find_heads
+from .head_search import head_examples as head_examples
 from .relevance.adapter import train_relevance as train_relevance

@@ -1,4 +1,4 @@
-"""Relevance models measured: probabilities against what judges said."""
+"""Relevance models measured: probabilities compared with judgments."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Training a cross-encoder from judged queries, with hard negatives out of our own hybrid search."""
+"""Training a cross-encoder on judged queries, with hard negatives from the hybrid search."""
 
 import lazy_loader
 
