@@ -110,7 +110,12 @@ def evaluate(
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
     if candidates is not None:
         for split, qrels in judgments.items():
-            _check_candidates(candidates, qrels, f"'{collection.name}' ({split})")
+            if candidates.by_query.keys().isdisjoint(qrels):
+                raise InputError(
+                    f"the run of candidates has none of the {len(qrels):,} judged queries of '{collection.name}' "
+                    f"({split}): it has, for one, query {next(iter(candidates.by_query))!r}, the judgments have "
+                    f"{next(iter(qrels))!r}. Give a run of these queries with --candidates"
+                )
     jobs = {
         split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out, second)
         for split in judgments
@@ -133,16 +138,6 @@ def evaluate(
                 stored = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
                 outcomes[job.split] = Outcome(stored, True)
     return [outcomes[split] for split in judgments]
-
-
-def _check_candidates(candidates: Candidates, qrels: Qrels, name: str) -> None:
-    """Raise InputError where the run has none of the judged queries: it is of another collection or split."""
-    if candidates.by_query.keys().isdisjoint(qrels):
-        raise InputError(
-            f"the run of candidates has none of the {len(qrels):,} judged queries of {name}: it has, for one, query "
-            f"{next(iter(candidates.by_query))!r}, the judgments have {next(iter(qrels))!r}. Give a run of these "
-            "queries with --candidates"
-        )
 
 
 class Job(NamedTuple):

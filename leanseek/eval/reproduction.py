@@ -173,16 +173,12 @@ def run_command(arguments: Sequence[str]) -> Ran:
     done = subprocess.run(
         program, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
     )
-    complaint = last_words(done.stderr)
+    # The last line with any text, without the frame that the option parser draws around its errors.
+    lines = [line.strip(" │").removeprefix("error: ") for line in done.stderr.splitlines()]
+    complaint = next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")
     if done.returncode != ExitCode.OK:
         return Ran(done.returncode, {}, complaint)
     means: dict[str, float] = {}
     for line in done.stdout.splitlines():
         means |= json.loads(line).get("means", {})
     return Ran(done.returncode, means, complaint)
-
-
-def last_words(text: str) -> str:
-    """The last line with any text, without the frame that the option parser draws around its errors."""
-    lines = [line.strip(" │").removeprefix("error: ") for line in text.splitlines()]
-    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")

@@ -13,11 +13,11 @@ import numpy as np
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Rules
-from leanseek.eval.comparison import TOLERANCE
+from leanseek.eval.comparison import TOLERANCE, Change
 from leanseek.eval.measures import score
 from leanseek.eval.providers import is_quality
 from leanseek.eval.reports.explained import QUERIES, can_explain, explain_queries
-from leanseek.eval.reports.study import Against, Cell, Change, Curves, Group, Study, System
+from leanseek.eval.reports.study import Against, Cell, Curves, Group, Study, System
 from leanseek.eval.results import StoredResult, read_results
 from leanseek.eval.significance import RESAMPLES, bootstrap, holm, randomisation
 from leanseek.reading.judgments import read_qrels
@@ -83,7 +83,7 @@ def with_explained(
     if not can_explain(system.result):
         return system
     changed = system.against.most_changed(QUERIES) if system.against is not None else ()
-    queries = [Query(change.query, change.text) for change in changed]
+    queries = [Query(change.query, change.text or "") for change in changed]
     if not queries:
         queries = [Query(*one) for one in list(stored.queries().items())[:QUERIES]]
     qrels = read_qrels(stored.qrels_path)
@@ -94,27 +94,26 @@ def with_explained(
 def make_group(stored: Sequence[StoredResult], baseline: str | None, measure: str | None) -> Group:
     """The systems of one split of one collection, the baseline first."""
     ordered = baseline_first(stored, baseline)
-    measures = tuple(
-        name for name in ordered[0].result.measures if all(name in one.result.measures for one in ordered)
-    )
+    first = ordered[0].result
+    measures = tuple(name for name in first.measures if all(name in one.result.measures for one in ordered))
     if not measures:
         raise UsageError(
-            f"the results of {title(ordered[0])} have no measure in common; evaluate them with the same --measures"
+            f"the results of {first.collection} · {first.split} have no measure in common; evaluate them with the same "
+            "--measures"
         )
     main = measure if measure in measures else measures[0]
     scores = {one.result.system: one.per_query() for one in ordered}
     assessed = assess(scores, measures, LEVEL)
     texts = ordered[0].queries()
-    first = ordered[0].result.system
     systems = []
     for one in ordered:
         name = one.result.system
-        against = compared(scores[first], scores[name], main, texts) if name != first else None
+        against = compared(scores[first.system], scores[name], main, texts) if name != first.system else None
         found = curves(read_run(one.run_path).rankings, read_qrels(one.qrels_path), one.result.k)
         systems.append(System(one.result, assessed.cells[name], found, against))
     return Group(
-        collection=ordered[0].result.collection,
-        split=ordered[0].result.split,
+        collection=first.collection,
+        split=first.split,
         measures=measures,
         main=main,
         systems=tuple(systems),
@@ -186,11 +185,6 @@ def check_known(what: str, given: str | None, known: set[str]) -> None:
     """Raises UsageError for a name that no result has."""
     if given is not None and given not in known:
         raise UsageError(f"no result has the {what} {given!r}; there are: {', '.join(sorted(known))}")
-
-
-def title(stored: StoredResult) -> str:
-    """Collection and split."""
-    return f"{stored.result.collection} · {stored.result.split}"
 
 
 def curves(rankings: Rankings, qrels: Qrels, k: int) -> Curves:

@@ -13,7 +13,7 @@ from leanseek.errors import MissingPackageError, UsageError
 from leanseek.eval.relevance.relevance_result import RelevanceResult
 from leanseek.eval.reports import figures
 from leanseek.eval.reports.figures import colour
-from leanseek.eval.reports.study import Change, Explained, Group, Study, System
+from leanseek.eval.reports.study import Explained, Group, Study
 from leanseek.eval.reports.table import best, comma_separated, cost, latex, markdown, note
 from leanseek.files import replacing
 from leanseek.rerank.incontext.explanation import as_html
@@ -83,11 +83,11 @@ def page(study: Study) -> str:
             (
                 place,
                 system,
-                most_changed(system),
+                system.against.most_changed(MOST_CHANGED),
                 markup(figures.differences(group, system, place, f"g{at}d{place}")),
             )
             for place, system in enumerate(group.systems)
-            if place
+            if system.against is not None
         ]
         for at, group in enumerate(study.groups)
     ]
@@ -140,11 +140,6 @@ def drawings(group: Group, name: str) -> dict[str, str]:
         "Precision over recall": figures.interpolated(group, f"{name}i"),
     }
     return {title: svg for title, svg in found.items() if svg}
-
-
-def most_changed(system: System) -> tuple[Change, ...]:
-    """The queries to list for a system."""
-    return system.against.most_changed(MOST_CHANGED) if system.against is not None else ()
 
 
 def looked_at(hit: Hit, field: Literal["title", "text"], strongest: float) -> str:

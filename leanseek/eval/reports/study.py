@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leanseek.eval.base import Rules
+from leanseek.eval.comparison import Change
 from leanseek.eval.results import Result
 from leanseek.types import Hit
 
@@ -40,21 +41,6 @@ class Curves:
     precision: tuple[float, ...]
     levels: tuple[float, ...]
     interpolated: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A query whose main measure changed from the baseline's value to the system's."""
-
-    query: str
-    text: str
-    before: float
-    after: float
-
-    @property
-    def difference(self) -> float:
-        """After less before: positive where the system is better."""
-        return self.after - self.before
 
 
 @dataclass(frozen=True, slots=True)

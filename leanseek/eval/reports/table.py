@@ -32,11 +32,6 @@ LATEX_SPECIAL = {
 }
 
 
-def all_measures(study: Study) -> tuple[str, ...]:
-    """Every measure of the study, in the order in which the groups name them."""
-    return tuple(dict.fromkeys(measure for group in study.groups for measure in group.measures))
-
-
 def best(group: Group, measure: str) -> float | None:
     """The best mean of a measure in a group; None where fewer than two systems have it."""
     if not is_quality(measure):
@@ -91,7 +86,7 @@ def comma_separated(study: Study) -> str:
 
     Numbers are written in full, so that reading them gives the very same float64; what does not apply is empty.
     """
-    measures = all_measures(study)
+    measures = tuple(dict.fromkeys(measure for group in study.groups for measure in group.measures))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     suffixes = ("", " low", " high", " difference", " p")

@@ -85,19 +85,31 @@ def train_cross_encoder(
         raise UsageError(f"at most {most} queries of each collection; it must be at least 2")
     if not 0.0 < held_out < 1.0:
         raise UsageError(f"the share held out is {held_out}; it must lie between 0 and 1")
-    check_free(out)
+    if out.exists() and not (out / PROVENANCE).is_file():
+        raise UsageError(
+            f"'{out}' exists and holds no model trained by leanseek; give another folder with --out"
+        )
     learn: list[Group] = []
     judge: list[Group] = []
     taken = []
     draw = random.Random(recipe.seed)
-    for source in sources:
-        groups = groups_of(source, work, recipe, negatives, most, device, progress)
+    for collection, split in sources:
+        index = collection_index(collection, System().plan(device), work, progress=progress)
+        with Searcher.open(index.folder, relevance=None, device=device) as searcher:
+            groups = mine(
+                collection,
+                split,
+                searcher,
+                negatives=negatives,
+                seed=recipe.seed,
+                most=most,
+                progress=progress,
+            )
         draw.shuffle(groups)
         kept = min(max(2, round(held_out * len(groups))), len(groups) - 1)
         judge += groups[:kept]
         learn += groups[kept:]
-        collection = source.collection
-        taken.append(Taken(collection.name, source.split, collection.checksum, len(groups), kept))
+        taken.append(Taken(collection.name, split, collection.checksum, len(groups), kept))
     if len(learn) < FEWEST_QUERIES:
         raise UsageError(
             f"there are {len(learn)} queries to learn from; a cross-encoder needs at least {FEWEST_QUERIES}, and "
@@ -111,32 +123,6 @@ def train_cross_encoder(
     )
     (out / PROVENANCE).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     return report
-
-
-def groups_of(
-    source: Source,
-    work: Path,
-    recipe: Recipe,
-    negatives: int,
-    most: int | None,
-    device: str | None,
-    progress: Progress | None,
-) -> list[Group]:
-    """The groups of one source, from an index of its own."""
-    collection, split = source
-    prepared = collection_index(collection, System().plan(device), work, progress=progress)
-    with Searcher.open(prepared.folder, relevance=None, device=device) as searcher:
-        return mine(
-            collection, split, searcher, negatives=negatives, seed=recipe.seed, most=most, progress=progress
-        )
-
-
-def check_free(out: Path) -> None:
-    """Raise UsageError where `out` exists and is not a model trained before."""
-    if out.exists() and not (out / PROVENANCE).is_file():
-        raise UsageError(
-            f"'{out}' exists and holds no model trained by leanseek; give another folder with --out"
-        )
 
 
 def calibrate(

@@ -233,13 +233,6 @@ class Gate(NamedTuple):
     pairs: Float64Array
     bias: float
 
-    def log_odds(self, scaled: Float64Array) -> Float64Array:
-        """(n,) of scaled list features (n, g)."""
-        found: Float64Array = (
-            scaled @ self.weights + np.einsum("ng,gh,nh->n", scaled, self.pairs, scaled) + self.bias
-        )
-        return found
-
 
 def fit_gate(own: Float32Array, foreign: Float32Array, weights: Float64Array, used: tuple[int, ...]) -> Gate:
     """Logistic regression of own (n, g) against foreign (m, g) lists by the scaled features `used` and their products.

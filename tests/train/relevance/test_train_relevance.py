@@ -115,7 +115,8 @@ def test_the_gate_is_a_ridge_regression() -> None:
     design = np.column_stack([scaled, *products])
     other = sklearn.LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=5000)
     other.fit(design, np.repeat([1, 0], [80, 60]), sample_weight=weights)
-    mine = found.log_odds(np.concatenate([own, foreign]))
+    lists = np.concatenate([own, foreign])
+    mine = lists @ found.weights + np.einsum("ng,gh,nh->n", lists, found.pairs, lists) + found.bias
     np.testing.assert_allclose(mine, other.decision_function(design), rtol=1e-3, atol=1e-3)
     assert found.weights[[1, 4]].tolist() == [0, 0]
     assert not found.pairs[[1, 4]].any()
