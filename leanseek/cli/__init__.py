@@ -4,39 +4,86 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from leanseek.cli.demo import demo
-from leanseek.cli.eval_commands import eval_app
+from leanseek.cli.eval_commands import collection, collections, reproduce
 from leanseek.cli.guard import Guarded
-from leanseek.cli.index_commands import add, compact, delete, index
+from leanseek.cli.help import Helped
+from leanseek.cli.index_commands import add, index
 from leanseek.cli.inspect_commands import doctor, info, verify
+from leanseek.cli.maintenance_commands import compact, delete, tokens
+from leanseek.cli.report_commands import leaderboard, report
+from leanseek.cli.report_commands import relevance as measure_relevance
+from leanseek.cli.score_commands import compare, score
 from leanseek.cli.search_commands import run, search
-from leanseek.cli.token_commands import tokens
-from leanseek.cli.train_commands import train_app
+from leanseek.cli.train_commands import fusion
+from leanseek.cli.train_commands import relevance as train_relevance
+from leanseek.cli.train_reranker_commands import cross_encoder, heads
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
     "6 missing package, 7 index locked, 8 disk or permission, 130 interrupted."
 )
 
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Index": (index, add, delete, compact, tokens),
+    "Search": (search, run, demo),
+    "Measure": (score, compare, collections, collection, reproduce, leaderboard, report, measure_relevance),
+    "Learn": (train_relevance, fusion, heads, cross_encoder),
+    "Inspect": (info, verify, doctor),
+}
+"""The commands by the panel of the program's help; those of Measure and Learn are in the groups eval and train."""
+
+
+class Program(Guarded):
+    """The program, whose help lists the panels in their order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands' names, panel by panel."""
+
+        def panel_of(name: str) -> int:
+            group: Any = self.commands[name]
+            return list(PANELS).index(group.rich_help_panel)
+
+        return sorted(self.commands, key=panel_of)
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
-    cls=Guarded,
+    cls=Program,
     name="leanseek",
-    help="Documents in, hybrid answers out: index, search and inspect on any CPU.",
+    help="Documents in, hybrid answers out: index, search and measure on any CPU.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
+)
+eval_app = typer.Typer(
+    name="eval",
+    help="Score runs, compare them, evaluate collections.",
+    no_args_is_help=True,
+    context_settings=HELP,
+)
+train_app = typer.Typer(
+    name="train",
+    help="Learn relevance, fusion and re-rankers from judged queries.",
+    no_args_is_help=True,
+    context_settings=HELP,
 )
 
-for command in (index, search, run, add, delete, compact, tokens, info, verify, doctor, demo):
-    app.command()(command)
-app.add_typer(eval_app)
-app.add_typer(train_app)
+for panel, commands in PANELS.items():
+    group, shown = {"Measure": (eval_app, None), "Learn": (train_app, None)}.get(panel, (app, panel))
+    for command in commands:
+        name = command.__name__.replace("_", "-")
+        group.command(name, cls=Helped, rich_help_panel=shown)(command)
+app.add_typer(eval_app, rich_help_panel="Measure")
+app.add_typer(train_app, rich_help_panel="Learn")
 
 
 def show_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The first thing to try: ask the documentation of the Python that runs this."""
+"""The demonstration: search the documentation of the installed Python."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ QUESTIONS = (
 
 def demo(
     into: Annotated[
-        Path, typer.Option("--into", metavar="INDEX", help="The index to make, or to ask.")
+        Path, typer.Option(metavar="INDEX", help="The index to make, or to search if it exists.")
     ] = Path("demo.index"),
-    encoder: opt.EncoderOption = None,
+    encoder: opt.Encoder = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Index the documentation of the installed Python and answer five questions about it."""
+    """Index the documentation of the installed Python and search it."""
     from leanseek.records import hit_record
-    from leanseek.searcher.searcher import Searcher
+    from leanseek.searcher import Searcher
 
     started = time.perf_counter()
     encoder = encoder or fastest_encoder()
@@ -62,15 +62,15 @@ def demo(
             else:
                 print_hits(hits, explain=True)
     program = sys.argv[0] if Path(sys.argv[0]).name == "leanseek" else "leanseek"
-    say(f'\nAsk the next one:\n  {program} search {shlex.quote(str(into))} "how do I ..."')
+    say(f'\nSearch it yourself:\n  {program} search {shlex.quote(str(into))} "how do I ..."')
 
 
 def make(into: Path, origin: str, encoder: str, quiet: bool) -> None:
-    """Index the documentation, or replace what an earlier Python or encoder left there."""
+    """Index the documentation; replaces that of another Python or encoder."""
     from leanseek.errors import IndexExistsError
+    from leanseek.indexing import Index
     from leanseek.indexing.creation import make_plan
-    from leanseek.indexing.index import Index
-    from leanseek.reading.pydocs import python_documentation
+    from leanseek.reading import python_documentation
 
     def check(state: State) -> None:
         if state.segments and not (state.origin or "").startswith(f'["{SUBJECT}"'):
@@ -94,7 +94,7 @@ def fastest_encoder() -> str:
 
 
 def is_made(into: Path, origin: str) -> bool:
-    """Whether the index holds just what the demonstration would put there."""
+    """Whether the index already holds what the demonstration would index."""
     from leanseek.indexing.catalog import CATALOG, read_state
 
     return (into / CATALOG).exists() and read_state(into).origin == origin

@@ -1,4 +1,4 @@
-"""The command that evaluates a system on a collection."""
+"""Commands over test collections: evaluate a system on one, list them, reproduce published numbers."""
 
 from __future__ import annotations
 
@@ -11,100 +11,78 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.options import (
-    Json,
-    RerankBudgetOption,
-    RerankDepthOption,
-    RerankLongOption,
-    RerankOption,
-    parse_depths,
-)
 from leanseek.cli.output import count, file_size, print_json, progress_bar
-from leanseek.cli.report_commands import leaderboard, relevance, report
-from leanseek.cli.score_commands import compare, names, score
+from leanseek.cli.score_commands import measure_names
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
-    from leanseek.eval.evaluation import Outcome
+    from leanseek.eval import Outcome
     from leanseek.eval.reproduction import Expectation, Verdict
     from leanseek.eval.results import Result
 
 
 def collection(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="PATH_OR_NAME", help="A collection's folder, a BEIR name, or irds:ID."),
-    ],
-    mode: Annotated[
-        Literal["hybrid", "dense", "sparse"], typer.Option("--mode", help="Which sides to search.")
-    ] = "hybrid",
-    splits: Annotated[
-        str, typer.Option("--splits", metavar="SPLIT,…", help="Which judgments, such as test or dev,test.")
-    ] = "test",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")] = Path(
-        "results"
-    ),
+    name: opt.CollectionName,
+    out: opt.Results = Path("results"),
     index: Annotated[
-        Path | None, typer.Option("--index", metavar="INDEX", help="Where the index goes instead.")
+        Path | None, typer.Option(metavar="INDEX", help="Where the index goes instead of into --out.")
     ] = None,
-    encoder: opt.EncoderOption = None,
-    dense: Annotated[
-        str, typer.Option(help="Vector index: flat (exact), lean, or auto: lean from 20,000 vectors on.")
-    ] = "flat",
-    sparse: Annotated[str, typer.Option(help="Term index: bm25, bm25s, rank-bm25 or lucene.")] = "bm25",
-    analyzer: Annotated[str, typer.Option(help="Language of the texts, 'lucene' or 'simple'.")] = "english",
-    variant: Annotated[str, typer.Option(help="lucene, robertson, atire, bm25l or bm25plus.")] = "lucene",
-    k1: Annotated[float, typer.Option(help="BM25: how soon repeated terms stop counting.")] = 0.9,
-    b: Annotated[float, typer.Option(help="BM25: how much long texts are held back.")] = 0.4,
-    delta: Annotated[float, typer.Option(help="BM25L and BM25+: the floor of a matching term.")] = 0.5,
-    lossy_lengths: Annotated[
-        bool, typer.Option("--lossy-lengths", help="BM25: lengths in one byte, as Lucene keeps them.")
-    ] = False,
-    chunk: Annotated[
-        int | None,
-        typer.Option(metavar="WORDS", help="Split documents into passages of about so many words."),
+    splits: Annotated[
+        str, typer.Option(metavar="SPLIT,…", help="Which judgments, such as test or dev,test.")
+    ] = "test",
+    mirror: Annotated[
+        str | None, typer.Option(metavar="DIR_OR_URL", help="Where BEIR's files are taken from.")
     ] = None,
-    overlap: Annotated[
-        int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")
-    ] = 0,
-    fusion: opt.FusionOption = "convex",
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents for each query.")] = 1000,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing result.")] = False,
+    measures: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Such as 'nDCG@10 R@100'. Known: {measures}.")
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="The system's name, by default of its settings."),
+    ] = None,
+    chunk: opt.Chunk = None,
+    overlap: opt.Overlap = 0,
+    mode: Annotated[
+        Literal["hybrid", "dense", "sparse"], typer.Option(help="Which sides to search.")
+    ] = "hybrid",
+    fusion: Annotated[str, typer.Option(metavar="NAME", help=opt.FUSION_HELP)] = "convex",
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
-    k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
+    dense: Annotated[str, typer.Option(metavar="KIND", help=opt.DENSE_HELP)] = "flat",
+    sparse: Annotated[str, typer.Option(metavar="NAME", help="Term index: {sparse}.")] = "bm25",
+    analyzer: Annotated[str, typer.Option(metavar="NAME", help=opt.ANALYZER_HELP)] = "english",
+    variant: opt.Variant = "lucene",
+    k1: opt.K1 = 0.9,
+    b: opt.B = 0.4,
+    delta: opt.Delta = 0.5,
+    lossy_lengths: opt.LossyLengths = False,
     candidates: Annotated[
-        Path | None,
-        typer.Option("--candidates", metavar="RUN", help="Re-rank this stored run instead of searching."),
+        Path | None, typer.Option(metavar="RUN", help="Re-rank this stored run instead of searching.")
     ] = None,
     candidates_depth: Annotated[
         int, typer.Option(metavar="N", help="How many of the run's documents for each query.")
     ] = 100,
-    rerank: RerankOption = None,
-    rerank_depth: RerankDepthOption = None,
-    rerank_budget: RerankBudgetOption = None,
-    rerank_long: RerankLongOption = None,
-    measures: Annotated[str | None, typer.Option("--measures", help="Such as 'nDCG@10 R@100 RR@10'.")] = None,
-    system: Annotated[
-        str | None, typer.Option("--name", help="The system's name; by default made of its settings.")
-    ] = None,
-    mirror: Annotated[
-        str | None, typer.Option("--mirror", metavar="DIR_OR_URL", help="Where BEIR's files are taken from.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there already.")] = False,
+    rerank: opt.Rerank = None,
+    rerank_depth: opt.RerankDepth = None,
+    rerank_budget: opt.RerankBudget = None,
+    rerank_long: opt.RerankLong = None,
+    encoder: opt.Encoder = None,
     device: opt.Device = None,
     no_cache: opt.NoCache = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Evaluate a system on a collection: index if needed, search, score, and keep run, scores and provenance.
+    """Evaluate a system on a collection and store the result.
 
-    A complete result of the same inputs is shown, not made again.
+    It indexes if needed, searches, scores, and stores run, scores and provenance. An existing result of the same
+    inputs is shown instead.
     """
     from leanseek.encode import DEFAULT_MODEL
     from leanseek.encode.batches import parse_budget
     from leanseek.errors import UsageError
-    from leanseek.eval.collections import open_collection
-    from leanseek.eval.evaluation import evaluate
-    from leanseek.eval.systems import System
-    from leanseek.indexing.settings import SparseSettings
+    from leanseek.eval import System, evaluate, open_collection
+    from leanseek.indexing import SparseSettings
 
     if overlap and chunk is None:
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
@@ -126,7 +104,7 @@ def collection(
         candidates=candidates,
         candidates_depth=candidates_depth,
         rerank=tuple(rerank) if rerank and rerank != ["none"] else (),
-        rerank_depth=tuple(parse_depths(rerank_depth or ())),
+        rerank_depth=tuple(opt.parse_depths(rerank_depth or ())),
         rerank_budget=parse_budget(rerank_budget) if rerank_budget is not None else None,
         rerank_long=rerank_long,
         name=system,
@@ -138,7 +116,7 @@ def collection(
             out=out,
             splits=asked,
             k=k,
-            measures=names(measures),
+            measures=measure_names(measures),
             index=index,
             device=device,
             cache=not no_cache,
@@ -150,23 +128,21 @@ def collection(
         if as_json:
             print_json(outcome_record(outcome))
         else:
-            show(outcome)
+            show_outcome(outcome)
 
 
 def outcome_record(outcome: Outcome) -> dict[str, Any]:
-    """A result as one JSON object: what result.json holds, where it lies, and whether it was made now."""
+    """A result as one JSON object: what result.json holds, its folder, and whether it was made now."""
     return {**asdict(outcome.stored.result), "folder": str(outcome.stored.folder), "made": outcome.made}
 
 
-def show(outcome: Outcome) -> None:
-    """A result for people: measures, their rules, costs, and where it is kept."""
+def show_outcome(outcome: Outcome) -> None:
+    """Print a result: measures, their rules, costs, and its folder."""
     result = outcome.stored.result
     judged = count(result.queries, "judged query", "judged queries")
     typer.echo(f"{result.collection} {result.split}: {result.system} ({judged})")
     if not outcome.made:
-        typer.echo(
-            f"already there, made {result.provenance.time}{by_other(result)}; make it again with --force"
-        )
+        typer.echo(f"made earlier, {result.provenance.time}{by_other(result)}; make it again with --force")
     for measure in result.measures:
         typer.echo(f"  {measure:<12} {result.means[measure]:.4f}")
     for name, rule in asdict(result.rules).items():
@@ -175,7 +151,7 @@ def show(outcome: Outcome) -> None:
         typer.echo(f"  note: {warning}")
     for line in cost_lines(result):
         typer.echo(f"  {line}")
-    typer.echo(f"Kept in {outcome.stored.folder}")
+    typer.echo(f"Stored in {outcome.stored.folder}")
 
 
 def by_other(result: Result) -> str:
@@ -193,7 +169,7 @@ def short(commit: str | None) -> str:
 
 
 def cost_lines(result: Result) -> list[str]:
-    """What the numbers cost, in words."""
+    """The costs of a result: index, latency, throughput and machine."""
     spent = result.efficiency
     lines = []
     if spent.index is not None:
@@ -223,11 +199,11 @@ def cost_lines(result: Result) -> list[str]:
 def collections(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Folder of collections; by default those downloaded so far."),
+        typer.Argument(metavar="[FOLDER]", help="Folder of collections, by default those downloaded."),
     ] = None,
-    as_json: Json = False,
+    as_json: opt.Json = False,
 ) -> None:
-    """List the collections in a folder: documents, splits with their judged queries, self-hits."""
+    """List collections: documents, splits with their judged queries, self-hits."""
     from leanseek.eval.collections import list_collections, summarize
     from leanseek.eval.collections.official import official_names
 
@@ -252,23 +228,21 @@ def collections(
 
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; by default all. See --list.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which, by default all. See --list.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FOLDER", help="Where the collections are; else LEANSEEK_DATA."),
+        typer.Option(metavar="FOLDER", help="Where the collections are, by default LEANSEEK_DATA."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")] = Path(
-        "results"
-    ),
+    out: opt.Results = Path("results"),
     listing: Annotated[
         bool, typer.Option("--list", help="Show numbers, commands and sources; run nothing.")
     ] = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Check published numbers by the commands that yield them: OK, off, or FAIL with the difference.
+    """Run the commands behind the published numbers and compare.
 
-    Exit code 1 where any fails.
+    Each is OK, off, or FAIL with the difference. Exit code 1 if any fails.
     """
     from leanseek.eval.reproduction import data_folder, expected
     from leanseek.eval.reproduction import reproduce as reproduced
@@ -303,20 +277,3 @@ def verdict_line(verdict: Verdict) -> str:
     if verdict.measured is None or verdict.difference is None:
         return f"{head}: {verdict.reason}"
     return f"{head}, measured {verdict.measured:.4f} ({verdict.difference:+.4f})"
-
-
-eval_app = typer.Typer(
-    name="eval",
-    help="Measure: score runs, compare them, evaluate collections.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-eval_app.command()(score)
-eval_app.command()(compare)
-eval_app.command()(collections)
-eval_app.command()(collection)
-eval_app.command()(reproduce)
-eval_app.command()(leaderboard)
-eval_app.command()(report)
-eval_app.command()(relevance)

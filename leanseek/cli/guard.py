@@ -1,4 +1,4 @@
-"""Errors on their way out of the command line: one clear line and a named exit code, never a traceback."""
+"""Errors of commands: one clear line and a named exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSALS = {
     getattr(errno, name, None)
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "EIO", "EMFILE", "ENFILE")
 }
-"""How the operating system says that the disk, a permission or a limit is in the way."""
+"""The operating system's errors about the disk, permissions and limits."""
 
 
 class Guarded(TyperGroup):
@@ -48,17 +48,19 @@ class Guarded(TyperGroup):
 
 
 def is_usage(error: Exception) -> bool:
-    """Whether the option parser raised it, which shows and names its own errors."""
+    """Whether the option parser raised it, which prints its own errors."""
     return type(error).__module__.startswith(("click", "typer"))
 
 
 def message(error: BaseException, command: str | None) -> str:
-    """What the user of that command reads."""
+    """The message for the user of that command."""
     if isinstance(error, KeyboardInterrupt):
         if command in ("index", "add", "demo"):
-            return "interrupted: nothing was committed. Repeat the command: what was encoded so far is kept."
+            return (
+                "interrupted: nothing was committed. Repeat the command: it reuses what was encoded so far."
+            )
         if command == "tokens":
-            return "interrupted. Repeat the command: it goes on where it stopped."
+            return "interrupted. Repeat the command: it continues where it stopped."
         return "interrupted."
     if isinstance(error, MemoryError):
         return "error: out of memory. Index in smaller parts with 'leanseek add', or on a larger machine."

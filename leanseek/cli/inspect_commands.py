@@ -1,4 +1,4 @@
-"""Commands that look at an index, or at the installation, and change nothing."""
+"""Commands that inspect an index or the installation and change nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from leanseek.cli.output import count, file_size, print_json, progress_bar
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
-    from leanseek.indexing.info import IndexInfo, LeanInfo
+    from leanseek.indexing import IndexInfo
+    from leanseek.indexing.info import LeanInfo
 
 
 def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
     """Show what an index holds and how it was made."""
-    from leanseek.indexing.info import describe_index
+    from leanseek.indexing import describe_index
 
     found = describe_index(index)
     if as_json:
@@ -55,7 +56,7 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         if found.drifted:
             again = f"leanseek compact {quote(found.path)} --relearn"
             rows.append(
-                ("", f"drift {found.drift:.1f}: documents of another kind have come; learn anew: {again}")
+                ("", f"drift {found.drift:.1f}: the documents have changed in kind; learn again: {again}")
             )
         rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
         rows.append(("tokens", found.truncation.sentence()))
@@ -71,7 +72,7 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
 
 
 def fusion_lines(info: IndexInfo) -> list[str]:
-    """What was learned of how to fuse the two sides, and what it is worth; nothing where nothing was learned."""
+    """The learned fusion and its gain; nothing where none was learned."""
     learned = info.settings.fusion
     if learned is None:
         return []
@@ -85,34 +86,34 @@ def fusion_lines(info: IndexInfo) -> list[str]:
 
 
 def token_lines(info: IndexInfo) -> list[str]:
-    """What is stored for late interaction, and how much is lacking; nothing where nothing is stored."""
+    """What is stored for late interaction, and how much is missing; nothing where nothing is stored."""
     again = f"leanseek tokens {quote(info.path)}"
     if info.tokens_unusable is not None:
-        return [f"{info.tokens_unusable}; made again by: {again}"]
+        return [f"{info.tokens_unusable}; make them again: {again}"]
     stored = info.tokens
     if stored is None:
         return []
-    kept = f"{stored.dims} of {stored.dimensions}" if stored.dims < stored.dimensions else f"{stored.dims}"
+    dims = f"{stored.dims} of {stored.dimensions}" if stored.dims < stored.dimensions else f"{stored.dims}"
     lines = [
-        f"{count(stored.tokens, 'token')} of {count(stored.passages, 'passage')} by {stored.model}, {kept} "
+        f"{count(stored.tokens, 'token')} of {count(stored.passages, 'passage')} by {stored.model}, {dims} "
         f"dimensions, {stored.bits} bits, {file_size(round(stored.bytes_per_passage))} a passage, "
         f"{file_size(stored.bytes)} in all"
     ]
     if stored.lacking:
-        lines.append(f"{count(stored.lacking, 'passage')} lacking, read as they come; stored by: {again}")
+        lines.append(f"{count(stored.lacking, 'passage')} missing, read at each search; store them: {again}")
     return lines
 
 
 def lean_lines(segment: LeanInfo) -> list[str]:
-    """One segment's reduction, and how far its searches go."""
+    """One segment's reduction, and its measured recall."""
     sources = {"given": "your queries", "corpus": "queries made from the documents", "vectors": "the vectors"}
     source = sources[segment.source]
-    how = "PCA: learning from queries did not better it" if segment.method == "id" else segment.method
+    how = "PCA: learning from queries gained nothing" if segment.method == "id" else segment.method
     lines = [
         f"lean: {segment.vectors:,} vectors of {segment.dims} dims ({how}), {segment.kind}, "
         f"{segment.primary} and {segment.precision}, {segment.bytes / segment.vectors:.0f} bytes a vector",
         f"learned from, and measured with, {source}"
-        f"{'' if segment.source == 'given' else ', which are easier than people ask: hence a margin'}",
+        f"{'' if segment.source == 'given' else ', which are easier than those of people: hence a margin'}",
     ]
     lines += [
         f"recall@{point.k} {point.recall:.3f} measured (calibrated for {segment.recall:g}) with breadth "
@@ -123,8 +124,11 @@ def lean_lines(segment: LeanInfo) -> list[str]:
 
 
 def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:
-    """Read every byte of an index and compare it with its checksum. Exit code 4 where any differs."""
-    from leanseek.indexing.verification import verify as verify_index
+    """Compare every byte of an index with its checksums.
+
+    Exit code 4 if any differs.
+    """
+    from leanseek.indexing import verify as verify_index
 
     with progress_bar(as_json) as progress:
         report = verify_index(index, progress)
@@ -144,7 +148,7 @@ def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:
 
 
 def doctor(as_json: opt.Json = False) -> None:
-    """Check the installation: what works, what is missing, and the command that adds it."""
+    """Check the installation: what works, and how to add what is missing."""
     from leanseek.cli.doctor import diagnose
 
     findings = diagnose()

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share. Names in braces are filled in from tables, see `help`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from leanseek.types import Reached
 
 IndexPath: TypeAlias = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.")]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Machine output: one JSON object a line.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
 Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="BEIR folders, .jsonl .json .csv .tsv .parquet (gzip too), folders of .txt .md .rst .html .pdf "
-        ".docx, or - for JSON lines from standard input.",
+        help="BEIR folders, files ({formats}; gzip and bzip2 too), folders of such files, or - for JSON lines from "
+        "standard input.",
     ),
 ]
 IdField: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="Field that holds the id.")]
@@ -27,119 +28,156 @@ TextField: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="
 TitleField: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Field that holds the title.")
 ]
-OnErrorOption: TypeAlias = Annotated[
-    Literal["fail", "skip"], typer.Option(help="Stop at a record that cannot be read, or count it and go on.")
+OnError: TypeAlias = Annotated[
+    Literal["fail", "skip"], typer.Option(help="Stop at a record that cannot be read, or count and skip it.")
 ]
-OnDuplicateOption: TypeAlias = Annotated[
+OnDuplicate: TypeAlias = Annotated[
     Literal["reject", "replace"],
-    typer.Option(help="Refuse a document whose id is there already, or let it replace the earlier one."),
+    typer.Option(help="Reject a document whose id is taken, or replace the old one."),
 ]
-EncoderOption: TypeAlias = Annotated[
+Chunk: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="WORDS", help="Split documents into passages of about this many words.")
+]
+Overlap: TypeAlias = Annotated[
+    int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")
+]
+
+Encoder: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--encoder",
         metavar="MODEL",
-        help="A sentence-transformers model: name or path. Prefix onnx:, onnx-int8: or static: for a faster "
-        "back end.",
+        help="A sentence-transformers model: name or path. Faster as BACKEND:MODEL, with one of {encoders}.",
     ),
 ]
-Device: TypeAlias = Annotated[str | None, typer.Option(help="Where to encode: cpu, cuda, mps.")]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, mps.")
+]
 NoCache: TypeAlias = Annotated[
-    bool, typer.Option("--no-cache", help="Neither use nor fill the vector cache.")
+    bool, typer.Option("--no-cache", help="Neither read nor fill the vector cache.")
+]
+
+DENSE_HELP = (
+    "Vector index: {dense}. flat is exact, lean is reduced to what queries need, auto is lean from {lean_from} "
+    "vectors on."
+)
+ANALYZER_HELP = "How texts become terms: {analyzers}. lucene gives the terms of Lucene's English analyser."
+Variant: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="BM25's formula: {variants}.")]
+K1: TypeAlias = Annotated[float, typer.Option(metavar="N", help="BM25: how slowly repeated terms saturate.")]
+B: TypeAlias = Annotated[float, typer.Option(metavar="0..1", help="BM25: how much long texts are penalised.")]
+Delta: TypeAlias = Annotated[
+    float, typer.Option(metavar="N", help="BM25L and BM25+: the least a matching term adds.")
 ]
 LossyLengths: TypeAlias = Annotated[
     bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
 ]
-ModeOption: TypeAlias = Annotated[
+
+Mode: TypeAlias = Annotated[
     Literal["hybrid", "dense", "sparse"] | None,
-    typer.Option("--mode", help="Which sides to search; by default both where the index has both."),
+    typer.Option(help="Which sides to search; by default both where the index has both."),
 ]
-FilterOption: TypeAlias = Annotated[
-    str | None, typer.Option("--filter", metavar="EXPR", help="""E.g. 'year >= 2015 and lang = "en"'.""")
+Filter: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="EXPR", help="""Such as 'year >= 2015 and lang = "en"'.""")
 ]
-FusionOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--fusion",
-        help="convex, minmax, zscore, dbsf, rrf, rrf(k=N), or a scale for each side, such as theoretical+zscore.",
-    ),
-]
-OwnFusionOption: TypeAlias = Annotated[
+FUSION_HELP = (
+    "{fusions}, rrf(k=N), or a scale for the sparse and one for the dense side out of {scales}, such as "
+    "theoretical+zscore."
+)
+Fusion: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--fusion",
-        help="convex, minmax, zscore, dbsf, rrf, rrf(k=N), or a scale for each side, such as theoretical+zscore. By "
-        "default what the index has learned, else convex.",
-    ),
+    typer.Option(metavar="NAME", help=f"{FUSION_HELP} By default what the index has learned, else convex."),
 ]
 DenseWeight: TypeAlias = Annotated[
     float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")
 ]
 Depth: TypeAlias = Annotated[
-    int | None, typer.Option(help="Candidates asked of each side; by default 100, or K where larger.")
+    int | None, typer.Option(metavar="N", help="Candidates of each side; by default 100, or K where larger.")
 ]
+
 MinProbability: TypeAlias = Annotated[
     float | None,
-    typer.Option(metavar="0..1", help="Only hits that are at least so probably relevant; there may be none."),
+    typer.Option(metavar="0..1", help="Return only hits at least this probably relevant, if any."),
 ]
 RelevantOnly: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--relevant-only", help="Only hits as probable as 95 % of what is relevant; there may be none."
+        "--relevant-only", help="Return only hits as probable as 95 % of the relevant ones are, if any."
     ),
 ]
-RelevanceOption: TypeAlias = Annotated[
+Relevance: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--relevance",
         metavar="FILE",
-        help="The relevance model that gives the probabilities: a file of 'leanseek train relevance'; none; by "
-        "default the packaged one where it is for the index's encoder.",
+        help="The model of the probabilities: a file of 'leanseek train relevance', or none. auto is the packaged one "
+        "where it fits the index's encoder.",
     ),
 ]
+
+Rerank: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:MODEL]",
+        help="Re-rank the best hits: {rerankers}, or none. in-context:qa:MODEL answers a question. Repeatable: the "
+        "next re-ranks the best of the one before.",
+    ),
+]
+RerankDepth: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="N|auto",
+        help="How many hits are re-ranked, by default 100; auto: those that are probable enough. One for each "
+        "--rerank.",
+    ),
+]
+RerankBudget: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Time for a query's re-ranking, such as 200ms or 2s; the best order by then is kept.",
+    ),
+]
+RerankLong: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How cross-encoders read passages that are too long: {long}. By default maxp, the best window.",
+    ),
+]
+
+CollectionName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="A collection's folder, a BEIR name, or irds:ID.")
+]
+TrainingCollections: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="COLLECTION",
+        help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT if it is not train.",
+    ),
+]
+QRELS_HELP = "Judgments, as TREC or BEIR writes them; gzip too."
+QUERIES_HELP = "BEIR queries.jsonl, TSV, or TREC topics."
+Results: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")
+]
+
+Work: TypeAlias = Annotated[
+    Path, typer.Option(metavar="DIR", help="Where indexes go, as with 'eval collection --out'.")
+]
+Seed: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", help="Of the random choices; the same seed gives the same result.")
+]
+
+
+def name_and_split(given: str) -> tuple[str, str]:
+    """`scifact:dev` is the collection scifact and its split dev; without a split it is train."""
+    name, colon, split = given.rpartition(":")
+    if not colon or name in ("beir", "irds") or "/" in split or "\\" in split:
+        return given, "train"
+    return name, split
 
 
 def relevance_choice(option: str) -> str | None:
     """What `--relevance` means to a Searcher."""
     return None if option == "none" else option
-
-
-RerankOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rerank",
-        metavar="NAME[:MODEL]",
-        help="Put the best hits into a better order: cross-encoder:MODEL, in-context:MODEL (in-context:qa:MODEL asks "
-        "it to answer rather than to find), late-interaction, or none. Given again, the next judges what the one "
-        "before puts first.",
-    ),
-]
-RerankDepthOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rerank-depth",
-        metavar="N|auto",
-        help="How many hits are re-ranked, 100 by default; auto: those that are probable enough. One for each "
-        "--rerank.",
-    ),
-]
-RerankBudgetOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--rerank-budget",
-        metavar="TIME",
-        help="How long a query's re-ranking may take, such as 200ms or 2s: the best order reached in time.",
-    ),
-]
-RerankLongOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--rerank-long",
-        metavar="WAY",
-        help="How cross-encoders read passages that do not fit: maxp (the best window, the default), top2, firstp "
-        "or extract.",
-    ),
-]
 
 
 def parse_depths(given: Sequence[str]) -> list[DepthChoice]:
@@ -184,7 +222,7 @@ def second_stage(
     )
 
 
-def tell(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """What people should know of the re-ranking, on standard error."""
     for note in notes:
         typer.echo(f"note: {note}", err=True)

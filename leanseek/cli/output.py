@@ -1,4 +1,4 @@
-"""What people see on a terminal, and the JSON lines that programs read."""
+"""Hits and progress for people, and JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from leanseek.types import Hit, Progress, Snippet
 
 INDENT = 5
-LOOKED_AT = 10
-"""Tokens that people are shown of those that a re-ranker looked at."""
+ATTENDED = 10
+"""How many of the tokens that a re-ranker attended to are printed."""
 
 
 def console(stderr: bool = False) -> Console:
@@ -41,7 +41,7 @@ def print_json(value: dict[str, Any], err: bool = False) -> None:
 
 
 def print_hits(hits: list[Hit], explain: bool) -> None:
-    """Hits for people: rank, score, probability, id and title, then the snippet; the stages where asked for."""
+    """Print rank, score, probability, id, title and snippet of hits; with `explain` their stages too."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -75,7 +75,7 @@ def chance(probability: float) -> str:
 
 
 def stages_line(hit: Hit) -> str:
-    """Which sides found the hit, where, and the terms it shares with the query."""
+    """The hit's rank and score by each side and re-ranker, and the terms it shares with the query."""
     if hit.explanation is None:
         return ""
     parts = []
@@ -91,7 +91,7 @@ def stages_line(hit: Hit) -> str:
 
 
 def attention_line(hit: Hit) -> str:
-    """The tokens that a decoder looked at most, the most first, with how much of the score each gave."""
+    """The tokens that a decoder attended to most, best first, each with its share of the score."""
     from leanseek.types import AttentionExplanation
 
     if not isinstance(hit.explanation, AttentionExplanation):
@@ -102,7 +102,7 @@ def attention_line(hit: Hit) -> str:
         for token in tokens
         if token.attention > 0
     ]
-    best = sorted(found, key=lambda one: -one[0])[:LOOKED_AT]
+    best = sorted(found, key=lambda one: -one[0])[:ATTENDED]
     looked = ", ".join(f"{printable(token)} ({attention:.3g})" for attention, token in best if token)
     return f"attention: {looked}" if looked else ""
 
@@ -129,7 +129,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """Progress on standard error: bars on a terminal, now and then a line elsewhere, nothing when quiet."""
+    """Progress on standard error: bars on a terminal, a line now and then elsewhere, nothing if `quiet`."""
     if quiet:
         yield lambda stage, done, total: None
     elif sys.stderr.isatty():
@@ -163,7 +163,7 @@ def live_progress() -> Iterator[Progress]:
 
 
 def line_progress() -> Progress:
-    """A line at the start of a stage and at each tenth of it (each 100,000 where the total is not known)."""
+    """A line at the start of a stage and at each tenth of it (each 100,000 if the total is unknown)."""
     last: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int | None) -> None:

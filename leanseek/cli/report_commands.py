@@ -1,15 +1,14 @@
-"""The command that makes the BEIR table."""
+"""Commands that show what evaluations measured: the BEIR table, reports, and relevance models."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.options import Device, Json
 from leanseek.cli.output import console, count, print_json, progress_bar
 
 if TYPE_CHECKING:
@@ -20,15 +19,18 @@ if TYPE_CHECKING:
 
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where results of evaluations are.")],
-    measure: Annotated[str, typer.Option("--measure", help="Which measure the table shows.")] = "nDCG@10",
+    measure: Annotated[str, typer.Option(metavar="NAME", help="Which measure the table shows.")] = "nDCG@10",
     markdown: Annotated[bool, typer.Option("--markdown", help="The table for a README.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The table for a spreadsheet.")] = False,
     mteb: Annotated[
-        Path | None, typer.Option("--mteb", metavar="OUT", help="Write MTEB result JSON into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write MTEB result JSON into this folder.")
     ] = None,
     as_json: opt.Json = False,
 ) -> None:
-    """The BEIR table over the results in DIR: missing sets marked, means over what is there and labelled so."""
+    """Show the BEIR table of stored results.
+
+    Missing collections are marked, and means are labelled with the collections they cover.
+    """
     from leanseek.errors import UsageError
     from leanseek.eval import leaderboard as boards
     from leanseek.eval.leaderboard import export
@@ -68,7 +70,7 @@ def show_leaderboard(board: Leaderboard) -> None:
     for line in lines:
         drawn.add_row(*line)
     if Measurement.get(out, out.options.update_width(10_000), drawn).maximum > out.width:
-        # Names cut short would not tell systems apart.
+        # Shortened names would no longer tell systems apart.
         for number, system in enumerate(drawn.columns[1:], 1):
             out.print(f"{number}: {system.header}", markup=False)
             system.header = str(number)
@@ -86,28 +88,28 @@ def report(
     ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="The table for a paper (booktabs).")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Where to write; by default into DIR.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write, by default into DIR.")
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="SYSTEM", help="Compare with this one; by default the sparse system."),
+        typer.Option(metavar="SYSTEM", help="Compare with this one, by default the sparse system."),
     ] = None,
     measure: Annotated[
         str | None,
-        typer.Option(metavar="MEASURE", help="What the figures show; by default the first measure."),
+        typer.Option(metavar="NAME", help="What the figures show, by default the first measure."),
     ] = None,
     explain: Annotated[
         bool,
         typer.Option(
             "--explain",
-            help="On the page: what re-rankers in context looked at for the queries that changed most, searched for "
-            "again.",
+            help="On the page: what in-context re-rankers attended to, for the queries that changed most; these are "
+            "searched again.",
         ),
     ] = False,
-    device: Device = None,
-    as_json: Json = False,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
 ) -> None:
-    """Write a report of stored results; the page where no format is named."""
+    """Write a report of stored results, by default a page of HTML."""
     from leanseek.errors import UsageError
     from leanseek.eval.reports import FORMATS, gather, write_report
 
@@ -137,45 +139,39 @@ def report(
 
 
 def relevance(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="PATH_OR_NAME", help="A collection's folder, a BEIR name, or irds:ID."),
-    ],
-    split: Annotated[str, typer.Option("--split", help="Which judgments.")] = "test",
-    mode: Annotated[
-        Literal["hybrid", "dense"], typer.Option("--mode", help="Which searches to judge.")
-    ] = "dense",
-    model: Annotated[
-        str, typer.Option("--relevance", metavar="FILE", help="A model's file; by default the packaged one.")
-    ] = "default",
+    name: opt.CollectionName,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which judgments.")] = "test",
     foreign: Annotated[
         list[str] | None,
         typer.Option(
-            "--foreign",
             metavar="COLLECTION",
-            help="Put its queries too, which find nothing here; repeatable.",
+            help="Search its queries too, which have nothing relevant here. Repeatable.",
         ),
     ] = None,
-    encoder: opt.EncoderOption = None,
-    k: Annotated[int, typer.Option("-k", help="How many candidates of each query.")] = 1000,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where indexes go.")] = Path("results"),
     index: Annotated[
-        Path | None, typer.Option("--index", metavar="INDEX", help="Where the index is or goes instead.")
+        Path | None, typer.Option(metavar="INDEX", help="Where the index is or goes instead of into --out.")
     ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where indexes go.")] = Path("results"),
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many candidates of each query.")] = 1000,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write a page with table and figure.")
+        Path | None, typer.Option(metavar="FILE", help="Write a page with table and figure.")
     ] = None,
+    mode: Annotated[Literal["hybrid", "dense"], typer.Option(help="Which searches to measure.")] = "dense",
+    model: Annotated[
+        str, typer.Option("--relevance", metavar="FILE", help="A model's file; default is the packaged one.")
+    ] = "default",
+    encoder: opt.Encoder = None,
     device: opt.Device = None,
     no_cache: opt.NoCache = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Measure how well one threshold on a relevance model's probabilities keeps what is relevant and drops the rest.
+    """Measure how well one threshold on probabilities separates relevant hits.
 
-    All candidates of all queries of the split are pooled, beside the same for controls: ranks, scores, shares of the
-    best score, z scores, and curves over the score alone.
+    All candidates of all queries of the split are pooled. Controls are measured the same way: ranks, scores, shares
+    of the best score, z-scores, and curves over the score alone.
     """
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.eval.collections import open_collection
+    from leanseek.eval import open_collection
     from leanseek.eval.relevance import evaluate_relevance
 
     with progress_bar(as_json) as progress:
@@ -198,20 +194,15 @@ def relevance(
 
         write_page(result, report)
     if as_json:
-        print_json(result_record(result))
+        print_json(asdict(result))
     else:
         show_relevance(result)
         if report is not None:
             typer.echo(f"Written to {report}")
 
 
-def result_record(result: RelevanceResult) -> dict[str, Any]:
-    """A result as one JSON object."""
-    return asdict(result)
-
-
 def show_relevance(result: RelevanceResult) -> None:
-    """A result for people: a row a system, then how the stored threshold does, then foreign queries."""
+    """Print a row for each system, then the results at the stored threshold and those of foreign queries."""
     typer.echo(
         f"{result.collection} {result.split}, {result.mode}: {count(result.queries, 'query', 'queries')}, "
         f"{result.candidates:,} candidates, {result.relevant:,} of them relevant"
@@ -233,8 +224,8 @@ def show_relevance(result: RelevanceResult) -> None:
         f"{result.stored_dropped:.1%}, kept {result.stored_kept_per_query:.1f} a query"
     )
     for other in result.foreign:
-        told = ", ".join(f"{system} {share:.1%}" for system, share in other.empty.items())
+        shares = ", ".join(f"{system} {share:.1%}" for system, share in other.empty.items())
         typer.echo(
-            f"  nothing kept of the {count(other.queries, 'query', 'queries')} of {other.collection}: {told}; "
+            f"  nothing kept of the {count(other.queries, 'query', 'queries')} of {other.collection}: {shares}; "
             f"adapter at its stored threshold {other.stored:.1%}"
         )

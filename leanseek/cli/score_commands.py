@@ -1,13 +1,15 @@
-"""Commands that score stored runs."""
+"""Commands over stored runs: score and compare."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from leanseek.cli import options as opt
+from leanseek.cli.output import console, count, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,16 +22,10 @@ if TYPE_CHECKING:
     from leanseek.types import Run
 
 RUN_HELP = "A TREC run, or one of MS MARCO's (query, passage, rank); gzip too, - for stdin."
-Qrels: TypeAlias = Annotated[
-    str, typer.Option("--qrels", metavar="QRELS", help="The judgments, as TREC or BEIR has them; gzip too.")
-]
+Qrels: TypeAlias = Annotated[str, typer.Option(metavar="FILE", help=opt.QRELS_HELP)]
 Measures: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAMES",
-        help="In quotes, such as 'nDCG@10 R@100 RR@10 AP(rel=2) Judged@10 SetF PR-AUC'; these are ir_measures' "
-        "names, and an unknown one lists what there is.",
-    ),
+    typer.Option(metavar="NAMES", help="In quotes, such as 'nDCG@10 R@100'. Known: {measures}."),
 ]
 SelfHits: TypeAlias = Annotated[
     bool,
@@ -37,7 +33,7 @@ SelfHits: TypeAlias = Annotated[
 ]
 Provider: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Who computes: pytrec_eval or ranx; the values are the same."),
+    typer.Option(metavar="NAME", help="What computes the measures: {providers}; the values are the same."),
 ]
 
 
@@ -45,19 +41,22 @@ def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
     qrels: Qrels,
     measures: Measures = None,
-    per_query: Annotated[bool, typer.Option("--per-query", help="Each query's values too.")] = False,
+    per_query: Annotated[bool, typer.Option("--per-query", help="Print each query's values too.")] = False,
     drop_self_hits: SelfHits = False,
     provider: Provider = None,
     as_json: opt.Json = False,
 ) -> None:
     """Score a stored run."""
-    from leanseek.eval.measures import score as measure
-    from leanseek.reading.judgments import read_qrels
-    from leanseek.reading.runs import read_run
+    from leanseek.eval import score as measure
+    from leanseek.reading import read_qrels, read_run
 
     ranked = read_run(run)
     scores = measure(
-        ranked.rankings, read_qrels(qrels), names(measures), self_hits=drop_self_hits, provider=provider
+        ranked.rankings,
+        read_qrels(qrels),
+        measure_names(measures),
+        self_hits=drop_self_hits,
+        provider=provider,
     )
     if as_json:
         print_scores_json(ranked, scores, per_query)
@@ -67,33 +66,35 @@ def score(
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN…", help="Two runs or more; the first is the baseline.")
+        list[str], typer.Argument(metavar="RUN", help="Two runs or more; the first is the baseline.")
     ],
     qrels: Qrels,
     measures: Measures = None,
     queries: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="The queries' texts, to show with those that changed most."),
+        str | None, typer.Option(metavar="FILE", help="The queries, to print with those that changed most.")
     ] = None,
-    changed: Annotated[int, typer.Option(help="How many queries that changed most to show.")] = 5,
-    tolerance: Annotated[float, typer.Option(help="Values this close are a tie.")] = 1e-6,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap and of the randomisation test.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of both; the same seed gives the same figures.")] = 0,
+    changed: Annotated[
+        int, typer.Option(metavar="N", help="How many of the queries that changed most to print.")
+    ] = 5,
+    tolerance: Annotated[float, typer.Option(metavar="N", help="Values this close are a tie.")] = 1e-6,
+    confidence: Annotated[float, typer.Option(metavar="0..1", help="Of the intervals.")] = 0.95,
+    resamples: Annotated[
+        int, typer.Option(metavar="N", help="Of the bootstrap and of the randomisation test.")
+    ] = 10_000,
+    seed: opt.Seed = 0,
     drop_self_hits: SelfHits = False,
     provider: Provider = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Compare stored runs with the first of them: intervals, tests, and the queries that changed most."""
-    from leanseek.eval.comparison import compare as contrast
-    from leanseek.reading.judgments import read_qrels
-    from leanseek.reading.queries import read_queries
+    """Compare stored runs with the first: intervals, tests, largest changes."""
+    from leanseek.eval import compare as contrast
+    from leanseek.reading import read_qrels, read_queries
 
     texts = {query.id: query.text for query in read_queries(queries)} if queries is not None else None
     compared = contrast(
         read_runs(runs),
         read_qrels(qrels),
-        names(measures),
+        measure_names(measures),
         queries=texts,
         self_hits=drop_self_hits,
         provider=provider,
@@ -104,13 +105,13 @@ def compare(
         confidence=confidence,
     )
     if as_json:
-        print_comparison_json(compared)
+        print_json(asdict(compared))
     else:
         print_comparison(compared)
 
 
-def names(measures: str | None) -> tuple[str, ...]:
-    """The measures that an option names, or those that are usual."""
+def measure_names(measures: str | None) -> tuple[str, ...]:
+    """The measures that an option names, or the default ones."""
     from leanseek.eval.measures import DEFAULT_MEASURES
     from leanseek.eval.providers import split_measures
 
@@ -119,9 +120,7 @@ def names(measures: str | None) -> tuple[str, ...]:
 
 def read_runs(paths: Sequence[str]) -> list[Run]:
     """The runs by their tags, or by their files where two have the same tag."""
-    from dataclasses import replace
-
-    from leanseek.reading.runs import read_run
+    from leanseek.reading import read_run
 
     found = [read_run(path) for path in paths]
     if len({run.tag for run in found}) == len(found):
@@ -132,10 +131,7 @@ def read_runs(paths: Sequence[str]) -> list[Run]:
 
 
 def print_scores_json(run: Run, scores: Scores, per_query: bool) -> None:
-    """One object; the values of each query too where asked for."""
-    from dataclasses import asdict
-
-    from leanseek.cli.output import print_json
+    """One JSON object; with `per_query` the values of each query too."""
 
     record = {
         "run": run.tag,
@@ -150,9 +146,7 @@ def print_scores_json(run: Run, scores: Scores, per_query: bool) -> None:
 
 
 def print_scores(run: Run, scores: Scores, per_query: bool) -> None:
-    """The means as a table, and beneath it the rules they were taken by."""
-    from leanseek.cli.output import console, count, printable
-
+    """The means as a table, and below it the rules they follow."""
     out = console()
     if per_query:
         table = plain_table("query", *scores.measures)
@@ -171,8 +165,6 @@ def print_scores(run: Run, scores: Scores, per_query: bool) -> None:
 
 def print_comparison(compared: Comparison) -> None:
     """A table a measure: means with their intervals, and each run against the baseline."""
-    from leanseek.cli.output import console, printable
-
     out = console()
     percent = (
         f"{compared.confidence:.0%}" if compared.confidence * 100 % 1 < 1e-9 else f"{compared.confidence:.1%}"
@@ -194,7 +186,9 @@ def print_comparison(compared: Comparison) -> None:
                 soft_wrap=True,
             )
     untested = (
-        "" if compared.tested == len(compared.contrasts) else ", without Judged, which tells no quality"
+        ""
+        if compared.tested == len(compared.contrasts)
+        else ", without Judged, which is no measure of quality"
     )
     out.print(
         f"\n{compared.queries:,} judged queries; the baseline is {printable(compared.baseline)}. Intervals: "
@@ -207,10 +201,8 @@ def print_comparison(compared: Comparison) -> None:
 
 
 def measure_tables(compared: Comparison, measure: str, percent: str, out: Console) -> list[Table]:
-    """The means of one measure beside their differences from the baseline; below them where the lines are short."""
+    """The means of one measure beside their differences from the baseline; below them on a narrow terminal."""
     from rich.measure import Measurement
-
-    from leanseek.cli.output import printable
 
     interval = f"{percent} interval"
     means = [mean for mean in compared.means if mean.measure == measure]
@@ -258,25 +250,14 @@ def contrast_cells(one: Contrast) -> tuple[str, str, str, str, str, str]:
 
 
 def p_value(p: float | None) -> str:
-    """Four digits, or that it is less than they can show; empty for what was not tested."""
+    """Four decimals, `<0.0001` for less, nothing for what was not tested."""
     if p is None:
         return ""
     return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 
-def print_comparison_json(compared: Comparison) -> None:
-    """One object, as the dataclasses have it."""
-    from dataclasses import asdict
-
-    from leanseek.cli.output import print_json
-
-    print_json(asdict(compared))
-
-
 def print_rules(rules: Rules, warnings: Sequence[str]) -> None:
-    """How the numbers were taken; warnings go to standard error."""
-    from leanseek.cli.output import console
-
+    """How the numbers were computed; warnings go to standard error."""
     out = console()
     for what, rule in (
         ("ties", rules.ties),

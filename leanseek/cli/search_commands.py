@@ -1,4 +1,4 @@
-"""Commands that ask an index."""
+"""Commands that search an index."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.options import (
-    RerankBudgetOption,
-    RerankDepthOption,
-    RerankLongOption,
-    RerankOption,
-    rerank_record,
-    second_stage,
-    tell,
-)
 from leanseek.cli.output import (
     chance,
     count,
@@ -28,42 +19,42 @@ from leanseek.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from leanseek.types import Answer, Progress, Query, Ranked
 
 
 def search(
     index: opt.IndexPath,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The question, in quotes.")],
-    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
-    mode: opt.ModeOption = None,
-    filter: opt.FilterOption = None,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in quotes.")],
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
     explain: Annotated[
         bool,
         typer.Option(
             "--explain",
-            help="Say which side found each hit, by which terms, and what a decoder that re-ranked it looked at.",
+            help="Show each hit's rank and score by side, its terms, and what an in-context re-ranker attended to.",
         ),
     ] = False,
-    fusion: opt.OwnFusionOption = None,
+    mode: opt.Mode = None,
+    filter: opt.Filter = None,
+    fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
-    relevance: opt.RelevanceOption = "auto",
-    rerank: RerankOption = None,
-    rerank_depth: RerankDepthOption = None,
-    rerank_budget: RerankBudgetOption = None,
-    rerank_long: RerankLongOption = None,
-    encoder: opt.EncoderOption = None,
+    relevance: opt.Relevance = "auto",
+    rerank: opt.Rerank = None,
+    rerank_depth: opt.RerankDepth = None,
+    rerank_budget: opt.RerankBudget = None,
+    rerank_long: opt.RerankLong = None,
+    encoder: opt.Encoder = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Answer one query."""
-    from leanseek.searcher.searcher import Searcher
+    """Search an index for one query."""
+    from leanseek.searcher import Searcher
 
-    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
+    second = opt.second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
     with (
         Searcher.open(
             index,
@@ -81,7 +72,7 @@ def search(
             query,
             k,
             filter=filter,
-            # People always see a snippet; programs get it where they ask for the explanation.
+            # People always see a snippet; programs get it with the explanation.
             explain=explain or not as_json,
             depth=depth,
             min_probability=min_probability,
@@ -98,7 +89,7 @@ def search(
         if answer.nearest is not None:
             print_json(answer_record(answer), err=True)
         if answer.reached is not None:
-            print_json(rerank_record(notes, answer.reached), err=True)
+            print_json(opt.rerank_record(notes, answer.reached), err=True)
     elif hits:
         print_hits(hits, explain)
     elif answer.nearest is not None:
@@ -106,13 +97,15 @@ def search(
             nothing_relevant(answer, "--relevant-only" if relevant_only else "--min-probability"), err=True
         )
     else:
-        typer.echo(f"Nothing found{that_meets(fields) if filter else ''}.", err=True)
+        # A filter that nothing meets may name a field that no document has.
+        met = f" that meets the filter; the index has the fields {', '.join(fields)}" if filter else ""
+        typer.echo(f"Nothing found{met}.", err=True)
     if not as_json:
-        tell(notes)
+        opt.print_notes(notes)
 
 
 def nothing_relevant(answer: Answer, option: str) -> str:
-    """Why there is no hit although there are candidates: none reaches the probability that the option asks."""
+    """Why there is no hit although there are candidates: none reaches the option's probability."""
     if answer.nearest is None or answer.nearest.probability is None or answer.threshold is None:
         return "Nothing relevant found."
     title = f" ({printable(answer.nearest.title)})" if answer.nearest.title else ""
@@ -123,49 +116,41 @@ def nothing_relevant(answer: Answer, option: str) -> str:
     )
 
 
-def that_meets(fields: Sequence[str]) -> str:
-    """A filter that nothing meets may name a field that nothing has."""
-    return f" that meets the filter; the index has the fields {', '.join(fields)}"
-
-
 def run(
     index: opt.IndexPath,
     queries: Annotated[
         str, typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, TREC topics, or - for stdin.")
     ],
-    out: Annotated[
-        str, typer.Option("--out", metavar="RUN.trec", help="The run file to write; - for stdout.")
-    ],
-    k: Annotated[int, typer.Option("-k", help="How many documents for each query.")] = 1000,
-    mode: opt.ModeOption = None,
-    filter: opt.FilterOption = None,
-    fusion: opt.OwnFusionOption = None,
+    out: Annotated[str, typer.Option(metavar="RUN.trec", help="The run file to write; - for stdout.")],
+    tag: Annotated[str, typer.Option(metavar="NAME", help="The run's name, its last column.")] = "leanseek",
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents for each query.")] = 1000,
+    mode: opt.Mode = None,
+    filter: opt.Filter = None,
+    fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
-    relevance: opt.RelevanceOption = "auto",
-    rerank: RerankOption = None,
-    rerank_depth: RerankDepthOption = None,
-    rerank_budget: RerankBudgetOption = None,
-    rerank_long: RerankLongOption = None,
-    encoder: opt.EncoderOption = None,
+    relevance: opt.Relevance = "auto",
+    rerank: opt.Rerank = None,
+    rerank_depth: opt.RerankDepth = None,
+    rerank_budget: opt.RerankBudget = None,
+    rerank_long: opt.RerankLong = None,
+    encoder: opt.Encoder = None,
     device: opt.Device = None,
-    tag: Annotated[str, typer.Option(help="The run's name, its last column.")] = "leanseek",
     as_json: opt.Json = False,
 ) -> None:
-    """Answer a file of queries and write a TREC run."""
+    """Search for a file of queries and write a TREC run."""
     from leanseek.errors import UsageError
-    from leanseek.reading.queries import read_queries
-    from leanseek.reading.runs import write_run
-    from leanseek.searcher.searcher import Searcher
+    from leanseek.reading import read_queries, write_run
+    from leanseek.searcher import Searcher
 
     if relevance not in ("auto", "none") and min_probability is None and not relevant_only:
         raise UsageError(
             "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
         )
     asked = read_queries(queries)
-    second = second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
+    second = opt.second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
     started = time.perf_counter()
     answered = 0
     with (
@@ -234,4 +219,4 @@ def run(
             f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
             err=out == "-",
         )
-    tell(notes)
+    opt.print_notes(notes)

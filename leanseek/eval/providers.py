@@ -24,7 +24,7 @@ PROVIDERS: Final = ("pytrec_eval", "ranx")
 _BUNDLED: Final = ("judged", "msmarco", "compat")
 """Parts of ir_measures itself, in Python, for what the two above lack, such as RR@k."""
 _PACKAGES: Final = {"pytrec_eval": ("pytrec_eval-terrier", "pytrec_eval"), "ranx": ("ranx",)}
-_FAMILIES: Final = frozenset(
+FAMILIES: Final = frozenset(
     "nDCG AP RR P R Success Judged Rprec Bpref infAP IPrec Compat SetP SetR SetF SetAP".split()
 )
 _NAME: Final = re.compile(r"(?P<family>[A-Za-z][\w-]*)(?P<arguments>\(.*\))?(?:@(?P<at>[^@]+))?")
@@ -73,7 +73,7 @@ def _parse(name: str) -> Asked:
             raise UsageError(f"{name!r}: PR-AUC takes no cut-off, and no parameter but pooled=True")
         return PrAuc(pooled)
     measure = _library().measures.registry.get(family)
-    if measure is None or measure.NAME not in _FAMILIES:
+    if measure is None or measure.NAME not in FAMILIES:
         raise UsageError(f"the measure {name!r} is not known; known are {KNOWN}")
     if at is not None:
         parameters[measure.AT_PARAM] = _cut(name, at, measure.AT_PARAM)

@@ -32,14 +32,14 @@ _TABLES: Final[dict[str, _Table]] = {
 }
 _TEXTS: Final = (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".pdf", ".docx")
 _PACKED: Final = (".gz", ".bz2")
-_READABLE: Final = (*_TABLES, ".parquet", *_TEXTS)
+READABLE: Final = (*_TABLES, ".parquet", *_TEXTS)
 _CORPUS: Final = ("corpus.jsonl", *(f"corpus.jsonl{suffix}" for suffix in _PACKED))
 _PROBE: Final = 1024
 _READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 
 
 class _File(NamedTuple):
-    """A file to read, its kind (a suffix of `_READABLE`), and the id its document has if it is a text."""
+    """A file to read, its kind (a suffix of `READABLE`), and the id its document has if it is a text."""
 
     path: str
     kind: str
@@ -204,8 +204,8 @@ def _kind(name: str) -> str | None:
     stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
     if suffix in _PACKED:
         suffix = os.path.splitext(stem)[1]  # noqa: PTH122
-        return suffix if suffix in _READABLE and suffix != ".parquet" else None
-    return suffix if suffix in _READABLE else None
+        return suffix if suffix in READABLE and suffix != ".parquet" else None
+    return suffix if suffix in READABLE else None
 
 
 def _name(path: str) -> str:
@@ -215,4 +215,4 @@ def _name(path: str) -> str:
 
 
 def _kinds() -> str:
-    return f"{', '.join(_READABLE)} (packed also: {', '.join(_PACKED)}), and a BEIR folder with corpus.jsonl"
+    return f"{', '.join(READABLE)} (packed also: {', '.join(_PACKED)}), and a BEIR folder with corpus.jsonl"

@@ -39,7 +39,7 @@ def test_info_tells_what_was_learned_and_when_it_no_longer_fits(
     (tmp_path / "code.jsonl").write_text("\n".join(map(json.dumps, code)), encoding="utf-8")
     added = call("add", index, tmp_path / "code.jsonl", "--encoder", ENCODER)
     assert added.exit_code == 0, added.output
-    assert "learn anew: leanseek compact" in call("info", index).output
+    assert "learn again: leanseek compact" in call("info", index).output
     assert call("compact", index, "--relearn").exit_code == 0
     relearned = json.loads(call("info", index, "--json").output)
     assert relearned["segments"] == 1 and relearned["drift"] < 1.5

@@ -15,7 +15,7 @@ from support import HashEncoder, make_documents
 from typer.testing import CliRunner
 
 from leanseek import Searcher
-from leanseek.cli.eval_commands import eval_app
+from leanseek.cli import eval_app
 from leanseek.encode import DEFAULT_MODEL, load_encoder
 from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval import provenance
@@ -428,7 +428,7 @@ def test_the_command_prints_what_it_kept(
     assert Path(record["folder"]) == tmp_path / "cranfield" / "test" / "bm25"
     again = CliRunner().invoke(eval_app, arguments)
     assert again.exit_code == 0
-    assert "already there" in again.output
+    assert "made earlier" in again.output
     assert "commit" not in again.output
     monkeypatch.setattr(provenance, "source_commit", lambda: "0123abc")
     other = CliRunner().invoke(eval_app, arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli.eval_commands import eval_app
+from leanseek.cli import eval_app
 from leanseek.errors import ExitCode, UsageError
 from leanseek.eval.reproduction import (
     Check,

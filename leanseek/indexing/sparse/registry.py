@@ -68,8 +68,8 @@ _Opener: TypeAlias = Callable[[SparseSource, Bm25Parameters], SparseIndex]
 
 def check_sparse(settings: SparseSettings) -> None:
     """Raise UsageError for an unknown back end or variant, MissingPackageError where its package is absent."""
-    if settings.backend not in _OPENERS:
-        allowed = ", ".join(_OPENERS)
+    if settings.backend not in SPARSE_BACKENDS:
+        allowed = ", ".join(SPARSE_BACKENDS)
         raise UsageError(f"unknown sparse back end {settings.backend!r}. Allowed: {allowed}.")
     parameters = _parameters(settings)
     if settings.lossy_lengths and settings.backend not in _LOSSY:
@@ -88,7 +88,7 @@ def check_sparse(settings: SparseSettings) -> None:
 def open_sparse(settings: SparseSettings, source: SparseSource) -> SparseIndex:
     """The sparse index over a generation's live passages. Raises as `check_sparse` does."""
     check_sparse(settings)
-    return _OPENERS[settings.backend](source, _parameters(settings))
+    return SPARSE_BACKENDS[settings.backend](source, _parameters(settings))
 
 
 def _parameters(settings: SparseSettings) -> Bm25Parameters:
@@ -140,7 +140,7 @@ def _texts(source: SparseSource, ordinals: Int64Array) -> Iterator[str]:
             yield content(passage.title, passage.text)
 
 
-_OPENERS: dict[str, _Opener] = {
+SPARSE_BACKENDS: dict[str, _Opener] = {
     "bm25": _open_bm25,
     "bm25s": _open_peer(Bm25sIndex),
     "rank-bm25": _open_peer(RankBm25Index),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from support import HashEncoder
 from typer.testing import CliRunner
 
-from leanseek.cli.report_commands import result_record, show_relevance
+from leanseek.cli.report_commands import show_relevance
 from leanseek.errors import InputError, RelevanceFileError, UsageError
 from leanseek.eval.collections import open_collection
 from leanseek.eval.relevance import RelevanceResult, evaluate_relevance
@@ -221,7 +222,7 @@ def test_a_collection_is_measured(toy_result: RelevanceResult) -> None:
     [other] = toy_result.foreign
     assert (other.collection, other.queries) == ("other", 20)
     assert 0 <= other.empty["adapter"] <= 1
-    record = json.loads(json.dumps(result_record(toy_result)))
+    record = json.loads(json.dumps(asdict(toy_result)))
     for scores in record["systems"].values():
         assert set(scores) >= KEYS
     assert record["systems"]["z score"]["ece"] is None

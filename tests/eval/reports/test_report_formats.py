@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli.eval_commands import eval_app
+from leanseek.cli import eval_app
 from leanseek.errors import UsageError
 from leanseek.eval.reports import FORMATS, Study, gather, render, write_report
 from leanseek.eval.reports.table import escape_latex

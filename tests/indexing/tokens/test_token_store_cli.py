@@ -80,7 +80,7 @@ def test_stored_followed_used_and_removed(place: Path, index: Path, monkeypatch:
     assert call("add", index, index.parent / "more.jsonl").exit_code == 0
     assert call("delete", index, "d1", "d2").exit_code == 0
     described = call("info", index)
-    assert "8 bits" in described.stdout and "1 passage lacking" in described.stdout
+    assert "8 bits" in described.stdout and "1 passage missing" in described.stdout
     assert "new" in dict(searched(index, name)) and read == ["boundary layer wing orbit"]
     done = call("tokens", index, "--json")
     report = json.loads(done.stdout)
@@ -120,7 +120,7 @@ def test_what_cannot_be_is_told(place: Path, index: Path) -> None:
     for arguments, told, code in (
         ((index, "--model", model, "--dims", "33"), "it must be from 1 to 32", ExitCode.USAGE),
         ((index, "--model", model, "--bits", "5"), "4 or 8 bits", ExitCode.USAGE),
-        ((index, "--remove", "--bits", "4"), "--remove goes alone", ExitCode.USAGE),
+        ((index, "--remove", "--bits", "4"), "--remove removes all that is stored", ExitCode.USAGE),
         ((index.parent / "absent",), "does not exist", ExitCode.INDEX),
         ((index, "--model", index.parent / "absent"), "absent", ExitCode.MODEL),
     ):

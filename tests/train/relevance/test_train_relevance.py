@@ -14,7 +14,7 @@ from support import HashEncoder
 from typer.testing import CliRunner
 
 from leanseek.cli import app
-from leanseek.cli.train_commands import name_and_split
+from leanseek.cli.options import name_and_split
 from leanseek.encode.base import Encoded
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.collections import open_collection

@@ -1,0 +1,91 @@
+"""How commands show their help: options in panels, and names read from the tables that define them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from inspect import isfunction
+from typing import Any, get_args
+
+from typer.core import TyperCommand
+
+FEW = 15
+"""A command with no more options than this shows them in one panel."""
+
+PANELS = {
+    "Output": "into overwrite out index tag system k measures force explain as_json help",
+    "Reading": "splits mirror id_field text_field title_field on_error on_duplicate chunk overlap",
+    "Encoding": "encoder device no_cache",
+    "Dense side": "dense",
+    "Dense side: lean": "dims kind recall precision primary learning_queries",
+    "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
+    "Filter and fusion": "mode filter fusion dense_weight depth",
+    "Relevance": "min_probability relevant_only relevance",
+    "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long",
+}
+"""The panel of each option, by the name of its parameter."""
+
+PANEL = {option: panel for panel, options in PANELS.items() for option in options.split()}
+
+
+TABLES = {
+    "analyzers": ("leanseek.text", "analyzer_names"),
+    "dense": ("leanseek.indexing.dense.registry", "DENSE_KINDS"),
+    "encoders": ("leanseek.encode.registry", "ENCODERS"),
+    "formats": ("leanseek.reading.sources", "READABLE"),
+    "fusions": ("leanseek.searcher.fusion", "FUSIONS"),
+    "kinds": ("leanseek.indexing.dense.lean.construction", "Kind"),
+    "lean_from": ("leanseek.indexing.dense.registry", "LEAN_FROM"),
+    "long": ("leanseek.rerank.crossencoder.windows", "LONG"),
+    "measures": ("leanseek.eval.providers", "KNOWN"),
+    "precisions": ("leanseek.indexing.dense.lean.rows", "Precision"),
+    "primaries": ("leanseek.indexing.dense.lean.meta", "Primary"),
+    "providers": ("leanseek.eval.providers", "PROVIDERS"),
+    "rerankers": ("leanseek.rerank.registry", "choices"),
+    "scales": ("leanseek.searcher.fusion", "SCALES"),
+    "sparse": ("leanseek.indexing.sparse.registry", "SPARSE_BACKENDS"),
+    "variants": ("leanseek.indexing.sparse.parameters", "Bm25Variant"),
+}
+"""Where the names are that a help text fills in at `{key}`. Only the help of a command that uses one imports it."""
+
+
+class Names(dict[str, str]):
+    """The names of `TABLES` as help texts show them, each read when it is first asked for."""
+
+    def __missing__(self, key: str) -> str:
+        module, name = TABLES[key]
+        self[key] = ", ".join(rows(getattr(import_module(module), name)))
+        return self[key]
+
+
+def rows(table: Any) -> list[str]:
+    """The names in a table: a mapping, a sequence, an enumeration, a Literal, or a function that returns them."""
+    if isfunction(table):
+        table = table()
+    if isinstance(table, int):
+        return [f"{table:,}"]
+    if isinstance(table, str):
+        return [table]
+    return [str(row) for row in get_args(table) or table if str(row)]
+
+
+class Helped(TyperCommand):
+    """A command whose help has its options in `PANELS` and the names of tables filled in."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters; those of a command with many options each with a panel."""
+        found: list[Any] = super().get_params(ctx)
+        options = [one for one in found if one.param_type_name == "option"]
+        if len(options) > FEW:
+            for option in options:
+                option.rich_help_panel = PANEL.get(option.name)
+        return found
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help with its names filled in, and paragraphs as wide as the terminal."""
+        names = Names()
+        parameters: list[Any] = self.params
+        for parameter in parameters:
+            parameter.help = (parameter.help or "").format_map(names)
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        super().format_help(ctx, formatter)

@@ -1,0 +1,198 @@
+"""Commands that learn how to re-rank: attention heads and cross-encoders."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from leanseek.train.head_search import FoundHeads
+
+
+def heads(
+    index: opt.IndexPath,
+    model: Annotated[str, typer.Option(metavar="MODEL", help="A decoder: its folder or name.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the list of heads goes, as JSON.")],
+    qrels: Annotated[Path, typer.Option(metavar="FILE", help=opt.QRELS_HELP)],
+    queries: Annotated[str, typer.Option(metavar="FILE", help=opt.QUERIES_HELP)],
+    most: Annotated[
+        int, typer.Option(metavar="N", help="Queries to learn from; 50 to 300 are enough.")
+    ] = 150,
+    documents: Annotated[int, typer.Option(metavar="N", help="Documents in a prompt.")] = 20,
+    prompt: Annotated[
+        Literal["IE", "QA"], typer.Option(help="Find information, or answer a question.")
+    ] = "IE",
+    method: Annotated[
+        Literal["contrastive", "ndcg", "mass"],
+        typer.Option(
+            help="Choose heads that tell a relevant document from others (contrastive), that rank best (ndcg), or that "
+            "attend most to relevant ones (mass)."
+        ),
+    ] = "contrastive",
+    how_many: Annotated[
+        int | None,
+        typer.Option("--heads", metavar="N", help="Heads to choose: by default 8, or 16 by ndcg and mass."),
+    ] = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Choose the attention heads by which a decoder re-ranks best.
+
+    The documents of each query are those that the index's search returns. A third of the queries is held out to
+    measure the gain over all heads.
+    """
+    from leanseek.reading import read_qrels, read_queries
+    from leanseek.records import write_lines
+    from leanseek.rerank.incontext.decoder_files import load_decoder
+    from leanseek.train.head_search import find_heads, head_examples, heads_to_keep
+
+    # A model that cannot be used is reported before anything is searched.
+    decoder = load_decoder(model, device)
+    heads_to_keep(decoder, method, how_many)
+    with progress_bar(as_json) as progress:
+        examples, notes = head_examples(
+            index,
+            read_queries(queries),
+            read_qrels(qrels),
+            most=most,
+            documents=documents,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+        found = find_heads(
+            decoder,
+            examples,
+            method=method,
+            count=how_many,
+            prompt=prompt,
+            seed=seed,
+            source=f"{len(examples)} queries, {documents} documents each, prompt {prompt}, seed {seed}",
+            progress=progress,
+        )
+    write_lines(out, [found.heads.text()])
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "heads": [f"{layer}-{head}" for layer, head in found.heads.heads],
+                "ndcg": found.ndcg,
+                "ndcg_of_all": found.ndcg_of_all,
+                "learned_from": found.learned_from,
+                "held_out": found.held_out,
+                "notes": notes,
+            }
+        )
+    else:
+        for note in notes:
+            typer.echo(f"note: {note}")
+        show_heads(out, found)
+
+
+def show_heads(out: Path, found: FoundHeads) -> None:
+    """Print the heads, their gain, and how to use them."""
+    listed = found.heads
+    named = " ".join(f"{layer}-{head}" for layer, head in listed.heads)
+    deepest = max(head.layer for head in listed.heads) + 1
+    typer.echo(
+        f"{count(len(listed.heads), 'head')} of {listed.layers * listed.width:,} (layer-head): {named}"
+    )
+    typer.echo(
+        f"nDCG@10 on {count(found.held_out, 'held-out query', 'held-out queries')}: {found.ndcg:.4f}, of all heads "
+        f"{found.ndcg_of_all:.4f}; {deepest} of {listed.layers} layers are run"
+    )
+    if found.ndcg < found.ndcg_of_all:
+        typer.echo(
+            "note: these heads are worse than all together; judge more queries or try another --method"
+        )
+    typer.echo(f"Use them: leanseek search INDEX QUERY --rerank {quote(f'in-context:{out}')}")
+
+
+def cross_encoder(
+    collections: opt.TrainingCollections,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the model goes.")],
+    work: opt.Work = Path("results"),
+    negatives: Annotated[
+        int, typer.Option(metavar="N", help="Irrelevant passages for each relevant one.")
+    ] = 7,
+    most: Annotated[
+        int | None, typer.Option(metavar="N", help="Queries of each collection, by default all.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The model to start from, by default the default encoder."),
+    ] = None,
+    joint_layers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Layers that read query and passage together; the others stay as they are. 0: an ordinary "
+            "cross-encoder, all of whose layers are trained.",
+        ),
+    ] = 2,
+    epochs: Annotated[float, typer.Option(metavar="N", help="How often each query is seen.")] = 1.0,
+    batch: Annotated[int, typer.Option(metavar="N", help="Queries of one step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(metavar="N", help="The highest, after warming up.")] = 5e-5,
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="A pair's length in training.")] = 160,
+    mix: Annotated[
+        float,
+        typer.Option(
+            metavar="0..1",
+            help="With --joint-layers: share of the trained weights in those saved, the rest being the original ones; "
+            "less suits other texts better.",
+        ),
+    ] = 0.5,
+    seed: opt.Seed = 0,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Train a cross-encoder, with hard negatives from the hybrid search.
+
+    If interrupted, repeat the command: it continues from the last checkpoint.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.eval.collections import open_collection
+    from leanseek.train.crossencoder import Recipe, Source, train_cross_encoder
+
+    recipe = Recipe(
+        base=base or DEFAULT_MODEL,
+        joint_layers=joint_layers or None,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        mix=mix,
+        seed=seed,
+    )
+    with progress_bar(as_json) as progress:
+        report = train_cross_encoder(
+            [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)],
+            out,
+            recipe,
+            negatives=negatives,
+            most=most,
+            work=work,
+            device=device,
+            progress=progress,
+        )
+    if as_json:
+        print_json({"out": str(out), **asdict(report)})
+        return
+    for taken in report.sources:
+        typer.echo(
+            f"{taken.collection} ({taken.split}): {count(taken.queries, 'query', 'queries')}, "
+            f"{taken.held_out:,} held out"
+        )
+    typer.echo(
+        f"{count(report.steps, 'step')}; loss on the held-out queries {report.before:.4f} before, "
+        f"{report.after:.4f} after"
+    )
+    typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
