@@ -1,19 +1,77 @@
-"""Fixtures that every part's tests share. No test reaches the network."""
+"""Fixtures that every part's tests share. A test that reaches for the network fails; loopback is allowed."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+# For what the guard below does not see: processes that tests start, and libraries with sockets of their own.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 DATA = Path(
     os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir")
 ).resolve()
+
+
+class NetworkForbidden(Exception):  # noqa: N818 - no OSError, which code under test may take for a broken network
+    """A test has reached for another machine."""
+
+
+def is_local(host: object) -> bool:
+    """Whether a host is this machine, by name or by number; None and "" are any of its own addresses."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True, scope="session")
+def forbidden_hosts() -> Iterator[list[object]]:
+    """The hosts that were reached for so far: connecting to one, sending to it, or resolving its name."""
+    hosts: list[object] = []
+
+    def check(host: object) -> None:
+        if not is_local(host):
+            hosts.append(host)
+            raise NetworkForbidden(f"{host} is not this machine; tests use loopback addresses only")
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        def method(self: socket.socket, *arguments: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                check(arguments[-1][0])
+            return call(self, *arguments)
+
+        return method
+
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        check(host)
+        return resolve(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield hosts
+
+
+@pytest.fixture(autouse=True)
+def no_network(forbidden_hosts: list[object]) -> Iterator[None]:
+    """Fail a test that reached for the network, even where the code under test went on without it."""
+    yield
+    reached, forbidden_hosts[:] = list(forbidden_hosts), []
+    assert not reached, f"reached for {', '.join(map(str, reached))}"
 
 
 @pytest.fixture(scope="session")
