@@ -36,7 +36,7 @@ from leanseek.eval.base import Collection
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
-from leanseek.indexing.dense.lean.lvq import Bits
+from leanseek.indexing.quantisation import Bits
 from leanseek.indexing.tokens.token_writer import store_tokens
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
 from leanseek.rerank.lateinteraction.late_interaction import DEFAULT_MIX

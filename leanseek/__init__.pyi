@@ -6,11 +6,11 @@ from .errors import IndexLockedError as IndexLockedError
 from .errors import LeanseekError as LeanseekError
 from .eval.evaluation import evaluate as evaluate
 from .indexing.dense.lean.lean_index import LeanVecIndex as LeanVecIndex
-from .indexing.index import AddReport as AddReport
 from .indexing.index import Index as Index
 from .indexing.settings import LeanSettings as LeanSettings
 from .indexing.settings import SparseSettings as SparseSettings
 from .indexing.verification import verify as verify
+from .indexing.writer import AddReport as AddReport
 from .reading.queries import read_queries as read_queries
 from .reading.sources import read as read
 from .reading.streams import ReadReport as ReadReport

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and where leanseek keeps what it can make again."""
+"""Files and folders that are written whole or not at all, checksums, and the cache folder."""
 
 from __future__ import annotations
 
@@ -55,33 +55,49 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
-        yield temporary
-        _rename(temporary, target)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name}-", dir=target.parent, ignore_cleanup_errors=True
+        ) as name:
+            yield Path(name)
+            try:
+                Path(name).replace(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise StorageError(
+            f"cannot write {target}: {error.strerror or error}. "
+            "Free space there, or set LEANSEEK_CACHE to a folder that can be written."
+        ) from error
 
 
-def _rename(temporary: Path, target: Path) -> None:
+@contextmanager
+def draft_folder(folder: Path) -> Iterator[Path]:
+    """A draft that takes the place of `folder`, whatever is there, when the block ends without an error.
+
+    For one writer at a time. The rename is flushed to the disk; what a crash leaves is at `draft_of(folder)`, and
+    goes with the next draft. Raises OSError.
+    """
+    draft = draft_of(folder)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     try:
-        temporary.replace(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+        yield draft
+        sync(draft)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+        sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
-def _unwritable(target: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write {target}: {error.strerror or error}. "
-        "Free space there, or set LEANSEEK_CACHE to a folder that can be written."
-    )
+def draft_of(folder: Path) -> Path:
+    """Where `draft_folder` makes a folder, and a crash may leave it."""
+    return folder.with_name(f".{folder.name}")
 
 
 def sync(path: Path) -> None:

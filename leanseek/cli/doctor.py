@@ -66,7 +66,7 @@ def extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
 
 
 def lucene() -> Finding:
-    from leanseek.indexing.sparse.lucene import requirements
+    from leanseek.indexing.sparse.java import requirements
 
     purpose = "the lucene back end"
     java, absent, complaint = requirements()

@@ -14,7 +14,7 @@ from leanseek.cli.output import count, file_size, print_json, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.indexing import TokenReport
-    from leanseek.indexing.dense.lean.lvq import Bits
+    from leanseek.indexing.quantisation import Bits
 
 
 def delete(

@@ -1,6 +1,4 @@
 from .dense.lean.lean_index import LeanVecIndex as LeanVecIndex
-from .index import AddReport as AddReport
-from .index import CompactReport as CompactReport
 from .index import Index as Index
 from .info import IndexInfo as IndexInfo
 from .info import describe_index as describe_index
@@ -12,3 +10,5 @@ from .tokens.token_writer import forget_tokens as forget_tokens
 from .tokens.token_writer import store_tokens as store_tokens
 from .verification import VerifyReport as VerifyReport
 from .verification import verify as verify
+from .writer import AddReport as AddReport
+from .writer import CompactReport as CompactReport

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from leanseek.errors import IndexDamagedError, StorageError
+from leanseek.errors import IndexDamagedError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = 128
-
-
-def _header(dtype: np.dtype[Any], count: int) -> bytes:
-    """The first bytes of a .npy file (format version 1.0), always as many."""
-    text = repr({"descr": dtype.str, "fortran_order": False, "shape": (count,)}).encode()
-    room = _HEADER - len(_MAGIC) - 2
-    return _MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"
+_MOST_HEADER = 256
+"""More than NumPy takes for an array of a few dimensions."""
+_DESCRIPTION = re.compile(
+    rb"\{'descr': '([<|]\w+)', 'fortran_order': False, 'shape': \(([0-9, ]*)\),? ?\} *\n", re.ASCII
+)
 
 
 class ArrayAppender:
@@ -28,7 +28,7 @@ class ArrayAppender:
     The file is complete when the appender is closed.
     """
 
-    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
         self._file: BinaryIO = path.open("wb")
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._count = 0
@@ -43,11 +43,14 @@ class ArrayAppender:
         self._count += len(values)
 
     def close(self) -> None:
-        """Write the header and close the file."""
-        if not self._file.closed:
-            with self._file:
-                self._file.seek(0)
-                self._file.write(_header(self._dtype, self._count))
+        """Write the header (format version 1.0) and close the file."""
+        if self._file.closed:
+            return
+        text = repr({"descr": self._dtype.str, "fortran_order": False, "shape": (self._count,)}).encode()
+        room = _HEADER - len(_MAGIC) - 2
+        with self._file:
+            self._file.seek(0)
+            self._file.write(_MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n")
 
     def __enter__(self) -> ArrayAppender:
         return self
@@ -58,62 +61,39 @@ class ArrayAppender:
         self.close()
 
 
-def write_array(path: Path, values: NDArray[Any], dtype: type[np.generic]) -> None:
-    """Write values (n,) as a .npy file of that dtype."""
-    with ArrayAppender(path, dtype) as appender:
-        appender.append(values)
+def write_array(path: Path, values: NDArray[Any], dtype: DTypeLike | None = None) -> None:
+    """Write values of any shape as a .npy file, converted to `dtype`. Raises OSError where the disk refuses."""
+    little = np.dtype(values.dtype if dtype is None else dtype).newbyteorder("<")
+    np.save(path, np.ascontiguousarray(values, dtype=little), allow_pickle=False)
 
 
-def open_array(path: Path, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
-    """A read-only memory map of a file that `ArrayAppender` wrote.
+def open_array(path: Path, dtype: DTypeLike, shape: tuple[int | None, ...] = (None,)) -> NDArray[Any]:
+    """A read-only memory map of a file that `write_array` or `ArrayAppender` wrote; None is any length.
 
-    Raises IndexDamagedError where the file is cut short, or of another dtype or length; a missing one is the
+    Raises IndexDamagedError where the file is cut short, or of another dtype or shape; a missing one is the
     FileNotFoundError that it is, for the caller may be late for a segment that was merged away.
     """
     little = np.dtype(dtype).newbyteorder("<")
     with path.open("rb") as file:
-        found = file.read(_HEADER)
-        count, rest = divmod(file.seek(0, 2) - _HEADER, little.itemsize)
-    if rest or count < 0 or found != _header(little, count) or length not in (None, count):
-        wanted = f"{'' if length is None else f'{length} '}{little.name} values"
+        head = file.read(_MOST_HEADER)
+        size = file.seek(0, 2)
+    start = len(_MAGIC) + 2 + int.from_bytes(head[len(_MAGIC) : len(_MAGIC) + 2], "little")
+    described = _DESCRIPTION.fullmatch(head[len(_MAGIC) + 2 : start])
+    found = tuple(map(int, re.findall(rb"\d+", described[2]))) if described is not None else ()
+    if (
+        not head.startswith(_MAGIC)
+        or described is None
+        or described[1] != little.str.encode()
+        or size != start + math.prod(found) * little.itemsize
+        or len(found) != len(shape)
+        or any(want not in (None, have) for want, have in zip(shape, found, strict=False))
+    ):
+        wanted = " x ".join("any number of" if length is None else str(length) for length in shape)
         raise IndexDamagedError(
-            f"'{path}' does not hold the {wanted} that belong there. Restore the index from a copy, or index "
-            "again; 'leanseek verify' lists all that is damaged."
+            f"'{path}' does not hold the {wanted} {little.name} values that belong there. Restore the index "
+            "from a copy, or index again; 'leanseek verify' lists all that is damaged."
         )
-    if count == 0:
+    if not math.prod(found):
         # An empty file cannot be mapped.
-        return np.empty(0, little)
-    return np.asarray(np.memmap(path, little, "r", _HEADER, (count,)))
-
-
-def write(folder: Path, name: str, values: NDArray[Any]) -> None:
-    """Write `name`.npy. Raises StorageError where the disk refuses."""
-    path = folder / f"{name}.npy"
-    try:
-        np.save(path, values, allow_pickle=False)
-    except OSError as error:
-        raise StorageError(f"writing '{path}' failed: {error.strerror or error}") from error
-
-
-def read(folder: Path, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """A read-only memory map of `name`.npy; None in `shape` stands for any length.
-
-    Raises IndexDamagedError where the file holds anything else, FileNotFoundError where there is none.
-    """
-    path = folder / f"{name}.npy"
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
-    fits = len(shape) == values.ndim and all(
-        want in (None, have) for want, have in zip(shape, values.shape, strict=False)
-    )
-    if not fits or values.dtype != np.dtype(dtype) or not values.flags.c_contiguous:
-        wanted = " x ".join("any" if length is None else str(length) for length in shape)
-        raise IndexDamagedError(
-            f"'{path}' holds {values.dtype} {values.shape}, not {dtype} of {wanted}. Restore the index from a "
-            "copy, or index again."
-        )
-    return np.asarray(values)
+        return np.empty(found, little)
+    return np.asarray(np.memmap(path, little, "r", start, found))

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from leanseek.errors import (
     IndexDamagedError,
     IndexFormatError,
     IndexNotFoundError,
-    LeanseekError,
     StorageError,
 )
 from leanseek.files import checksum, sync
+from leanseek.indexing.integrity import FileRecord, storage_errors
 from leanseek.indexing.settings import IndexSettings
 from leanseek.types import Int64Array
 
@@ -35,13 +36,13 @@ APPLICATION_ID = 0x6C736B31
 CATALOG = "catalog.sqlite"
 SEAL = "catalog.sha256"
 SEGMENTS = "segments"
+TOKENS = "tokens"
+LOCK = "LOCK"
+"""What is in an index's folder."""
 
 ONE_AT_A_TIME = threading.RLock()
 """Closing any descriptor of a file drops all POSIX locks that the process has on it, SQLite's own included:
 while one thread reads the catalog's bytes for its checksum no other may be in a transaction on it."""
-
-REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
-"""How SQLite's messages say that the file system, or another process, refused."""
 
 SCHEMA = """
 CREATE TABLE state (
@@ -62,18 +63,8 @@ CREATE TABLE tombstones (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """A segment's file as it was committed; `name` is relative to the segment's folder."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRecord:
-    """A committed segment: how much it holds, and its files."""
+class SegmentRecord(NamedTuple):
+    """A committed segment: how much it holds, and its files, named relative to its folder."""
 
     number: int
     documents: int
@@ -179,20 +170,9 @@ def commit(folder: Path, change: Change) -> int:
         database.execute("BEGIN IMMEDIATE")
         for segment in change.added:
             database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
-            database.execute(
-                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    segment.number,
-                    segment.documents,
-                    segment.passages,
-                    segment.tokens,
-                    segment.truncated,
-                    segment.tokens_lost,
-                ),
-            )
+            database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", segment[:6])
             database.executemany(
-                "INSERT INTO files VALUES (?, ?, ?, ?)",
-                [(segment.number, file.name, file.size, file.sha256) for file in segment.files],
+                "INSERT INTO files VALUES (?, ?, ?, ?)", [(segment.number, *file) for file in segment.files]
             )
         for number in change.removed:
             for table, column in (("segments", "number"), ("files", "segment"), ("tombstones", "segment")):
@@ -238,14 +218,14 @@ def seal_line(generation: int, digest: str) -> str:
 def check_seal(folder: Path, generation: int) -> str | None:
     """What is wrong with the catalog file, or None.
 
-    A crash between a commit and its seal leaves the older seal, which is no damage: the database is then
-    judged by SQLite's own integrity check.
+    A crash between a commit and its seal leaves the older seal, which is no damage: SQLite's own integrity check
+    then decides.
     """
     with ONE_AT_A_TIME:
-        return seal_problem(folder, generation)
+        return _seal_problem(folder, generation)
 
 
-def seal_problem(folder: Path, generation: int) -> str | None:
+def _seal_problem(folder: Path, generation: int) -> str | None:
     seal = folder / SEAL
     if seal.is_file():
         text = seal.read_text(errors="replace")
@@ -299,7 +279,7 @@ def load(database: sqlite3.Connection) -> State:
     for number, name, size, digest in database.execute("SELECT * FROM files ORDER BY segment, name"):
         files.setdefault(number, []).append(FileRecord(name, size, digest))
     segments = tuple(
-        SegmentRecord(row[0], row[1], row[2], row[3], row[4], row[5], tuple(files.get(row[0], ())))
+        SegmentRecord._make((*row, tuple(files.get(row[0], ()))))
         for row in database.execute("SELECT * FROM segments ORDER BY number")
     )
     passages = {segment.number: segment.passages for segment in segments}
@@ -319,35 +299,3 @@ def load(database: sqlite3.Connection) -> State:
             text for (text,) in database.execute("SELECT text FROM learning_queries ORDER BY rowid")
         ),
     )
-
-
-def file_problem(folder: Path, segment: SegmentRecord, file: FileRecord) -> str | None:
-    """How a segment's file differs from what was committed, or None. Raises OSError where it cannot be read."""
-    path, name = folder / segment.folder / file.name, f"{segment.folder}/{file.name}"
-    if not path.is_file():
-        return f"{name} is missing"
-    size = path.stat().st_size
-    if size != file.size:
-        return f"{name} has {size} bytes instead of {file.size}"
-    return None if checksum(path) == file.sha256 else f"{name} differs from its checksum"
-
-
-@contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn what the file system or SQLite refuses while writing into one StorageError."""
-    advice = (
-        f"Nothing was changed in '{folder}'. Free space or mend the permissions, then repeat the command."
-    )
-    try:
-        yield
-    except LeanseekError:
-        raise
-    except sqlite3.OperationalError as error:
-        if not any(sign in str(error) for sign in REFUSALS):
-            raise
-        raise StorageError(f"writing to '{folder}' failed: {error}. {advice}") from error
-    except sqlite3.DatabaseError as error:
-        raise IndexDamagedError(f"the catalog of '{folder}' is damaged: {error}") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(f"writing to '{folder}' failed: {reason}. {advice}") from error

@@ -6,59 +6,28 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from leanseek.encode.corpus import TruncationReport
 from leanseek.errors import LeanseekError
 from leanseek.indexing.catalog import State
-from leanseek.indexing.compaction import learned, truncation
-from leanseek.indexing.dense.lean import LeanVecIndex
-from leanseek.indexing.dense.lean.recall import CurvePoint
-from leanseek.indexing.segment import Segment
+from leanseek.indexing.segment import Segment, largest_learned
+from leanseek.indexing.segment_writer import truncation
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.indexing.tokens.store import TokenStore, live_keys, live_ordinals
+from leanseek.indexing.tokens.store import TokenStore, TokenSummary, live_keys, live_ordinals
 
+if TYPE_CHECKING:
+    from leanseek.indexing.dense.lean.lean_index import LeanInfo
+
+FEWEST: Final = 200
+"""Fewer vectors do not show whether they are of another kind."""
+DRIFTED: Final = 1.5
+"""Above it, what is lost is beyond the chance of which documents came first."""
 _COUNTED: Final = 100_000
 """Live passages that are looked up at most: all their texts have to be read for it."""
-
-Summary = TypeVar("Summary", bound="TokenSummary")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSummary:
-    """Token vectors of `model`: of its `dimensions` `dims` are kept, each in `bits`.
-
-    `passages` of different texts have so many `tokens`, in so many `bytes`; `bytes_per_passage` leaves out what was
-    learned for all of them.
-    """
-
-    model: str
-    dimensions: int
-    dims: int
-    bits: int
-    passages: int
-    tokens: int
-    bytes: int
-    bytes_per_passage: float
-
-    @classmethod
-    def of(cls: type[Summary], store: TokenStore, **more: Any) -> Summary:
-        """The summary of what is stored; `more` are fields that a kind of summary adds."""
-        settings = store.settings
-        return cls(
-            model=settings.model,
-            dimensions=settings.dimensions,
-            dims=settings.dims,
-            bits=settings.bits,
-            passages=store.passages,
-            tokens=store.tokens,
-            bytes=store.bytes,
-            bytes_per_passage=store.bytes_per_passage,
-            **more,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,45 +35,6 @@ class TokenInfo(TokenSummary):
     """What is stored, and how many of the index's live passages are not: None where it would take long to count."""
 
     lacking: int | None
-
-
-def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
-    """What is stored; why it cannot be read; None where there is nothing. Raises IndexDamagedError for the index."""
-    try:
-        store = TokenStore.open(snapshot.folder)
-    except (LeanseekError, OSError) as error:
-        return str(error)
-    if store is None:
-        return None
-    lacking = None
-    if len(live_ordinals(snapshot)) <= _COUNTED:
-        lacking = int((store.find(live_keys(snapshot)).blocks < 0).sum())
-    return TokenInfo.of(store, lacking=lacking)
-
-
-FEWEST = 200
-"""Fewer vectors do not tell whether they are of another kind."""
-DRIFTED = 1.5
-"""Above it, what is lost is beyond the chance of which documents came first."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeanInfo:
-    """The reduced vectors of one segment; see the properties of `LeanVecIndex`."""
-
-    vectors: int
-    bytes: int
-    kind: str
-    dims: int
-    primary: str
-    precision: str
-    method: str
-    source: str
-    recall: float
-    curve: tuple[CurvePoint, ...]
-    points: tuple[CurvePoint, ...]
-    drift: float
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +84,7 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         for _, number in segment.passages.keys(segment.deleted.nonzero()[0])
     )
     deleted = sum(len(ordinals) for ordinals in state.tombstones.values())
-    reduced = [segment.dense for segment in snapshot.segments if isinstance(segment.dense, LeanVecIndex)]
+    lean = tuple(segment.lean for segment in snapshot.segments if segment.lean is not None)
     drift = drift_of(snapshot.segments)
     tokens = describe_tokens(snapshot)
     snapshot.close()
@@ -171,41 +101,36 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         sparse_bytes=part_bytes(state, "sparse/"),
         dense_bytes=part_bytes(state, "dense/"),
         truncation=truncation(state.segments, state.settings),
-        lean=tuple(lean_info(index) for index in reduced),
+        lean=lean,
         tokens=tokens if isinstance(tokens, TokenInfo) else None,
         tokens_unusable=tokens if isinstance(tokens, str) else None,
         drift=drift,
     )
 
 
-def lean_info(index: LeanVecIndex) -> LeanInfo:
-    """What a reduced index tells of itself."""
-    return LeanInfo(
-        vectors=index.size,
-        bytes=index.bytes,
-        kind=index.kind,
-        dims=index.dims,
-        primary=index.primary,
-        precision=index.secondary,
-        method=index.method,
-        source=index.learned.source,
-        recall=index.recall,
-        curve=index.calibration.curve,
-        points=index.calibration.points,
-        drift=index.drift,
-        notes=index.notes,
-    )
+def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
+    """What is stored; why it cannot be read; None where there is nothing. Raises IndexDamagedError for the index."""
+    try:
+        store = TokenStore.open(snapshot.folder)
+    except (LeanseekError, OSError) as error:
+        return str(error)
+    if store is None:
+        return None
+    lacking = None
+    if len(live_ordinals(snapshot)) <= _COUNTED:
+        lacking = int((store.find(live_keys(snapshot)).blocks < 0).sum())
+    return TokenInfo.of(store, lacking=lacking)
 
 
 def drift_of(segments: Sequence[Segment]) -> float | None:
     """The greatest drift of any segment: of its own reduction, or of the one that compacting would give it."""
-    known = learned(segments)
+    known = largest_learned(segments)
     if known is None:
         return None
     drifts = [1.0]
     for segment in segments:
-        if isinstance(segment.dense, LeanVecIndex):
-            drifts.append(segment.dense.drift)
+        if segment.lean is not None:
+            drifts.append(segment.lean.drift)
         elif segment.dense is not None and segment.size >= FEWEST:
             chosen = np.unique(np.linspace(0, segment.size - 1, 2_000).astype(np.int64))
             drifts.append(known.drift(segment.dense.vectors(chosen)))

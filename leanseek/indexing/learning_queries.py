@@ -7,18 +7,25 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from leanseek.encode.corpus import Encoding
 from leanseek.errors import UsageError
+from leanseek.indexing.passage_store import PassageStore
 from leanseek.text.sentences import PASSAGE, split_sentences
-from leanseek.types import Document
+from leanseek.types import Document, Float32Array
 
-Source: TypeAlias = Literal["given", "corpus"]
+if TYPE_CHECKING:
+    from leanseek.indexing.dense.lean.meta import Learned
+
+Source: TypeAlias = Literal["given", "corpus", "vectors"]
+"""Of queries: given by the user, made from the corpus, or the indexed vectors in their place."""
 
 LIMIT: Final = 2_000
 """Queries to learn from: enough for the moments of several hundred dimensions."""
 FEWEST_QUERIES: Final = 20
 """Fewer of the user's own teach less than what the documents, or the vectors themselves, yield."""
+_BLOCK: Final = 8192
 _HELD_OUT: Final = 0.2
 _HEAD: Final = 4_000
 _FIRST: Final = 1_000
@@ -33,8 +40,7 @@ _SPACES: Final = re.compile(r"\s+")
 class LearningQueries:
     """Texts to learn from and others, all distinct, held out for measuring.
 
-    `source` tells whether they were `given`, or made from the `corpus` for want of better. `documents` names
-    for each of `texts` + `held_out` the document it was taken from; it is empty for given queries.
+    `documents` names for each of `texts` + `held_out` the document it was taken from; it is empty for given queries.
     """
 
     texts: tuple[str, ...]
@@ -77,6 +83,34 @@ def given_learning_queries(
         if tidy:
             kept.offer(tidy, "")
     return _split(kept.ascending(), held_out, seed, "given")
+
+
+class Lesson(NamedTuple):
+    """What a reduction of vectors is made from: queries (m, D), or what an earlier one has learned."""
+
+    queries: Float32Array | Learned
+    source: Source
+
+
+def learn_from(encoding: Encoding, passages: PassageStore) -> Lesson:
+    """The user's learning queries, or where they are too few texts of the passages, encoded."""
+    documents = (
+        Document(stored.id, stored.text, stored.title)
+        for ordinals in passages.blocks(_BLOCK)
+        for stored in passages.get(ordinals)
+    )
+    chosen = learning_queries(encoding.learning_queries, documents)
+    return Lesson(encoding.queries([*chosen.texts, *chosen.held_out]), chosen.source)
+
+
+def learning_queries(
+    given: Iterable[str], documents: Iterable[Document], limit: int = LIMIT
+) -> LearningQueries:
+    """At most `limit` of the given queries, or where they are too few texts of the documents."""
+    chosen = given_learning_queries(given, limit)
+    if len(chosen.texts) + len(chosen.held_out) >= FEWEST_QUERIES:
+        return chosen
+    return make_learning_queries(documents, limit)
 
 
 class _Lowest:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
-from leanseek.errors import IndexDamagedError
+from leanseek.errors import IndexDamagedError, UsageError
+
+LeanKind: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
+"""How reduced vectors are searched: all of them, some lists of them, or along a graph."""
+Primary: TypeAlias = Literal["pq4", "lvq4", "lvq8", "sq8", "rabitq"]
+"""How reduced vectors are stored."""
+Precision: TypeAlias = Literal["float32", "float16", "sq8"]
+"""How an element of the vectors in full is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,26 @@ class LeanSettings:
     recall: float = 0.95
     precision: str = "sq8"
     primary: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError where a value is out of range."""
+        for name, value, allowed in (
+            ("kind", self.kind, get_args(LeanKind)),
+            ("precision", self.precision, get_args(Precision)),
+            ("primary", self.primary or "sq8", get_args(Primary)),
+        ):
+            if value not in allowed:
+                raise UsageError(
+                    f"the {name} of a reduced index is '{value}'; choose one of {', '.join(allowed)}"
+                )
+        if self.kind == "hnsw" and self.primary not in (None, "sq8"):
+            raise UsageError(
+                f"primary is '{self.primary}', and a graph holds sq8 alone; choose kind 'ivf' or 'flat' for it"
+            )
+        if not 0.0 < self.recall <= 1.0:
+            raise UsageError(f"recall is {self.recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
+        if self.dims is not None and self.dims < 1:
+            raise UsageError(f"dims is {self.dims}; it must be at least 1, or 'auto'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leanseek.errors import IndexDamagedError, StorageError
-from leanseek.indexing.catalog import CATALOG, SEAL, SEGMENTS, check_seal, file_problem, read_state
-from leanseek.indexing.creation import LOCK
+from leanseek.indexing.catalog import CATALOG, LOCK, SEAL, SEGMENTS, check_seal, read_state
+from leanseek.indexing.integrity import file_problem
 from leanseek.indexing.tokens.store import store_problems
 from leanseek.types import Progress
 
@@ -73,8 +73,8 @@ def check(folder: Path, progress: Progress | None) -> VerifyReport:
         for file in segment.files:
             name = f"{segment.folder}/{file.name}"
             known.add(name)
-            if (problem := file_problem(folder, segment, file)) is not None:
-                problems.append(problem)
+            if (problem := file_problem(folder / segment.folder, file)) is not None:
+                problems.append(f"{name} {problem}")
             done += file.size
             if progress is not None:
                 progress("verifying", done, total)

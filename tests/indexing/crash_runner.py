@@ -13,8 +13,7 @@ import traceback
 import faiss  # noqa: F401 - imported before the fork, used after it
 from support import HashEncoder, make_documents
 
-from leanseek.indexing import index as writing
-from leanseek.indexing import writer as intake
+from leanseek.indexing import intake, writer
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.index import Index
 
@@ -28,7 +27,7 @@ def operate(operation: str, path: str, seed: int) -> None:
         return
     index = Index.open(path, encoder=encoder)
     if operation == "grow":  # as "add", but in many segments, and merged at once: two commits
-        intake.BATCH, intake.SEGMENT_PASSAGES, writing.MOST_SEGMENTS = 20, 40, 2
+        intake.BATCH, intake.SEGMENT_PASSAGES, writer.MOST_SEGMENTS = 20, 40, 2
     if operation in ("add", "grow"):
         index.add(make_documents(150, seed, prefix="n"), on_duplicate="replace")
     elif operation == "delete":

@@ -14,8 +14,7 @@ from support import make_documents
 
 from leanseek import Document, Index, Searcher
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing import passages
-from leanseek.indexing import writer as intake
+from leanseek.indexing import intake, passages
 from leanseek.indexing.snapshot import Snapshot
 
 

@@ -28,12 +28,14 @@ from leanseek.errors import (
     StorageError,
     UsageError,
 )
-from leanseek.indexing import writer as intake
+from leanseek.indexing import intake
 from leanseek.indexing.catalog import SEGMENTS, Change, State, commit, read_state
-from leanseek.indexing.creation import Plan, make_plan, writer_lock
-from leanseek.indexing.index import MOST_SEGMENTS, Index
+from leanseek.indexing.creation import Plan, make_plan
+from leanseek.indexing.folder import writer_lock
+from leanseek.indexing.index import Index
 from leanseek.indexing.settings import EncoderSettings, SparseSettings
 from leanseek.indexing.verification import verify
+from leanseek.indexing.writer import MOST_SEGMENTS
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Hit
 
@@ -251,7 +253,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     index = create(tmp_path / "index")
     script = (
         "import sys; from pathlib import Path\n"
-        "from leanseek.indexing.creation import writer_lock\n"
+        "from leanseek.indexing.folder import writer_lock\n"
         "with writer_lock(Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
@@ -408,7 +410,7 @@ def test_what_hinders_merging_does_not_undo_the_add(
     def hindered(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr("leanseek.indexing.index.merge_segments", hindered)
+    monkeypatch.setattr("leanseek.indexing.writer.merge_segments", hindered)
     index = create(tmp_path / "index")
     documents = make_documents(40)
     reports = [index.add(documents[start : start + 4], cache=False) for start in range(0, 40, 4)]
@@ -424,7 +426,7 @@ def test_what_hinders_merging_does_not_undo_the_add(
 def test_full_segments_are_left_out_of_automatic_merges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leanseek.indexing.index.SEGMENT_PASSAGES", 20)
+    monkeypatch.setattr("leanseek.indexing.writer.SEGMENT_PASSAGES", 20)
     index = create(tmp_path / "index")
     for number in range(MOST_SEGMENTS - 2):  # more than the largest that any merge would leave alone
         index.add(make_documents(20, prefix=f"full{number}-"), cache=False)
@@ -490,7 +492,7 @@ def test_everything_is_on_the_disk_before_the_commit(tmp_path: Path, monkeypatch
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to tell which file a descriptor is")
     monkeypatch.setattr("leanseek.files.os.fsync", recorded)
-    monkeypatch.setattr("leanseek.indexing.index.commit", committing)
+    monkeypatch.setattr("leanseek.indexing.writer.commit", committing)
     index.add(make_documents(30), cache=False)
 
 

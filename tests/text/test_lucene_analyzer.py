@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanseek.indexing.sparse.lucene import java_class, requirements
+from leanseek.indexing.sparse.java import java_class, requirements
 from leanseek.text import load_analyzer
 from leanseek.text.lucene_terms import porter_stem
 

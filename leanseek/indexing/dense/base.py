@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from leanseek.types import BoolArray, Float32Array, Int64Array
+
+FLAT_FILE: Final = "flat.faiss"
+LEAN_FILE: Final = "lean.json"
+"""By these files a saved index is recognised."""
 
 
 class Listed(NamedTuple):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import math
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leanseek.errors import IndexDamagedError, StorageError, UsageError
-from leanseek.indexing.dense.base import Listed
+from leanseek.errors import IndexDamagedError, UsageError
+from leanseek.indexing.dense.base import FLAT_FILE, Listed
+from leanseek.indexing.faiss_library import faiss, read_index, selector, write_index
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
-FILE = "flat.faiss"
 ROUNDING = 1e-5
 """FAISS sums in another order than `score`; scores of unit vectors differ by far less than this."""
 
@@ -36,14 +34,11 @@ class FlatIndex:
     @classmethod
     def open(cls, folder: Path) -> FlatIndex:
         """The index that `save` wrote, memory-mapped. Raises IndexDamagedError where it cannot be read."""
-        if not (folder / FILE).is_file():
-            raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE))
-        try:
-            index = faiss().read_index(str(folder / FILE), faiss().IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {reason(error)}") from error
+        index = read_index(folder / FLAT_FILE, faiss().IO_FLAG_MMAP_IFC)
         if not isinstance(index, faiss().IndexFlatIP):
-            raise IndexDamagedError(f"'{folder / FILE}' holds a {type(index).__name__}, not a flat index")
+            raise IndexDamagedError(
+                f"'{folder / FLAT_FILE}' holds a {type(index).__name__}, not a flat index"
+            )
         return cls(index)
 
     @property
@@ -123,10 +118,7 @@ class FlatIndex:
 
     def save(self, folder: Path) -> None:
         """Write the index into an existing folder. Raises StorageError where the disk refuses."""
-        try:
-            faiss().write_index(self._index, str(folder / FILE))
-        except RuntimeError as error:
-            raise StorageError(f"writing '{folder / FILE}' failed: {reason(error)}") from error
+        write_index(self._index, folder / FLAT_FILE)
 
     def _check(self, queries: Float32Array) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.dimensions:
@@ -154,10 +146,7 @@ class FlatIndex:
     def _candidates(
         self, queries: Float32Array, depth: int, allowed: BoolArray | None
     ) -> tuple[Float32Array, Int64Array]:
-        parameters = None
-        if allowed is not None:
-            bitmap = faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-            parameters = faiss().SearchParameters(sel=bitmap)
+        parameters = None if allowed is None else faiss().SearchParameters(sel=selector(allowed))
         scores, ordinals = self._index.search(
             np.ascontiguousarray(queries, dtype=np.float32), depth, params=parameters
         )
@@ -175,13 +164,3 @@ def open_ended(rough: Float32Array, k: int) -> BoolArray:
     """(m,) whether a vector after the last of FAISS's scores (m, c), descending, may yet tie with the k-th."""
     open_: BoolArray = rough[:, -1] >= rough[:, k - 1] - ROUNDING
     return open_
-
-
-def faiss() -> Any:
-    """The FAISS module, imported when first needed."""
-    return import_module("faiss")
-
-
-def reason(error: RuntimeError) -> str:
-    """FAISS's own words, without its source file and signature."""
-    return str(error).rsplit("Error: ", 1)[-1].strip()

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.dense.flat import faiss
+from leanseek.indexing.faiss_library import kmeans
 from leanseek.indexing.leanvec.linear import (
     SAMPLE_ROWS,
     checked_queries,
@@ -120,7 +120,7 @@ def learn_piecewise(
     asked = Queries(queries, held_out, seed)
     rows = sample(len(vectors), seed)
     read = np.ascontiguousarray(vectors if rows is None else vectors[rows], dtype=np.float32)
-    centroids = _centroids(finite(read), min(clusters, len(read)), seed)
+    centroids = kmeans(finite(read), min(clusters, len(read)), _KMEANS_ROUNDS, seed, spherical=True)
     rows = sample(len(vectors), seed, max(SAMPLE_ROWS, _ROWS_PER_MOMENT * vectors.shape[1] * clusters))
     rows = np.arange(len(vectors)) if rows is None else rows
     nearest = np.concatenate(
@@ -153,19 +153,3 @@ def learn_piecewise(
         loss=lost / total if total > 0.0 else 0.0,
         notes=notes,
     )
-
-
-def _centroids(vectors: Float32Array, clusters: int, seed: int) -> Float32Array:
-    """(C, D) unit vectors by spherical k-means."""
-    kmeans = faiss().Kmeans(
-        vectors.shape[1],
-        clusters,
-        niter=_KMEANS_ROUNDS,
-        spherical=True,
-        seed=seed,
-        # FAISS writes to standard error below this many vectors a cluster, which is for us to judge.
-        min_points_per_centroid=1,
-    )
-    kmeans.train(vectors)
-    centroids: Float32Array = kmeans.centroids.reshape(clusters, -1)
-    return centroids

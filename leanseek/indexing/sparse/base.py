@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from leanseek.errors import UsageError
+from leanseek.indexing.sparse.parameters import inverse_document_frequency
+from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
@@ -54,3 +60,41 @@ class SparseIndex(Protocol):
         `parameters.inverse_document_frequency`, whatever the BM25 variant; 0 for a term that no live passage has.
         """
         ...
+
+
+class CheckedSearch(ABC):
+    """What all back ends share: `size`, checked arguments, and what follows from one query's search."""
+
+    def __init__(self, size: int, live: int, analyzer: Analyzer) -> None:
+        """Take the number of ordinals, that of live passages, and what makes terms of a query."""
+        self.size = size
+        self._live = live
+        self._analyzer = analyzer
+
+    def search(self, query: str, k: int, allowed: BoolArray | None = None) -> Candidates:
+        """See SparseIndex. Raises UsageError where k is negative or `allowed` has another shape."""
+        if k < 0:
+            raise UsageError(f"k is {k}; it must be 0 or more.")
+        if allowed is not None and allowed.shape != (self.size,):
+            raise UsageError(f"the mask has the shape {allowed.shape}; the index has {self.size} passages.")
+        return self._search(query, k, allowed)
+
+    def search_batch(
+        self, queries: Sequence[str], k: int, allowed: BoolArray | None = None
+    ) -> list[Candidates]:
+        """`search` for many queries."""
+        return [self.search(query, k, allowed) for query in queries]
+
+    def idf(self, query: str) -> Float32Array:
+        """See SparseIndex."""
+        terms = list(dict.fromkeys(self._analyzer.tokens(query)))
+        return np.array(
+            [inverse_document_frequency(self._live, found) for found in self._frequencies(terms)], np.float32
+        )
+
+    @abstractmethod
+    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates: ...
+
+    @abstractmethod
+    def _frequencies(self, terms: list[str]) -> list[int]:
+        """How many live passages have each of the terms."""

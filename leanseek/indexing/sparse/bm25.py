@@ -9,12 +9,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.sparse.base import Candidates
+from leanseek.indexing.sparse.base import Candidates, CheckedSearch
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms, default_kernel
 from leanseek.indexing.sparse.parameters import (
     Bm25Parameters,
     TermWeight,
-    inverse_document_frequency,
     length_norm,
     term_weight,
 )
@@ -39,7 +38,7 @@ class _Term(NamedTuple):
     numbers: tuple[int, ...]
 
 
-class Bm25Index:
+class Bm25Index(CheckedSearch):
     """A SparseIndex over memory-mapped segments.
 
     `deleted` has, for each reader, (n,) bool or None where nothing is deleted. Within a segment ordinals must
@@ -63,7 +62,6 @@ class Bm25Index:
         for reader, mask in zip(self._readers, self._deleted, strict=True):
             if mask is not None and mask.shape != (len(reader),):
                 raise UsageError(f"a segment of {len(reader)} passages has a deletion mask {mask.shape}.")
-        self._analyzer = analyzer
         self._parameters = parameters
         self._tie_key = tie_key
         self._kernel = default_kernel() if kernel is None else kernel
@@ -73,7 +71,7 @@ class Bm25Index:
             lengths = reader.lengths if mask is None else reader.lengths[~mask]
             passages += len(lengths)
             terms += int(lengths.sum(dtype=np.int64))
-        self._live = passages
+        super().__init__(int(self._bases[-1]), passages, analyzer)
         norm = length_norm(parameters, terms / passages if passages else 1.0)
         self._segments = [
             self._kernel.prepare(reader, norm, mask)
@@ -81,20 +79,7 @@ class Bm25Index:
         ]
         self._memo: dict[str, _Term] = {}
 
-    @property
-    def size(self) -> int:
-        """Number of ordinals, deleted passages included."""
-        return int(self._bases[-1])
-
-    def search(self, query: str, k: int, allowed: BoolArray | None = None) -> Candidates:
-        """At most k passages that share a term with the query; `allowed` (size,) keeps those that are True.
-
-        Raises UsageError where k is negative or `allowed` has another shape.
-        """
-        if k < 0:
-            raise UsageError(f"k is {k}; it must be 0 or more.")
-        if allowed is not None and allowed.shape != (self.size,):
-            raise UsageError(f"the mask has the shape {allowed.shape}; the index has {self.size} passages.")
+    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
         terms = self._weighted(query)
         if terms is None or k == 0:
             return Candidates(np.empty(0, np.float32), np.empty(0, np.int64))
@@ -102,12 +87,6 @@ class Bm25Index:
         if len(self._readers) > 1:
             found = self._break_ties(found)
         return Candidates(found.scores[:k], found.ordinals[:k])
-
-    def search_batch(
-        self, queries: Sequence[str], k: int, allowed: BoolArray | None = None
-    ) -> list[Candidates]:
-        """`search` for many queries."""
-        return [self.search(query, k, allowed) for query in queries]
 
     def score(self, query: str, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages, the same bits that `search` gives; 0 without a shared term."""
@@ -124,12 +103,8 @@ class Bm25Index:
             scores[inside] = self._kernel.score(self._segments, terms, number, local)
         return scores
 
-    def idf(self, query: str) -> Float32Array:
-        """(t,) how rare each of the query's different terms is; 0 for one that no live passage has."""
-        terms = [self._term(token) for token in dict.fromkeys(self._analyzer.tokens(query))]
-        return np.array(
-            [inverse_document_frequency(self._live, term.frequency) for term in terms], np.float32
-        )
+    def _frequencies(self, terms: list[str]) -> list[int]:
+        return [self._term(term).frequency for term in terms]
 
     def _weighted(self, query: str) -> WeightedTerms | None:
         """The query's terms with their weights, heaviest first and equals by name; None where none is known."""
@@ -148,9 +123,8 @@ class Bm25Index:
         )
 
     def _term(self, token: str) -> _Term:
-        return self._memo.get(token) or self._look_up(token)
-
-    def _look_up(self, token: str) -> _Term:
+        if (known := self._memo.get(token)) is not None:
+            return known
         name = token.encode()
         numbers = tuple(reader.find(name) for reader in self._readers)
         frequency = 0

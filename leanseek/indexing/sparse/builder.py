@@ -1,9 +1,9 @@
-"""From texts to a segment's postings."""
+"""A segment's postings, from texts or from the postings of other segments."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from leanseek.text import Analyzer
 from leanseek.types import Int64Array
 
 _BATCH = 1 << 20
-"""Tokens sorted at a time: bounds the memory of `write` to some 100 MB over that of the tokens."""
+"""Tokens sorted, or postings merged, at a time: bounds the memory beside tokens and vocabulary to some 100 MB."""
 
 
 class _Numbers(dict[str, int]):
@@ -64,12 +64,9 @@ class SparseBuilder:
         names = [term.encode() for term in self._numbers]
         by_name = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
         sizes = np.cumsum(np.bincount(tokens, minlength=len(names))[by_name])
-        written: list[int] = []
+        written: list[bytes] = []
         with PostingsWriter(folder, arrived[order]) as writer:
-            first = 0
-            while first < len(by_name):
-                done = sizes[first - 1] if first else 0
-                last = max(first + 1, int(np.searchsorted(sizes, done + _BATCH, side="right")))
+            for first, last in _batches(sizes):
                 terms = by_name[first:last]
                 ranks = np.full(len(names), -1, np.int32)
                 ranks[terms] = np.arange(len(terms))
@@ -77,30 +74,9 @@ class SparseBuilder:
                 chosen[terms] = True
                 places = np.flatnonzero(chosen[tokens])
                 owners = ordinals[np.searchsorted(ends, places, side="right")]
-                keys, frequencies = _count(ranks[tokens[places]], owners)
-                # Terms that only passages left out have are not written.
-                present = np.unique(keys >> 32)
-                if len(present) < len(terms):
-                    keys = np.searchsorted(present, keys >> 32) << 32 | (keys & 0xFFFFFFFF)
-                writer.append(keys, frequencies, terms=len(present))
-                written.extend(terms[present].tolist())
-                first = last
-            writer.finish([names[term] for term in written])
-
-
-def _count(terms: NDArray[np.int32], ordinals: NDArray[np.int32]) -> tuple[Int64Array, NDArray[np.int32]]:
-    """Distinct term << 32 | ordinal of the tokens with an ordinal, ascending, and how often each occurs."""
-    keys = terms.astype(np.int64)
-    keys <<= 32
-    keys |= ordinals
-    keys = keys[ordinals >= 0]
-    keys.sort()
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[starts], np.diff(starts, append=len(keys)).astype(np.int32)
-
-
-_MERGE_BATCH = 1 << 20
-"""Postings merged at a time, which bounds the memory beside the vocabulary to some 100 MB."""
+                present = _append(writer, *_count(ranks[tokens[places]], owners))
+                written.extend(names[term] for term in terms[present].tolist())
+            writer.finish(written)
 
 
 def merge_sparse(
@@ -128,22 +104,43 @@ def merge_sparse(
     sizes = np.zeros(len(vocabulary), np.int64)
     for reader, place in zip(readers, places, strict=True):
         sizes[place] += np.diff(reader.run_starts[reader.term_runs])
-    ends = np.cumsum(sizes)
 
+    written: list[bytes] = []
     with PostingsWriter(folder, lengths) as writer:
-        written: list[bytes] = []
-        first = 0
-        while first < len(vocabulary):
-            done = ends[first - 1] if first else 0
-            last = max(first + 1, int(np.searchsorted(ends, done + _MERGE_BATCH, side="right")))
-            keys, frequencies = _gather(readers, places, new_ordinals, first, last)
-            # Only terms that a kept passage has are written.
-            present = np.unique(keys >> 32)
-            packed = np.searchsorted(present, keys >> 32) << 32 | (keys & 0xFFFFFFFF)
-            writer.append(packed, frequencies, terms=len(present))
+        for first, last in _batches(np.cumsum(sizes)):
+            present = _append(writer, *_gather(readers, places, new_ordinals, first, last))
             written.extend(vocabulary[first + term] for term in present.tolist())
-            first = last
         writer.finish(written)
+
+
+def _batches(ends: Int64Array) -> Iterator[tuple[int, int]]:
+    """Ranges of terms with about `_BATCH` postings, at least one term each; `ends` (t,) sums up their postings."""
+    first = 0
+    while first < len(ends):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + _BATCH, side="right")))
+        yield first, last
+        first = last
+
+
+def _append(writer: PostingsWriter, keys: Int64Array, frequencies: NDArray[np.int32]) -> Int64Array:
+    """Write the postings of terms numbered from 0; returns those that have any, as only they are written."""
+    present = np.unique(keys >> 32)
+    if len(present) and len(present) <= present[-1]:
+        keys = np.searchsorted(present, keys >> 32) << 32 | (keys & 0xFFFFFFFF)
+    writer.append(keys, frequencies, terms=len(present))
+    return present
+
+
+def _count(terms: NDArray[np.int32], ordinals: NDArray[np.int32]) -> tuple[Int64Array, NDArray[np.int32]]:
+    """Distinct term << 32 | ordinal of the tokens with an ordinal, ascending, and how often each occurs."""
+    keys = terms.astype(np.int64)
+    keys <<= 32
+    keys |= ordinals
+    keys = keys[ordinals >= 0]
+    keys.sort()
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[starts], np.diff(starts, append=len(keys)).astype(np.int32)
 
 
 def _gather(

@@ -7,25 +7,20 @@ so they are exact after every change, and opening takes as long as indexing.
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import MissingPackageError, UsageError
-from leanseek.indexing.sparse.base import Candidates
-from leanseek.indexing.sparse.parameters import (
-    Bm25Parameters,
-    Bm25Variant,
-    inverse_document_frequency,
-    term_weight,
-)
+from leanseek.indexing.sparse.base import Candidates, CheckedSearch
+from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant, term_weight
 from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
-class PeerIndex(ABC):
+class PeerIndex(CheckedSearch):
     """A SparseIndex over `size` ordinals of which `ordinals` (r,) are live, with the terms of each in `tokens`.
 
     The live ones must be in the order that breaks ties, (document id, part number).
@@ -33,68 +28,42 @@ class PeerIndex(ABC):
 
     def __init__(
         self,
-        tokens: Sequence[Sequence[str]],
+        tokens: list[list[str]],
         ordinals: Int64Array,
         size: int,
         analyzer: Analyzer,
         parameters: Bm25Parameters,
     ) -> None:
-        self._size = size
-        self._analyzer = analyzer
+        super().__init__(size, len(ordinals), analyzer)
         self._ordinals = ordinals
         self._rows = np.full(size, -1, np.int64)
         self._rows[ordinals] = np.arange(len(ordinals))
         # Neither library takes a corpus without a single term.
         self._empty = not any(tokens)
         if not self._empty:
-            self._build([list(terms) for terms in tokens], parameters)
+            self._build(tokens, parameters)
 
-    @property
-    def size(self) -> int:
-        """Number of ordinals, deleted passages included."""
-        return self._size
-
-    def search(self, query: str, k: int, allowed: BoolArray | None = None) -> Candidates:
-        """At most k passages that share a term with the query; `allowed` (size,) keeps those that are True."""
-        if k < 0:
-            raise UsageError(f"k is {k}; it must be 0 or more.")
-        if allowed is not None and allowed.shape != (self.size,):
-            raise UsageError(f"the mask has the shape {allowed.shape}; the index has {self.size} passages.")
-        scores, shared = self._evaluate(query)
+    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
+        scores, shared = self._evaluate(self._analyzer.tokens(query))
         if allowed is not None:
             shared = shared & allowed[self._ordinals]
         rows = np.flatnonzero(shared)
         best = rows[np.argsort(-scores[rows], kind="stable")[:k]]
         return Candidates(scores[best], self._ordinals[best])
 
-    def search_batch(
-        self, queries: Sequence[str], k: int, allowed: BoolArray | None = None
-    ) -> list[Candidates]:
-        """`search` for many queries."""
-        return [self.search(query, k, allowed) for query in queries]
-
     def score(self, query: str, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages; 0 without a shared term, and for deleted ones."""
-        scores, shared = self._evaluate(query)
+        scores, shared = self._evaluate(self._analyzer.tokens(query))
         rows = self._rows[ordinals]
         found = np.zeros(len(ordinals), np.float32)
         live = rows >= 0
         found[live] = np.where(shared[rows[live]], scores[rows[live]], np.float32(0))
         return found
 
-    def idf(self, query: str) -> Float32Array:
-        """(t,) how rare each of the query's different terms is; 0 for one that no live passage has."""
-        live = len(self._ordinals)
-        frequencies = [
-            int(np.count_nonzero(self._evaluate_terms([term])[1]))
-            for term in dict.fromkeys(self._analyzer.tokens(query))
-        ]
-        return np.array([inverse_document_frequency(live, df) for df in frequencies], np.float32)
+    def _frequencies(self, terms: list[str]) -> list[int]:
+        return [int(np.count_nonzero(self._evaluate([term])[1])) for term in terms]
 
-    def _evaluate(self, query: str) -> tuple[Float32Array, BoolArray]:
-        return self._evaluate_terms(self._analyzer.tokens(query))
-
-    def _evaluate_terms(self, tokens: Sequence[str]) -> tuple[Float32Array, BoolArray]:
+    def _evaluate(self, tokens: Sequence[str]) -> tuple[Float32Array, BoolArray]:
         terms = [] if self._empty else [term for term in tokens if self._knows(term)]
         if not terms:
             return np.zeros(len(self._ordinals), np.float32), np.zeros(len(self._ordinals), np.bool_)

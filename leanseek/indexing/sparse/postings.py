@@ -220,7 +220,7 @@ class PostingsReader:
         return Postings(ordinals, frequencies)
 
     def _open(self, name: str, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
-        return open_array(array_path(self.folder, name), dtype, length)
+        return open_array(array_path(self.folder, name), dtype, (length,))
 
     def _check(self, name: str, sound: bool) -> None:
         if not sound:

@@ -1,4 +1,4 @@
-"""Sparse back ends by name."""
+"""Sparse back ends by name; none but our own is imported before it is used."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from leanseek.errors import MissingPackageError, UsageError
 from leanseek.indexing.settings import SparseSettings
 from leanseek.indexing.sparse.base import SparseIndex
 from leanseek.indexing.sparse.bm25 import Bm25Index
-from leanseek.indexing.sparse.lucene import LuceneIndex, check_lucene
 from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant
-from leanseek.indexing.sparse.peers import Bm25sIndex, PeerIndex, RankBm25Index, check_rank_bm25
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Int64Array, content
@@ -77,8 +75,12 @@ def check_sparse(settings: SparseSettings) -> None:
             f"the back end {settings.backend} has no lossy lengths. Allowed with them: {', '.join(_LOSSY)}."
         )
     if settings.backend == "rank-bm25":
+        from leanseek.indexing.sparse.peers import check_rank_bm25
+
         check_rank_bm25(parameters)
     if settings.backend == "lucene":
+        from leanseek.indexing.sparse.lucene import check_lucene
+
         check_lucene(parameters)
     package = _PACKAGES.get(settings.backend)
     if package is not None and find_spec(package) is None:
@@ -108,18 +110,29 @@ def _open_bm25(source: SparseSource, parameters: Bm25Parameters) -> SparseIndex:
     return Bm25Index(readers, deleted, source.analyzer, parameters, source.keys)
 
 
-def _open_peer(kind: type[PeerIndex]) -> _Opener:
-    def opened(source: SparseSource, parameters: Bm25Parameters) -> SparseIndex:
-        ordinals, size = _live(source)
-        tokens = [source.analyzer.tokens(text) for text in _texts(source, ordinals)]
-        return kind(tokens, ordinals, size, source.analyzer, parameters)
+def _open_bm25s(source: SparseSource, parameters: Bm25Parameters) -> SparseIndex:
+    from leanseek.indexing.sparse.peers import Bm25sIndex
 
-    return opened
+    return Bm25sIndex(*_analysed(source), source.analyzer, parameters)
+
+
+def _open_rank_bm25(source: SparseSource, parameters: Bm25Parameters) -> SparseIndex:
+    from leanseek.indexing.sparse.peers import RankBm25Index
+
+    return RankBm25Index(*_analysed(source), source.analyzer, parameters)
 
 
 def _open_lucene(source: SparseSource, parameters: Bm25Parameters) -> SparseIndex:
+    from leanseek.indexing.sparse.lucene import LuceneIndex
+
     ordinals, size = _live(source)
     return LuceneIndex(_texts(source, ordinals), ordinals, size, source.analyzer, parameters)
+
+
+def _analysed(source: SparseSource) -> tuple[list[list[str]], Int64Array, int]:
+    """The terms of all live passages, their ordinals (r,), and how many ordinals there are."""
+    ordinals, size = _live(source)
+    return [list(source.analyzer.tokens(text)) for text in _texts(source, ordinals)], ordinals, size
 
 
 def _live(source: SparseSource) -> tuple[Int64Array, int]:
@@ -142,8 +155,8 @@ def _texts(source: SparseSource, ordinals: Int64Array) -> Iterator[str]:
 
 SPARSE_BACKENDS: dict[str, _Opener] = {
     "bm25": _open_bm25,
-    "bm25s": _open_peer(Bm25sIndex),
-    "rank-bm25": _open_peer(RankBm25Index),
+    "bm25s": _open_bm25s,
+    "rank-bm25": _open_rank_bm25,
     "lucene": _open_lucene,
 }
 _LOSSY = ("bm25", "lucene")

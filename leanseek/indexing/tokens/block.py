@@ -1,4 +1,4 @@
-"""Vectors in 4 or 8 bits an element, each between its own least and largest one."""
+"""Blocks of passages' token vectors: codes of 4 or 8 bits an element, written once and memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import IndexDamagedError
+from leanseek.files import draft_folder
 from leanseek.indexing.arrays import ArrayAppender, open_array
-from leanseek.indexing.dense.lean.lvq import Bits, quantise
-from leanseek.indexing.tokens.form import (
-    TokenForm,
-    TokenSettings,
-    drafted,
-    read_sealed,
-    recorded,
-    write_sealed,
-)
+from leanseek.indexing.integrity import read_sealed, record_files, storage_errors, write_sealed
+from leanseek.indexing.quantisation import Bits, quantise
+from leanseek.indexing.tokens.form import TokenForm, TokenSettings
 from leanseek.types import Float32Array, Int64Array
+
+FILE: Final = "block.json"
+KEY_BYTES: Final = 16
+WHOLE_BITS: Final[Bits] = 8
+Keys = NDArray[np.bytes_]
+"""(n,) of dtype S16."""
+
+_DTYPES: Final[dict[str, type[np.generic]]] = {
+    "keys": np.uint8,
+    "counts": np.int32,
+    "lengths": np.int32,
+    "codes": np.uint8,
+    "lows": np.float16,
+    "steps": np.float16,
+    "text_codes": np.uint8,
+    "text_lows": np.float16,
+    "text_steps": np.float16,
+}
 
 
 class Codes(NamedTuple):
@@ -51,12 +64,7 @@ def code_width(dims: int, bits: Bits) -> int:
 
 
 def encode(vectors: Float32Array, bits: Bits) -> Codes:
-    """Vectors (n, d) in codes, see `leanseek.indexing.dense.lean.lvq.quantise`.
-
-    No element is off by more than half of its vector's step, and by what float16 rounds off low and step. (Locally
-    adaptive quantisation: Aguerrebere et al., "Similarity search in the blink of an eye with compressed indices",
-    VLDB 2023.)
-    """
+    """Vectors (n, d) in the codes of `quantise`, and off by what float16 rounds off low and step besides."""
     if bits == 4 and vectors.shape[1] % 2:
         # Two codes make a byte; an element that is there already widens no vector's range.
         vectors = np.concatenate([vectors, vectors[:, :1]], axis=1)
@@ -77,25 +85,6 @@ def decode(codes: Codes, dims: int, bits: Bits) -> Float32Array:
     vectors *= codes.steps.astype(np.float32)[:, np.newaxis]
     vectors += codes.lows.astype(np.float32)[:, np.newaxis]
     return vectors[:, :dims]
-
-
-FILE: Final = "block.json"
-KEY_BYTES: Final = 16
-WHOLE_BITS: Final[Bits] = 8
-Keys = NDArray[np.bytes_]
-"""(n,) of dtype S16."""
-
-_DTYPES: Final[dict[str, type[np.generic]]] = {
-    "keys": np.uint8,
-    "counts": np.int32,
-    "lengths": np.int32,
-    "codes": np.uint8,
-    "lows": np.float16,
-    "steps": np.float16,
-    "text_codes": np.uint8,
-    "text_lows": np.float16,
-    "text_steps": np.float16,
-}
 
 
 def keys_of(contents: Sequence[str]) -> Keys:
@@ -128,7 +117,7 @@ def write_block(folder: Path, form: TokenForm, passages: Iterable[PassageCodes])
 
     Raises StorageError where the disk refuses; the folder is then not there.
     """
-    with drafted(folder) as draft:
+    with storage_errors(folder.parent), draft_folder(folder) as draft:
         names = [name for name in _DTYPES if form.settings.whole or not name.startswith("text_")]
         files = {name: ArrayAppender(draft / f"{name}.npy", _DTYPES[name]) for name in names}
         count = 0
@@ -146,8 +135,7 @@ def write_block(folder: Path, form: TokenForm, passages: Iterable[PassageCodes])
         finally:
             for file in files.values():
                 file.close()
-        content = {"form": form.digest, "passages": count, "files": recorded(draft)}
-        write_sealed(draft / FILE, content)
+        write_sealed(draft / FILE, {"form": form.digest, "passages": count}, record_files(draft))
 
 
 class TokenBlock:
@@ -158,12 +146,12 @@ class TokenBlock:
         self.folder = folder
         self._settings = settings
         n = int(read_sealed(folder / FILE)["passages"])
-        flat_keys = open_array(folder / "keys.npy", np.uint8, n * KEY_BYTES)
+        flat_keys = open_array(folder / "keys.npy", np.uint8, (n * KEY_BYTES,))
         self.keys: Keys = flat_keys.view(f"S{KEY_BYTES}")
         """(n,), ascending."""
-        self.lengths: NDArray[np.int32] = open_array(folder / "lengths.npy", np.int32, n)
+        self.lengths: NDArray[np.int32] = open_array(folder / "lengths.npy", np.int32, (n,))
         """(n,) tokens of the passages, before any cut."""
-        counts = open_array(folder / "counts.npy", np.int32, n)
+        counts = open_array(folder / "counts.npy", np.int32, (n,))
         if n and counts.min() < 0:
             raise IndexDamagedError(f"'{folder / 'counts.npy'}' has a number below 0")
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -214,7 +202,7 @@ class TokenBlock:
     def _codes(self, part: str, count: int, dims: int, bits: Bits) -> Codes:
         width = code_width(dims, bits)
         return Codes(
-            open_array(self.folder / f"{part}codes.npy", np.uint8, count * width).reshape(count, width),
-            open_array(self.folder / f"{part}lows.npy", np.float16, count),
-            open_array(self.folder / f"{part}steps.npy", np.float16, count),
+            open_array(self.folder / f"{part}codes.npy", np.uint8, (count * width,)).reshape(count, width),
+            open_array(self.folder / f"{part}lows.npy", np.float16, (count,)),
+            open_array(self.folder / f"{part}steps.npy", np.float16, (count,)),
         )

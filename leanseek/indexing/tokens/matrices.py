@@ -1,4 +1,4 @@
-"""Learning how token vectors are reduced, from an index's passages and queries like those it will be asked."""
+"""The matrices that reduce token vectors, learned from an index's passages and queries like those it will get."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import numpy as np
 from leanseek.encode.batches import Batches
 from leanseek.encode.token_model import TokenModel, TokenVectors, finite_tokens
 from leanseek.indexing.leanvec import learn_reduction
-from leanseek.indexing.learning_queries import (
-    FEWEST_QUERIES,
-    LearningQueries,
-    given_learning_queries,
-    make_learning_queries,
-)
+from leanseek.indexing.learning_queries import learning_queries
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.form import Matrices
 from leanseek.indexing.tokens.store import live_ordinals, live_passages
@@ -41,7 +36,8 @@ def learn_matrices(model: TokenModel, snapshot: Snapshot, dims: int, tell: Progr
     passages = [content(one.title, one.text) for one in snapshot.passages.get(ordinals[chosen])]
     tell("learning a reduction", 0, None)
     vectors = _of_passages(model, passages)
-    asked = _learning_queries(snapshot)
+    documents = (Document(one.id, one.text, one.title) for some in live_passages(snapshot) for one in some)
+    asked = learning_queries(snapshot.state.learning_queries, documents, _QUERIES)
     learning, held_out = _of_queries(model, asked.texts), _of_queries(model, asked.held_out)
     if not len(learning):
         learned = learn_reduction(vectors, None, dims)
@@ -62,16 +58,6 @@ def rotation(dims: int) -> Float32Array:
     basis, triangle = np.linalg.qr(drawn)
     turned: Float32Array = (basis * np.sign(np.diagonal(triangle))).astype(np.float32)
     return turned
-
-
-def _learning_queries(snapshot: Snapshot) -> LearningQueries:
-    given = given_learning_queries(snapshot.state.learning_queries, _QUERIES)
-    if len(given.texts) + len(given.held_out) >= FEWEST_QUERIES:
-        return given
-    documents = (
-        Document(one.id, one.text, one.title) for passages in live_passages(snapshot) for one in passages
-    )
-    return make_learning_queries(documents, _QUERIES)
 
 
 def _of_passages(model: TokenModel, passages: Sequence[str]) -> Float32Array:

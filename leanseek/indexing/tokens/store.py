@@ -1,31 +1,30 @@
-"""The passages of an index whose token vectors can be stored."""
+"""The stored token vectors of an index's passages, opened for reading."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, IndexFormatError
+from leanseek.indexing.catalog import TOKENS
+from leanseek.indexing.integrity import read_sealed, sealed_problems
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.block import FILE as BLOCK_FILE
 from leanseek.indexing.tokens.block import KEY_BYTES, Decoded, Keys, TokenBlock, keys_of
-from leanseek.indexing.tokens.form import (
-    FILE,
-    TOKENS,
-    TokenForm,
-    TokenSettings,
-    problems,
-    read_form,
-    read_sealed,
-)
+from leanseek.indexing.tokens.form import FILE, TokenForm, TokenSettings, read_form
 from leanseek.types import Int64Array, content
 
 BLOCK: Final = 4096
+_ATTEMPTS: Final = 20
+"""A writer may remove blocks between listing and opening them; the merged one is then there."""
+
+Summary = TypeVar("Summary", bound="TokenSummary")
 
 
 def live_ordinals(snapshot: Snapshot) -> Int64Array:
@@ -50,10 +49,6 @@ def live_keys(snapshot: Snapshot, tell: Callable[[int], None] | None = None) -> 
         if tell is not None:
             tell(done)
     return np.concatenate(found)
-
-
-_ATTEMPTS: Final = 20
-"""A writer may remove blocks between listing and opening them; the merged one is then there."""
 
 
 class Places(NamedTuple):
@@ -98,7 +93,7 @@ class TokenStore:
 
     @property
     def settings(self) -> TokenSettings:
-        """Of what model the vectors are, and how they are kept."""
+        """Of what model the vectors are, and how they are stored."""
         return self.form.settings
 
     @property
@@ -144,8 +139,42 @@ class TokenStore:
             yield mine, self.blocks[number].lengths[found.places[mine]].astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenSummary:
+    """Token vectors of `model`: of its `dimensions` `dims` are kept, each in `bits`.
+
+    `passages` of different texts have so many `tokens`, in so many `bytes`; `bytes_per_passage` leaves out what was
+    learned for all of them.
+    """
+
+    model: str
+    dimensions: int
+    dims: int
+    bits: int
+    passages: int
+    tokens: int
+    bytes: int
+    bytes_per_passage: float
+
+    @classmethod
+    def of(cls: type[Summary], store: TokenStore, **more: Any) -> Summary:
+        """The summary of what is stored; `more` are fields that a kind of summary adds."""
+        settings = store.settings
+        return cls(
+            model=settings.model,
+            dimensions=settings.dimensions,
+            dims=settings.dims,
+            bits=settings.bits,
+            passages=store.passages,
+            tokens=store.tokens,
+            bytes=store.bytes,
+            bytes_per_passage=store.bytes_per_passage,
+            **more,
+        )
+
+
 def stored_form(index: Path) -> TokenForm | None:
-    """Of what model an index's token vectors are, and how they are kept; None where there are none.
+    """Of what model an index's token vectors are, and how they are stored; None where there are none.
 
     Raises IndexDamagedError or IndexFormatError.
     """
@@ -163,7 +192,7 @@ def store_problems(index: Path) -> tuple[list[str], list[Path]]:
     store = index / TOKENS
     if not (store / FILE).is_file():
         return [], []
-    found = [f"{TOKENS}/{problem}" for problem in problems(store, FILE)]
+    found = [f"{TOKENS}/{problem}" for problem in sealed_problems(store / FILE)]
     files = [path for path in store.iterdir() if path.is_file()]
     try:
         digest = read_form(store).digest
@@ -171,7 +200,7 @@ def store_problems(index: Path) -> tuple[list[str], list[Path]]:
         digest = None
     for folder in block_folders(store):
         try:
-            wrong = problems(folder, BLOCK_FILE)
+            wrong = sealed_problems(folder / BLOCK_FILE)
             if wrong or digest in (None, form_of(folder)):
                 found += [f"{TOKENS}/{folder.name}/{problem}" for problem in wrong]
                 files += folder.iterdir()

@@ -18,10 +18,11 @@ from leanseek.encode.batches import Batches
 from leanseek.encode.token_model import TokenModel, TokenVectors, finite_tokens
 from leanseek.encode.token_registry import load_token_model
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.catalog import read_state, storage_errors
-from leanseek.indexing.creation import writer_lock
-from leanseek.indexing.dense.lean.lvq import Bits
-from leanseek.indexing.info import TokenSummary
+from leanseek.files import draft_folder, draft_of
+from leanseek.indexing.catalog import TOKENS, read_state
+from leanseek.indexing.folder import writer_lock
+from leanseek.indexing.integrity import sealed_problems, storage_errors
+from leanseek.indexing.quantisation import Bits
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.block import FILE as BLOCK_FILE
 from leanseek.indexing.tokens.block import (
@@ -33,21 +34,11 @@ from leanseek.indexing.tokens.block import (
     keys_of,
     write_block,
 )
-from leanseek.indexing.tokens.form import (
-    FILE,
-    TOKENS,
-    Matrices,
-    TokenForm,
-    TokenSettings,
-    draft_of,
-    drafted,
-    problems,
-    read_form,
-    write_form,
-)
+from leanseek.indexing.tokens.form import FILE, Matrices, TokenForm, TokenSettings, read_form, write_form
 from leanseek.indexing.tokens.matrices import learn_matrices
 from leanseek.indexing.tokens.store import (
     TokenStore,
+    TokenSummary,
     block_folders,
     form_of,
     is_block,
@@ -58,108 +49,10 @@ from leanseek.indexing.tokens.store import (
 from leanseek.types import BoolArray, Progress, content, silent
 
 FULL: Final = 16_384
-"""Passages of a block that is merged with others no more: small enough that rewriting one is quick."""
-
-
-def create_store(index: Path, settings: TokenSettings, matrices: Matrices | None) -> None:
-    """An empty store in place of whatever is there. Raises StorageError."""
-    remove_tokens(index)
-    with drafted(index / TOKENS) as draft:
-        write_form(draft, settings, matrices)
-
-
-def remove_tokens(index: Path) -> bool:
-    """Remove what is stored, and what interrupted storing left; True where there was a store.
-
-    Raises StorageError where the disk refuses.
-    """
-    folder = index / TOKENS
-    there = (folder / FILE).is_file()
-    with storage_errors(index):
-        (folder / FILE).unlink(missing_ok=True)  # without it the rest is no store, however far removing comes
-        for remnant in (draft_of(folder), folder):
-            if remnant.is_dir():
-                shutil.rmtree(remnant)
-    return there
-
-
-def mend(store: Path, form: TokenForm) -> list[TokenBlock]:
-    """The blocks of that form which are whole, all others and remnants removed."""
-    found = []
-    for entry in sorted(entry for entry in store.iterdir() if entry.is_dir()):
-        if is_block(entry) and sound(entry, form):
-            found.append(TokenBlock(entry, form.settings))
-        else:
-            remove_block(entry)
-    return found
-
-
-def sound(block: Path, form: TokenForm) -> bool:
-    """Whether a block is of that form, and as it was written."""
-    try:
-        return not problems(block, BLOCK_FILE) and form_of(block) == form.digest
-    except FileNotFoundError:
-        return False
-
-
-def add_block(store: Path, form: TokenForm, passages: Iterable[PassageCodes]) -> TokenBlock:
-    """Store passages, which come in the order of their keys."""
-    last = max((int(folder.name) for folder in block_folders(store)), default=0)
-    folder = store / f"{last + 1:06d}"
-    write_block(folder, form, passages)
-    return TokenBlock(folder, form.settings)
-
-
-def tidy(store: Path, form: TokenForm, blocks: list[TokenBlock], wanted: Keys) -> list[TokenBlock]:
-    """The blocks with only the `wanted` passages (n, ascending) in them, each once; the small ones merged.
-
-    The blocks must be known to be whole (see `mend`): merging gives new checksums.
-    """
-    kept = kept_of(blocks, wanted)
-    clean = [bool(mask.all()) for mask in kept]
-    chosen = [place for place, block in enumerate(blocks) if block.size < FULL or not clean[place]]
-    if (len(chosen) == 1 and clean[chosen[0]]) or not chosen:
-        return blocks
-    owners = np.concatenate([np.full(kept[place].sum(), place) for place in chosen])
-    places = np.concatenate([np.flatnonzero(kept[place]) for place in chosen])
-    keys = np.concatenate([blocks[place].keys[kept[place]] for place in chosen])
-    order = np.argsort(keys, kind="stable")
-    merged = []
-    for start in range(0, len(order), FULL):
-        part = order[start : start + FULL]
-        rows = zip(owners[part].tolist(), places[part].tolist(), strict=True)
-        merged.append(add_block(store, form, (blocks[owner].passage(place) for owner, place in rows)))
-    for place in chosen:
-        remove_block(blocks[place].folder)
-    return [block for place, block in enumerate(blocks) if place not in chosen] + merged
-
-
-def kept_of(blocks: list[TokenBlock], wanted: Keys) -> list[BoolArray]:
-    """For each block a mask (n,) of its passages that are wanted and in no block before it.
-
-    A merge that was broken off leaves passages both in the merged block and where they were.
-    """
-    if not blocks:
-        return []
-    keys = np.concatenate([block.keys for block in blocks])
-    places = np.minimum(np.searchsorted(wanted, keys), max(len(wanted) - 1, 0))
-    mask = wanted[places] == keys if len(wanted) else np.zeros(len(keys), dtype=np.bool_)
-    order = np.argsort(keys, kind="stable")
-    again = keys[order][1:] == keys[order][:-1]
-    mask[order[1:][again]] = False
-    return np.split(mask, np.cumsum([block.size for block in blocks])[:-1])
-
-
-def remove_block(folder: Path) -> None:
-    """Remove a block, or what was to become one. Raises StorageError."""
-    with storage_errors(folder.parent):
-        (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it nobody takes the rest for a block
-        shutil.rmtree(folder, ignore_errors=True)
-
-
+"""Passages of a block that is no longer merged with others: small enough that rewriting one is quick."""
 AT_ONCE: Final = 1024
 """Passages that are read before they are on the disk: what an interruption costs."""
-_TOLD_EVERY: Final = 16
+_REPORTED_EVERY: Final = 16
 _SMALL_BLOCKS: Final = FULL // AT_ONCE
 _DEFAULT_BITS: Final[Bits] = 4
 
@@ -281,7 +174,7 @@ def _fill(
         coded: list[PassageCodes] = []
         for passage in _coded(model, batches, form, contents):
             coded.append(passage)
-            if len(coded) % _TOLD_EVERY == 0 or len(coded) == len(contents):
+            if len(coded) % _REPORTED_EVERY == 0 or len(coded) == len(contents):
                 tell("storing token vectors", start + len(coded), len(missing))
         blocks.append(add_block(store, form, sorted(coded, key=lambda passage: passage.key)))
         if sum(block.size < FULL for block in blocks) > _SMALL_BLOCKS:
@@ -322,3 +215,99 @@ def _report(index: Path, limit: int | None, added: int, dropped: int) -> TokenRe
         added=added,
         dropped=dropped,
     )
+
+
+def create_store(index: Path, settings: TokenSettings, matrices: Matrices | None) -> None:
+    """An empty store in place of whatever is there. Raises StorageError."""
+    remove_tokens(index)
+    with storage_errors(index), draft_folder(index / TOKENS) as draft:
+        write_form(draft, settings, matrices)
+
+
+def remove_tokens(index: Path) -> bool:
+    """Remove what is stored, and what interrupted storing left; True where there was a store.
+
+    Raises StorageError where the disk refuses.
+    """
+    folder = index / TOKENS
+    there = (folder / FILE).is_file()
+    with storage_errors(index):
+        (folder / FILE).unlink(missing_ok=True)  # without it the rest is no store, however far removing comes
+        for remnant in (draft_of(folder), folder):
+            if remnant.is_dir():
+                shutil.rmtree(remnant)
+    return there
+
+
+def mend(store: Path, form: TokenForm) -> list[TokenBlock]:
+    """The blocks of that form which are whole, all others and remnants removed."""
+    found = []
+    for entry in sorted(entry for entry in store.iterdir() if entry.is_dir()):
+        if is_block(entry) and sound(entry, form):
+            found.append(TokenBlock(entry, form.settings))
+        else:
+            remove_block(entry)
+    return found
+
+
+def sound(block: Path, form: TokenForm) -> bool:
+    """Whether a block is of that form, and as it was written."""
+    try:
+        return not sealed_problems(block / BLOCK_FILE) and form_of(block) == form.digest
+    except FileNotFoundError:
+        return False
+
+
+def add_block(store: Path, form: TokenForm, passages: Iterable[PassageCodes]) -> TokenBlock:
+    """Store passages, which come in the order of their keys."""
+    last = max((int(folder.name) for folder in block_folders(store)), default=0)
+    folder = store / f"{last + 1:06d}"
+    write_block(folder, form, passages)
+    return TokenBlock(folder, form.settings)
+
+
+def tidy(store: Path, form: TokenForm, blocks: list[TokenBlock], wanted: Keys) -> list[TokenBlock]:
+    """The blocks with only the `wanted` passages (n, ascending) in them, each once; the small ones merged.
+
+    The blocks must be known to be whole (see `mend`): merging gives new checksums.
+    """
+    kept = kept_of(blocks, wanted)
+    clean = [bool(mask.all()) for mask in kept]
+    chosen = [place for place, block in enumerate(blocks) if block.size < FULL or not clean[place]]
+    if (len(chosen) == 1 and clean[chosen[0]]) or not chosen:
+        return blocks
+    owners = np.concatenate([np.full(kept[place].sum(), place) for place in chosen])
+    places = np.concatenate([np.flatnonzero(kept[place]) for place in chosen])
+    keys = np.concatenate([blocks[place].keys[kept[place]] for place in chosen])
+    order = np.argsort(keys, kind="stable")
+    merged = []
+    for start in range(0, len(order), FULL):
+        part = order[start : start + FULL]
+        rows = zip(owners[part].tolist(), places[part].tolist(), strict=True)
+        merged.append(add_block(store, form, (blocks[owner].passage(place) for owner, place in rows)))
+    for place in chosen:
+        remove_block(blocks[place].folder)
+    return [block for place, block in enumerate(blocks) if place not in chosen] + merged
+
+
+def kept_of(blocks: list[TokenBlock], wanted: Keys) -> list[BoolArray]:
+    """For each block a mask (n,) of its passages that are wanted and in no block before it.
+
+    A merge that was broken off leaves passages both in the merged block and where they were.
+    """
+    if not blocks:
+        return []
+    keys = np.concatenate([block.keys for block in blocks])
+    places = np.minimum(np.searchsorted(wanted, keys), max(len(wanted) - 1, 0))
+    mask = wanted[places] == keys if len(wanted) else np.zeros(len(keys), dtype=np.bool_)
+    order = np.argsort(keys, kind="stable")
+    again = keys[order][1:] == keys[order][:-1]
+    mask[order[1:][again]] = False
+    return np.split(mask, np.cumsum([block.size for block in blocks])[:-1])
+
+
+def remove_block(folder: Path) -> None:
+    """Remove a block, or what was to become one. Raises StorageError."""
+    with storage_errors(folder.parent):
+        (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it nobody takes the rest for a block
+        shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leanseek.errors import ModelError, StorageError, UsageError
+from leanseek.errors import ModelError, UsageError
+from leanseek.files import replacing
 from leanseek.types import BoolArray, Float64Array
 
 CALIBRATION_FILE = "calibration.json"
@@ -39,13 +40,8 @@ class Calibration:
 
     def write(self, folder: Path) -> None:
         """Put it into a model's folder. Raises StorageError where that cannot be written."""
-        target = folder / CALIBRATION_FILE
-        draft = target.with_suffix(".draft")
-        try:
+        with replacing(folder / CALIBRATION_FILE) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-            draft.replace(target)
-        except OSError as error:
-            raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
 
     @classmethod
     def of(cls, folder: Path) -> Calibration | None:

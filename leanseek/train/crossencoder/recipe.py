@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import MissingPackageError, ModelError, UsageError
+from leanseek.files import draft_folder
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
 from leanseek.train.crossencoder.mined_groups import Group
 from leanseek.types import Progress
@@ -211,7 +212,8 @@ def train(
         mix(model, start, recipe.mix)
         after = trainer.evaluate()["eval_loss"]
         model[0].max_seq_length = model[0].model.config.max_position_embeddings
-    save(model, out)
+    with draft_folder(out) as draft:
+        model.save_pretrained(str(draft))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Learned(before, after, steps)
 
@@ -244,13 +246,3 @@ def reporting(progress: Progress) -> object:
             progress("training", state.global_step, state.max_steps)
 
     return Reporting()
-
-
-def save(model: CrossEncoder, out: Path) -> None:
-    """Write the model's folder whole or not at all."""
-    draft = out.with_name(out.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(str(draft))
-    if out.exists():
-        shutil.rmtree(out)
-    draft.rename(out)

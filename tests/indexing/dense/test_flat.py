@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.indexing.dense.flat import FILE, FlatIndex
-from leanseek.indexing.dense.registry import check_dense, open_dense
+from leanseek.indexing.dense.base import FLAT_FILE
+from leanseek.indexing.dense.flat import FlatIndex
+from leanseek.indexing.dense.registry import check_dense, kind_in
 from leanseek.indexing.settings import LeanSettings
 
 
@@ -84,7 +85,7 @@ def test_reopening_gives_the_same(tmp_path: Path) -> None:
     built.add(vectors[:20])
     built.add(vectors[20:])
     built.save(tmp_path)
-    opened = open_dense(tmp_path)
+    opened = kind_in(tmp_path).open(tmp_path)
     assert (opened.size, opened.dimensions) == (50, 16)
     for one, other in zip(built.search(vectors[:3], 5), opened.search(vectors[:3], 5), strict=True):
         assert np.array_equal(one, other)
@@ -93,7 +94,7 @@ def test_reopening_gives_the_same(tmp_path: Path) -> None:
 
 def test_empty_index(tmp_path: Path) -> None:
     FlatIndex.empty(4).save(tmp_path)
-    scores, ordinals = open_dense(tmp_path).search(np.ones((2, 4), np.float32), 3)
+    scores, ordinals = kind_in(tmp_path).open(tmp_path).search(np.ones((2, 4), np.float32), 3)
     assert (ordinals == -1).all() and np.isneginf(scores).all()
 
 
@@ -103,6 +104,6 @@ def test_wrong_shapes_and_files_are_told(tmp_path: Path) -> None:
         index.search(np.ones((1, 5), np.float32), 2)
     with pytest.raises(UsageError, match="flat"):
         check_dense("pyramid", LeanSettings())
-    (tmp_path / FILE).write_bytes(b"not an index at all")
-    with pytest.raises(IndexDamagedError, match=FILE):
-        open_dense(tmp_path)
+    (tmp_path / FLAT_FILE).write_bytes(b"not an index at all")
+    with pytest.raises(IndexDamagedError, match=FLAT_FILE):
+        kind_in(tmp_path).open(tmp_path)

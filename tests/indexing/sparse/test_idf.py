@@ -11,7 +11,7 @@ import pytest
 
 from leanseek.indexing.sparse import Bm25Parameters, Bm25Variant
 from leanseek.indexing.sparse.base import SparseIndex
-from leanseek.indexing.sparse.lucene import requirements
+from leanseek.indexing.sparse.java import requirements
 from leanseek.indexing.sparse.peers import Bm25sIndex, RankBm25Index
 from leanseek.text import Analyzer, load_analyzer
 

@@ -13,7 +13,7 @@ from leanseek import SparseSettings
 from leanseek.cli.doctor import lucene
 from leanseek.errors import MissingPackageError
 from leanseek.indexing.sparse import check_sparse
-from leanseek.indexing.sparse import lucene as jvm
+from leanseek.indexing.sparse import java as jvm
 
 
 def java(home: Path, version: str, library: str = "lib/server/libjvm.so") -> Path:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from leanseek import Document, Index, SparseSettings
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse import Bm25Parameters, Bm25Variant, check_sparse
+from leanseek.indexing.sparse.java import java_class, requirements
 from leanseek.indexing.sparse.kernel import NativeKernel, NumpyKernel, kernel_name
-from leanseek.indexing.sparse.lucene import java_class, requirements
 from leanseek.indexing.sparse.parameters import round_lengths
 
 LOSSY = Bm25Parameters(lossy_lengths=True)

@@ -17,7 +17,8 @@ import pytest
 from leanseek import Document, Index, Searcher, SparseSettings
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse import Bm25Parameters, Bm25Variant, check_sparse
-from leanseek.indexing.sparse.lucene import LuceneIndex, requirements
+from leanseek.indexing.sparse.java import requirements
+from leanseek.indexing.sparse.lucene import LuceneIndex
 from leanseek.text import load_analyzer
 
 java, absent, complaint = requirements()
@@ -141,7 +142,7 @@ def test_it_starts_in_silence_and_without_credentials(tmp_path: Path) -> None:
 def test_interrupts_stay_with_python() -> None:
     code = """if True:
         import time
-        from leanseek.indexing.sparse.lucene import java_class
+        from leanseek.indexing.sparse.java import java_class
         java_class("org.apache.lucene.util.Version")
         try:
             print("started", flush=True)

@@ -57,14 +57,10 @@ def test_merging_writes_what_building_would(
 def test_merging_in_many_batches(
     many_texts: list[str], segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import leanseek.indexing.sparse.builder as building
-    import leanseek.indexing.sparse.builder as merging
-
     texts = many_texts[:70_000]
     whole = written(segment(texts).folder)
     readers = [segment(texts[:30_000]), segment(texts[30_000:])]
-    monkeypatch.setattr(merging, "_BATCH", 50_000)
-    monkeypatch.setattr(building, "_BATCH", 50_000)
+    monkeypatch.setattr("leanseek.indexing.sparse.builder._BATCH", 50_000)
     origin = np.repeat([0, 1], [30_000, 40_000])
     ordinals = np.concatenate([np.arange(30_000), np.arange(40_000)])
     merge_sparse(readers, origin, ordinals, tmp_path)

@@ -23,12 +23,12 @@ from leanseek.encode import TruncationReport
 from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import IndexLockedError, IndexNotFoundError, InputError, StorageError, UsageError
 from leanseek.indexing.arrays import ArrayAppender
-from leanseek.indexing.creation import remove_files, writer_lock
+from leanseek.indexing.catalog import TOKENS
+from leanseek.indexing.folder import remove_files, writer_lock
 from leanseek.indexing.info import describe_index
 from leanseek.indexing.tokens import token_writer as keeping
 from leanseek.indexing.tokens import token_writer as storing
 from leanseek.indexing.tokens.block import code_width, decode, encode
-from leanseek.indexing.tokens.form import TOKENS
 from leanseek.indexing.tokens.matrices import rotation
 from leanseek.indexing.tokens.store import TokenStore
 from leanseek.indexing.tokens.token_writer import forget_tokens, store_tokens

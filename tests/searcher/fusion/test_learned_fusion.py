@@ -13,7 +13,8 @@ from support import HashEncoder, make_documents
 
 from leanseek.errors import IndexLockedError
 from leanseek.indexing.catalog import CATALOG, read_state
-from leanseek.indexing.creation import make_plan, writer_lock
+from leanseek.indexing.creation import make_plan
+from leanseek.indexing.folder import writer_lock
 from leanseek.indexing.index import Index
 from leanseek.indexing.info import describe_index
 from leanseek.indexing.settings import FusionSettings, IndexSettings, SparseSettings

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from leanseek.cli import app
 from leanseek.errors import ExitCode, IndexLockedError, InputError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.indexing.creation import writer_lock
+from leanseek.indexing.folder import writer_lock
 from leanseek.indexing.index import Index
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion.registry import load_fusion

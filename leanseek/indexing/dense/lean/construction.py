@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.engine import Engine
-from leanseek.indexing.dense.lean.faiss_engines import FaissCodesEngine, GraphEngine
-from leanseek.indexing.dense.lean.lists import build_lists, paired
-from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
-from leanseek.indexing.dense.lean.meta import (
-    LVQ_BITS,
-    Learned,
-    Meta,
-    Primary,
-    Source,
-    list_engine,
-    sampled_loss,
-)
+from leanseek.indexing.dense.lean.first_level import WIDTH, build_engine
+from leanseek.indexing.dense.lean.meta import Learned, Meta, sampled_loss
 from leanseek.indexing.dense.lean.recall import Calibration, Truth, calibrate
-from leanseek.indexing.dense.lean.rows import Precision, Rows
+from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
 from leanseek.indexing.leanvec.linear import finite
-from leanseek.indexing.learning_queries import FEWEST_QUERIES
+from leanseek.indexing.learning_queries import FEWEST_QUERIES, Source
+from leanseek.indexing.settings import LeanKind, LeanSettings, Precision, Primary
 from leanseek.types import Float32Array
-
-Kind: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
 
 LISTS_FROM: Final = 5_000
 """Below it, scanning every code takes less time than comparing the query with all centroids saves."""
-DIMS_A_CODE: Final = 2
-_WIDTH: Final = 4 * DIMS_A_CODE
-"""Reduced vectors are filled up with zeros to a multiple of it: the kernel takes four codes at a time."""
-_MOST_DIMS: Final = 512 * DIMS_A_CODE
+_MOST_DIMS: Final = 1024
 _NEXT_TO_NOTHING: Final = 0.99
 _STAND_INS: Final = 1_000
 
@@ -53,7 +38,7 @@ def build(
     vectors: Float32Array,
     queries: Float32Array | Learned | None,
     dims: int | str,
-    kind: Kind,
+    kind: LeanKind,
     recall: float,
     primary: Primary | None,
     secondary: Precision,
@@ -74,20 +59,11 @@ def build(
                 f"queries have {given.shape[1]} dimensions and vectors {vectors.shape[1]}; "
                 "encode both with the same model"
             )
-    if kind not in get_args(Kind):
-        raise UsageError(f"kind is '{kind}'; choose one of {', '.join(get_args(Kind))}")
-    if not 0.0 < recall <= 1.0:
-        raise UsageError(f"recall is {recall}; it must lie above 0 and at most at 1 (0.95 is usual)")
+    LeanSettings(kind=kind, recall=recall, precision=secondary, primary=primary).check()
     if lists is not None and lists < 1:
         raise UsageError(f"lists is {lists}; there must be at least one")
     chosen = ("flat" if len(vectors) < LISTS_FROM else "ivf") if kind == "auto" else kind
     codes = primary or ("sq8" if chosen == "hnsw" else "pq4")
-    if codes not in get_args(Primary):
-        raise UsageError(f"primary is '{primary}'; choose one of {', '.join(get_args(Primary))}")
-    if chosen == "hnsw" and codes != "sq8":
-        raise UsageError(
-            f"primary is '{primary}', and a graph holds sq8 alone; choose kind 'ivf' or 'flat' for it"
-        )
 
     learning, aside, notes = _queries(vectors, given, seed)
     if isinstance(queries, Learned):
@@ -101,7 +77,7 @@ def build(
         learned = Learned(reduction, kept, loss, "vectors" if stand_ins else source)
     reduction = learned.reduction
     rows = Rows.encode(vectors, secondary, portable=portable)
-    engine = _engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
+    engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
     calibration = calibrate(engine, Truth(vectors, aside), len(vectors), recall)
     meta = Meta(
         size=len(vectors),
@@ -168,7 +144,7 @@ def _reduction(
     if isinstance(dims, str):
         if dims != "auto":
             raise UsageError(f"dims is '{dims}'; give a number from 1 to {width}, or 'auto'")
-        multiple = min(4 * _WIDTH, width)
+        multiple = min(4 * WIDTH, width)
         chosen = choose_dims(
             vectors,
             aside if learning is None else learning,
@@ -185,32 +161,3 @@ def _reduction(
         method: Literal["id", "auto"] = "id" if learning is None else "auto"
         reduction = learn_reduction(vectors, learning, dims, method, held_out=aside, seed=seed)
     return reduction.cut(_MOST_DIMS) if reduction.dims > _MOST_DIMS else reduction
-
-
-def _engine(
-    vectors: Float32Array,
-    reduction: Reduction,
-    rows: Rows,
-    kind: str,
-    primary: Primary,
-    lists: int | None,
-    seed: int,
-    portable: bool,
-) -> Engine:
-    if kind == "hnsw":
-        even = reduction.orthonormal()
-        return GraphEngine.build(even.reduce_data(vectors), even.queries.T, rows)
-    reduced = reduction.reduce_data(vectors)
-    fill = -reduced.shape[1] % _WIDTH
-    reduced = np.pad(reduced, ((0, 0), (0, fill)))
-    matrix = np.pad(reduction.queries, ((0, fill), (0, 0)))
-    # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
-    order = paired(reduced.var(axis=0), DIMS_A_CODE)
-    count = 1 if kind == "flat" else lists or round(4 * math.sqrt(len(vectors)))
-    if primary in LVQ_BITS:
-        quantised = LvqLists.build(reduced, matrix.T, count, LVQ_BITS[primary], seed)
-        return LvqEngine(quantised, rows, portable=portable)
-    if primary == "sq8" or primary == "rabitq":
-        return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
-    made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
-    return list_engine(made, rows, portable=portable)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.indexing.arrays import read, write
-from leanseek.indexing.dense.lean.lists import Lists
+from leanseek.indexing.dense.lean.lists import Lists, Routes
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -143,49 +141,18 @@ def list_cost(effort: Effort, lists: int, size: int) -> float:
     return lists * 2.0 + size * min(1.0, effort.breadth / lists) + RESCORING * effort.depth
 
 
-class Routes(Protocol):
-    """What it takes to find the c lists that a query's answers are in."""
+class Probing(NamedTuple):
+    """A batch of queries and the lists to scan for each.
 
-    @property
-    def reduction(self) -> Float32Array:
-        """(D, d): queries are multiplied by it."""
-        ...
+    `reduced` (m, d) are the reduced queries, `probes` (m, p) the lists' numbers, `offsets` (m, p) the inner products
+    with their centroids. `depth` candidates are wanted for each query; `allowed` (n,) keeps those that are True.
+    """
 
-    @property
-    def centroids(self) -> Float32Array:
-        """(c, d)"""
-        ...
-
-    @property
-    def spreads(self) -> Float32Array:
-        """(c,): a list comes into question by <q, centroid> + |q| * spread."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class StoredRoutes:
-    """Routes for codes that are kept elsewhere."""
-
-    reduction: Float32Array
-    centroids: Float32Array
-    spreads: Float32Array
-
-    @property
-    def bytes(self) -> int:
-        """The size of all arrays."""
-        return self.reduction.nbytes + self.centroids.nbytes + self.spreads.nbytes
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays into an existing folder."""
-        for name in ("reduction", "centroids", "spreads"):
-            write(folder, name, getattr(self, name))
-
-    @classmethod
-    def open(cls, folder: Path, dimensions: int) -> StoredRoutes:
-        """The arrays that `save` wrote, memory-mapped. Raises IndexDamagedError where they cannot be read."""
-        reduction = read(folder, "reduction", "float32", (dimensions, None))
-        centroids = read(folder, "centroids", "float32", (None, reduction.shape[1]))
-        return cls(reduction, centroids, read(folder, "spreads", "float32", (len(centroids),)))
+    reduced: Float32Array
+    depth: int
+    probes: Int64Array
+    offsets: Float32Array
+    allowed: BoolArray | None
 
 
 class ProbingEngine(ABC):
@@ -197,7 +164,12 @@ class ProbingEngine(ABC):
     @property
     def widest(self) -> int:
         """The number of lists."""
-        return len(self._routes.centroids)
+        return self._routes.count
+
+    @property
+    def bytes(self) -> int:
+        """The size of the lists."""
+        return self._routes.bytes
 
     def narrowest(self, depth: int) -> int:
         """See Engine."""
@@ -221,31 +193,16 @@ class ProbingEngine(ABC):
         while True:
             probes = np.ascontiguousarray(np.argsort(-priority, axis=1, kind="stable")[:, :breadth])
             offsets = np.ascontiguousarray(np.take_along_axis(scores, probes, axis=1), dtype=np.float32)
-            found = self._candidates(reduced, depth, probes, offsets, allowed)
+            found = self._candidates(Probing(reduced, depth, probes, offsets, allowed))
             if breadth == self.widest or ((found >= 0).sum(axis=1) >= wanted).all():
                 break
             breadth = min(4 * breadth, self.widest)
         return decided(self._rows, queries, k, lambda row: np.sort(found[row, found[row] >= 0]))
 
-    @property
-    @abstractmethod
-    def bytes(self) -> int:
-        """The size of the first level in memory."""
-
-    @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the first level's files."""
+        """See Engine."""
+        self._routes.save(folder)
 
     @abstractmethod
-    def _candidates(
-        self,
-        reduced: Float32Array,
-        depth: int,
-        probes: Int64Array,
-        offsets: Float32Array,
-        allowed: BoolArray | None,
-    ) -> Int64Array:
-        """(m, depth) the ordinals that score best by their codes in the lists (m, p), -1 where there are too few.
-
-        `offsets` (m, p) are the inner products of reduced queries (m, d) with the lists' centroids.
-        """
+    def _candidates(self, probing: Probing) -> Int64Array:
+        """(m, depth) the ordinals that score best by their codes, -1 where there are too few."""

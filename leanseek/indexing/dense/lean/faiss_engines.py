@@ -8,17 +8,21 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from leanseek.errors import IndexDamagedError, StorageError
-from leanseek.indexing.arrays import read, write
-from leanseek.indexing.dense.flat import faiss, reason
-from leanseek.indexing.dense.lean.engine import RESCORING, Effort, ProbingEngine, StoredRoutes, decided
-from leanseek.indexing.dense.lean.lists import Lists, cluster
+from leanseek.errors import IndexDamagedError
+from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.dense.lean.engine import RESCORING, Effort, Probing, ProbingEngine, decided
+from leanseek.indexing.dense.lean.lists import Lists, Routes, cluster
 from leanseek.indexing.dense.lean.rows import Rows
+from leanseek.indexing.faiss_library import faiss, read_index, selector, write_index
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 FaissCodes: TypeAlias = Literal["sq8", "rabitq"]
 
-FILE: Final = "codes.faiss"
+CODES_FILE: Final = "codes.faiss"
+GRAPH_FILE: Final = "graph.faiss"
+_NEIGHBOURS: Final = 32
+_HOP: Final = 500.0
+"""What a step in the graph costs, in vectors scanned."""
 
 
 class FaissCodesEngine(ProbingEngine):
@@ -28,9 +32,9 @@ class FaissCodesEngine(ProbingEngine):
     with a theoretical error bound", SIGMOD 2024).
     """
 
-    def __init__(self, index: Any, routes: StoredRoutes, rows: Rows) -> None:
+    def __init__(self, index: Any, routes: Routes, rows: Rows) -> None:
         super().__init__(routes, rows)
-        self._index, self._stored = index, routes
+        self._index = index
 
     @classmethod
     def build(
@@ -66,59 +70,38 @@ class FaissCodesEngine(ProbingEngine):
         index.own_fields = True
         index.train(reduced)
         index.add(reduced)
-        routes = StoredRoutes(np.ascontiguousarray(reduction), clusters.centroids, clusters.spreads)
+        routes = Routes(np.ascontiguousarray(reduction), clusters.centroids, clusters.spreads)
         return cls(index, routes, rows)
 
     @classmethod
     def open(cls, folder: Path, rows: Rows) -> FaissCodesEngine:
         """What `save` wrote. Raises IndexDamagedError where it cannot be read."""
-        routes = StoredRoutes.open(folder, rows.dimensions)
-        try:
-            index = faiss().read_index(str(folder / FILE))
-        except RuntimeError as error:
-            raise IndexDamagedError(f"'{folder / FILE}' cannot be read: {reason(error)}") from error
+        routes = Routes(*Routes.read(folder, rows.dimensions))
+        index = read_index(folder / CODES_FILE)
         if (index.ntotal, index.d, index.nlist) != (rows.size, *routes.centroids.shape[::-1]):
-            raise IndexDamagedError(f"'{folder / FILE}' does not belong to the vectors beside it")
+            raise IndexDamagedError(f"'{folder / CODES_FILE}' does not belong to the vectors beside it")
         return cls(index, routes, rows)
 
     @property
     def bytes(self) -> int:
         """The size of codes, their ordinals and the routes."""
-        return int(self._index.ntotal * (self._index.code_size + 8)) + self._stored.bytes
+        return int(self._index.ntotal * (self._index.code_size + 8)) + super().bytes
 
     def save(self, folder: Path) -> None:
         """See Engine."""
-        self._stored.save(folder)
-        try:
-            faiss().write_index(self._index, str(folder / FILE))
-        except RuntimeError as error:
-            raise StorageError(f"writing '{folder / FILE}' failed: {reason(error)}") from error
+        super().save(folder)
+        write_index(self._index, folder / CODES_FILE)
 
-    def _candidates(
-        self,
-        reduced: Float32Array,
-        depth: int,
-        probes: Int64Array,
-        offsets: Float32Array,
-        allowed: BoolArray | None,
-    ) -> Int64Array:
-        return preassigned(self._index, reduced, depth, probes, offsets, allowed)
+    def _candidates(self, probing: Probing) -> Int64Array:
+        return preassigned(self._index, probing)
 
 
-def preassigned(
-    index: Any,
-    reduced: Float32Array,
-    depth: int,
-    probes: Int64Array,
-    offsets: Float32Array,
-    allowed: BoolArray | None,
-) -> Int64Array:
+def preassigned(index: Any, probing: Probing) -> Int64Array:
     """See ProbingEngine._candidates; `index` is one of FAISS's with lists."""
+    reduced, depth, probes, offsets, allowed = probing
     # FAISS's Python wrapper takes no filter here; what it wraps does.
-    parameters = faiss().SearchParametersIVF(nprobe=probes.shape[1])
-    if allowed is not None:
-        chosen = faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        parameters = faiss().SearchParametersIVF(sel=chosen, nprobe=probes.shape[1])
+    chosen = None if allowed is None else selector(allowed)
+    parameters = faiss().SearchParametersIVF(sel=chosen, nprobe=probes.shape[1])
     distances = np.empty((len(reduced), depth), dtype=np.float32)
     found = np.empty((len(reduced), depth), dtype=np.int64)
     pointers = [faiss().swig_ptr(each) for each in (probes, offsets, distances, found)]
@@ -133,29 +116,12 @@ class FaissEngine(ProbingEngine):
         super().__init__(lists, rows)
         self._lists = lists
 
-    @property
-    def bytes(self) -> int:
-        """The size of the lists."""
-        return self._lists.bytes
-
-    def save(self, folder: Path) -> None:
-        """See Engine."""
-        self._lists.save(folder)
-
-    def _candidates(
-        self,
-        reduced: Float32Array,
-        depth: int,
-        probes: Int64Array,
-        offsets: Float32Array,
-        allowed: BoolArray | None,
-    ) -> Int64Array:
-        if allowed is None:
-            self._fast.nprobe = probes.shape[1]
-            _, fast = self._fast.search_preassigned(reduced, depth, probes, offsets)
-            found: Int64Array = fast
-            return found
-        return preassigned(self._plain, reduced, depth, probes, offsets, allowed)
+    def _candidates(self, probing: Probing) -> Int64Array:
+        if probing.allowed is not None:
+            return preassigned(self._plain, probing)
+        self._fast.nprobe = probing.probes.shape[1]
+        found: Int64Array = self._fast.search_preassigned(*probing[:4])[1]
+        return found
 
     @cached_property
     def _fast(self) -> Any:
@@ -192,12 +158,6 @@ class FaissEngine(ProbingEngine):
         return index
 
 
-GRAPH_FILE = "graph.faiss"
-_NEIGHBOURS = 32
-_HOP = 500.0
-"""What a step in the graph costs, in vectors scanned."""
-
-
 class GraphEngine:
     """A hierarchical navigable small world (Malkov and Yashunin, PAMI 2018) of vectors (n, d).
 
@@ -224,11 +184,8 @@ class GraphEngine:
     @classmethod
     def open(cls, folder: Path, rows: Rows) -> GraphEngine:
         """The graph that `save` wrote. Raises IndexDamagedError where it cannot be read."""
-        reduction = read(folder, "reduction", "float32", (rows.dimensions, None))
-        try:
-            index = faiss().read_index(str(folder / GRAPH_FILE))
-        except RuntimeError as error:
-            raise IndexDamagedError(f"'{folder / GRAPH_FILE}' cannot be read: {reason(error)}") from error
+        reduction = open_array(folder / "reduction.npy", "float32", (rows.dimensions, None))
+        index = read_index(folder / GRAPH_FILE)
         if (index.ntotal, index.d) != (rows.size, reduction.shape[1]):
             raise IndexDamagedError(f"'{folder / GRAPH_FILE}' does not belong to the vectors beside it")
         return cls(index, reduction, rows)
@@ -260,9 +217,7 @@ class GraphEngine:
         depth = min(max(effort.depth, k), self._rows.size)
         available = self._rows.size if allowed is None else int(np.count_nonzero(allowed))
         breadth = max(effort.breadth, depth)
-        chosen = (
-            None if allowed is None else faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        )
+        chosen = None if allowed is None else selector(allowed)
         while True:
             parameters = faiss().SearchParametersHNSW(efSearch=breadth, sel=chosen)
             _, found = self._index.search(reduced, depth, params=parameters)
@@ -273,8 +228,5 @@ class GraphEngine:
 
     def save(self, folder: Path) -> None:
         """See Engine."""
-        write(folder, "reduction", self._reduction)
-        try:
-            faiss().write_index(self._index, str(folder / GRAPH_FILE))
-        except RuntimeError as error:
-            raise StorageError(f"writing '{folder / GRAPH_FILE}' failed: {reason(error)}") from error
+        write_array(folder / "reduction.npy", self._reduction)
+        write_index(self._index, folder / GRAPH_FILE)

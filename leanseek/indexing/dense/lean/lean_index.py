@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from leanseek.errors import InputError, UsageError
+from leanseek.errors import InputError, StorageError, UsageError
 from leanseek.indexing.dense.base import Listed
-from leanseek.indexing.dense.lean.construction import Built, Kind, build
+from leanseek.indexing.dense.lean.construction import Built, build
 from leanseek.indexing.dense.lean.device import DeviceRows
 from leanseek.indexing.dense.lean.engine import RESCORING, Effort, decided
-from leanseek.indexing.dense.lean.meta import Learned, Primary, Source, open_engine, open_meta, save_meta
-from leanseek.indexing.dense.lean.recall import Calibration
-from leanseek.indexing.dense.lean.rows import Precision, Rows
+from leanseek.indexing.dense.lean.first_level import open_engine
+from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
+from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
+from leanseek.indexing.dense.lean.rows import Rows
+from leanseek.indexing.learning_queries import Source
+from leanseek.indexing.settings import LeanKind, Precision, Primary
 from leanseek.types import BoolArray, Float32Array, Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class LeanInfo:
+    """What an index reports of itself; see the properties of `LeanVecIndex`."""
+
+    vectors: int
+    bytes: int
+    kind: str
+    dims: int
+    primary: str
+    precision: str
+    method: str
+    source: str
+    recall: float
+    curve: tuple[CurvePoint, ...]
+    points: tuple[CurvePoint, ...]
+    drift: float
+    notes: tuple[str, ...]
 
 
 class LeanVecIndex:
@@ -36,7 +59,7 @@ class LeanVecIndex:
         vectors: Float32Array,
         queries: Float32Array | Learned | None = None,
         dims: int | str = "auto",
-        kind: Kind = "auto",
+        kind: LeanKind = "auto",
         recall: float = 0.95,
         *,
         primary: Primary | None = None,
@@ -80,14 +103,8 @@ class LeanVecIndex:
         meta = open_meta(folder)
         rows = Rows.open(folder, meta.secondary, (meta.size, meta.dimensions), portable=portable)
         engine = open_engine(folder, meta.kind, meta.primary, rows, portable=portable)
-        return cls(
-            Built(
-                rows,
-                engine,
-                meta,
-                Learned.open(folder, meta.dimensions, meta.method, meta.learned_loss, meta.source),
-            )
-        )
+        learned = Learned.open(folder, meta.dimensions, meta.method, meta.learned_loss, meta.source)
+        return cls(Built(rows, engine, meta, learned))
 
     @property
     def size(self) -> int:
@@ -153,6 +170,24 @@ class LeanVecIndex:
     def bytes(self) -> int:
         """The size of both levels."""
         return self._engine.bytes + self._rows.bytes
+
+    def describe(self) -> LeanInfo:
+        """The properties together, for `leanseek info`."""
+        return LeanInfo(
+            vectors=self.size,
+            bytes=self.bytes,
+            kind=self.kind,
+            dims=self.dims,
+            primary=self.primary,
+            precision=self.secondary,
+            method=self.method,
+            source=self.learned.source,
+            recall=self.recall,
+            curve=self.calibration.curve,
+            points=self.calibration.points,
+            drift=self.drift,
+            notes=self.notes,
+        )
 
     def search(
         self,
@@ -223,11 +258,16 @@ class LeanVecIndex:
     def save(self, folder: str | Path) -> None:
         """Write the index's files into a folder, made if need be. Raises StorageError where the disk refuses."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._rows.save(folder)
-        self._engine.save(folder)
-        self._learned.save(folder)
-        save_meta(folder, self._meta)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in (self._rows, self._engine, self._learned):
+                part.save(folder)
+            save_meta(folder, self._meta)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            where = error.filename or folder
+            raise StorageError(f"writing '{where}' failed: {error.strerror or error}") from error
 
     def _checked(self, queries: Float32Array, k: int, threads: int | None) -> Float32Array:
         queries = np.asarray(queries)

@@ -1,24 +1,30 @@
-"""Cuts a collection into lists of vectors that lie together."""
+"""Cuts a collection into lists of vectors that lie together, and stores them in 4-bit codes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.arrays import read, write
-from leanseek.indexing.dense.flat import faiss
+from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.faiss_library import faiss, kmeans
 from leanseek.types import Float32Array, Int64Array
 
-_COARSE_POINTS = 128
-_CLUSTER_STEPS = 8
-_BLOCK_ROWS = 4096
-OUTLYING = 4.0
+BLOCK: Final = 32
+"""Vectors whose codes stand together."""
+CODEWORDS: Final = 16
+OUTLYING: Final = 4.0
 """A list is taken to hold vectors this many standard deviations from its centroid, on the query's side."""
+_COARSE_POINTS: Final = 128
+_CLUSTER_STEPS: Final = 8
+_BLOCK_ROWS: Final = 4096
+_LEARNING_POINTS: Final = 16384
+_STEPS: Final = 10
 
 
 class Clusters(NamedTuple):
@@ -69,17 +75,7 @@ def _described(vectors: Float32Array, members: Int64Array, count: int) -> Cluste
 def _kmeans(vectors: Float32Array, count: int, seed: int) -> Float32Array:
     if count >= len(vectors):
         return vectors
-    found = faiss().Kmeans(
-        vectors.shape[1],
-        count,
-        niter=_CLUSTER_STEPS,
-        seed=seed + 1,
-        min_points_per_centroid=1,
-        max_points_per_centroid=_COARSE_POINTS,
-    )
-    found.train(np.ascontiguousarray(vectors))
-    centroids: Float32Array = found.centroids
-    return centroids
+    return kmeans(vectors, count, _CLUSTER_STEPS, seed + 1, max_points_per_centroid=_COARSE_POINTS)
 
 
 def _nearest(vectors: Float32Array, centroids: Float32Array) -> Int64Array:
@@ -91,21 +87,9 @@ def _nearest(vectors: Float32Array, centroids: Float32Array) -> Int64Array:
     return members
 
 
-BLOCK = 32
-"""Vectors whose codes stand together."""
-CODEWORDS = 16
-_LEARNING_POINTS = 16384
-_STEPS = 10
-
-
 @dataclass(frozen=True, eq=False)
-class Lists:
-    """n vectors reduced to d dimensions, in c lists, each list in blocks of 32 places.
-
-    A vector's code is that of its residual, the difference from its list's centroid: d/s numbers of 4 bits,
-    each for s neighbouring dimensions (Jégou et al., "Product quantization for nearest neighbor search",
-    PAMI 2011). An inner product is that with the centroid plus one table entry a number.
-    """
+class Routes:
+    """What it takes to find the lists, c of them, that a query's answers are in."""
 
     reduction: Float32Array
     """(D, d): queries are multiplied by it."""
@@ -113,14 +97,9 @@ class Lists:
     """(c, d)"""
     spreads: Float32Array
     """(c,): a list comes into question by <q, centroid> + |q| * spread, the score of one far out in it."""
-    codebooks: Float32Array
-    """(d/s, s, 16): the codewords of each part."""
-    starts: Int64Array
-    """(c + 1,): each list's first block."""
-    codes: NDArray[np.uint8]
-    """(blocks, d/s/2, 32): two parts' numbers in a byte, the first in the lower half."""
-    ordinals: NDArray[np.int32]
-    """(blocks * 32,): the vector at each place, -1 for none; ascending in a list."""
+
+    files: ClassVar[Mapping[str, str]] = {}
+    """Arrays that are stored under another name than their own."""
 
     @property
     def count(self) -> int:
@@ -135,24 +114,47 @@ class Lists:
     def save(self, folder: Path) -> None:
         """Write the arrays into an existing folder."""
         for field in fields(self):
-            write(folder, field.name, getattr(self, field.name))
+            name = self.files.get(field.name, field.name)
+            write_array(folder / f"{name}.npy", getattr(self, field.name))
+
+    @staticmethod
+    def read(folder: Path, dimensions: int) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """The routes' own arrays that `save` wrote, memory-mapped. Raises IndexDamagedError."""
+        reduction = open_array(folder / "reduction.npy", "float32", (dimensions, None))
+        centroids = open_array(folder / "centroids.npy", "float32", (None, reduction.shape[1]))
+        return reduction, centroids, open_array(folder / "spreads.npy", "float32", (len(centroids),))
+
+
+@dataclass(frozen=True, eq=False)
+class Lists(Routes):
+    """n vectors reduced to d dimensions, in c lists, each list in blocks of 32 places.
+
+    A vector's code is that of its residual, the difference from its list's centroid: d/s numbers of 4 bits,
+    each for s neighbouring dimensions (Jégou et al., "Product quantization for nearest neighbor search",
+    PAMI 2011). An inner product is that with the centroid plus one table entry a number.
+    """
+
+    codebooks: Float32Array
+    """(d/s, s, 16): the codewords of each part."""
+    starts: Int64Array
+    """(c + 1,): each list's first block."""
+    codes: NDArray[np.uint8]
+    """(blocks, d/s/2, 32): two parts' numbers in a byte, the first in the lower half."""
+    ordinals: NDArray[np.int32]
+    """(blocks * 32,): the vector at each place, -1 for none; ascending in a list."""
 
     @classmethod
     def open(cls, folder: Path, dimensions: int) -> Lists:
         """The arrays that `save` wrote, memory-mapped. Raises IndexDamagedError where they cannot be read."""
-        reduction = read(folder, "reduction", "float32", (dimensions, None))
-        dims = reduction.shape[1]
-        centroids = read(folder, "centroids", "float32", (None, dims))
-        codebooks = read(folder, "codebooks", "float32", (None, None, CODEWORDS))
-        codes = read(folder, "codes", "uint8", (None, len(codebooks) // 2, BLOCK))
+        routes = cls.read(folder, dimensions)
+        codebooks = open_array(folder / "codebooks.npy", "float32", (None, None, CODEWORDS))
+        codes = open_array(folder / "codes.npy", "uint8", (None, len(codebooks) // 2, BLOCK))
         return cls(
-            reduction=reduction,
-            centroids=centroids,
-            spreads=read(folder, "spreads", "float32", (len(centroids),)),
+            *routes,
             codebooks=codebooks,
-            starts=read(folder, "starts", "int64", (len(centroids) + 1,)),
+            starts=open_array(folder / "starts.npy", "int64", (len(routes[1]) + 1,)),
             codes=codes,
-            ordinals=read(folder, "ordinals", "int32", (len(codes) * BLOCK,)),
+            ordinals=open_array(folder / "ordinals.npy", "int32", (len(codes) * BLOCK,)),
         )
 
 

@@ -1,57 +1,27 @@
-"""Which engine serves a kind of index."""
+"""What an index stores besides its two levels: what was learned, and its properties."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, get_args
 
 import numpy as np
 
-from leanseek.errors import IndexDamagedError, IndexFormatError, StorageError
-from leanseek.indexing.arrays import read, write
-from leanseek.indexing.dense.lean.engine import Effort, Engine, ScanEngine
-from leanseek.indexing.dense.lean.faiss_engines import FaissCodesEngine, FaissEngine, GraphEngine
-from leanseek.indexing.dense.lean.lists import Lists
-from leanseek.indexing.dense.lean.lvq import Bits, LvqEngine, LvqLists
+from leanseek.errors import IndexDamagedError, IndexFormatError
+from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.dense.base import LEAN_FILE
+from leanseek.indexing.dense.lean.engine import Effort
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
-from leanseek.indexing.dense.lean.rows import Precision, Rows, native
 from leanseek.indexing.leanvec import Reduction
 from leanseek.indexing.leanvec.linear import sample
+from leanseek.indexing.learning_queries import Source
+from leanseek.indexing.settings import Precision, Primary
 from leanseek.types import Float32Array
 
-Primary: TypeAlias = Literal["pq4", "lvq4", "lvq8", "sq8", "rabitq"]
-"""How reduced vectors are stored."""
-
-LVQ_BITS: Final[dict[str, Bits]] = {"lvq4": 4, "lvq8": 8}
-
-
-def list_engine(lists: Lists, rows: Rows, *, portable: bool) -> Engine:
-    """The compiled engine where there is one and `portable` does not forbid it, else FAISS's."""
-    kernels = None if portable else native()
-    return FaissEngine(lists, rows) if kernels is None else ScanEngine(lists, rows, kernels)
-
-
-def open_engine(folder: Path, kind: str, primary: Primary, rows: Rows, *, portable: bool) -> Engine:
-    """The first level that was saved in `folder`. Raises IndexDamagedError where it cannot be read."""
-    if kind == "hnsw":
-        return GraphEngine.open(folder, rows)
-    try:
-        if primary == "pq4":
-            return list_engine(Lists.open(folder, rows.dimensions), rows, portable=portable)
-        if primary in LVQ_BITS:
-            lists = LvqLists.open(folder, rows.dimensions, rows.size, LVQ_BITS[primary])
-            return LvqEngine(lists, rows, portable=portable)
-        return FaissCodesEngine.open(folder, rows)
-    except (ValueError, IndexError) as error:
-        raise IndexDamagedError(
-            f"the lists in '{folder}' do not fit together: {error}. Restore the index from a copy, or index again."
-        ) from error
-
-
-Source: TypeAlias = Literal["given", "corpus", "vectors"]
-
+VERSION: Final = 2
+_KINDS: Final = ("flat", "ivf", "hnsw")
 _VECTORS: Final = 8_192
 _QUERIES: Final = 512
 """A loss is measured on at most so many."""
@@ -59,11 +29,7 @@ _QUERIES: Final = 512
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A reduction, the queries (m, D) it was learned from and measured with, and its loss at that time.
-
-    `source` tells what the queries are: `given` by the user, made from the `corpus`, or `vectors`: the indexed
-    ones, for want of queries.
-    """
+    """A reduction, the queries (m, D) it was learned from and measured with, and its loss at that time."""
 
     reduction: Reduction
     queries: Float32Array
@@ -72,14 +38,14 @@ class Learned:
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
-        write(folder, "learned", np.stack([self.reduction.queries, self.reduction.data]))
-        write(folder, "queries", np.ascontiguousarray(self.queries, dtype=np.float32))
+        write_array(folder / "learned.npy", np.stack([self.reduction.queries, self.reduction.data]))
+        write_array(folder / "queries.npy", np.ascontiguousarray(self.queries, dtype=np.float32))
 
     @classmethod
     def open(cls, folder: Path, dimensions: int, method: str, loss: float, source: Source) -> Learned:
         """What `save` wrote. Raises IndexDamagedError where it cannot be read."""
-        matrices = read(folder, "learned", "float32", (2, None, dimensions))
-        queries = read(folder, "queries", "float32", (None, dimensions))
+        matrices = open_array(folder / "learned.npy", "float32", (2, None, dimensions))
+        queries = open_array(folder / "queries.npy", "float32", (None, dimensions))
         return cls(Reduction(matrices[0], matrices[1], method, loss), queries, loss, source)
 
     def drift(self, vectors: Float32Array) -> float:
@@ -94,11 +60,6 @@ def sampled_loss(reduction: Reduction, vectors: Float32Array, queries: Float32Ar
     return reduction.loss_on(
         vectors if some is None else vectors[some], queries if few is None else queries[few]
     )
-
-
-FILE: Final = "lean.json"
-VERSION: Final = 2
-_KINDS: Final = ("flat", "ivf", "hnsw")
 
 
 @dataclass(frozen=True)
@@ -124,12 +85,9 @@ class Meta:
 
 
 def save_meta(folder: Path, meta: Meta) -> None:
-    """Write it into an existing folder. Raises StorageError where the disk refuses."""
-    path = folder / FILE
-    try:
-        path.write_text(json.dumps({"version": VERSION, **asdict(meta)}, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"writing '{path}' failed: {error.strerror or error}") from error
+    """Write it into an existing folder. Raises OSError where the disk refuses."""
+    text = json.dumps({"version": VERSION, **asdict(meta)}, indent=1)
+    (folder / LEAN_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def open_meta(folder: Path) -> Meta:
@@ -138,7 +96,7 @@ def open_meta(folder: Path) -> Meta:
     Raises IndexDamagedError where it cannot be read, IndexFormatError where a newer version wrote it, and
     FileNotFoundError where there is none.
     """
-    path = folder / FILE
+    path = folder / LEAN_FILE
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
         version = given.pop("version")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import UsageError
-from leanseek.indexing.arrays import read, write
+from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.quantisation import quantise
+from leanseek.indexing.settings import Precision
 from leanseek.types import Float32Array, Int64Array
-
-Precision: TypeAlias = Literal["float32", "float16", "sq8"]
-
-_CHUNK = 16384
 
 
 def native() -> Any | None:
@@ -29,8 +27,7 @@ def native() -> Any | None:
 class Rows:
     """Vectors (n, D) as float32, float16, or bytes between each vector's own least and largest element.
 
-    The bytes are those of locally adaptive quantisation (Aguerrebere et al., "Similarity search in the blink
-    of an eye with compressed indices", VLDB 2023) without centring: x[i] = low + step * code[i].
+    The bytes are those of `quantise`: x[i] = low + step * code[i].
     """
 
     def __init__(
@@ -49,9 +46,7 @@ class Rows:
 
     @classmethod
     def encode(cls, vectors: Float32Array, precision: Precision, *, portable: bool = False) -> Rows:
-        """Store vectors (n, D) at that precision. Raises UsageError for a precision that is none."""
-        if precision not in get_args(Precision):
-            raise UsageError(f"secondary is '{precision}'; choose one of {', '.join(get_args(Precision))}")
+        """Store vectors (n, D) at that precision. Raises UsageError for elements that it cannot hold."""
         if precision != "sq8":
             # Beyond float16's range an element becomes infinite; unit vectors are far from it.
             kept = np.array(vectors, dtype=precision, order="C")
@@ -60,17 +55,7 @@ class Rows:
                     "some elements exceed float16's range (65,504); normalise the vectors, or use float32 or sq8"
                 )
             return cls(kept, portable=portable)
-        codes = np.empty(vectors.shape, dtype=np.uint8)
-        lows = np.empty(len(vectors), dtype=np.float32)
-        steps = np.empty(len(vectors), dtype=np.float32)
-        for start in range(0, len(vectors), _CHUNK):
-            part = np.asarray(vectors[start : start + _CHUNK], dtype=np.float32)
-            low = part.min(axis=1)
-            step = (part.max(axis=1) - low) / np.float32(255)
-            step[step == 0] = 1
-            lows[start : start + _CHUNK], steps[start : start + _CHUNK] = low, step
-            codes[start : start + _CHUNK] = np.rint((part - low[:, None]) / step[:, None])
-        return cls(codes, lows, steps, portable=portable)
+        return cls(*quantise(vectors, 8), portable=portable)
 
     @property
     def size(self) -> int:
@@ -123,10 +108,10 @@ class Rows:
 
     def save(self, folder: Path) -> None:
         """Write the rows into an existing folder."""
-        write(folder, "rows", self.data)
+        write_array(folder / "rows.npy", self.data)
         if self._lows is not None and self._steps is not None:
-            write(folder, "lows", self._lows)
-            write(folder, "steps", self._steps)
+            write_array(folder / "lows.npy", self._lows)
+            write_array(folder / "steps.npy", self._steps)
 
     @classmethod
     def open(
@@ -134,6 +119,6 @@ class Rows:
     ) -> Rows:
         """The rows that `save` wrote, memory-mapped. Raises IndexDamagedError where they cannot be read."""
         if precision != "sq8":
-            return cls(read(folder, "rows", precision, shape), portable=portable)
-        scale = [read(folder, name, "float32", shape[:1]) for name in ("lows", "steps")]
-        return cls(read(folder, "rows", "uint8", shape), *scale, portable=portable)
+            return cls(open_array(folder / "rows.npy", precision, shape), portable=portable)
+        scale = [open_array(folder / f"{name}.npy", "float32", shape[:1]) for name in ("lows", "steps")]
+        return cls(open_array(folder / "rows.npy", "uint8", shape), *scale, portable=portable)

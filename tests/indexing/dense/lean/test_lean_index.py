@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leanseek.errors import IndexDamagedError, InputError, UsageError
 from leanseek.indexing import LeanVecIndex
 from leanseek.indexing.dense.lean import Effort
-from leanseek.indexing.dense.registry import open_dense
+from leanseek.indexing.dense.registry import kind_in
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 DIMENSIONS = 48
@@ -263,7 +263,7 @@ def test_damage_is_told(lists: LeanVecIndex, tmp_path: Path) -> None:
 
 def test_it_is_a_kind_of_dense_index(vectors: Float32Array, queries: Float32Array, tmp_path: Path) -> None:
     LeanVecIndex.build(vectors[:6000]).save(tmp_path)
-    opened = open_dense(tmp_path)
+    opened = kind_in(tmp_path).open(tmp_path)
     _, found = opened.search(queries, 10)
     assert recall(found, truth(vectors[:6000], queries, 10)) > 0.8
 

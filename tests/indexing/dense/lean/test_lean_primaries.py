@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.indexing import LeanVecIndex
 from leanseek.indexing.dense.lean import Effort
-from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists, quantise
-from leanseek.indexing.dense.lean.meta import Primary
+from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.rows import Rows
+from leanseek.indexing.quantisation import quantise
+from leanseek.indexing.settings import Primary
 
 PRIMARIES = get_args(Primary)
 

@@ -1,0 +1,183 @@
+"""Documents on their way into an index: checked, put into segments of bounded size, not yet committed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from leanseek.encode.corpus import Encoding
+from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageError
+from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
+from leanseek.indexing.integrity import storage_errors
+from leanseek.indexing.segment import Segment, held_segments, stores_postings
+from leanseek.indexing.segment_writer import SegmentBuilder
+from leanseek.reading.fields import add_metadata, valid
+from leanseek.text import Analyzer, load_analyzer
+from leanseek.types import Document, Int64Array, MetadataValue, Progress
+
+OnDuplicate = Literal["reject", "replace"]
+
+BATCH = 1000
+BATCH_CHARACTERS = 8_000_000
+"""Documents are taken in together up to one of the two: long ones would fill the memory by the thousand."""
+SEGMENT_TOKENS = 32_000_000
+SEGMENT_PASSAGES = 1_000_000
+"""A segment is closed at either: its postings and ids are held in memory until then."""
+
+
+class Intake:
+    """Documents on their way into new segments of an index."""
+
+    def __init__(
+        self, path: Path, state: State, number: int, encoding: Encoding | None, progress: Progress
+    ) -> None:
+        self.replaced = 0
+        self.superseded = (0, 0)
+        """Documents and passages of the new segments that later ones of the same input have replaced."""
+        self._first = number
+        self._path = path
+        self._state = state
+        self._number = number
+        self._encoding = encoding
+        self._progress = progress
+        sparse = state.settings.sparse
+        self._analyzer: Analyzer | None = None
+        if sparse is not None and stores_postings(state.settings):
+            self._analyzer = load_analyzer(sparse.analyzer)
+        self._held = ExitStack()
+        self._older = self._held.enter_context(held_segments(path, state, state.segments, dense=False))
+        self._tombstones: dict[int, set[int]] = {}
+        self._finished: list[SegmentRecord] = []
+        self._builder: SegmentBuilder | None = None
+
+    def add(self, documents: Iterable[Document], on_duplicate: OnDuplicate) -> None:
+        """Take documents in; raises DuplicateIdError, or whatever reading them raises."""
+        if isinstance(documents, Document):
+            raise UsageError("documents is a single Document; give a list of them")
+        seen = 0
+        for batch in batches(documents):
+            batch = [storable(document, place) for place, document in enumerate(batch, seen)]
+            with storage_errors(self._path):
+                self._check(batch, seen, on_duplicate)
+                for place, document in enumerate(batch, seen):
+                    self._add(document, place, on_duplicate)
+            seen += len(batch)
+            self._progress("reading", seen, None)
+            builder = self._builder
+            if builder and (builder.tokens >= SEGMENT_TOKENS or builder.passages >= SEGMENT_PASSAGES):
+                self._close_segment()
+
+    def finish(self) -> tuple[list[SegmentRecord], dict[int, Int64Array]]:
+        """The new segments, flushed to the disk, and the ordinals that later documents replace."""
+        self._close_segment()
+        self._held.close()
+        tombstones = {
+            number: np.array(sorted(ordinals), dtype=np.int64)
+            for number, ordinals in self._tombstones.items()
+            if ordinals
+        }
+        return self._finished, tombstones
+
+    def abandon(self) -> None:
+        """Leave no trace."""
+        if self._builder is not None:
+            self._builder.abandon()
+            shutil.rmtree(self._builder.folder, ignore_errors=True)
+        self._held.close()
+        try:
+            committed = {segment.number for segment in read_state(self._path).segments}
+        except LeanseekError:
+            return  # the next writer removes what no catalog names; what led here is the error to tell
+        for record in self._finished:
+            if record.number not in committed:
+                shutil.rmtree(self._path / record.folder, ignore_errors=True)
+
+    def _check(self, batch: Sequence[Document], seen: int, on_duplicate: OnDuplicate) -> None:
+        """Deal with ids that older segments have."""
+        ids = [document.id for document in batch]
+        for segment in self._older:
+            ours = segment.record.number >= self._first
+            found = segment.find_live(ids)
+            for document, parts in found.items():
+                marked = self._tombstones.setdefault(segment.record.number, set())
+                if on_duplicate == "reject":
+                    place = seen + ids.index(document)
+                    who = "an earlier document has" if ours else f"'{self._path}' already has"
+                    raise duplicate(document, place, who)
+                if parts[0] not in marked:
+                    marked.update(parts)
+                    self.replaced += 1
+                    if ours:
+                        documents, passages = self.superseded
+                        self.superseded = (documents + 1, passages + len(parts))
+
+    def _add(self, document: Document, place: int, on_duplicate: OnDuplicate) -> None:
+        if self._builder is None:
+            folder = self._path / SEGMENTS / f"{self._number:06d}"
+            self._builder = SegmentBuilder(folder, self._number, self._state.settings, self._analyzer)
+            self._number += 1
+        if document.id in self._builder:
+            if on_duplicate == "reject":
+                raise duplicate(document.id, place, "an earlier document has")
+            self._builder.discard(document.id)
+            self.replaced += 1
+        self._builder.add(document)
+
+    def _close_segment(self) -> None:
+        if self._builder is None:
+            return
+        with storage_errors(self._path):
+            record = self._builder.finish(self._encoding, self._progress)
+        self._finished.append(record)
+        self._builder = None
+        # Later documents of this input may repeat ids of this segment.
+        self._older.append(Segment(self._path, record, self._state, dense=False))
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in lists of at most `BATCH`, closed by the one that brings the texts to `BATCH_CHARACTERS`."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text) if isinstance(document, Document) else 0
+        if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
+    return DuplicateIdError(
+        f"document {place + 1} of the input: {who} the id {document!r}. "
+        "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
+        "(Text files are known by their path below the source: index the folder above them all.)"
+    )
+
+
+def storable(document: Document, place: int) -> Document:
+    """The document as it can be stored: without NUL and lone surrogates in its texts.
+
+    Raises InputError for what is no document, or has an id that no run file could hold.
+    """
+    if not isinstance(document, Document):
+        raise InputError(
+            f"document {place + 1} of the input is a {type(document).__name__}; "
+            "give leanseek.Document objects, as leanseek.read yields them"
+        )
+    if not document.id or any(mark in document.id for mark in "\t\r\n") or valid(document.id) != document.id:
+        raise InputError(
+            f"document {place + 1} of the input has the id {document.id!r}; "
+            "an id is not empty and has no tab, line break, NUL or lone surrogate"
+        )
+    text, title = valid(document.text), valid(document.title)
+    metadata: dict[str, MetadataValue] = {}
+    for name, value in document.metadata.items():
+        add_metadata(metadata, name, value)
+    return Document(document.id, text, title, metadata)

@@ -1,0 +1,114 @@
+"""How damage is noticed: files recorded by size and checksum, JSON sealed by its own, refusals as one error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leanseek.errors import IndexDamagedError, LeanseekError, StorageError
+from leanseek.files import checksum, sync
+
+_SEAL = "sha256"
+_REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
+"""How SQLite's messages say that the file system, or another process, refused."""
+
+
+class FileRecord(NamedTuple):
+    """A file as it was written; `name` is relative to the folder that it belongs to."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def record_files(folder: Path) -> tuple[FileRecord, ...]:
+    """All files under a folder; they and the folder's names are flushed to the disk."""
+    paths = sorted(folder.rglob("*"))
+    records = []
+    for path in paths:
+        if path.is_file():
+            sync(path)
+            name = path.relative_to(folder).as_posix()
+            records.append(FileRecord(name, path.stat().st_size, checksum(path)))
+    for path in [*(path for path in paths if path.is_dir()), folder]:
+        sync(path)
+    return tuple(records)
+
+
+def file_problem(folder: Path, file: FileRecord) -> str | None:
+    """How a file differs from its record, or None. Raises OSError where it cannot be read."""
+    path = folder / file.name
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size != file.size:
+        return f"has {size} bytes instead of {file.size}"
+    return None if checksum(path) == file.sha256 else "differs from its checksum"
+
+
+def write_sealed(path: Path, content: Mapping[str, Any], files: Iterable[FileRecord]) -> None:
+    """Write a JSON object and the records of files beside it, with a checksum of it all; flushed to the disk."""
+    content = {**content, "files": {file.name: (file.size, file.sha256) for file in files}}
+    text = json.dumps({**content, _SEAL: digest(content)}, indent=1, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
+    sync(path)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote.
+
+    Raises IndexDamagedError where any of it has changed, FileNotFoundError where there is no file.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        seal = content.pop(_SEAL)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
+    if seal != digest(content):
+        raise IndexDamagedError(f"'{path}' differs from its checksum")
+    return content
+
+
+def sealed_problems(path: Path) -> list[str]:
+    """What is wrong with a sealed file and with the files that it records.
+
+    Raises OSError where one cannot be read, FileNotFoundError where the sealed file itself is not there.
+    """
+    try:
+        given = read_sealed(path)["files"]
+        records = [FileRecord(name, int(size), str(sha256)) for name, (size, sha256) in given.items()]
+    except (IndexDamagedError, KeyError, ValueError, TypeError, AttributeError):
+        return [f"{path.name} differs from its checksum"]
+    found = ((file.name, file_problem(path.parent, file)) for file in records)
+    return [f"{name} {problem}" for name, problem in found if problem is not None]
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object, in hex."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn what the file system or SQLite refuses while writing into one StorageError."""
+    advice = (
+        f"Nothing was changed in '{folder}'. Free space or mend the permissions, then repeat the command."
+    )
+    try:
+        yield
+    except LeanseekError:
+        raise
+    except sqlite3.OperationalError as error:
+        if not any(sign in str(error) for sign in _REFUSALS):
+            raise
+        raise StorageError(f"writing to '{folder}' failed: {error}. {advice}") from error
+    except sqlite3.DatabaseError as error:
+        raise IndexDamagedError(f"the catalog of '{folder}' is damaged: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"writing to '{folder}' failed: {reason}. {advice}") from error

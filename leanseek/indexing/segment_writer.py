@@ -1,0 +1,222 @@
+"""New segments: from documents, or from older segments without their deleted passages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from leanseek.encode.corpus import Encoding, TruncationReport
+from leanseek.files import sync
+from leanseek.indexing.catalog import SegmentRecord
+from leanseek.indexing.dense.registry import kind_for
+from leanseek.indexing.integrity import record_files
+from leanseek.indexing.learning_queries import Lesson, learn_from
+from leanseek.indexing.passage_store import PassageStore
+from leanseek.indexing.passages import PassageWriter, StoredPassage
+from leanseek.indexing.segment import DENSE, SPARSE, Segment, largest_learned
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.sparse.builder import SparseBuilder, merge_sparse
+from leanseek.text import Analyzer
+from leanseek.text.chunking import Chunking
+from leanseek.types import Document, Float32Array, Int64Array, Progress, content
+
+BLOCK = 8192
+"""Passages encoded or merged at a time: enough that sorting them by length leaves little padding."""
+
+
+class SegmentBuilder:
+    """Collects documents into a new segment folder."""
+
+    def __init__(self, folder: Path, number: int, settings: IndexSettings, analyzer: Analyzer | None) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._number = number
+        self._settings = settings
+        self._passages = PassageWriter(folder)
+        self._sparse = SparseBuilder(analyzer) if analyzer is not None else None
+        words = settings.chunk_words
+        self._chunking = Chunking(words, settings.chunk_overlap) if words is not None else None
+
+    @property
+    def passages(self) -> int:
+        """How many passages have been added."""
+        return self._passages.rows
+
+    @property
+    def tokens(self) -> int:
+        """How many index terms have been added."""
+        return self._sparse.tokens if self._sparse is not None else 0
+
+    def __contains__(self, document: str) -> bool:
+        return document in self._passages.documents
+
+    def add(self, document: Document) -> None:
+        """Append a document whose id is not here yet."""
+        passages = [*self._split(document)]
+        self._passages.add(passages)
+        if self._sparse is not None:
+            for passage in passages:
+                self._sparse.add(content(passage.title, passage.text))
+
+    def discard(self, document: str) -> None:
+        """Take a document back, for a later one of the same id."""
+        self._passages.discard(document)
+
+    def finish(self, encoding: Encoding | None, progress: Progress) -> SegmentRecord:
+        """Write everything, flushed to the disk; `encoding` gives the vectors where the index has a dense side."""
+        documents = len(self._passages.documents)
+        rows = self._passages.finish()
+        if self._sparse is not None:
+            (self.folder / SPARSE).mkdir()
+            self._sparse.write(self.folder / SPARSE, rows)
+        report = TruncationReport()
+        if encoding is not None:
+            report = self._write_vectors(encoding, progress)
+        return _sealed(self.folder, self._number, documents, len(rows), report)
+
+    def abandon(self) -> None:
+        """Close the files: the folder will be removed."""
+        self._passages.close()
+
+    def _split(self, document: Document) -> Iterator[StoredPassage]:
+        chunks = self._chunking.split(document.text) if self._chunking is not None else []
+        if not chunks:
+            yield StoredPassage(document.id, 0, 1, 0, document.title, document.text, document.metadata)
+        for number, chunk in enumerate(chunks):
+            yield StoredPassage(
+                document.id, number, len(chunks), chunk.start, document.title, chunk.text, document.metadata
+            )
+
+    def _write_vectors(self, encoding: Encoding, progress: Progress) -> TruncationReport:
+        reports: list[TruncationReport] = []
+        store = PassageStore(self.folder)
+
+        def blocks() -> Iterator[Float32Array]:
+            for ordinals in store.blocks(BLOCK):
+                before = int(ordinals[0])
+                vectors, report = encoding.documents(
+                    store.contents(ordinals),
+                    lambda done, before=before: progress("encoding", before + done, store.size),  # type: ignore[misc]
+                )
+                reports.append(report)
+                yield vectors
+
+        def lesson() -> Lesson:
+            progress("learning from queries", 0, None)
+            return learn_from(encoding, store)
+
+        try:
+            _write_dense(self.folder, self._settings, store.size, blocks(), lesson)
+        finally:
+            store.close()
+        return sum(reports, TruncationReport())
+
+
+def merge_segments(
+    segments: Sequence[Segment],
+    folder: Path,
+    number: int,
+    settings: IndexSettings,
+    progress: Progress,
+    encoding: Callable[[], Encoding],
+    relearn: bool = False,
+) -> SegmentRecord:
+    """Write the live passages of `segments` as one new segment into `folder`, which must not exist.
+
+    Nothing is analysed or encoded again. Reduced vectors keep the reduction that most of them have, unless it is
+    to be learned anew (`relearn`); `encoding` is called only where one is to be learned.
+    """
+    folder.mkdir(parents=True)
+    kept = [segment.live for segment in segments]
+    total = sum(len(ordinals) for ordinals in kept)
+    writer = PassageWriter(folder)
+    documents = 0
+    try:
+        for place, (segment, ordinals) in enumerate(zip(segments, kept, strict=True)):
+            rows = segment.passages.rows[ordinals]
+            arrived = np.argsort(rows)
+            kept[place] = ordinals[arrived]
+            documents += writer.copy(
+                segment.passages.folder, rows[arrived], lambda done: progress("merging", done, total)
+            )
+        new_rows = writer.finish()
+    except BaseException:
+        writer.close()
+        raise
+    # Rows were appended segment by segment: where each new ordinal comes from follows from its row.
+    origin = np.repeat(np.arange(len(segments)), [len(ordinals) for ordinals in kept])[new_rows]
+    ordinals = np.concatenate(kept)[new_rows]
+    del kept
+    if segments[0].postings is not None:
+        (folder / SPARSE).mkdir()
+        postings = [segment.postings for segment in segments if segment.postings is not None]
+        merge_sparse(postings, origin, ordinals, folder / SPARSE)
+    if settings.dense is not None and settings.encoder is not None:
+        blocks = _gathered(segments, origin, ordinals, settings.encoder.dimensions)
+
+        def lesson() -> Lesson:
+            known = None if relearn else largest_learned(segments)
+            if known is not None:
+                return Lesson(known, known.source)
+            progress("learning from queries", 0, None)
+            passages = PassageStore(folder)
+            try:
+                return learn_from(encoding(), passages)
+            finally:
+                passages.close()
+
+        _write_dense(folder, settings, len(new_rows), blocks, lesson)
+    report = truncation((segment.record for segment in segments), settings)
+    return _sealed(folder, number, documents, len(new_rows), report)
+
+
+def truncation(records: Iterable[SegmentRecord], settings: IndexSettings) -> TruncationReport:
+    """What encoding the segments' passages cut off, those deleted since included."""
+    limit = settings.encoder.max_tokens if settings.encoder is not None else None
+    reports = (
+        TruncationReport(record.passages, record.tokens, record.truncated, record.tokens_lost, limit)
+        for record in records
+    )
+    return sum(reports, TruncationReport())
+
+
+def _gathered(
+    segments: Sequence[Segment], origin: Int64Array, ordinals: Int64Array, dimensions: int
+) -> Iterator[Float32Array]:
+    """The vectors (c, D) of the merged passages, block by block in their new order."""
+    for start in range(0, len(origin), BLOCK):
+        here = slice(start, start + BLOCK)
+        block = np.empty((len(origin[here]), dimensions), dtype=np.float32)
+        for number, segment in enumerate(segments):
+            mine = origin[here] == number
+            if segment.dense is not None and mine.any():
+                block[mine] = segment.dense.vectors(ordinals[here][mine])
+        yield block
+
+
+def _write_dense(
+    folder: Path,
+    settings: IndexSettings,
+    size: int,
+    blocks: Iterable[Float32Array],
+    lesson: Callable[[], Lesson],
+) -> None:
+    """Make the dense index of a segment's vectors, given in blocks (c, D)."""
+    if settings.dense is None or settings.encoder is None:
+        return
+    (folder / DENSE).mkdir()
+    shape = (size, settings.encoder.dimensions)
+    kind_for(settings.dense, size).build(folder / DENSE, blocks, shape, settings.lean, lesson)
+
+
+def _sealed(
+    folder: Path, number: int, documents: int, passages: int, report: TruncationReport
+) -> SegmentRecord:
+    """Flush a finished segment to the disk and describe it for the catalog."""
+    files = record_files(folder)
+    sync(folder.parent)
+    return SegmentRecord(
+        number, documents, passages, report.tokens, report.truncated, report.tokens_lost, files
+    )
