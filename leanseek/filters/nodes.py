@@ -1,4 +1,4 @@
-"""How metadata values compare, in Python and in SQLite alike."""
+"""Conditions on metadata, which give the same in Python and in SQLite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from types import UnionType
 from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
@@ -17,7 +18,16 @@ import numpy as np
 from leanseek.types import BoolArray, Int64Array, MetadataValue, Scalar
 
 Kind: TypeAlias = Literal["number", "string", "bool"]
+Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
+Parameters: TypeAlias = list[str | int | float]
 
+KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "contains", "true", "false"})
+NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
+
+_ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+# Exactly the letters that SQLite's lower() changes.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -62,18 +72,6 @@ def elements(value: MetadataValue) -> tuple[Element, ...]:
     scalars = value if isinstance(value, list) else () if value is None else (value,)
     found = (_element(scalar) for scalar in scalars if scalar is not None)
     return tuple(item for item in found if item is not None)
-
-
-Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
-Parameters: TypeAlias = list[str | int | float]
-
-KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "contains", "true", "false"})
-NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
-
-_ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-# Exactly the letters that SQLite's lower() changes.
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class ColumnSource(Protocol):
@@ -225,10 +223,7 @@ class And(Filter):
         return all(operand.matches(fields) for operand in self.operands)
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
-        passed = np.ones(size, dtype=np.bool_)
-        for operand in self.operands:
-            passed &= operand.mask(columns, size)
-        return passed
+        return reduce(np.logical_and, (operand.mask(columns, size) for operand in self.operands))
 
     def __str__(self) -> str:
         return " and ".join(_bracketed(operand, And | Or) for operand in self.operands)
@@ -244,10 +239,7 @@ class Or(Filter):
         return any(operand.matches(fields) for operand in self.operands)
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
-        passed = np.zeros(size, dtype=np.bool_)
-        for operand in self.operands:
-            passed |= operand.mask(columns, size)
-        return passed
+        return reduce(np.logical_or, (operand.mask(columns, size) for operand in self.operands))
 
     def __str__(self) -> str:
         return " or ".join(_bracketed(operand, Or) for operand in self.operands)

@@ -1,8 +1,8 @@
 """The catalog: which segments make up the index now. Its transaction is the only commit point.
 
-A writer puts new segment folders on the disk first and then, in one SQLite transaction, says that they
-belong to the index. Whatever a crash leaves behind is a folder that no catalog names; the next writer
-removes it. Readers load the (small) catalog whole and close it, so a later commit cannot disturb them.
+A writer puts new segment folders on the disk first and then, in one SQLite transaction, adds them to the
+index. What a crash leaves behind is a folder that no catalog names; the next writer removes it. Readers load
+the (small) catalog whole and close it, so that later commits do not affect them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from leanseek.types import Int64Array
 
 FORMAT = 1
 APPLICATION_ID = 0x6C736B31
-"""'lsk1' in SQLite's header: tells an index's catalog from any other database."""
+"""'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
 CATALOG = "catalog.sqlite"
 SEAL = "catalog.sha256"
@@ -87,12 +87,12 @@ class State:
     settings: IndexSettings
     generation: int
     next_segment: int
-    """A number that no segment has had: a late reader must never find another segment in its place."""
+    """A number that no segment has had: a late reader must not find another segment in its place."""
     origin: str | None
     segments: tuple[SegmentRecord, ...]
     tombstones: Mapping[int, Int64Array]
     learning_queries: tuple[str, ...] = ()
-    """What the user gave for reductions to learn from; empty where they learn from the documents."""
+    """The user's queries for reductions to learn from; empty where they learn from the documents."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def commit(folder: Path, change: Change) -> int:
         database.execute("UPDATE state SET generation = generation + 1, origin = ?", (change.origin,))
         (generation,) = database.execute("SELECT generation FROM state").fetchone()
         database.execute("COMMIT")
-    with suppress(OSError):  # the commit stands; without its seal `verify` uses SQLite's own check
+    with suppress(OSError):  # the change is committed; without its seal `verify` uses SQLite's own check
         write_seal(folder, generation)
     return int(generation)
 
@@ -200,7 +200,7 @@ def put_learning_queries(database: sqlite3.Connection, texts: Sequence[str]) -> 
 
 
 def write_seal(folder: Path, generation: int) -> None:
-    """Record the catalog file's own checksum beside it, so that `verify` can tell any flipped byte."""
+    """Record the catalog file's own checksum beside it, so that `verify` notices any flipped byte."""
     draft = folder / f"{SEAL}.draft"
     with ONE_AT_A_TIME:
         draft.write_text(seal_line(generation, checksum(folder / CATALOG)))

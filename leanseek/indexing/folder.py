@@ -26,7 +26,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
         except Timeout:
             raise IndexLockedError(
                 f"another process is writing to '{folder}'. Wait for it to end, then repeat the command; "
-                "searching goes on meanwhile."
+                "searching goes on."
             ) from None
     try:
         yield
@@ -45,14 +45,14 @@ def check_vacant(folder: Path) -> None:
         return
     if folder.exists() and not folder.is_dir():
         raise IndexExistsError(f"'{folder}' is a file; an index is a folder. Choose another path.")
-    ours = (LOCK, SEGMENTS, CATALOG, SEAL)  # what a creation that was killed leaves, drafts included
+    own = (LOCK, SEGMENTS, CATALOG, SEAL)  # what a creation that was killed leaves, drafts included
     if not folder.is_dir():
         return
     names = {entry.name for entry in folder.iterdir()}
     segments = {entry.name for entry in (folder / SEGMENTS).glob("*")}
-    # Whoever makes segments holds LOCK: without it even folders named like ours are somebody else's.
+    # Segments are made under LOCK: without it even folders named like segments belong to something else.
     strangers = segments and (LOCK not in names or not all(map(is_segment_name, segments)))
-    if strangers or not all(name.startswith(ours) for name in names):
+    if strangers or not all(name.startswith(own) for name in names):
         raise IndexExistsError(
             f"'{folder}' is not empty and holds no index. Choose a new or an empty folder for --into."
         )
@@ -62,7 +62,7 @@ def check_vacant(folder: Path) -> None:
 def claimed(folder: Path) -> Iterator[None]:
     """Hold the writer lock of a folder that is an index, or free to become one; made where there is none.
 
-    Raises IndexExistsError where other files are in it. A folder made here goes again if nothing came into it.
+    Raises IndexExistsError where other files are in it. After an error a folder made here is removed if it is empty.
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     check_vacant(folder)
@@ -78,7 +78,7 @@ def claimed(folder: Path) -> Iterator[None]:
             except BaseException:
                 if not (folder / CATALOG).exists():
                     with suppress(OSError):
-                        (folder / LOCK).unlink()  # while it is ours: nobody else's lock may be taken away
+                        (folder / LOCK).unlink()  # while it is held: another process's lock must stay
                 raise
     except BaseException:
         if missing:

@@ -49,8 +49,8 @@ class Index:
 
         `encoder` is a model's name (see `load_encoder`) or an object of your own that follows the `Encoder`
         protocol; None, or `dense=None`, makes an index without vectors. `dense` is "flat" (exact), "lean"
-        (reduced, see `LeanVecIndex`; `lean` says how, and `learning_queries` are texts to learn from, in
-        place of some made from the documents), or "auto": lean from 20,000 vectors on. `sparse=None` makes one without
+        (reduced as `lean` specifies, see `LeanVecIndex`; `learning_queries` are texts to learn from, in place of
+        some made from the documents), or "auto": lean from 20,000 vectors on. `sparse=None` makes one without
         postings. `chunk_words` splits documents into passages of about so many words.
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
@@ -91,8 +91,8 @@ class Index:
     ) -> AddReport:
         """Make `path` an index of just these documents, whether it is new or refreshed, under one lock.
 
-        `check` is called with the state of an index that is there already, and raises to leave it alone. An
-        index that was not there before the call is not there after an error either.
+        `check` is called with the state of an index that exists, and raises to leave it unchanged. After an error
+        an index that did not exist before does not exist.
         """
         folder = Path(path)
         with claimed(folder):
@@ -159,7 +159,7 @@ class Index:
         progress: Progress | None = None,
         cache: bool = True,
     ) -> AddReport:
-        """Replace everything in the index by `documents`, in one commit; until then the old content stands.
+        """Replace everything in the index by `documents`, in one commit; until then nothing changes.
 
         No documents raise InputError where that would empty the index.
 
@@ -185,9 +185,9 @@ class Index:
     def compact(self, *, relearn: bool = False, progress: Progress | None = None) -> CompactReport:
         """Merge all segments into one and drop what was deleted; searching gives the same answers, faster.
 
-        A reduction of the vectors is kept, or learned anew from the documents of today with `relearn`, which
+        The reduction of the vectors stays, or is learned again from the present documents with `relearn`, which
         raises UsageError where they are too few to be reduced. Learning takes the encoder, also where segments
-        that had none get their first reduction together: ModelError where it cannot be loaded.
+        without a reduction get their first one together: ModelError where it cannot be loaded.
         """
         with self._writer.locked():
             return self._writer.compact(relearn, progress or silent)
@@ -195,8 +195,8 @@ class Index:
     def choose_fusion(self, choose: Callable[[], FusionSettings | None]) -> FusionSettings | None:
         """Have searches fuse by what `choose` returns, None being the default; returns it.
 
-        `choose` is called while nobody else can write, so that what it learns from is what its choice is for. Raises
-        IndexLockedError, and what `choose` raises, and the fusion is as it was.
+        `choose` is called under the writer lock, so that it learns from what its choice is for. Raises
+        IndexLockedError, and what `choose` raises; the fusion then stays as it was.
         """
         with self._writer.locked():
             state = self._writer.state

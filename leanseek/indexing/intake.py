@@ -24,7 +24,7 @@ OnDuplicate = Literal["reject", "replace"]
 
 BATCH = 1000
 BATCH_CHARACTERS = 8_000_000
-"""Documents are taken in together up to one of the two: long ones would fill the memory by the thousand."""
+"""The most documents, and characters, that are taken in together, which bounds the memory."""
 SEGMENT_TOKENS = 32_000_000
 SEGMENT_PASSAGES = 1_000_000
 """A segment is closed at either: its postings and ids are held in memory until then."""
@@ -56,7 +56,7 @@ class Intake:
         self._builder: SegmentBuilder | None = None
 
     def add(self, documents: Iterable[Document], on_duplicate: OnDuplicate) -> None:
-        """Take documents in; raises DuplicateIdError, or whatever reading them raises."""
+        """Take documents in. Raises DuplicateIdError, InputError, and whatever iterating over them raises."""
         if isinstance(documents, Document):
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
@@ -84,7 +84,7 @@ class Intake:
         return self._finished, tombstones
 
     def abandon(self) -> None:
-        """Leave no trace."""
+        """Remove all that has been written."""
         if self._builder is not None:
             self._builder.abandon()
             shutil.rmtree(self._builder.folder, ignore_errors=True)
@@ -92,13 +92,13 @@ class Intake:
         try:
             committed = {segment.number for segment in read_state(self._path).segments}
         except LeanseekError:
-            return  # the next writer removes what no catalog names; what led here is the error to tell
+            return  # the next writer removes what no catalog names; the first error is the one to raise
         for record in self._finished:
             if record.number not in committed:
                 shutil.rmtree(self._path / record.folder, ignore_errors=True)
 
     def _check(self, batch: Sequence[Document], seen: int, on_duplicate: OnDuplicate) -> None:
-        """Deal with ids that older segments have."""
+        """Reject, or mark as replaced, the ids that older segments have."""
         ids = [document.id for document in batch]
         for segment in self._older:
             ours = segment.record.number >= self._first
@@ -157,7 +157,7 @@ def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     return DuplicateIdError(
         f"document {place + 1} of the input: {who} the id {document!r}. "
         "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
-        "(Text files are known by their path below the source: index the folder above them all.)"
+        "(The id of a text file is its path below the source: index the folder above them all.)"
     )
 
 

@@ -15,7 +15,7 @@ from leanseek.files import checksum, sync
 
 _SEAL = "sha256"
 _REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
-"""How SQLite's messages say that the file system, or another process, refused."""
+"""Parts of SQLite's messages when the file system, or another process, refuses."""
 
 
 class FileRecord(NamedTuple):

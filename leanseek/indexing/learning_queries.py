@@ -24,14 +24,14 @@ Source: TypeAlias = Literal["given", "corpus", "vectors"]
 LIMIT: Final = 2_000
 """Queries to learn from: enough for the moments of several hundred dimensions."""
 FEWEST_QUERIES: Final = 20
-"""Fewer of the user's own teach less than what the documents, or the vectors themselves, yield."""
+"""With fewer of the user's own, texts of the documents or the vectors themselves are better."""
 _BLOCK: Final = 8192
 _HELD_OUT: Final = 0.2
 _HEAD: Final = 4_000
 _FIRST: Final = 1_000
 """Characters of a document that are looked at for questions, and for a first sentence of a query's length."""
 _SHORTEST, _LONGEST = 2, 40
-"""Words. What is shorter says nothing of how queries differ, what is longer is no query."""
+"""The fewest and the most words of a text that resembles a query."""
 _QUESTION: Final = re.compile(r"\?[\"'”’»)\]]*$")
 _SPACES: Final = re.compile(r"\s+")
 
@@ -123,7 +123,7 @@ class _Lowest:
         self._held: dict[int, tuple[str, str]] = {}
 
     def offer(self, text: str, document: str) -> None:
-        """Take the text into the sample, if its hash is small enough; of equal texts the least one stands."""
+        """Take the text into the sample if its hash is small enough; of equal texts the least counts."""
         rank = _hash(self._key, text)
         known = self._held.get(rank)
         if known is not None:
@@ -137,7 +137,7 @@ class _Lowest:
         heapq.heappush(self._heap, (-rank, text, document))
 
     def ascending(self) -> list[tuple[str, str]]:
-        """The texts and their documents, by hash: in an order that has nothing to do with what they say."""
+        """The texts and their documents by hash, an order that does not depend on their content."""
         return [self._held[rank] for rank in sorted(self._held)]
 
 
@@ -179,7 +179,7 @@ def _blend(kinds: list[list[tuple[str, str]]], limit: int) -> list[tuple[str, st
 
 
 def _split(chosen: list[tuple[str, str]], held_out: float, seed: int, source: Source) -> LearningQueries:
-    """The first few by a second hash are held out; at least one of each where there are two."""
+    """The first by a second hash are held out; each side gets at least one where there are two."""
     ordered = sorted(chosen, key=lambda one: _hash(f"held out {seed}".encode(), one[0]))
     count = min(max(round(held_out * len(ordered)), 1), max(len(ordered) - 1, 0))
     aside, learning = ordered[:count], ordered[count:]

@@ -1,4 +1,4 @@
-"""All document ids of a segment, held in memory."""
+"""The passages of one segment, read by ordinal, by document or by metadata."""
 
 from __future__ import annotations
 
@@ -17,29 +17,6 @@ from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.indexing.arrays import open_array
 from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri
 from leanseek.types import Int64Array, Metadata, Scalar, content
-
-
-class DocumentIds:
-    """The ids of n passages in the order of their ordinals: one run of UTF-8, and where each ends (n,)."""
-
-    def __init__(self, blocks: Iterable[Sequence[str]]) -> None:
-        texts: list[bytes] = []
-        lengths = [np.zeros(1, dtype=np.int64)]
-        for block in blocks:
-            encoded = [identifier.encode() for identifier in block]
-            texts.append(b"".join(encoded))
-            lengths.append(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)))
-        self._text = b"".join(texts)
-        self._bounds = np.cumsum(np.concatenate(lengths))
-
-    def __len__(self) -> int:
-        return len(self._bounds) - 1
-
-    def take(self, ordinals: Int64Array) -> list[str]:
-        """The ids of the passages at the given ordinals (c,), in that order."""
-        starts, ends = self._bounds[ordinals].tolist(), self._bounds[ordinals + 1].tolist()
-        return [self._text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
-
 
 Found = TypeVar("Found")
 
@@ -65,7 +42,7 @@ class PassageStore:
         self._lock = threading.Lock()
         self._ordinals: Int64Array | None = None
         self._ids: DocumentIds | None = None
-        self._ids_asked = 0
+        self._ids_read = 0
         self.rows: Int64Array = open_array(folder / ROWS_FILE, np.int64)
         try:
             uri = f"{file_uri(folder)}?mode=ro&immutable=1"
@@ -106,11 +83,11 @@ class PassageStore:
     def ids(self, ordinals: Int64Array) -> list[str]:
         """The document ids of the passages at the given ordinals (c,), in that order.
 
-        Whoever asks for many is soon answered from memory, which then holds the ids of all passages.
+        After many have been read the ids of all passages are held in memory.
         """
         with self._lock:
-            self._ids_asked += len(ordinals)
-            if self._ids is None and self._ids_asked * IDS_HELD_FROM > self.size:
+            self._ids_read += len(ordinals)
+            if self._ids is None and self._ids_read * IDS_HELD_FROM > self.size:
                 self._ids = self._read_ids()
         if self._ids is None:
             return [document for document, _ in self.keys(ordinals)]
@@ -138,7 +115,7 @@ class PassageStore:
     def groups(self) -> Int64Array:
         """(n,) a number for each ordinal, equal for the parts of one document and ascending."""
         ((firsts,),) = self._query("SELECT count(*) FROM passages WHERE number = 0", (), (int,))
-        # SQLite tells first parts from later ones; only the fewer of the two come over to Python.
+        # Only first parts or only later ones are read, whichever are fewer.
         few = 2 * firsts < self.size
         rows = self._rows(f"SELECT row FROM passages WHERE number {'=' if few else '>'} 0")
         begins = np.full(self.size, not few)
@@ -163,7 +140,7 @@ class PassageStore:
         return [field for (field,) in self._query(statement, (), (str,))]
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         with self._lock:
             self._database.close()
 
@@ -177,7 +154,7 @@ class PassageStore:
         self, statement: str, parameters: Sequence[Scalar], types: Sequence[type]
     ) -> list[tuple[Any, ...]]:
         """All rows that a statement gives, with columns of the given types."""
-        with self._lock, self._told():
+        with self._lock, self._errors():
             found = self._database.execute(statement, tuple(parameters)).fetchall()
         self._check_types(found, types)
         return found
@@ -196,7 +173,7 @@ class PassageStore:
 
     def _read_ids(self) -> DocumentIds:
         """The ids of all passages, read in blocks. The caller holds the lock."""
-        with self._told():
+        with self._errors():
             cursor = self._database.execute("SELECT id FROM passages ORDER BY id, number")
             ids = DocumentIds(self._id_blocks(cursor))
         if len(ids) != self.size:
@@ -214,8 +191,8 @@ class PassageStore:
                 raise self._damaged(f"not every {expected.__name__} in it is one")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what SQLite says of the file into the error for a user."""
+    def _errors(self) -> Iterator[None]:
+        """Turn SQLite's errors into the error for a user."""
         try:
             yield
         except sqlite3.ProgrammingError as error:
@@ -265,3 +242,25 @@ class PassageStore:
 
     def _damaged(self, reason: object) -> IndexDamagedError:
         return IndexDamagedError(f"'{self.folder / FILE}' cannot be read: {reason}. {REMEDY}")
+
+
+class DocumentIds:
+    """The ids of n passages in the order of their ordinals: one run of UTF-8, and where each ends (n,)."""
+
+    def __init__(self, blocks: Iterable[Sequence[str]]) -> None:
+        texts: list[bytes] = []
+        lengths = [np.zeros(1, dtype=np.int64)]
+        for block in blocks:
+            encoded = [identifier.encode() for identifier in block]
+            texts.append(b"".join(encoded))
+            lengths.append(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)))
+        self._text = b"".join(texts)
+        self._bounds = np.cumsum(np.concatenate(lengths))
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def take(self, ordinals: Int64Array) -> list[str]:
+        """The ids of the passages at the given ordinals (c,), in that order."""
+        starts, ends = self._bounds[ordinals].tolist(), self._bounds[ordinals + 1].tolist()
+        return [self._text[start:end].decode() for start, end in zip(starts, ends, strict=True)]

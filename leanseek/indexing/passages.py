@@ -31,7 +31,7 @@ CREATE TABLE passages (
 CREATE TABLE metadata (row INTEGER NOT NULL, field TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL);
 """
 COLUMNS = "id, number, parts, start, title, text, metadata"
-"""What a `StoredPassage` is made of; before them stands the row."""
+"""The columns of a `StoredPassage`; the row comes before them."""
 INDEXES = (
     "CREATE UNIQUE INDEX by_id ON passages (id, number)",
     "CREATE INDEX by_title ON passages (title)",
@@ -39,7 +39,7 @@ INDEXES = (
 )
 WRITE_BLOCK = 1000
 WRITE_CHARACTERS = 4_000_000
-"""Passages wait in memory for one of the two, whichever comes first."""
+"""Passages are written at either number, whichever comes first."""
 COPY_BLOCK = 65_536
 
 
@@ -67,13 +67,13 @@ class PassageWriter:
         self._pending_characters = 0
         self._discarded = False
         self._database = sqlite3.connect(file_uri(folder), uri=True, isolation_level=None)
-        # Until the catalog names this file it does not exist for anyone: no journal, one flush at the end.
+        # Nobody reads this file before the catalog names it: no journal, one flush at the end.
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.executescript(f"{SCHEMA} BEGIN")
 
     def add(self, passages: Sequence[StoredPassage]) -> None:
-        """Append passages; the parts of a document stand together, and none of its id is here yet."""
+        """Append passages; the parts of a document follow one another, and its id is new."""
         for row, passage in enumerate(passages, self.rows):
             if passage.number == 0:
                 self.documents[passage.id] = row
@@ -86,7 +86,7 @@ class PassageWriter:
     def copy(self, folder: Path, rows: Int64Array, progress: Callable[[int], None]) -> int:
         """Append the given rows (c,), ascending, of another segment's folder; returns how many documents they are.
 
-        SQLite copies them from file to file: neither texts nor ids are held, so `discard` does not know them.
+        SQLite copies them from file to file: neither texts nor ids are in memory, so `discard` does not work on them.
         `progress` is called with the number of rows that this file has so far.
         Raises IndexDamagedError where a row is not there.
         """
@@ -147,7 +147,7 @@ class PassageWriter:
         return rows
 
     def close(self) -> None:
-        """Give up: the folder will be removed."""
+        """Close the file; the folder will be removed."""
         self._database.close()
 
     def _flush(self) -> None:
@@ -171,7 +171,7 @@ class PassageWriter:
 
 
 def file_uri(folder: Path) -> str:
-    """The passages' file of a segment's folder, as SQLite takes it with further parameters."""
+    """The URI of a segment's passages, to which SQLite's parameters can be added."""
     return (folder / FILE).absolute().as_uri()
 
 

@@ -67,7 +67,7 @@ class Segment:
 
     @property
     def lean(self) -> LeanInfo | None:
-        """What there is to report of its vectors where they are reduced."""
+        """The properties of its reduced vectors, None where they are not reduced."""
         return self._kind.describe(self.dense) if self._kind is not None else None
 
     @property
@@ -83,7 +83,7 @@ class Segment:
         return {document: parts for document, parts in found.items() if not self.deleted[parts[0]]}
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         self.passages.close()
 
 
@@ -117,7 +117,7 @@ def open_segments(
 def held_segments(
     index: Path, state: State, records: Iterable[SegmentRecord], dense: bool = True
 ) -> Iterator[list[Segment]]:
-    """Segments for the writer, whom nobody can have removed them from: a missing file is damage."""
+    """Segments for the writer; under its lock no file is removed, so that a missing one is damage."""
     try:
         opened = open_segments(index, state, records, dense)
     except FileNotFoundError as error:

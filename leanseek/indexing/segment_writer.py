@@ -125,8 +125,8 @@ def merge_segments(
 ) -> SegmentRecord:
     """Write the live passages of `segments` as one new segment into `folder`, which must not exist.
 
-    Nothing is analysed or encoded again. Reduced vectors keep the reduction that most of them have, unless it is
-    to be learned anew (`relearn`); `encoding` is called only where one is to be learned.
+    Nothing is analysed or encoded again. Reduced vectors keep the reduction of the largest segment, unless
+    `relearn`; `encoding` is called only where one is learned.
     """
     folder.mkdir(parents=True)
     kept = [segment.live for segment in segments]

@@ -125,13 +125,15 @@ class IndexSettings:
         """The settings that `to_json` wrote. Raises IndexDamagedError where they cannot be understood."""
         try:
             values = json.loads(text)
-            if values["encoder"] is not None:
-                values["encoder"] = EncoderSettings(**known(EncoderSettings, values["encoder"]))
-            values["lean"] = LeanSettings(**known(LeanSettings, values["lean"]))
-            if values["sparse"] is not None:
-                values["sparse"] = SparseSettings(**known(SparseSettings, values["sparse"]))
-            if values.get("fusion") is not None:
-                values["fusion"] = FusionSettings(**known(FusionSettings, values["fusion"]))
+            values.setdefault("fusion", None)
+            for name, kind in (
+                ("encoder", EncoderSettings),
+                ("lean", LeanSettings),
+                ("sparse", SparseSettings),
+                ("fusion", FusionSettings),
+            ):
+                if values[name] is not None:
+                    values[name] = kind(**known(kind, values[name]))
             return cls(**known(cls, values))
         except (ValueError, TypeError, KeyError) as error:
             raise IndexDamagedError(f"the settings stored in the catalog cannot be read: {error}") from error

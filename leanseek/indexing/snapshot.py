@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import Filter
 from leanseek.indexing.catalog import State, read_state
+from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import SparseIndex, open_sparse
@@ -22,9 +23,7 @@ from leanseek.types import BoolArray, Float32Array, Int64Array
 
 REMEMBERED_FILTERS = 16
 ATTEMPTS = 20
-"""A writer may remove segments between reading the catalog and opening them; the newer catalog then counts."""
-
-
+"""A writer may remove segments between reading the catalog and opening them; the newer catalog is then read."""
 NONE = (np.zeros(0, dtype=np.float32),)
 
 
@@ -79,8 +78,7 @@ class Passages:
 class Snapshot:
     """The live passages of one generation.
 
-    Nothing it holds refers back to it, so its files close when the last user lets it go. Safe to use from
-    several threads.
+    Nothing in it refers back to it, so its files close with its last reference. Safe to use from several threads.
     """
 
     def __init__(
@@ -162,15 +160,10 @@ class Snapshot:
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
         found: list[list[Candidates]] = [[] for _ in queries]
-        allowed = self.live if allowed is None else allowed
-        for base, segment in zip(self.passages.bases, self.segments, strict=False):
-            if segment.dense is None or segment.size == 0:
-                continue
-            here = None if allowed is None else allowed[base : base + segment.size]
-            scores, ordinals = segment.dense.search(queries, min(k, segment.size), here)
+        for base, size, dense, here in self._dense_segments(allowed):
+            scores, ordinals = dense.search(queries, min(k, size), here)
             for row, candidates in enumerate(found):
-                kept = ordinals[row] >= 0
-                candidates.append(Candidates(scores[row, kept], ordinals[row, kept] + base))
+                candidates.append(_candidates(scores[row], ordinals[row], base))
         return [self.best(candidates, k) for candidates in found]
 
     def dense_search_listed(
@@ -182,16 +175,10 @@ class Snapshot:
         """
         found: list[list[Candidates]] = [[] for _ in queries]
         lists: list[list[Float32Array]] = [[] for _ in queries]
-        allowed = self.live if allowed is None else allowed
-        for base, segment in zip(self.passages.bases, self.segments, strict=False):
-            if segment.dense is None or segment.size == 0:
-                continue
-            here = None if allowed is None else allowed[base : base + segment.size]
-            wanted = (min(k, segment.size), min(depth, segment.size))
-            scores, ordinals, listed = segment.dense.search_listed(queries, *wanted, here)
+        for base, size, dense, here in self._dense_segments(allowed):
+            scores, ordinals, listed = dense.search_listed(queries, min(k, size), min(depth, size), here)
             for row, candidates in enumerate(found):
-                kept = ordinals[row] >= 0
-                candidates.append(Candidates(scores[row, kept], ordinals[row, kept] + base))
+                candidates.append(_candidates(scores[row], ordinals[row], base))
                 lists[row].append(listed[row, np.isfinite(listed[row])])
         best = [
             parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts or NONE))[::-1] for parts in lists
@@ -199,6 +186,16 @@ class Snapshot:
         return [
             (self.best(candidates, k), listed[:depth]) for candidates, listed in zip(found, best, strict=True)
         ]
+
+    def _dense_segments(
+        self, allowed: BoolArray | None
+    ) -> Iterator[tuple[int, int, DenseIndex, BoolArray | None]]:
+        """Of each segment with vectors its first ordinal, its size, its vectors, and its part of `allowed`."""
+        allowed = self.live if allowed is None else allowed
+        for base, segment in zip(self.passages.bases.tolist(), self.segments, strict=False):
+            if segment.dense is not None and segment.size:
+                here = None if allowed is None else allowed[base : base + segment.size]
+                yield base, segment.size, segment.dense, here
 
     def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) exact inner products of one query (D,) with passages at global ordinals (c,)."""
@@ -225,7 +222,7 @@ class Snapshot:
             return order
         ties = np.flatnonzero(np.diff(scores[order]) == 0)
         if len(ties):
-            # Inside a segment ordinals are in order of ids; across segments the ids must be asked for.
+            # Inside a segment ordinals are in the order of ids; across segments the ids decide.
             tied = np.union1d(ties, ties + 1)
             keys = dict(zip(tied.tolist(), self.passages.keys(ordinals[order[tied]]), strict=True))
             places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], keys[place]))
@@ -233,7 +230,7 @@ class Snapshot:
         return order
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         for segment in self.segments:
             with suppress(Exception):
                 segment.close()
@@ -252,3 +249,9 @@ class Snapshot:
                 del self._masks[next(iter(self._masks))]
             self._masks[condition] = mask
         return mask
+
+
+def _candidates(scores: Float32Array, ordinals: Int64Array, base: int) -> Candidates:
+    """A segment's results (k,), which end in ordinals of -1, under global ordinals."""
+    found = ordinals >= 0
+    return Candidates(scores[found], ordinals[found] + base)

@@ -36,29 +36,29 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
     """
     folder = Path(path)
     while True:
-        generation = generation_of(folder)
+        generation = _generation(folder)
         refusal: OSError | None = None
         try:
-            report = check(folder, progress)
+            report = _check(folder, progress)
         except OSError as error:
             refusal = error
-        if generation != generation_of(folder):
-            continue  # a commit came between: what was looked for may be gone rightly
+        if generation != _generation(folder):
+            continue  # a commit came between, and may have removed files
         if refusal is not None:
             where = f" '{refusal.filename}'" if refusal.filename else ""
             raise StorageError(f"reading{where} failed: {refusal.strerror or refusal}") from refusal
         return report
 
 
-def generation_of(folder: Path) -> int | None:
-    """The committed generation; None where the catalog is too damaged to tell."""
+def _generation(folder: Path) -> int | None:
+    """The committed generation; None where the catalog is damaged."""
     try:
         return read_state(folder).generation
     except IndexDamagedError:
         return None
 
 
-def check(folder: Path, progress: Progress | None) -> VerifyReport:
+def _check(folder: Path, progress: Progress | None) -> VerifyReport:
     """One pass. Raises OSError for a file that cannot be read."""
     try:
         state = read_state(folder)

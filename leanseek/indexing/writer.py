@@ -27,16 +27,16 @@ from leanseek.indexing.settings import with_learned
 from leanseek.types import Document, Int64Array, Progress
 
 MOST_SEGMENTS = 8
-"""Above this many, an add merges the smaller ones, so that each search has few to visit."""
+"""With more, an add merges the smaller ones, so that a search visits few."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
     """What an add did.
 
-    `truncation` is None for an index without vectors. `unmerged` says why many small segments were left as
-    they are; the documents are in all the same, and `compact` makes up for it. `unlearned` says what had been learned
-    from judged queries and does not hold for the rebuilt index.
+    `truncation` is None for an index without vectors. `unmerged` is why many small segments were not merged; the
+    documents are in the index nevertheless, and `compact` merges them. `unlearned` is what was learned from judged
+    queries and does not hold for the rebuilt index.
     """
 
     documents: int

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LEAN_FROM: Final = 20_000
 """With fewer vectors an exact search answers in less time than encoding the query takes."""
 LEAN_AT_ALL_FROM: Final = 1_000
-"""Fewer have nothing to learn from, even where a reduced index is asked for."""
+"""With fewer there is too little to learn from, even where the setting is `lean`."""
 _SPOOL: Final = "spool.f32"
 
 
@@ -40,7 +40,7 @@ class DenseKind:
     build: Callable[[Path, Iterable[Float32Array], tuple[int, int], LeanSettings, Callable[[], Lesson]], None]
     """Make the index of vectors (n, D), given in blocks (c, D), in an existing folder.
 
-    The lesson is asked for only where something is learned, once all vectors are there.
+    `lesson` is called only where something is learned, once all vectors are there.
     """
     open: Callable[[Path], DenseIndex]
     """The index that was saved in a folder. Raises IndexDamagedError where it cannot be read."""

@@ -1,4 +1,4 @@
-"""Exact search of few queries: what approximate searches are measured against."""
+"""The length of reduced vectors that reaches a recall, measured against an exact search."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from leanseek.types import Float32Array, Int64Array
 _BLOCK_ROWS: Final = 8_192
 _SURVIVORS: Final = 4
 """Candidates are sorted out when there are so many times as many as are wanted."""
+_MEASURED: Final = 500
+"""The most held-out queries that are searched: recall is then known within about a percent."""
+_ROUNDING: Final = 1e-5
 
 
 def nearest(queries: Float32Array, vectors: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
@@ -55,11 +58,6 @@ def nearest(queries: Float32Array, vectors: Float32Array, k: int) -> tuple[Float
             if len(rows) == count * k:
                 floors = scores.reshape(count, k)[:, -1:]
     return scores.reshape(count, k), ordinals.reshape(count, k)
-
-
-_JUDGES: Final = 500
-"""Held-out queries that are asked at most: recall is then known within about a percent."""
-_ROUNDING: Final = 1e-5
 
 
 class DimsPoint(NamedTuple):
@@ -116,19 +114,19 @@ def choose_dims(
             f"k is {k}, depth {depth} and multiple {multiple}; k and multiple must be at least 1, depth at least k"
         )
     if isinstance(held_out, np.ndarray):
-        learning, judges = queries, held_out
-        checked_queries(vectors, judges, 1)
+        learning, measured = queries, held_out
+        checked_queries(vectors, measured, 1)
     else:
-        learning, judges = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)
-    if len(judges) == 0 or len(learning) == 0:
+        learning, measured = split_queries(queries, HELD_OUT if held_out is None else held_out, seed)
+    if len(measured) == 0 or len(learning) == 0:
         raise InputError(
             f"{len(queries)} queries are too few to learn from some and measure with others; give two or more, "
             "or make them from the corpus with make_learning_queries"
         )
-    asked = Queries(learning, judges, seed)
+    split = Queries(learning, measured, seed)
     data = data_moments(vectors, seed)
-    learner = _Learner(data, asked, method)
-    measure = _Measure(vectors, judges, k, depth, seed)
+    learner = _Learner(data, split, method)
+    measure = _Measure(vectors, measured, k, depth, seed)
 
     lengths = sorted({*range(multiple, data.dimensions, multiple), data.dimensions})
     points: dict[int, DimsPoint] = {}
@@ -172,22 +170,22 @@ class _Learner:
 class _Measure:
     """Recall of the true top k in the reduced top `depth`, over a sample of the vectors."""
 
-    def __init__(self, vectors: Float32Array, judges: Float32Array, k: int, depth: int, seed: int) -> None:
+    def __init__(self, vectors: Float32Array, measured: Float32Array, k: int, depth: int, seed: int) -> None:
         rows = sample(len(vectors), seed)
         self._vectors = finite(np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32))
-        few = sample(len(judges), seed, _JUDGES)
-        self._judges = finite(np.asarray(judges if few is None else judges[few], dtype=np.float32))
+        few = sample(len(measured), seed, _MEASURED)
+        self._measured = finite(np.asarray(measured if few is None else measured[few], dtype=np.float32))
         self._k = min(k, len(self._vectors))
         self._depth = min(depth, len(self._vectors))
-        scores, _ = nearest(self._judges, self._vectors, self._k)
+        scores, _ = nearest(self._measured, self._vectors, self._k)
         # Whatever scores as much as the k-th is as good an answer: copies of a vector are interchangeable.
         self._least = scores[:, -1] - _ROUNDING
 
     def recall(self, reduction: Reduction) -> float:
         """The mean over queries of the share of the k best that the reduced top `depth` holds."""
-        reduced = reduction.reduce_queries(self._judges), reduction.reduce_data(self._vectors)
+        reduced = reduction.reduce_queries(self._measured), reduction.reduce_data(self._vectors)
         _, found = nearest(*reduced, self._depth)
         good = np.empty(len(found))
-        for row, (query, ordinals) in enumerate(zip(self._judges, found, strict=True)):
+        for row, (query, ordinals) in enumerate(zip(self._measured, found, strict=True)):
             good[row] = np.count_nonzero(self._vectors[ordinals] @ query >= self._least[row])
         return float((np.minimum(good, self._k) / self._k).mean())

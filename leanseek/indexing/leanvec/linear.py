@@ -1,4 +1,4 @@
-"""Second moments of vectors: all that learning a linear reduction needs to know of them."""
+"""Linear reductions, learned from the second moments of vectors and queries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from leanseek.types import Float32Array, Float64Array, Int64Array
 SAMPLE_ROWS: Final = 32_768
 """Vectors that are read at most: thirty for each dimension at D = 1,024; more changes nothing measurable."""
 _BLOCK_ROWS: Final = 4_096
+RIDGE: Final = 1e-6
+"""Added to the diagonal of K_Q, as a share of its mean: queries need not span every dimension."""
+_FW_STEPS: Final = 500
+_FW_DECAY: Final = 0.999
+_FW_TOLERANCE: Final = 1e-3
+_ES_GRID: Final = 17
+_ES_REFINEMENTS: Final = 12
+_GOLDEN: Final = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +115,6 @@ def split_queries(
         aside[np.random.default_rng(seed).choice(len(distinct), count, replace=False)] = True
     chosen = aside[group.reshape(-1)]
     return queries[~chosen], queries[chosen]
-
-
-RIDGE: Final = 1e-6
-"""Added to the diagonal of K_Q, as a share of its mean: queries need not span every dimension."""
-_FW_STEPS: Final = 500
-_FW_DECAY: Final = 0.999
-_FW_TOLERANCE: Final = 1e-3
-_ES_GRID: Final = 17
-_ES_REFINEMENTS: Final = 12
-_GOLDEN: Final = (5**0.5 - 1) / 2
 
 
 class Pair(NamedTuple):
@@ -225,7 +223,7 @@ def sphering(data: Float64Array, queries: Float64Array, dims: int) -> Pair:
 def shrunk(few: Moments, target: Moments) -> tuple[Float64Array, float]:
     """The second moments (D, D) of few vectors drawn toward the target's, and by how much (0 to 1).
 
-    Few vectors say little about D² moments. The target is scaled to the same trace, and the share is the one
+    D² moments cannot be estimated from few vectors. The target is scaled to the same trace, and the share is the one
     that minimises the expected error (Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
     covariance matrices", 2004). With the queries' moments drawn all the way to the data's, `sphering` is
     `principal`.

@@ -1,4 +1,4 @@
-"""A reduction that differs from cluster to cluster of the data."""
+"""A learned reduction with a pair of matrices for each cluster of the data."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class PiecewiseReduction:
     def reduce_data(self, vectors: Float32Array, clusters: Int64Array | None = None) -> Float32Array:
         """(n, d) float32: each vector (n, D) reduced by its cluster's matrix.
 
-        `clusters` (n,) is what `assign` gives, which is asked where it is left out.
+        `clusters` (n,) is what `assign` gives, and is computed where it is left out.
         """
         self._check(vectors, "vectors")
         clusters = self.assign(vectors) if clusters is None else clusters
@@ -117,7 +117,7 @@ def learn_piecewise(
             f"clusters is {clusters}; it must be from 1 to {len(vectors)}, the number of vectors (16 is usual)"
         )
     everything = data_moments(vectors, seed)
-    asked = Queries(queries, held_out, seed)
+    split = Queries(queries, held_out, seed)
     rows = sample(len(vectors), seed)
     read = np.ascontiguousarray(vectors if rows is None else vectors[rows], dtype=np.float32)
     centroids = kmeans(finite(read), min(clusters, len(read)), _KMEANS_ROUNDS, seed, spherical=True)
@@ -130,20 +130,20 @@ def learn_piecewise(
         ]
     )
 
-    second, _ = shrunk(asked.learning, everything)
-    judges = asked.aside if asked.aside.count else asked.learning
+    second, _ = shrunk(split.learning, everything)
+    measured = split.aside if split.aside.count else split.learning
     pairs = []
     lost = total = 0.0
     for cluster in range(len(centroids)):
         members = moments(vectors, rows[nearest == cluster])
         pair = sphering(shrunk(members, everything)[0], second, dims)
         pairs.append(pair)
-        size = members.count * float(np.einsum("ij,ij->", judges.second, members.second))
-        lost += size * loss(pair, members.second, judges.second) if size > 0.0 else 0.0
+        size = members.count * float(np.einsum("ij,ij->", measured.second, members.second))
+        lost += size * loss(pair, members.second, measured.second) if size > 0.0 else 0.0
         total += size
     notes = (
         ()
-        if asked.aside.count
+        if split.aside.count
         else ("no queries could be held out: the loss is that on the learning queries",)
     )
     return PiecewiseReduction(

@@ -25,6 +25,13 @@ from leanseek.indexing.leanvec.linear import (
 )
 from leanseek.types import Float32Array
 
+Method: TypeAlias = Literal["auto", "id", "ood-fw", "ood-es", "sphering"]
+Fitted: TypeAlias = Literal["id", "ood-fw", "ood-es", "sphering"]
+
+HELD_OUT: Final = 0.2
+"""The share of the queries that is held out for measuring, where the caller names none."""
+_NOTED_FROM: Final = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
@@ -32,8 +39,8 @@ class Reduction:
 
     `method` is `id`, `ood-fw`, `ood-es` or `sphering`. `loss` is the squared error of the inner products
     relative to their squares, on held-out queries: |Q AᵀB Xᵀ - Q Xᵀ|² / |Q Xᵀ|². `losses` has it for each
-    number of leading rows that `cut` can keep, and is empty where rows cannot be cut off. `notes` tells what
-    was done about few or unhelpful queries.
+    number of leading rows that `cut` can keep, and is empty where rows cannot be cut off. `notes` are what
+    was done because queries were few, or did not help.
     """
 
     queries: Float32Array
@@ -120,14 +127,6 @@ def _product(vectors: Float32Array, matrix: Float32Array, name: str) -> Float32A
     return reduced
 
 
-Method: TypeAlias = Literal["auto", "id", "ood-fw", "ood-es", "sphering"]
-Fitted: TypeAlias = Literal["id", "ood-fw", "ood-es", "sphering"]
-
-HELD_OUT: Final = 0.2
-"""The share of the queries that is held out for measuring, where the caller names none."""
-_WORTH_TELLING: Final = 0.01
-
-
 def learn_reduction(
     vectors: Float32Array,
     queries: Float32Array | None,
@@ -140,7 +139,7 @@ def learn_reduction(
     """The matrices that reduce vectors (n, D) and queries like `queries` (m, D) to `dims` dimensions.
 
     `id` is PCA and needs no queries; `ood-es`, `ood-fw` and `sphering` are fitted to the queries; `auto` keeps
-    sphering where its loss on held-out queries is less than PCA's, and says in `notes` which it kept and by
+    sphering where its loss on held-out queries is less than PCA's, and `notes` has which it is and by
     how much. `held_out` is the share of the queries to measure on (a fifth by default), or other queries
     (h, D). Reads at most 32,768 of the vectors, which may be memory-mapped; the same input gives the same
     result.
@@ -194,12 +193,12 @@ def learn_from_moments(data: Moments, queries: Queries, dims: int, method: Metho
     return better(_learn(data, queries, dims, "sphering"), plain, queries.aside.count)
 
 
-def better(fitted: Reduction, plain: Reduction, judges: int) -> Reduction:
+def better(fitted: Reduction, plain: Reduction, held_out: int) -> Reduction:
     """The reduction of less loss, noting which it is and by how much; `plain` where they are equal.
 
-    `judges` is the number of held-out queries that the losses are of.
+    `held_out` is the number of queries that the losses are of.
     """
-    comparison = f"loss {fitted.loss:.4g} against {plain.loss:.4g} of id on {judges} held-out queries"
+    comparison = f"loss {fitted.loss:.4g} against {plain.loss:.4g} of id on {held_out} held-out queries"
     if fitted.loss < plain.loss:
         return _noted(
             fitted, f"kept {fitted.method}: {comparison}, {1.0 - fitted.loss / plain.loss:.0%} less"
@@ -210,23 +209,23 @@ def better(fitted: Reduction, plain: Reduction, judges: int) -> Reduction:
 def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduction:
     notes = []
     pair, share = _fit(data, queries.learning, dims, method)
-    if share >= _WORTH_TELLING:
+    if share >= _NOTED_FROM:
         notes.append(
             f"{queries.learning.count} learning queries for {data.dimensions} dimensions: their moments were "
             f"drawn {share:.0%} of the way toward the data's"
         )
-    judges = queries.aside
-    if judges.count == 0:
-        judges = queries.learning if queries.learning.count else data
+    measured = queries.aside
+    if measured.count == 0:
+        measured = queries.learning if queries.learning.count else data
         whose = "learning queries" if queries.learning.count else "data"
         notes.append(f"no queries could be held out: the loss is that on the {whose}")
     nested = method in ("id", "sphering")
-    cuts = tuple(losses_of_cuts(pair, data.second, judges.second).tolist()) if nested else ()
+    cuts = tuple(losses_of_cuts(pair, data.second, measured.second).tolist()) if nested else ()
     return Reduction(
         queries=np.ascontiguousarray(pair.queries, dtype=np.float32),
         data=np.ascontiguousarray(pair.data, dtype=np.float32),
         method=method,
-        loss=cuts[-1] if nested else loss(pair, data.second, judges.second),
+        loss=cuts[-1] if nested else loss(pair, data.second, measured.second),
         losses=cuts,
         notes=tuple(notes),
     )

@@ -17,7 +17,7 @@ from leanseek.types import BoolArray, Float32Array, Int64Array
 class Candidates(NamedTuple):
     """The best passages, best first: `scores` (c,) float32, `ordinals` (c,) int64.
 
-    Equal scores stand in ascending order of the passages' (document id, part number).
+    Equal scores are in ascending order of the passages' (document id, part number).
     """
 
     scores: Float32Array

@@ -42,7 +42,7 @@ class Bm25Index(CheckedSearch):
     """A SparseIndex over memory-mapped segments.
 
     `deleted` has, for each reader, (n,) bool or None where nothing is deleted. Within a segment ordinals must
-    be in the order of (document id, part number); `tie_key` is asked only where equal scores come from several
+    be in the order of (document id, part number); `tie_key` is called only where equal scores come from several
     segments. Statistics are those of the live passages of all segments, so a passage's score is the same, to
     the bit, however the passages are spread. Thread-safe.
     """
@@ -149,7 +149,7 @@ class Bm25Index(CheckedSearch):
         if not len(meets):
             return found
         tied = np.flatnonzero(np.isin(scores, scores[meets]))
-        keys = self._tie_key(ordinals[tied])  # once for all: each call asks every segment's database
+        keys = self._tie_key(ordinals[tied])  # one call, as each reads every segment's database
         order = sorted(range(len(tied)), key=lambda place: (-scores[tied[place]], keys[place]))
         ordinals = ordinals.copy()
         ordinals[tied] = ordinals[tied[order]]

@@ -1,6 +1,6 @@
 """The Java machine that Lucene runs in, inside this process, with the Lucene that Pyserini brings.
 
-Only Pyserini's jar is used. Its Python modules are not imported, because importing them asks for an OpenAI key and
+Only Pyserini's jar is used. Its Python modules are not imported, because importing them requires an OpenAI key and
 starts Java with a module that not every Java has.
 """
 
@@ -21,8 +21,8 @@ OLDEST_JAVA = 21
 """What Pyserini's jar is compiled for."""
 
 _starting = threading.Lock()
-_kept: list[Any] = []
-"""What must outlive every call; empty until Java has started."""
+_references: list[Any] = []
+"""Java objects that must live as long as the process; empty until Java has started."""
 
 
 class Java(NamedTuple):
@@ -86,7 +86,7 @@ def java_class(name: str) -> Any:
 
 @contextmanager
 def java_thread() -> Iterator[None]:
-    """Calls into Java attach the thread that makes them; this lets go of it afterwards, so that it can end."""
+    """Detach the thread from Java afterwards: a call attaches it, and it could not end."""
     _ensure_started()
     try:
         yield
@@ -99,7 +99,7 @@ def java_thread() -> Iterator[None]:
 
 def _ensure_started() -> None:
     with _starting:
-        if not _kept:
+        if not _references:
             _start()
 
 
@@ -130,8 +130,8 @@ def _start() -> None:
             del os.environ["JAVA_HOME"]
         else:
             os.environ["JAVA_HOME"] = given
-    # Java forgets the settings of a logger that nobody holds.
-    _kept.append(logger)
+    # Java forgets the settings of a logger without references.
+    _references.append(logger)
 
 
 def _jar() -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -56,14 +57,15 @@ class Kernel(Protocol):
 
 
 class NativeKernel:
-    """The kernel of native/bm25.cpp, which prunes and runs without the GIL."""
+    """The kernel of native/bm25.cpp, which prunes and runs without the GIL. ImportError where it was not built."""
+
+    def __init__(self) -> None:
+        self._native = import_module("leanseek._native")
 
     def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
-        from leanseek import _native
-
         norms = np.ones(-(-len(reader) // WINDOW) * WINDOW, np.float32)
         norms[: len(reader)] = norm.of(reader.lengths)
-        return _native.Segment(
+        return self._native.Segment(
             len(reader),
             reader.term_runs,
             reader.run_windows,
@@ -83,18 +85,17 @@ class NativeKernel:
     def search(
         self, segments: Sequence[Any], query: WeightedTerms, k: int, allowed: BoolArray | None
     ) -> Candidates:
-        from leanseek import _native
-
-        return Candidates(*_native.search(segments, query.numbers, query.weights, query.constant, k, allowed))
+        found = self._native.search(segments, query.numbers, query.weights, query.constant, k, allowed)
+        return Candidates(*found)
 
     def score(
         self, segments: Sequence[Any], query: WeightedTerms, segment: int, ordinals: Int64Array
     ) -> Float32Array:
-        from leanseek import _native
-
-        return _native.score(
-            segments[segment], query.numbers[segment], query.weights, query.constant, ordinals
+        numbers = query.numbers[segment]
+        scores: Float32Array = self._native.score(
+            segments[segment], numbers, query.weights, query.constant, ordinals
         )
+        return scores
 
 
 class _Segment(NamedTuple):
@@ -157,10 +158,9 @@ def _sums(segment: _Segment, query: WeightedTerms, number: int) -> Float32Array:
 def default_kernel() -> Kernel:
     """The compiled kernel where it was built."""
     try:
-        import leanseek._native  # noqa: F401
+        return NativeKernel()
     except ImportError:
         return NumpyKernel()
-    return NativeKernel()
 
 
 def kernel_name() -> Literal["native", "numpy"]:

@@ -1,8 +1,8 @@
 """The files of one segment's postings.
 
-Terms stand in ascending order of their UTF-8 bytes, and the postings of each in ascending order of ordinals.
+Terms are in ascending order of their UTF-8 bytes, and the postings of each in ascending order of ordinals.
 Ordinals are cut into windows of 2**16, so that a posting is a uint16 (place in its window) and a uint8 (term
-frequency; 255 and more stand in a list of their own). The postings of one term in one window are a run, and with
+frequency; 255 and more are in a list of their own). The postings of one term in one window are a run, and with
 each run goes what bounds its scores, whatever the average length becomes: its largest frequency and the shortest
 passage in it.
 
@@ -38,8 +38,6 @@ from leanseek.types import BoolArray, Int64Array
 WINDOW_BITS = 16
 WINDOW = 1 << WINDOW_BITS
 LARGE = 255
-MAX_PASSAGES = 1 << 32
-"""What a uint16 window number and a uint16 place can count."""
 
 _COLUMNS: dict[str, type[np.generic]] = {
     "term_runs": np.int64,
@@ -55,15 +53,14 @@ _COLUMNS: dict[str, type[np.generic]] = {
 
 
 def array_path(folder: Path, name: str) -> Path:
-    """Where the array of that name stands in a segment's folder."""
+    """The file of the array of that name in a segment's folder."""
     return folder / f"sparse.{name}.npy"
 
 
 class PostingsWriter:
     """Writes a segment's postings term by term; the files are complete after `finish`.
 
-    `lengths` (n,) int32 are the passages' lengths by ordinal. Used as a context manager, so that files are
-    closed whatever happens.
+    `lengths` (n,) int32 are the passages' lengths by ordinal. A context manager, which closes the files.
     """
 
     def __init__(self, folder: Path, lengths: NDArray[np.int32]) -> None:

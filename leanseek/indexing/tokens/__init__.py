@@ -1,7 +1,7 @@
 """Token vectors of an index's passages, reduced and quantised, in a folder beside the catalog.
 
-They can be made again at any time, so no catalog names them. They are found by what a passage says, not by where it
-stands: adding, deleting and compacting leave them right, and a passage that is not among them is merely absent.
+They can be made again at any time, so the catalog does not name them. They are found by a passage's content, not by
+its place: adding, deleting and compacting leave them valid, and a new passage is merely absent.
 """
 
 import lazy_loader

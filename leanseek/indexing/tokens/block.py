@@ -88,7 +88,7 @@ def decode(codes: Codes, dims: int, bits: Bits) -> Float32Array:
 
 
 def keys_of(contents: Sequence[str]) -> Keys:
-    """(n,) what passages are found by: digests of what they say, as `leanseek.types.content` gives it."""
+    """(n,) the keys of passages: digests of their `leanseek.types.content`."""
     digests = (
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
         for text in contents

@@ -23,22 +23,22 @@ _QUERIES: Final = 1_000
 _QUERIES_AT_ONCE: Final = 16
 
 
-def learn_matrices(model: TokenModel, snapshot: Snapshot, dims: int, tell: Progress) -> Matrices:
+def learn_matrices(model: TokenModel, snapshot: Snapshot, dims: int, progress: Progress) -> Matrices:
     """The matrices that reduce the model's token vectors to `dims`, from a sample of the passages.
 
     They are fitted to the tokens of the index's learning queries, or of texts of its passages that resemble queries,
-    where that keeps the inner products of held-out queries better than PCA does (`learn_reduction`).
+    where that preserves the inner products of held-out queries better than PCA does (`learn_reduction`).
 
     Raises InputError where the index has no passages with a token.
     """
     ordinals = live_ordinals(snapshot)
     chosen = np.unique(np.linspace(0, max(len(ordinals) - 1, 0), _PASSAGES).astype(np.int64))[: len(ordinals)]
     passages = [content(one.title, one.text) for one in snapshot.passages.get(ordinals[chosen])]
-    tell("learning a reduction", 0, None)
+    progress("learning a reduction", 0, None)
     vectors = _of_passages(model, passages)
     documents = (Document(one.id, one.text, one.title) for some in live_passages(snapshot) for one in some)
-    asked = learning_queries(snapshot.state.learning_queries, documents, _QUERIES)
-    learning, held_out = _of_queries(model, asked.texts), _of_queries(model, asked.held_out)
+    queries = learning_queries(snapshot.state.learning_queries, documents, _QUERIES)
+    learning, held_out = _of_queries(model, queries.texts), _of_queries(model, queries.held_out)
     if not len(learning):
         learned = learn_reduction(vectors, None, dims)
     else:

@@ -39,15 +39,15 @@ def live_passages(snapshot: Snapshot) -> Iterator[list[StoredPassage]]:
         yield snapshot.passages.get(ordinals[start : start + BLOCK])
 
 
-def live_keys(snapshot: Snapshot, tell: Callable[[int], None] | None = None) -> Keys:
-    """(n,) the keys of the passages at `live_ordinals`; `tell` is called with how many have been read."""
+def live_keys(snapshot: Snapshot, progress: Callable[[int], None] | None = None) -> Keys:
+    """(n,) the keys of the passages at `live_ordinals`; `progress` is called with how many have been read."""
     found = [np.zeros(0, dtype=f"S{KEY_BYTES}")]
     done = 0
     for passages in live_passages(snapshot):
         found.append(keys_of([content(one.title, one.text) for one in passages]))
         done += len(passages)
-        if tell is not None:
-            tell(done)
+        if progress is not None:
+            progress(done)
     return np.concatenate(found)
 
 
@@ -59,10 +59,7 @@ class Places(NamedTuple):
 
 
 class TokenStore:
-    """The token vectors of an index's passages, opened for reading; what is stored later it does not see.
-
-    Safe to use from several threads.
-    """
+    """The token vectors of an index's passages as of now. Safe to use from several threads."""
 
     def __init__(self, folder: Path, form: TokenForm, blocks: Iterable[TokenBlock]) -> None:
         self.folder = folder

@@ -1,7 +1,4 @@
-"""Writing stored token vectors: in blocks, so that what interrupts it costs a block at most.
-
-Whoever calls these holds the index's writer lock.
-"""
+"""Stores the token vectors of an index's passages, in blocks: an interruption costs a block at most."""
 
 from __future__ import annotations
 
@@ -59,9 +56,9 @@ _DEFAULT_BITS: Final[Bits] = 4
 
 @dataclass(frozen=True, slots=True)
 class TokenReport(TokenSummary):
-    """The token vectors that an index has stored in the folder `path`, and what the call did for it.
+    """The token vectors that an index has stored in the folder `path`, and how many passages a call changed.
 
-    `cut` of the passages were longer than the model reads. `added` and `dropped` is how many came and went.
+    `cut` of the passages were longer than the model reads.
     """
 
     path: str
@@ -83,11 +80,11 @@ def store_tokens(
 
     `model` is what `late-interaction:MODEL` takes, or a `TokenModel`. Its vectors are reduced to `dims` dimensions, by
     what queries need (see `learn_reduction`; None: not reduced), and quantised to `bits`, 4 or 8. What is not given
-    stays as stored earlier; where nothing is stored of the model, it is the default encoder, whole and in 4 bits.
+    stays as stored earlier; the default is the default encoder, not reduced, in 4 bits.
 
-    Called again it reads only passages that are new and drops those that the index has no more; with another model,
-    `dims` or `bits` it begins anew. Interrupted, it goes on where it stopped, and what was stored so far is used
-    meanwhile. Nobody can write to the index while it runs; searching goes on.
+    Called again it encodes only new passages and drops those that are no longer in the index; with another model,
+    `dims` or `bits` it starts over. After an interruption it continues where it stopped, and what is stored can be
+    used. The index cannot be written to while it runs; searching goes on.
 
     Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, IndexLockedError, StorageError, UsageError, and
     what loading the model raises.
@@ -100,16 +97,18 @@ def store_tokens(
     else:
         loaded = model
     settings = settings_for(loaded, earlier, dims, bits)
-    tell = progress or silent
+    report = progress or silent
     with writer_lock(folder):
         snapshot = Snapshot.open(folder, dense=False)
         try:
             form = sound_form(folder)
             if form is None or replace(form.settings, model=settings.model) != settings:
-                matrices = learn_matrices(loaded, snapshot, settings.dims, tell) if settings.reduced else None
+                matrices = (
+                    learn_matrices(loaded, snapshot, settings.dims, report) if settings.reduced else None
+                )
                 create_store(folder, settings, matrices)
                 form = read_form(folder / TOKENS)
-            added, dropped = _fill(folder / TOKENS, form, loaded, snapshot, tell)
+            added, dropped = _fill(folder / TOKENS, form, loaded, snapshot, report)
         finally:
             snapshot.close()
         return _report(folder, loaded.passage_tokens, added, dropped)
@@ -127,7 +126,7 @@ def forget_tokens(index: str | os.PathLike[str]) -> bool:
 
 
 def sound_form(index: Path) -> TokenForm | None:
-    """How the index's token vectors are kept; None where there are none, or where nothing tells any more."""
+    """The form of the index's token vectors; None where there are none, or where it is damaged."""
     try:
         return stored_form(index)
     except IndexDamagedError:
@@ -137,7 +136,7 @@ def sound_form(index: Path) -> TokenForm | None:
 def settings_for(
     model: TokenModel, earlier: TokenForm | None, dims: int | None, bits: Bits | None
 ) -> TokenSettings:
-    """What was asked for, else what is stored of this model, else the default. Raises UsageError."""
+    """What is given, else what is stored of this model, else the default. Raises UsageError."""
     probe = model.queries(["how many dimensions?"])
     dimensions = probe.tokens[0].shape[1]
     known = (
@@ -156,11 +155,11 @@ def settings_for(
 
 
 def _fill(
-    store: Path, form: TokenForm, model: TokenModel, snapshot: Snapshot, tell: Progress
+    store: Path, form: TokenForm, model: TokenModel, snapshot: Snapshot, report: Progress
 ) -> tuple[int, int]:
-    """Have the store hold the live passages and no others; how many came and went."""
+    """Make the store hold the live passages and no others; returns how many were added and dropped."""
     total = len(live_ordinals(snapshot))
-    keys = live_keys(snapshot, lambda done: tell("reading passages", done, total))
+    keys = live_keys(snapshot, lambda done: report("reading passages", done, total))
     wanted, firsts = np.unique(keys, return_index=True)
     blocks = mend(store, form)
     held = TokenStore(store, form, blocks).find(wanted).blocks >= 0
@@ -175,7 +174,7 @@ def _fill(
         for passage in _coded(model, batches, form, contents):
             coded.append(passage)
             if len(coded) % _REPORTED_EVERY == 0 or len(coded) == len(contents):
-                tell("storing token vectors", start + len(coded), len(missing))
+                report("storing token vectors", start + len(coded), len(missing))
         blocks.append(add_block(store, form, sorted(coded, key=lambda passage: passage.key)))
         if sum(block.size < FULL for block in blocks) > _SMALL_BLOCKS:
             blocks = tidy(store, form, blocks, wanted)
@@ -309,5 +308,5 @@ def kept_of(blocks: list[TokenBlock], wanted: Keys) -> list[BoolArray]:
 def remove_block(folder: Path) -> None:
     """Remove a block, or what was to become one. Raises StorageError."""
     with storage_errors(folder.parent):
-        (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it nobody takes the rest for a block
+        (folder / BLOCK_FILE).unlink(missing_ok=True)  # first: without it the rest is no block
         shutil.rmtree(folder, ignore_errors=True)

@@ -116,7 +116,7 @@ def _checked(values: Float32Array, name: str) -> Float32Array:
 def _queries(
     vectors: Float32Array, queries: Float32Array | None, seed: int
 ) -> tuple[Float32Array | None, Float32Array, tuple[str, ...]]:
-    """Queries to learn from, queries to measure with, and what to say about them."""
+    """Queries to learn from, queries to measure with, and notes about them."""
     if queries is not None and len(queries) >= FEWEST_QUERIES and queries.any():
         learning, aside = split_queries(queries, 0.2, seed)
         if len(aside) > 0 and aside.any():
@@ -127,8 +127,8 @@ def _queries(
         None,
         vectors[np.sort(rows)],
         (
-            f"{given} learning queries were given, fewer than {FEWEST_QUERIES} that differ: the vectors stood in for "
-            "them",
+            f"{given} learning queries were given, fewer than {FEWEST_QUERIES} that differ: the vectors were taken "
+            "instead",
         ),
     )
 

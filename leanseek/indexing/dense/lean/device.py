@@ -1,4 +1,4 @@
-"""Exact search of the second level on a device that multiplies fast."""
+"""Exact search of the second level on a GPU, or another of torch's devices."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class DeviceRows:
         self, queries: Float32Array, k: int, allowed: BoolArray | None
     ) -> tuple[Float32Array, Int64Array]:
         torch = self._torch
-        asked = torch.from_numpy(queries).to(self.device)
+        batch = torch.from_numpy(queries).to(self.device)
         mask = None if allowed is None else torch.from_numpy(allowed).to(self.device)
         wanted = min(k + _SPARE, self._rows.size)
         best: Any = torch.empty((len(queries), 0), device=self.device)
         found: Any = torch.empty((len(queries), 0), dtype=torch.int64, device=self.device)
         for start in range(0, self._rows.size, _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, self._rows.size)
-            products = asked @ self._data[start:stop].float().T
+            products = batch @ self._data[start:stop].float().T
             if self._scales is not None:
                 lows, steps = (scale[start:stop] for scale in self._scales)
-                products = asked.sum(dim=1, keepdim=True) * lows + products * steps
+                products = batch.sum(dim=1, keepdim=True) * lows + products * steps
             if mask is not None:
                 products = products.masked_fill(~mask[start:stop], -torch.inf)
             ordinals = torch.arange(start, stop, device=self.device).expand_as(products)

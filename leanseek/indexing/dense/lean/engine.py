@@ -182,7 +182,7 @@ class ProbingEngine(ABC):
     def search(
         self, queries: Float32Array, k: int, effort: Effort, allowed: BoolArray | None, threads: int
     ) -> tuple[Float32Array, Int64Array]:
-        """See Engine. The number of threads is settled by what scans the lists."""
+        """See Engine. What scans the lists chooses the number of threads."""
         routes = self._routes
         reduced = np.ascontiguousarray(queries @ routes.reduction, dtype=np.float32)
         scores = reduced @ routes.centroids.T

@@ -1,4 +1,4 @@
-"""First levels that FAISS searches: its own codes, its graph, and our lists where nothing could be compiled."""
+"""First levels that FAISS searches: its codes, its graph, and our lists where no kernel was compiled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FaissCodesEngine(ProbingEngine):
         """About `count` lists of reduced vectors (n, d); `reduction` (D, d) is the queries' matrix."""
         dims = reduced.shape[1]
         if codes == "rabitq":
-            # A sign says as much in each dimension only where none is wider than the others.
+            # The signs of all dimensions are equally informative only where none is wider than the others.
             turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((dims, dims)))[0]
             reduced, reduction = reduced @ turn.astype(np.float32), reduction @ turn.astype(np.float32)
         reduced = np.ascontiguousarray(reduced, dtype=np.float32)
@@ -65,7 +65,7 @@ class FaissCodesEngine(ProbingEngine):
             index = faiss().IndexIVFScalarQuantizer(
                 quantizer, dims, lists, faiss().ScalarQuantizer.QT_8bit, metric, True
             )
-        # The index frees it, so that it needs no other owner; what is read from a file does likewise.
+        # The index owns it, as one that is read from a file does.
         quantizer.this.disown()
         index.own_fields = True
         index.train(reduced)
@@ -212,7 +212,7 @@ class GraphEngine:
     def search(
         self, queries: Float32Array, k: int, effort: Effort, allowed: BoolArray | None, threads: int
     ) -> tuple[Float32Array, Int64Array]:
-        """See Engine. FAISS settles the number of threads itself."""
+        """See Engine. FAISS chooses the number of threads."""
         reduced = np.ascontiguousarray(queries @ self._reduction, dtype=np.float32)
         depth = min(max(effort.depth, k), self._rows.size)
         available = self._rows.size if allowed is None else int(np.count_nonzero(allowed))

@@ -1,4 +1,4 @@
-"""LeanVecIndex: a search by inner product that learned from the queries which dimensions matter."""
+"""LeanVecIndex: search by inner product in dimensions that were learned from queries."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class LeanVecIndex:
         Args:
             vectors: any finite values; unit length is usual. float16 and memory maps are taken too.
             queries: to learn from, of which a fifth is held out for measuring. Without them the vectors
-                stand in for them, which `notes` says. What an earlier index `learned` is taken as it is,
-                whatever `dims` says.
+                are taken instead, with an entry in `notes`. What an earlier index `learned` is used unchanged,
+                and `dims` is ignored.
             dims: the length of reduced vectors, or "auto" for the least that loses next to nothing.
             kind: "flat" scans every code; "ivf" those of some lists; "hnsw" walks a graph (FAISS);
                 "auto" is flat below 5,000 vectors and ivf from there on.
-            recall: the share of the true best k that a search shall find on average, in (0, 1].
+            recall: the share of the true best k that a search finds on average, in (0, 1].
             primary: how reduced vectors are stored. "pq4" (for None) takes 2 bits a dimension and is
                 the fastest by far; "lvq4" and "lvq8" take 4 and 8 bits a dimension between each vector's own
                 least and largest element, "sq8" 8 bits between those of all, "rabitq" one. A graph holds sq8.
@@ -87,7 +87,7 @@ class LeanVecIndex:
             lists: their number for "ivf"; by default 4 times the square root of n.
             seed: the same input and seed give the same index.
             portable: search through FAISS and NumPy even where the compiled kernels are there.
-            source: what the queries are, kept to be told: `given` by a user, or made from the `corpus`.
+            source: where the queries are from, for `info`: `given` by a user, or made from the `corpus`.
 
         Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
         vectors, or NaN or infinite values.
@@ -163,7 +163,7 @@ class LeanVecIndex:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done about few or unhelpful queries."""
+        """What was done because queries were few, or did not help."""
         return self._meta.notes
 
     @property
@@ -276,9 +276,9 @@ class LeanVecIndex:
                 f"queries have shape {queries.shape}; this index takes (m, {self.dimensions}) float32"
             )
         if k < 1:
-            raise UsageError(f"k is {k}; at least one answer has to be asked for")
+            raise UsageError(f"k is {k}; it must be at least 1")
         if threads is not None and threads < 1:
-            raise UsageError(f"threads is {threads}; at least one has to search")
+            raise UsageError(f"threads is {threads}; it must be at least 1")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         if not np.isfinite(queries).all():
             raise InputError(

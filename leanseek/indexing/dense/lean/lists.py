@@ -16,7 +16,7 @@ from leanseek.indexing.faiss_library import faiss, kmeans
 from leanseek.types import Float32Array, Int64Array
 
 BLOCK: Final = 32
-"""Vectors whose codes stand together."""
+"""Vectors whose codes are stored together."""
 CODEWORDS: Final = 16
 OUTLYING: Final = 4.0
 """A list is taken to hold vectors this many standard deviations from its centroid, on the query's side."""
@@ -30,7 +30,7 @@ _STEPS: Final = 10
 class Clusters(NamedTuple):
     """`centroids` (c, d) are the means of their members, `spreads` (c,) how far members lie from them.
 
-    `members` (n,) tells each vector's cluster.
+    `members` (n,) are the vectors' clusters.
     """
 
     centroids: Float32Array

@@ -13,7 +13,7 @@ from leanseek.types import Float32Array
 
 LENGTHS: Final = (10, 100)
 """The numbers of answers (k) that are calibrated; others lie between or beyond."""
-_JUDGES: Final = 250
+_QUERIES: Final = 250
 _ROUNDING: Final = 1e-5
 _DEPTHS: Final = {10: (5.0, 10.0, 20.0), 100: (2.0, 3.5, 6.0)}
 """For each k, the depths that are tried, in multiples of k."""
@@ -58,7 +58,7 @@ class Truth:
     """What an exact search of the vectors (n, D) answers to some of the queries (m, D)."""
 
     def __init__(self, vectors: Float32Array, queries: Float32Array) -> None:
-        self.queries = np.ascontiguousarray(queries[:_JUDGES])
+        self.queries = np.ascontiguousarray(queries[:_QUERIES])
         self._vectors = vectors
         self._best, _ = nearest(self.queries, vectors, min(LENGTHS[-1], len(vectors)))
 

@@ -217,7 +217,7 @@ def test_bad_input_is_told(vectors: Float32Array, lists: LeanVecIndex) -> None:
         lists.search(vectors[:1, :40], 5)
     with pytest.raises(UsageError, match="40 dimensions"):
         LeanVecIndex.build(vectors, vectors[:50, :40])
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(UsageError, match="k is 0; it must be at least 1"):
         lists.search(vectors[:1], 0)
     with pytest.raises(UsageError, match="allowed"):
         lists.search(vectors[:1], 5, np.ones(3, dtype=np.bool_))
