@@ -1,4 +1,4 @@
-"""The compiled two-level search (native/scan.cpp); `leanseek.indexing.dense.lean.scanning` uses it."""
+"""The compiled two-level search (native/scan.cpp); `leanseek.indexing.dense.lean.engine` uses it."""
 
 from typing import Any
 

@@ -815,7 +815,7 @@ void use(const std::string& name) {
 }  // namespace
 
 PYBIND11_MODULE(_scan, module) {
-    module.doc() = "Two-level search; leanseek.indexing.dense.lean.scanning describes the arrays.";
+    module.doc() = "Two-level search; leanseek.indexing.dense.lean.lists describes the arrays.";
     py::class_<Rows>(module, "Rows").def(
         py::init<int64_t, int64_t, py::array, py::object, py::object>());
     py::class_<Lists>(module, "Lists")

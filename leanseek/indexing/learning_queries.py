@@ -7,19 +7,18 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from leanseek.encode.corpus import Encoding
 from leanseek.errors import UsageError
 from leanseek.indexing.passage_store import PassageStore
+from leanseek.indexing.settings import Source
 from leanseek.text.sentences import PASSAGE, split_sentences
 from leanseek.types import Document, Float32Array
 
 if TYPE_CHECKING:
     from leanseek.indexing.dense.lean.meta import Learned
 
-Source: TypeAlias = Literal["given", "corpus", "vectors"]
-"""Of queries: given by the user, made from the corpus, or the indexed vectors in their place."""
 
 LIMIT: Final = 2_000
 """Queries to learn from: enough for the moments of several hundred dimensions."""

@@ -15,6 +15,8 @@ Primary: TypeAlias = Literal["pq4", "lvq4", "lvq8", "sq8", "rabitq"]
 """How reduced vectors are stored."""
 Precision: TypeAlias = Literal["float32", "float16", "sq8"]
 """How an element of the vectors in full is stored."""
+Source: TypeAlias = Literal["given", "corpus", "vectors"]
+"""Of queries: given by the user, made from the corpus, or the indexed vectors in their place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ from leanseek.indexing.arrays import ArrayAppender
 from leanseek.indexing.catalog import TOKENS
 from leanseek.indexing.folder import remove_files, writer_lock
 from leanseek.indexing.info import describe_index
-from leanseek.indexing.tokens import token_writer as keeping
-from leanseek.indexing.tokens import token_writer as storing
+from leanseek.indexing.tokens import block_upkeep, token_writer
 from leanseek.indexing.tokens.block import code_width, decode, encode
 from leanseek.indexing.tokens.matrices import rotation
 from leanseek.indexing.tokens.store import TokenStore
@@ -261,9 +260,9 @@ def test_the_store_follows_the_index(tmp_path: Path) -> None:
 
 
 def test_an_interruption_costs_a_block_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "AT_ONCE", 16)
-    monkeypatch.setattr(storing, "_SMALL_BLOCKS", 3)
-    monkeypatch.setattr(keeping, "FULL", 48)
+    monkeypatch.setattr(token_writer, "AT_ONCE", 16)
+    monkeypatch.setattr(token_writer, "_SMALL_BLOCKS", 3)
+    monkeypatch.setattr(block_upkeep, "FULL", 48)
     documents = make_documents(150, 3)
     total = different(documents)
     index = make_index(tmp_path / "index", documents)

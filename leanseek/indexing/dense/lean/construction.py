@@ -14,8 +14,8 @@ from leanseek.indexing.dense.lean.recall import Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
 from leanseek.indexing.leanvec.linear import finite
-from leanseek.indexing.learning_queries import FEWEST_QUERIES, Source
-from leanseek.indexing.settings import LeanKind, LeanSettings, Precision, Primary
+from leanseek.indexing.learning_queries import FEWEST_QUERIES
+from leanseek.indexing.settings import LeanKind, LeanSettings, Precision, Primary, Source
 from leanseek.types import Float32Array
 
 LISTS_FROM: Final = 5_000

@@ -17,8 +17,7 @@ from leanseek.indexing.dense.lean.first_level import open_engine
 from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
 from leanseek.indexing.dense.lean.rows import Rows
-from leanseek.indexing.learning_queries import Source
-from leanseek.indexing.settings import LeanKind, Precision, Primary
+from leanseek.indexing.settings import LeanKind, Precision, Primary, Source
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 

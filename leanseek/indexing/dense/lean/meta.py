@@ -16,8 +16,7 @@ from leanseek.indexing.dense.lean.engine import Effort
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
 from leanseek.indexing.leanvec import Reduction
 from leanseek.indexing.leanvec.linear import sample
-from leanseek.indexing.learning_queries import Source
-from leanseek.indexing.settings import Precision, Primary
+from leanseek.indexing.settings import Precision, Primary, Source
 from leanseek.types import Float32Array
 
 VERSION: Final = 2
