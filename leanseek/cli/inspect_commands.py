@@ -14,7 +14,7 @@ from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
     from leanseek.indexing import IndexInfo
-    from leanseek.indexing.info import LeanInfo
+    from leanseek.indexing.dense.lean.lean_index import LeanInfo
 
 
 def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:

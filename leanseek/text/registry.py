@@ -7,7 +7,6 @@ from pathlib import Path
 
 from leanseek.errors import UsageError
 from leanseek.text.analyzer import Analyzer, WordAnalyzer
-from leanseek.text.lucene_terms import LuceneAnalyzer
 
 _SIMPLE = "simple"
 _LUCENE = "lucene"
@@ -52,6 +51,8 @@ def load_analyzer(spec: str) -> Analyzer:
 
     canonical = f"{name};stopwords=none" if keep_stopwords else name
     if name == _LUCENE:
+        from leanseek.text.lucene_terms import LuceneAnalyzer
+
         return LuceneAnalyzer(canonical, stopwords=frozenset() if keep_stopwords else _stopwords("english"))
     if name == _SIMPLE:
         return WordAnalyzer(canonical, stopwords=frozenset(), stem=None, shortest=1, fold_accents=True)
