@@ -37,8 +37,9 @@ def zscore(
         return np.zeros_like(values)
     if not whole.size:
         return values
-    scaled: Float64Array = (values - whole.mean()) / max(float(whole.std()), least)
-    return scaled
+    spread = max(float(whole.std()), least)
+    # The squares of numbers near the least there are vanish.
+    return (values - whole.mean()) / spread if spread else np.zeros_like(values)
 
 
 def minmax(scores: Float32Array | Float64Array) -> Float64Array:

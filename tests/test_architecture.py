@@ -231,10 +231,8 @@ def tables() -> dict[str, list[str]]:
     """The rows of each table that options choose from, by the command and the option that name them."""
     from leanseek.encode.registry import ENCODERS
     from leanseek.eval.providers import FAMILIES, PROVIDERS
-    from leanseek.indexing.dense.lean.construction import Kind
-    from leanseek.indexing.dense.lean.meta import Primary
-    from leanseek.indexing.dense.lean.rows import Precision
-    from leanseek.indexing.dense.registry import DENSE_KINDS
+    from leanseek.indexing.dense.registry import DENSE
+    from leanseek.indexing.settings import LeanKind, Precision, Primary
     from leanseek.indexing.sparse.parameters import Bm25Variant
     from leanseek.indexing.sparse.registry import SPARSE_BACKENDS
     from leanseek.reading.sources import READABLE
@@ -246,8 +244,8 @@ def tables() -> dict[str, list[str]]:
     return {
         "index SOURCE": list(READABLE),
         "index --encoder": [name for name in ENCODERS if name],
-        "index --dense": list(DENSE_KINDS),
-        "index --kind": list(get_args(Kind)),
+        "index --dense": list(DENSE),
+        "index --kind": list(get_args(LeanKind)),
         "index --precision": list(get_args(Precision)),
         "index --primary": list(get_args(Primary)),
         "index --sparse": list(SPARSE_BACKENDS),

@@ -57,8 +57,8 @@ NoCache: TypeAlias = Annotated[
 ]
 
 DENSE_HELP = (
-    "Vector index: {dense}. flat is exact, lean is reduced to what queries need, auto is lean from {lean_from} "
-    "vectors on."
+    "Vector index: auto, {dense} or none. flat is exact, lean is reduced to what queries need, auto is lean from "
+    "{lean_from} vectors on."
 )
 ANALYZER_HELP = "How texts become terms: {analyzers}. lucene gives the terms of Lucene's English analyser."
 Variant: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="BM25's formula: {variants}.")]
