@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.rerank.base import Reranked, append
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
@@ -28,6 +28,9 @@ from leanseek.types import (
     content,
 )
 
+if TYPE_CHECKING:
+    from leanseek.rerank.base import Reranked
+
 TOGETHER = 16
 """Queries whose hits are re-ranked together."""
 
@@ -45,13 +48,15 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
             reranked = second.rerank(queries, hits, block_progress(request, done, len(block)))
         done += len(block)
         for place, (query, ranking) in enumerate(block):
-            best = reranked[place] if reranked is not None else Reranked(hits[place], 0, 0)
+            best, reached = hits[place], None
+            if reranked is not None:
+                best, reached = reranked[place].hits, Reached(reranked[place].reached, reranked[place].asked)
             yield Answer(
-                with_snippets(best.hits[: request.k], query, snapshot.passages.analyzer),
+                with_snippets(best[: request.k], query, snapshot.passages.analyzer),
                 request.threshold,
                 cuts[place].left_out,
                 nearest_hit(request, query, ranking, cuts[place]),
-                Reached(best.reached, best.asked) if reranked is not None else None,
+                reached,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:
             request.progress("searching", done, len(request.queries))
@@ -67,6 +72,8 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
             if request.progress is not None:
                 request.progress("searching", done, len(request.queries))
         return
+    from leanseek.rerank.base import append
+
     pairs = zip(request.queries, kept, strict=True)
     while block := list(islice(pairs, TOGETHER)):
         heads = [make_hits(snapshot, first(ranking, second.reach)) for _, ranking in block]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
-from leanseek.filters import parse_filter
 from leanseek.indexing.creation import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.indexing.snapshot import Snapshot
@@ -19,8 +18,10 @@ from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.searcher.second_stage import SecondStage
 from leanseek.types import BoolArray, Float32Array, Int64Array, Progress
+
+if TYPE_CHECKING:
+    from leanseek.searcher.second_stage import SecondStage
 
 DEPTH = 100
 """Candidates from each side, unless more results are wanted."""
@@ -183,7 +184,11 @@ def make_request(
     chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else generation.mode
     if chosen != "sparse" and not snapshot.with_dense:
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
-    matching = snapshot.matching(parse_filter(filter)) if filter is not None else None
+    matching = None
+    if filter is not None:
+        from leanseek.filters import parse_filter
+
+        matching = snapshot.matching(parse_filter(filter))
     least, relevant_only = options.get("min_probability"), options.get("relevant_only", False)
     threshold = choose_threshold(generation.relevance, chosen, least, relevant_only)
     needed = probabilities or threshold is not None or (second is not None and second.by_probability)

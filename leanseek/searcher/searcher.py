@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from leanseek.encode import Encoder, TruncationReport
 from leanseek.errors import UsageError
@@ -17,15 +17,17 @@ from leanseek.indexing.creation import given_encoder
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, ranked_lists
-from leanseek.searcher.context import Context, pack
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance
 from leanseek.searcher.request import Generation, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
-from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage, choose_second_stage
 from leanseek.types import Answer, Hit, Progress, Ranked
+
+if TYPE_CHECKING:
+    from leanseek.searcher.context import Context
+    from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
 
 
 class Searcher:
@@ -98,9 +100,13 @@ class Searcher:
             fusion = load_fusion(fusion, dense_weight)
         elif dense_weight is not None:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
-        second = choose_second_stage(
-            reranker, rerank_depth, rerank_budget, device, long=rerank_long, index=Path(path)
-        )
+        second = None
+        if any(choice is not None for choice in (reranker, rerank_depth, rerank_budget, rerank_long)):
+            from leanseek.searcher.second_stage import choose_second_stage
+
+            second = choose_second_stage(
+                reranker, rerank_depth, rerank_budget, device, long=rerank_long, index=Path(path)
+            )
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(
@@ -272,6 +278,8 @@ class Searcher:
         """
         request = make_request(self._open_generation(), self._second, [query], k, options, roll_up=False)
         [answer] = answers(request, search_all(request))
+        from leanseek.searcher.context import pack
+
         return pack(answer.hits, max_tokens, count_tokens or estimate_tokens)
 
     def refresh(self) -> bool:
