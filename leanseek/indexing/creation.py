@@ -103,7 +103,7 @@ def recorded_encoder(
         raise ModelError(
             f"the index was made with the encoder '{recorded.name}', which cannot be loaded: {error}"
         ) from error
-    return matching(encoder, recorded)
+    return _checked(encoder, recorded)
 
 
 def given_encoder(
@@ -115,10 +115,10 @@ def given_encoder(
     if settings.encoder is None:
         raise UsageError("this index has no dense side, so it takes no encoder")
     loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
-    return matching(loaded, settings.encoder)
+    return _checked(loaded, settings.encoder)
 
 
-def matching(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
+def _checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:
     """`encoder` itself where it makes the index's vectors. Raises ModelError otherwise."""
     if encoder.fingerprint != recorded.fingerprint:
         raise ModelError(

@@ -59,7 +59,7 @@ def check_vacant(folder: Path) -> None:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claim_folder(folder: Path) -> Iterator[None]:
     """Hold the writer lock of a folder that is an index, or free to become one; made where there is none.
 
     Raises IndexExistsError where other files are in it. After an error a folder made here is removed if it is empty.

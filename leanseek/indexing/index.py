@@ -12,7 +12,7 @@ from leanseek.errors import IndexExistsError, UsageError
 from leanseek.filters import parse_filter
 from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_state
 from leanseek.indexing.creation import Plan, given_encoder, make_plan
-from leanseek.indexing.folder import claimed, remove_files
+from leanseek.indexing.folder import claim_folder, remove_files
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.indexing.settings import FusionSettings, IndexSettings, LeanSettings, SparseSettings
 from leanseek.indexing.writer import AddReport, CompactReport, Writer
@@ -70,7 +70,7 @@ class Index:
             raise IndexExistsError(
                 f"'{folder}' already holds an index. Open it with Index.open, or choose another path."
             )
-        with claimed(folder):
+        with claim_folder(folder):
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, plan.settings, plan.learning_queries)
@@ -95,7 +95,7 @@ class Index:
         an index that did not exist before does not exist.
         """
         folder = Path(path)
-        with claimed(folder):
+        with claim_folder(folder):
             fresh = not (folder / CATALOG).exists()
             if fresh:
                 create_catalog(folder, plan.settings, plan.learning_queries)

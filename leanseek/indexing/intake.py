@@ -60,8 +60,8 @@ class Intake:
         if isinstance(documents, Document):
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
-        for batch in batches(documents):
-            batch = [storable(document, place) for place, document in enumerate(batch, seen)]
+        for batch in _batches(documents):
+            batch = [_checked(document, place) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
                 for place, document in enumerate(batch, seen):
@@ -108,7 +108,7 @@ class Intake:
                 if on_duplicate == "reject":
                     place = seen + ids.index(document)
                     who = "an earlier document has" if ours else f"'{self._path}' already has"
-                    raise duplicate(document, place, who)
+                    raise _duplicate(document, place, who)
                 if parts[0] not in marked:
                     marked.update(parts)
                     self.replaced += 1
@@ -123,7 +123,7 @@ class Intake:
             self._number += 1
         if document.id in self._builder:
             if on_duplicate == "reject":
-                raise duplicate(document.id, place, "an earlier document has")
+                raise _duplicate(document.id, place, "an earlier document has")
             self._builder.discard(document.id)
             self.replaced += 1
         self._builder.add(document)
@@ -139,7 +139,7 @@ class Intake:
         self._older.append(Segment(self._path, record, self._state, dense=False))
 
 
-def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """The documents in lists of at most `BATCH`, closed by the one that brings the texts to `BATCH_CHARACTERS`."""
     batch: list[Document] = []
     characters = 0
@@ -153,7 +153,7 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
+def _duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     return DuplicateIdError(
         f"document {place + 1} of the input: {who} the id {document!r}. "
         "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
@@ -161,7 +161,7 @@ def duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     )
 
 
-def storable(document: Document, place: int) -> Document:
+def _checked(document: Document, place: int) -> Document:
     """The document as it can be stored: without NUL and lone surrogates in its texts.
 
     Raises InputError for what is no document, or has an id that no run file could hold.

@@ -74,7 +74,7 @@ class SegmentBuilder:
         report = TruncationReport()
         if encoding is not None:
             report = self._write_vectors(encoding, progress)
-        return _sealed(self.folder, self._number, documents, len(rows), report)
+        return _record(self.folder, self._number, documents, len(rows), report)
 
     def abandon(self) -> None:
         """Close the files: the folder will be removed."""
@@ -154,7 +154,7 @@ def merge_segments(
         postings = [segment.postings for segment in segments if segment.postings is not None]
         merge_sparse(postings, origin, ordinals, folder / SPARSE)
     if settings.dense is not None and settings.encoder is not None:
-        blocks = _gathered(segments, origin, ordinals, settings.encoder.dimensions)
+        blocks = _merged_vectors(segments, origin, ordinals, settings.encoder.dimensions)
 
         def lesson() -> Lesson:
             known = None if relearn else largest_learned(segments)
@@ -169,7 +169,7 @@ def merge_segments(
 
         _write_dense(folder, settings, len(new_rows), blocks, lesson)
     report = truncation((segment.record for segment in segments), settings)
-    return _sealed(folder, number, documents, len(new_rows), report)
+    return _record(folder, number, documents, len(new_rows), report)
 
 
 def truncation(records: Iterable[SegmentRecord], settings: IndexSettings) -> TruncationReport:
@@ -182,7 +182,7 @@ def truncation(records: Iterable[SegmentRecord], settings: IndexSettings) -> Tru
     return sum(reports, TruncationReport())
 
 
-def _gathered(
+def _merged_vectors(
     segments: Sequence[Segment], origin: Int64Array, ordinals: Int64Array, dimensions: int
 ) -> Iterator[Float32Array]:
     """The vectors (c, D) of the merged passages, block by block in their new order."""
@@ -211,7 +211,7 @@ def _write_dense(
     kind_for(settings.dense, size).build(folder / DENSE, blocks, shape, settings.lean, lesson)
 
 
-def _sealed(
+def _record(
     folder: Path, number: int, documents: int, passages: int, report: TruncationReport
 ) -> SegmentRecord:
     """Flush a finished segment to the disk and describe it for the catalog."""

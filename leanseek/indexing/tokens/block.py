@@ -49,15 +49,6 @@ class Codes(NamedTuple):
         return Codes(self.codes[rows], self.lows[rows], self.steps[rows])
 
 
-def joined(parts: Sequence[Codes]) -> Codes:
-    """The codes of several together, one after another; at least one."""
-    return Codes(
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate([part.lows for part in parts]),
-        np.concatenate([part.steps for part in parts]),
-    )
-
-
 def code_width(dims: int, bits: Bits) -> int:
     """Bytes of the codes of a vector of `dims` elements, without its low and step."""
     return -(-dims * bits // 8)
@@ -184,7 +175,8 @@ class TokenBlock:
         """The vectors of the passages at places (m,), m > 0, in that order."""
         settings = self._settings
         parts = [self._of(place) for place in places.tolist()]
-        vectors = decode(joined(parts), settings.dims, settings.bits)
+        joined = Codes(*map(np.concatenate, zip(*parts, strict=True)))
+        vectors = decode(joined, settings.dims, settings.bits)
         ends = np.cumsum([len(part.lows) for part in parts])
         texts = None
         if self._texts is not None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from leanseek.errors import MissingPackageError, UsageError
-from leanseek.indexing.dense.lean.engine import decided
+from leanseek.indexing.dense.lean.engine import rescored
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -74,4 +74,4 @@ class DeviceRows:
             found = torch.cat([found, ordinals], 1).gather(1, places)
         chosen: Int64Array = found.cpu().numpy()
         real = torch.isfinite(best).cpu().numpy()
-        return decided(self._rows, queries, k, lambda row: np.sort(chosen[row, real[row]]))
+        return rescored(self._rows, queries, k, lambda row: np.sort(chosen[row, real[row]]))

@@ -68,7 +68,7 @@ def ranked(scores: Float32Array, ordinals: Int64Array, k: int) -> tuple[Float32A
     return top, found
 
 
-def decided(
+def rescored(
     rows: Rows, queries: Float32Array, k: int, candidates: Callable[[int], Int64Array]
 ) -> tuple[Float32Array, Int64Array]:
     """The best k of each query's candidates by the vectors in full: scores and ordinals (m, k)."""
@@ -197,7 +197,7 @@ class ProbingEngine(ABC):
             if breadth == self.widest or ((found >= 0).sum(axis=1) >= wanted).all():
                 break
             breadth = min(4 * breadth, self.widest)
-        return decided(self._rows, queries, k, lambda row: np.sort(found[row, found[row] >= 0]))
+        return rescored(self._rows, queries, k, lambda row: np.sort(found[row, found[row] >= 0]))
 
     def save(self, folder: Path) -> None:
         """See Engine."""

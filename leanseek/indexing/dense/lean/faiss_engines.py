@@ -10,7 +10,7 @@ import numpy as np
 
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.arrays import open_array, write_array
-from leanseek.indexing.dense.lean.engine import RESCORING, Effort, Probing, ProbingEngine, decided
+from leanseek.indexing.dense.lean.engine import RESCORING, Effort, Probing, ProbingEngine, rescored
 from leanseek.indexing.dense.lean.lists import Lists, Routes, cluster
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.faiss_library import faiss, read_index, selector, write_index
@@ -224,7 +224,7 @@ class GraphEngine:
             if breadth >= self.widest or ((found >= 0).sum(axis=1) >= min(k, available)).all():
                 break
             breadth = min(4 * breadth, self.widest)
-        return decided(self._rows, queries, k, lambda row: np.sort(found[row, found[row] >= 0]))
+        return rescored(self._rows, queries, k, lambda row: np.sort(found[row, found[row] >= 0]))
 
     def save(self, folder: Path) -> None:
         """See Engine."""

@@ -11,7 +11,7 @@ import numpy as np
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.dense.lean.engine import Engine, ScanEngine
 from leanseek.indexing.dense.lean.faiss_engines import FaissCodesEngine, FaissEngine, GraphEngine
-from leanseek.indexing.dense.lean.lists import Lists, build_lists, paired
+from leanseek.indexing.dense.lean.lists import Lists, balanced_order, build_lists
 from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.rows import Rows, native
 from leanseek.indexing.leanvec import Reduction
@@ -50,7 +50,7 @@ def build_engine(
     if primary == "sq8" or primary == "rabitq":
         return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
     # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
-    order = paired(reduced.var(axis=0), DIMS_A_CODE)
+    order = balanced_order(reduced.var(axis=0), DIMS_A_CODE)
     made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
     return _list_engine(made, rows, portable)
 

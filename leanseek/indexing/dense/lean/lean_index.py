@@ -12,7 +12,7 @@ from leanseek.errors import InputError, StorageError, UsageError
 from leanseek.indexing.dense.base import Listed
 from leanseek.indexing.dense.lean.construction import Built, build
 from leanseek.indexing.dense.lean.device import DeviceRows
-from leanseek.indexing.dense.lean.engine import RESCORING, Effort, decided
+from leanseek.indexing.dense.lean.engine import RESCORING, Effort, rescored
 from leanseek.indexing.dense.lean.first_level import open_engine
 from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
@@ -229,7 +229,7 @@ class LeanVecIndex:
             scores, ordinals = self._on_device.search(queries, answers, mask)
         elif matches <= answers or (allowed is not None and self._exact_is_cheaper(effort, matches)):
             every = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
-            scores, ordinals = decided(self._rows, queries, answers, lambda _: every)
+            scores, ordinals = rescored(self._rows, queries, answers, lambda _: every)
         else:
             workers = threads or available_processors()
             scores, ordinals = self._engine.search(queries, answers, effort, allowed, workers)

@@ -206,7 +206,7 @@ def _quantise(residuals: Float32Array, parts: int, seed: int) -> tuple[Float32Ar
     return np.ascontiguousarray(books.transpose(0, 2, 1)), codes
 
 
-def paired(variances: Float32Array, dims_a_code: int) -> Int64Array:
+def balanced_order(variances: Float32Array, dims_a_code: int) -> Int64Array:
     """An order of d dimensions (d,) in which each code's neighbours together carry about as much as others'.
 
     The widest dimensions go to a code each, the next ones to the same codes in reverse, and so on: codes
