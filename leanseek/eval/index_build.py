@@ -125,7 +125,7 @@ def prepare_index(
     except DuplicateIdError as error:
         what, _, _ = str(error).partition(". ")
         raise DuplicateIdError(
-            f"{what}. Judgments cannot tell the two apart: give each document of the collection "
+            f"{what}. Judgments are by id, so the two are the same to them: give each document of the collection "
             f"'{collection.name}' an id of its own"
         ) from error
     seconds = time.perf_counter() - started

@@ -11,13 +11,13 @@ import numpy as np
 
 from leanseek.errors import InputError, MissingPackageError
 from leanseek.eval.base import Rules, Scores
-from leanseek.eval.providers import Asked, Part, PrAuc, assign, describe, evaluate, parse_measures
+from leanseek.eval.providers import AnyMeasure, Part, PrAuc, assign, describe, evaluate, parse_measures
 from leanseek.reading.judgments import MAX_GRADE
 from leanseek.types import BoolArray, Float64Array, Qrels, Rankings
 
 DEFAULT_MEASURES: Final = ("nDCG@10", "R@100", "RR@10", "Judged@10")
 _BLOCK: Final = 1000
-"""Queries measured together: what a provider copies is bounded."""
+"""Queries measured together, which bounds the copies that a provider makes."""
 
 TIES: Final = "as trec_eval: by score as float32, equal scores by document id from last to first"
 MISSING: Final = (
@@ -52,32 +52,32 @@ def score(
     InputError for empty judgments, grades beyond ±1000, scores that are not finite, and rankings of which no
     query is judged.
     """
-    asked = parse_measures(measures)
-    parts = assign(dict.fromkeys(one for one in asked.values() if not isinstance(one, PrAuc)), provider)
+    wanted = parse_measures(measures)
+    parts = assign(dict.fromkeys(one for one in wanted.values() if not isinstance(one, PrAuc)), provider)
     judged = {query: documents for query, documents in qrels.items() if documents}
     _check(rankings, judged)
     answered = (query for query in judged if rankings.get(query))
-    single = [name for name, one in asked.items() if one != PrAuc(pooled=True)]
+    single = [name for name, one in wanted.items() if one != PrAuc(pooled=True)]
     per_query = {query: dict.fromkeys(single, 0.0) for query in judged}
     found_judged = dropped = empty = 0
     while block := list(islice(answered, _BLOCK)):
         kept = {query: _kept(query, rankings[query], self_hits) for query in block}
         dropped += sum(len(kept[query]) < len(rankings[query]) for query in block)
-        for query, values in _measured(kept, judged, asked, parts):
+        for query, values in _measured(kept, judged, wanted, parts):
             per_query[query].update(values)
         found_judged += sum(not judged[query].keys().isdisjoint(ranking) for query, ranking in kept.items())
         empty += sum(not ranking for ranking in kept.values())
     means = {name: fsum(values[name] for values in per_query.values()) / len(judged) for name in single}
-    if len(single) < len(asked):
+    if len(single) < len(wanted):
         area = pooled_pr_auc(
             (_kept(query, rankings.get(query, {}), self_hits), judged[query]) for query in judged
         )
-        means = {name: means.get(name, area) for name in asked}
+        means = {name: means.get(name, area) for name in wanted}
     return Scores(
-        measures=tuple(asked),
+        measures=tuple(wanted),
         per_query=per_query,
         means=means,
-        rules=_rules(asked, parts, self_hits),
+        rules=_rules(wanted, parts, self_hits),
         warnings=_warnings(rankings, judged, found_judged, dropped, empty),
     )
 
@@ -109,11 +109,11 @@ def _kept(query: str, ranking: Mapping[str, float], self_hits: bool) -> Mapping[
 
 
 def _measured(
-    rankings: Rankings, judged: Qrels, asked: Mapping[str, Asked], parts: Sequence[Part]
+    rankings: Rankings, judged: Qrels, wanted: Mapping[str, AnyMeasure], parts: Sequence[Part]
 ) -> Iterator[tuple[str, Mapping[str, float]]]:
     """The values of each query of a block, in parts."""
-    names: dict[Asked, list[str]] = {}
-    for name, one in asked.items():
+    names: dict[AnyMeasure, list[str]] = {}
+    for name, one in wanted.items():
         names.setdefault(one, []).append(name)
     orders = {query: trec_order(query, ranking) for query, ranking in rankings.items() if ranking}
     placed = {query: by_place(order) for query, order in orders.items()}
@@ -126,14 +126,14 @@ def _measured(
             yield query, dict.fromkeys(names[PrAuc(pooled=False)], value)
 
 
-def _rules(asked: Mapping[str, Asked], parts: Sequence[Part], self_hits: bool) -> Rules:
-    by_area = any(isinstance(one, PrAuc) for one in asked.values())
+def _rules(wanted: Mapping[str, AnyMeasure], parts: Sequence[Part], self_hits: bool) -> Rules:
+    by_area = any(isinstance(one, PrAuc) for one in wanted.values())
     from_elsewhere = ["scikit-learn (PR-AUC)"] if by_area else []
     return Rules(
         ties=f"{TIES}; PR-AUC: equal scores are one threshold" if by_area else TIES,
         missing_queries=MISSING,
         self_hits="the document that has the query's own id is dropped" if self_hits else "kept",
-        gains=f"{GAINS}; {SET_F}" if any("SetF(" in str(one) for one in asked.values()) else GAINS,
+        gains=f"{GAINS}; {SET_F}" if any("SetF(" in str(one) for one in wanted.values()) else GAINS,
         titles=TITLES,
         provider="; ".join(([describe(parts)] if parts else []) + from_elsewhere),
     )

@@ -66,10 +66,10 @@ def source_commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return asked.stdout.strip() or None
+    return done.stdout.strip() or None
 
 
 def utc_now() -> str:
@@ -92,7 +92,7 @@ def file_checksum(path: Path) -> str:
 
 
 def index_fingerprint(state: State) -> str:
-    """A digest of an index at one generation: its settings, its files' checksums, what was deleted."""
+    """A digest of an index at one generation: its settings, its files' checksums, its deletions."""
     files = [[segment.number, file.name, file.sha256] for segment in state.segments for file in segment.files]
     deleted = {str(number): ordinals.tolist() for number, ordinals in state.tombstones.items()}
     return digest([state.settings.to_json(), files, deleted])
@@ -153,6 +153,6 @@ def cpu_model() -> str:
                 return value.strip()
     if sys.platform == "darwin":
         with suppress(OSError, subprocess.SubprocessError):
-            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+            done = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(done, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     return platform.processor()

@@ -38,7 +38,7 @@ class PrAuc:
     pooled: bool
 
 
-Asked: TypeAlias = "Measure | PrAuc"
+AnyMeasure: TypeAlias = "Measure | PrAuc"
 
 
 def split_measures(text: str) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def is_quality(name: str) -> bool:
     return not name.strip().startswith("Judged")
 
 
-def parse_measures(names: Sequence[str]) -> dict[str, Asked]:
+def parse_measures(names: Sequence[str]) -> dict[str, AnyMeasure]:
     """Name → measure. Raises UsageError for an unknown name, listing the known ones, and MissingPackageError without
     ir_measures."""
     if isinstance(names, str):
@@ -61,7 +61,7 @@ def parse_measures(names: Sequence[str]) -> dict[str, Asked]:
     return {name: _parse(name) for name in names}
 
 
-def _parse(name: str) -> Asked:
+def _parse(name: str) -> AnyMeasure:
     found = _NAME.fullmatch(name.strip())
     if found is None:
         raise UsageError(f"{name!r} is not the form of a measure, which is like nDCG@10; known are {KNOWN}")
@@ -111,9 +111,9 @@ def _cut(name: str, at: str, parameter: str) -> int | float:
     except ValueError:
         number = -1
     if parameter == "cutoff" and number < 1:
-        raise UsageError(f"{name!r}: after the @ stands a rank, a whole number of at least 1")
+        raise UsageError(f"{name!r}: after the @ must be a rank, a whole number of at least 1")
     if parameter != "cutoff" and not 0 <= number <= 1:
-        raise UsageError(f"{name!r}: after the @ stands a recall between 0 and 1")
+        raise UsageError(f"{name!r}: after the @ must be a recall between 0 and 1")
     return number
 
 
@@ -168,14 +168,14 @@ def evaluate(
             # A grade below -1 makes it write outside its memory; all negative ones mean the same to it.
             judged = _at_least(-1, qrels)
         elif part.provider.NAME == "ranx":
-            # It takes the gain of a negative grade as it stands, where trec_eval has none.
+            # It uses negative grades as gains, where trec_eval has none.
             judged, ranked = _judgments_table(_at_least(0, qrels)), _rankings_table(rankings)
         for metric in part.provider.evaluator(part.measures, judged).iter_calc(ranked):
             yield metric.query_id, metric.measure, float(metric.value)
 
 
 def describe(parts: Sequence[Part]) -> str:
-    """The providers with their versions and what each computes."""
+    """The providers with their versions and measures."""
     listed = []
     for part in parts:
         name = part.provider.NAME

@@ -35,7 +35,7 @@ class Check:
 class Expectation:
     """A command, the numbers it must yield, and their source.
 
-    In `command` {data} stands for the folder of collections and {out} for that of results. `url` is None for
+    In `command` {data} is the folder of collections and {out} for that of results. `url` is None for
     a figure that is not published.
     """
 

@@ -112,8 +112,8 @@ class System:
             parts.append(f"on-{self.candidates.name.removesuffix('.gz').removesuffix('.trec')}")
             parts += [f"top{self.candidates_depth}"] if self.candidates_depth != CANDIDATES_DEPTH else []
         for number, name in enumerate(self.rerank):
-            kind, _, asked = name.partition(":")
-            prefix, _, model = asked.rpartition(":")
+            kind, _, wanted = name.partition(":")
+            prefix, _, model = wanted.rpartition(":")
             depth = self.rerank_depth[number] if number < len(self.rerank_depth) else DEFAULT_DEPTH
             parts += [part for part in (kind, prefix, PurePath(model).name) if part]
             parts.append(f"top{depth_label(depth)}")

@@ -141,7 +141,7 @@ def write_run(
 
     trec_eval disregards the rank and sorts by score, equal scores by document id from last to first, where
     leanseek has them from first to last. Hits of equal scores thus change places in it; so may scores that
-    differ by less than float32 can tell.
+    differ by less than float32 resolves.
 
     Raises UsageError for a tag with white space, InputError for an id with white space, UsageError for hits
     that are not in descending order of finite scores, and StorageError where the file cannot be written.

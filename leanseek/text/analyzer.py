@@ -177,7 +177,7 @@ class Piece(NamedTuple):
 
 
 def pieces(word: str) -> Iterator[Piece]:
-    """The bigrams of a folded word's CJK runs, and what stands between them as it is.
+    """The bigrams of a folded word's CJK runs, and the text between them as it is.
 
     A run of one CJK character is a piece by itself.
     """

@@ -7,7 +7,7 @@ Each character has a class, one letter, and a word is a pattern of classes:
 | L, H, N, K | letters, Hebrew letters, digits, katakana |
 | I, A, a | ideographs and hiragana; letters, and marks, of Thai, Lao, Khmer, Myanmar |
 | E | connectors such as the underscore |
-| M, C, B, S, D | stand inside a word (`:`), a number (`,` `;`), either (`.` `’`), either (`'`), Hebrew (`"`) |
+| M, C, B, S, D | occur inside a word (`:`), a number (`,` `;`), either (`.` `’`), either (`'`), Hebrew (`"`) |
 | X, Z, F, P | marks and format characters; the joiner of emoji; selectors of text and of emoji presentation |
 | Y, T, U | marks that emoji need: the key cap, tags, the end of tags |
 | G, g, m, R, k | emoji, emoji that are letters too, skin tones, regional indicators, `#` and `*` |
@@ -28,7 +28,7 @@ LONGEST = 255
 """UTF-16 units of a word at most: a longer one is cut there, and the rest is read as new text."""
 
 ASCII_PARTS = "".join(chr(c).lower() if chr(c).isalnum() or chr(c) in "_:.,;'" else " " for c in range(128))
-"""A table for `str.translate`: ASCII in lower case, with a space for what is in no word of an ASCII text."""
+"""A table for `str.translate`: ASCII in lower case, with a space for characters of no word in ASCII text."""
 
 
 _ALL_MARKS = "[XZFPYTUma]*"  # marks of the character before

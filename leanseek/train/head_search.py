@@ -88,7 +88,7 @@ def find_heads(
     source: str = "",
     progress: Progress | None = None,
 ) -> FoundHeads:
-    """The `count` heads that find what a query asks for best, from 50 to 300 examples.
+    """The `count` heads that find the relevant documents best, from 50 to 300 examples.
 
     - "contrastive": heads that look at a relevant document and not at the others (Tran et al.: Contrastive
       Retrieval Heads Improve Attention-Based Re-Ranking, arXiv 2510.02219), with a softmax over documents at

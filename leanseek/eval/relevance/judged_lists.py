@@ -78,7 +78,7 @@ def relevant_passages(snapshot: Snapshot, qrels: Qrels, name: str) -> Mapping[st
     )
     if not wanted:
         raise InputError(
-            f"no judgment of {name} says that a document is relevant: nothing can be measured with them"
+            f"no judgment of {name} has a relevant document: nothing can be measured or learned with them"
         )
     here = snapshot.find(wanted)
     if not here:
@@ -105,11 +105,11 @@ def query_vectors(encoder: Encoder, texts: Sequence[str], cache: bool = True) ->
             vectors[row] = found.vector
     for start in range(0, len(missing), 256):
         rows = missing[start : start + 256]
-        asked = [texts[row] for row in rows]
-        encoded = encoder.encode_queries(asked)
+        wanted = [texts[row] for row in rows]
+        encoded = encoder.encode_queries(wanted)
         vectors[rows] = encoded.vectors
         if store is not None:
-            store.put("query", asked, encoded)
+            store.put("query", wanted, encoded)
     return vectors
 
 

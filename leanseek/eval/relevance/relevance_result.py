@@ -116,7 +116,7 @@ def evaluate_relevance(
         pool = pooled(model, snapshot, queries, mode, k, progress)
         strangers = {other.name: other_queries(other, plan.encoder, cache) for other in foreign}
         others = {
-            name: pooled(model, snapshot, asked, mode, k, progress) for name, asked in strangers.items()
+            name: pooled(model, snapshot, wanted, mode, k, progress) for name, wanted in strangers.items()
         }
     finally:
         snapshot.close()

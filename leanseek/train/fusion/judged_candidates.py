@@ -67,8 +67,8 @@ def labelled(snapshot: Snapshot, queries: Sequence[Query], qrels: Qrels) -> Labe
         for query in judged
         if query.text.strip() and any(grade > 0 and key in here for key, grade in qrels[query.id].items())
     ]
-    asked = {query.id for query in queries}
-    textless = [query for query in qrels if query not in asked]
+    given = {query.id for query in queries}
+    textless = [query for query in qrels if query not in given]
     notes = []
     if absent:
         notes.append(

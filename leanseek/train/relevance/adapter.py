@@ -152,8 +152,8 @@ def open_material(
         snapshot.close()
         raise InputError(
             f"'{collection.name}' ({part}) has too few queries with a relevant document, "
-            f"{len(queries.texts)}: fewer than {FEWEST} teach nothing that holds for others; leave it out, or judge "
-            "more queries"
+            f"{len(queries.texts)}: what is learned from fewer than {FEWEST} does not hold for others; leave it out, "
+            "or judge more queries"
         )
     return Material(f"{collection.name}:{part}", snapshot, queries)
 
@@ -174,7 +174,7 @@ def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
     for name, lists in zip(names, found, strict=True):
         if all(len(listed := one.evidence.dense.listed) > 1 and np.ptp(listed) == 0 for one in lists.own):
             raise InputError(
-                f"all documents of {name} are equally close to each query: its vectors tell nothing apart"
+                f"all documents of {name} are equally close to each query: its vectors do not distinguish them"
             )
         counted = [one.labels[one.weights > 0] for one in lists.own]
         labels = np.concatenate(counted) if counted else np.zeros(0)
@@ -184,7 +184,7 @@ def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
             )
         if (labels > 0).all():
             raise InputError(
-                f"every candidate of {name} is relevant: without any that are not, nothing can be told apart. Give a "
+                f"every candidate of {name} is relevant: without any that are not, nothing can be learned. Give a "
                 "collection with documents that are not relevant"
             )
 

@@ -18,8 +18,8 @@ CHECK: Final = 50
 
 
 class Tensors(NamedTuple):
-    """n lists of c candidates: what is known of the `candidates` (n, c) or (n, c, f) and of the `lists` (n, g), the
-    `labels` and `weights` (n, c)."""
+    """n lists of c candidates: inputs of the `candidates` (n, c) or (n, c, f) and of the `lists` (n, g), with `labels`
+    and `weights` (n, c)."""
 
     candidates: torch.Tensor
     lists: torch.Tensor

@@ -45,7 +45,7 @@ ROUNDS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How a network is fitted: `hidden` units, so many `steps`, from a `seed`; `gate` are the list features that tell
+    """How a network is fitted: `hidden` units, so many `steps`, from a `seed`; `gate` are the list features that detect
     foreign lists, none for no gate."""
 
     hidden: int

@@ -75,7 +75,7 @@ def fit_map(
 
 
 def tensors(samples: Sequence[Sample]) -> Tensors:
-    """Cosines as what is known of candidates, queries' vectors as what is known of lists."""
+    """The samples with cosines as `candidates` and queries' vectors as `lists`."""
     import torch
 
     def stacked(rows: Sequence[Float32Array]) -> torch.Tensor:
