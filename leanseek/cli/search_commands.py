@@ -52,6 +52,7 @@ def search(
     as_json: opt.Json = False,
 ) -> None:
     """Search an index for one query."""
+    from leanseek.records import answer_record, hit_record
     from leanseek.searcher import Searcher
 
     second = opt.second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
@@ -82,8 +83,6 @@ def search(
         hits, notes = answer.hits, searcher.notes
         fields = searcher.fields if filter is not None and not hits else ()
     if as_json:
-        from leanseek.records import answer_record, hit_record
-
         for hit in hits:
             print_json(hit_record(hit))
         if answer.nearest is not None:
