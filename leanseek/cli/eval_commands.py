@@ -79,7 +79,6 @@ def collection(
     inputs is shown instead.
     """
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.encode.batches import parse_budget
     from leanseek.errors import UsageError
     from leanseek.eval import System, evaluate, open_collection
     from leanseek.indexing import SparseSettings
@@ -88,8 +87,8 @@ def collection(
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
     if encoder is not None and mode == "sparse":
         raise UsageError("--encoder goes with a dense side; leave it out, or --mode sparse")
-    asked = [split.strip() for split in splits.split(",") if split.strip()]
-    if not asked:
+    split_names = [split.strip() for split in splits.split(",") if split.strip()]
+    if not split_names:
         raise UsageError("--splits names no split; give one such as test")
     wanted = System(
         mode=mode,
@@ -104,8 +103,8 @@ def collection(
         candidates=candidates,
         candidates_depth=candidates_depth,
         rerank=tuple(rerank) if rerank and rerank != ["none"] else (),
-        rerank_depth=tuple(opt.parse_depths(rerank_depth or ())),
-        rerank_budget=parse_budget(rerank_budget) if rerank_budget is not None else None,
+        rerank_depth=tuple(opt.parse_depths(rerank_depth)),
+        rerank_budget=opt.parse_budget(rerank_budget),
         rerank_long=rerank_long,
         name=system,
     )
@@ -114,7 +113,7 @@ def collection(
             open_collection(name, mirror=mirror),
             wanted,
             out=out,
-            splits=asked,
+            splits=split_names,
             k=k,
             measures=measure_names(measures),
             index=index,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
-    from leanseek.searcher.second_stage import DepthChoice, SecondStage
-    from leanseek.types import Reached
+    from leanseek.searcher.second_stage import DepthChoice
 
 IndexPath: TypeAlias = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
@@ -132,7 +131,7 @@ RerankBudget: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Time for a query's re-ranking, such as 200ms or 2s; the best order by then is kept.",
+        help="Time for a query's re-ranking, such as 200ms or 2s; the best order reached by then counts.",
     ),
 ]
 RerankLong: TypeAlias = Annotated[
@@ -175,17 +174,12 @@ def name_and_split(given: str) -> tuple[str, str]:
     return name, split
 
 
-def relevance_choice(option: str) -> str | None:
-    """What `--relevance` means to a Searcher."""
-    return None if option == "none" else option
-
-
-def parse_depths(given: Sequence[str]) -> list[DepthChoice]:
-    """Numbers and `auto`. Raises UsageError for anything else."""
+def parse_depths(given: Sequence[str] | None) -> list[DepthChoice]:
+    """Numbers and `auto`, none for None. Raises UsageError for anything else."""
     from leanseek.errors import UsageError
 
     depths: list[DepthChoice] = []
-    for one in given:
+    for one in given or ():
         if one == "auto":
             depths.append("auto")
         elif one.isascii() and one.isdigit():
@@ -195,39 +189,10 @@ def parse_depths(given: Sequence[str]) -> list[DepthChoice]:
     return depths
 
 
-def second_stage(
-    rerank: Sequence[str] | None,
-    depth: Sequence[str] | None,
-    budget: str | None,
-    long: str | None,
-    device: str | None,
-    index: Path,
-) -> SecondStage | None:
-    """What the options choose for that index; None for no re-ranking.
-
-    Raises UsageError, and what loading a model raises.
-    """
-    if not (rerank or depth or budget or long):
+def parse_budget(given: str | None) -> float | None:
+    """The seconds of a time such as 200ms; None for none. Raises UsageError for anything else."""
+    if given is None:
         return None
-    from leanseek.encode.batches import parse_budget
-    from leanseek.searcher.second_stage import choose_second_stage
+    from leanseek import rerank
 
-    return choose_second_stage(
-        list(rerank or ()),
-        parse_depths(depth or ()),
-        parse_budget(budget) if budget is not None else None,
-        device,
-        long=long,
-        index=index,
-    )
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    """What people should know of the re-ranking, on standard error."""
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
-
-
-def rerank_record(notes: Sequence[str], reached: Reached) -> dict[str, Any]:
-    """How one query's re-ranking went, as the JSON object that the documentation describes."""
-    return {"reranked": reached.judged, "to_rerank": reached.asked, "notes": list(notes)}
+    return rerank.parse_budget(given)

@@ -19,7 +19,7 @@ from leanseek.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from leanseek.types import Answer, Progress, Query, Ranked
 
@@ -55,7 +55,6 @@ def search(
     from leanseek.records import answer_record, hit_record
     from leanseek.searcher import Searcher
 
-    second = opt.second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
     with (
         Searcher.open(
             index,
@@ -64,8 +63,11 @@ def search(
             dense_weight=dense_weight,
             mode=mode,
             device=device,
-            relevance=opt.relevance_choice(relevance),
-            reranker=second,
+            relevance=None if relevance == "none" else relevance,
+            reranker=rerank,
+            rerank_depth=opt.parse_depths(rerank_depth),
+            rerank_budget=opt.parse_budget(rerank_budget),
+            rerank_long=rerank_long,
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
@@ -88,7 +90,8 @@ def search(
         if answer.nearest is not None:
             print_json(answer_record(answer), err=True)
         if answer.reached is not None:
-            print_json(opt.rerank_record(notes, answer.reached), err=True)
+            reached = {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
+            print_json({**reached, "notes": list(notes)}, err=True)
     elif hits:
         print_hits(hits, explain)
     elif answer.nearest is not None:
@@ -100,7 +103,7 @@ def search(
         met = f" that meets the filter; the index has the fields {', '.join(fields)}" if filter else ""
         typer.echo(f"Nothing found{met}.", err=True)
     if not as_json:
-        opt.print_notes(notes)
+        print_notes(notes)
 
 
 def nothing_relevant(answer: Answer, option: str) -> str:
@@ -148,8 +151,7 @@ def run(
         raise UsageError(
             "a run holds no probabilities: --relevance goes with --min-probability or --relevant-only here"
         )
-    asked = read_queries(queries)
-    second = opt.second_stage(rerank, rerank_depth, rerank_budget, rerank_long, device, index)
+    loaded = read_queries(queries)
     started = time.perf_counter()
     answered = 0
     with (
@@ -160,19 +162,22 @@ def run(
             dense_weight=dense_weight,
             mode=mode,
             device=device,
-            relevance=opt.relevance_choice(relevance),
-            reranker=second,
+            relevance=None if relevance == "none" else relevance,
+            reranker=rerank,
+            rerank_depth=opt.parse_depths(rerank_depth),
+            rerank_budget=opt.parse_budget(rerank_budget),
+            rerank_long=rerank_long,
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
 
         def within(start: int) -> Progress:
-            return lambda stage, done, total: progress(stage, start + done, len(asked))
+            return lambda stage, done, total: progress(stage, start + done, len(loaded))
 
         def results() -> Iterator[tuple[Query, list[Ranked]]]:
             nonlocal answered
-            for start in range(0, len(asked), 64):
-                block = asked[start : start + 64]
+            for start in range(0, len(loaded), 64):
+                block = loaded[start : start + 64]
                 texts = [query.text for query in block]
                 for query, ranked in zip(
                     block,
@@ -183,13 +188,13 @@ def run(
                         depth=depth,
                         min_probability=min_probability,
                         relevant_only=relevant_only,
-                        progress=within(start) if second is not None else None,
+                        progress=within(start) if rerank else None,
                     ),
                     strict=True,
                 ):
                     answered += bool(ranked)
                     yield query, ranked
-                progress("searching", start + len(block), len(asked))
+                progress("searching", start + len(block), len(loaded))
 
         lines = write_run(out, results(), tag=tag)
         truncation, notes = searcher.truncation, searcher.notes
@@ -197,7 +202,7 @@ def run(
     if as_json:
         print_json(
             {
-                "queries": len(asked),
+                "queries": len(loaded),
                 "answered": answered,
                 "lines": lines,
                 "seconds": round(seconds, 3),
@@ -208,8 +213,8 @@ def run(
         )
         return
     typer.echo(
-        f"{count(len(asked), 'query', 'queries')} answered in {seconds:.1f} s, "
-        f"{len(asked) - answered:,} of them with no hit: {count(lines, 'line')} in {out}.",
+        f"{count(len(loaded), 'query', 'queries')} answered in {seconds:.1f} s, "
+        f"{len(loaded) - answered:,} of them with no hit: {count(lines, 'line')} in {out}.",
         err=out == "-",
     )
     if truncation.truncated:
@@ -218,4 +223,10 @@ def run(
             f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
             err=out == "-",
         )
-    opt.print_notes(notes)
+    print_notes(notes)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print what people should know of the re-ranking on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
