@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -18,8 +19,9 @@ import pytest
 from support import ROOT
 from typer.main import get_command
 
-from leanseek.cli import app
+from leanseek.cli import EPILOG, app
 from leanseek.cli.help import FEW, PANEL, TABLES
+from leanseek.errors import ExitCode
 
 HOUSE = ROOT / "leanseek"
 
@@ -104,6 +106,17 @@ def imports(file: Path, exports: dict[str, str]) -> Iterator[Import]:
             yield Import(file, node.lineno, str(node.value))
 
 
+@contextmanager
+def optional_packages() -> Iterator[None]:
+    """Skip the test where a package that is optional is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("leanseek"):
+            raise
+        pytest.skip(f"needs {error.name}")
+
+
 def test_imports_point_one_way() -> None:
     exports = root_exports()
     wrong, used = [], set()
@@ -138,12 +151,20 @@ def test_every_package_has_a_door(package: str) -> None:
         return
     assert door.__all__
     for name in door.__all__:
-        try:
+        with optional_packages():
             assert getattr(door, name) is not None
-        except ModuleNotFoundError as error:
-            if str(error.name).startswith("leanseek"):
-                raise
-            pytest.skip(f"{name} needs {error.name}")
+
+
+def test_benchmarks_and_scripts_import_what_there_is() -> None:
+    lacking = []
+    for file in (*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "leanseek":
+                with optional_packages():
+                    found = importlib.import_module(str(node.module))
+                    names = [alias.name for alias in node.names if not hasattr(found, alias.name)]
+                    lacking += [f"{file.name}:{node.lineno}: {node.module} has no {name}" for name in names]
+    assert not lacking, lacking
 
 
 def documents() -> list[Path]:
@@ -311,6 +332,10 @@ def test_help_has_a_panel_for_every_option_of_a_large_command() -> None:
                 assert option.name in PANEL, f"{option.name} is in no panel of leanseek/cli/help.py"
                 used.add(option.name)
     assert set(PANEL) == {*used, "help"}, "a panel for an option that no large command has"
+
+
+def test_the_epilog_names_every_exit_code() -> None:
+    assert re.findall(r"(\d+) ", EPILOG) == [str(int(code)) for code in ExitCode]
 
 
 def test_texts_with_names_of_tables_are_filled_in() -> None:
