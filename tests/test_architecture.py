@@ -241,6 +241,33 @@ def commands() -> dict[str, Any]:
     return found
 
 
+FENCE = re.compile(r"```.*?```", re.DOTALL)
+CALL = re.compile(r"(?:^ {4}|`|^\$ |^ {4}\$ )leanseek ((?:[^`\n\\]|\\\n)+)", re.MULTILINE)
+"""A command in inline code or in an indented block."""
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_documents_name_commands_and_options_that_there_are(document: Path) -> None:
+    known = {name: {word for one in inner.params for word in one.opts} for name, inner in commands().items()}
+    wrong = []
+    text = FENCE.sub(
+        lambda block: re.sub("^", "    ", block[0], flags=re.MULTILINE), document.read_text("utf-8")
+    )
+    for call in CALL.findall(text):
+        words = call.replace("\\\n", " ").split()
+        name = next((name for name in (" ".join(words[:2]), words[0]) if name in known), None)
+        if name is None and (words[0].isupper() or words[0] in ("eval", "train") or words[0].startswith("-")):
+            continue
+        if name is None:
+            wrong.append(f"leanseek {call}")
+            continue
+        options = {
+            word.partition("=")[0].strip("[],.;()") for word in words if word.startswith(("--", "[--"))
+        }
+        wrong += [f"leanseek {name} {one}" for one in options - known[name] - {"--help", "--debug"}]
+    assert not wrong, "\n".join(wrong)
+
+
 def help_of(*command: str) -> str:
     """A command's help on a terminal wide enough for lines that do not break."""
     environment = {**os.environ, "COLUMNS": "4000", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
