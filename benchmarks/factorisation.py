@@ -21,7 +21,7 @@ import numpy as np
 from leanseek.cli.output import progress_bar
 from leanseek.encode import DEFAULT_MODEL, VectorCache, encode_corpus, load_encoder
 from leanseek.eval.collections import open_collection
-from leanseek.rerank import load_reranker
+from leanseek.rerank import RerankOptions, load_reranker
 from leanseek.rerank.base import ByScore
 from leanseek.rerank.factorisation import AnncurIndex, Axn, Found, LeastSquares, Ridge
 from leanseek.rerank.lateinteraction import Mix, load
@@ -87,7 +87,7 @@ def main() -> None:
     queries = random.Random(0).sample(queries, given.queries)
     items = {one.id: Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, one in enumerate(documents, 1)}
     # The default mix of late interaction compares the hits of one call: no score of a pair alone.
-    reranker = load_reranker(given.reranker) if given.reranker else load(None, mix=Mix())
+    reranker = load_reranker(given.reranker) if given.reranker else load(RerankOptions(mix=Mix()))
     if not isinstance(reranker, ByScore):
         parser.error(f"{given.reranker} gives hits no scores of their own")
     if given.matrix is not None and given.matrix.exists():

@@ -38,6 +38,7 @@ from leanseek.eval.measures import score
 from leanseek.eval.significance import randomisation
 from leanseek.indexing.quantisation import Bits
 from leanseek.indexing.tokens.token_writer import store_tokens
+from leanseek.rerank import RerankOptions
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
 from leanseek.rerank.lateinteraction.late_interaction import DEFAULT_MIX
 from leanseek.rerank.lateinteraction.stored_tokens import with_stored
@@ -195,7 +196,7 @@ def main() -> None:
     parser.add_argument("--stored", action="store_true", help="measure what is stored instead")
     parser.add_argument("--out", type=Path, default=Path("late-interaction-out"))
     given = parser.parse_args()
-    reranker = load(given.model)
+    reranker = load(RerankOptions(given.model))
     if not given.stored:
         print(f"| collection | queries | search | {' | '.join(MIXES)} | p |")
         print(f"|---|---|---|{'---|' * len(MIXES)}---|")

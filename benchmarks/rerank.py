@@ -30,6 +30,7 @@ from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.eval.base import Collection
 from leanseek.eval.collections import open_collection
 from leanseek.eval.measures import score
+from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import load
 from leanseek.types import Hit, content
 
@@ -90,7 +91,7 @@ def peer(model: str) -> Measure:
 
 
 def ours(backend: str, model: str) -> Measure:
-    reranker = load(f"{backend}:{model}", "cpu", long="firstp", cache=False)
+    reranker = load(RerankOptions(f"{backend}:{model}", "cpu", long="firstp", cache=False))
     return lambda queries, hits: [judged.scores for judged in reranker.judge(queries, hits)]
 
 

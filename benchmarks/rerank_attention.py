@@ -98,9 +98,9 @@ def slow(model: Any, tokenizer: Any) -> Callable[[str, list[str]], list[float]]:
             ids = torch.tensor([tokens.ids[done:]], device=model.device)
             with torch.inference_mode():
                 layers = model(ids, past_key_values=cache, output_attentions=True).attentions
-            rows = slice(tokens.asking - done, None)
-            seen.append(sum(layer[0, :, rows].float().mean(1).sum(0) for layer in layers)[: tokens.asking])
-            cache.crop(tokens.asking - len(tokens.ids))
+            rows = slice(tokens.question - done, None)
+            seen.append(sum(layer[0, :, rows].float().mean(1).sum(0) for layer in layers)[: tokens.question])
+            cache.crop(tokens.question - len(tokens.ids))
         return document_scores((seen[1] - seen[0]).double().cpu().numpy(), tokens.documents).tolist()
 
     return score

@@ -8,7 +8,7 @@ The packaged one was made by
         trecqa:train trecqa:dev cosqa:dev medquad:train --most 2000 --negatives 5 --epochs 1.8 --out FOLDER
 
 in 50 minutes on two cores. Its training.json holds the collections' checksums and how the losses went. What is packed
-is 3.6 MB: see leanseek.rerank.crossencoder.registry.
+is 3.6 MB: see leanseek.rerank.crossencoder.packed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from leanseek.rerank.crossencoder.registry import HOME, pack
+from leanseek.rerank.crossencoder.packed import HOME, pack
 
 
 def main() -> None:

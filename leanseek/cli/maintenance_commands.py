@@ -123,7 +123,7 @@ def tokens(
 def show_tokens(report: TokenReport, index: Path) -> None:
     """Print what is stored, its size, and how to use it."""
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.encode.registry import split_prefix
+    from leanseek.encode.backends import split_prefix
 
     changed = f"{count(report.added, 'passage')} read"
     if report.dropped:

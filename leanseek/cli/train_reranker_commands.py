@@ -51,7 +51,7 @@ def heads(
     """
     from leanseek.reading import read_qrels, read_queries
     from leanseek.records import write_lines
-    from leanseek.rerank.incontext.decoder_files import load_decoder
+    from leanseek.rerank.incontext.decoder_loader import load_decoder
     from leanseek.train.head_search import find_heads, head_examples, heads_to_keep
 
     # A model that cannot be used is reported before anything is searched.

@@ -1,4 +1,4 @@
-"""The contract between text and vectors."""
+"""The protocol of encoders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Encoder(Protocol):
     """Turns texts into vectors whose inner product is their similarity.
 
     The vector of a text does not depend on the other texts of its call (within 1e-5). A text longer than
-    `max_tokens` is cut there; `Encoded.tokens` tells by how much. An empty text gives a finite vector.
+    `max_tokens` is cut there; `Encoded.tokens` says by how much. An empty text gives a finite vector.
     """
 
     @property

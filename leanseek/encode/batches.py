@@ -1,4 +1,4 @@
-"""Token ids of texts, and a model's work in batches: sorted by length, in time, in the memory there is."""
+"""A model's work in batches: sorted by length, until a deadline, in the memory there is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,71 +15,28 @@ from numpy.typing import NDArray
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Int32Array
 
-_SLICE = 1024
+TIER = 8
+"""Hits of every list that are finished before the next are begun, where time may not suffice for all."""
 
-
-class Tokens(NamedTuple):
-    """Of n texts: `ids`, an int32 array each, cut at the limit; `lengths` (n,) int32 before any cut."""
-
-    ids: list[Int32Array]
-    lengths: Int32Array
-
-
-class TextTokenizer:
-    """A `tokenizers` tokenizer that cuts at `max_tokens` (None: never) and tells what it cut."""
-
-    def __init__(self, definition: str, max_tokens: int | None, special: bool = True) -> None:
-        """`definition` is the content of a tokenizer.json; `special` adds the model's special tokens."""
-        from tokenizers import Tokenizer
-
-        self._tokenizer: Any = Tokenizer.from_str(definition)
-        self._tokenizer.no_padding()
-        self._special = special
-        self._extra = int(self._tokenizer.num_special_tokens_to_add(False)) if special else 0
-        if max_tokens is None:
-            self._tokenizer.no_truncation()
-        else:
-            self._tokenizer.enable_truncation(max_tokens)
-
-    def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokens of the texts, in their order."""
-        ids: list[Int32Array] = []
-        lengths: list[int] = []
-        for start in range(0, len(texts), _SLICE):
-            part = [encodable(text) for text in texts[start : start + _SLICE]]
-            for encoding in self._tokenizer.encode_batch_fast(part, add_special_tokens=self._special):
-                ids.append(np.asarray(encoding.ids, dtype=np.int32))
-                # What does not fit is kept as further windows, each with its own special tokens.
-                rest = sum(len(window.ids) - self._extra for window in encoding.overflowing)
-                lengths.append(len(encoding.ids) + rest)
-        return Tokens(ids, np.asarray(lengths, dtype=np.int32))
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates, which no encoding can hold, replaced by question marks."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
-
-
-def batches(lengths: Sequence[int] | Int32Array, budget: int) -> Iterator[NDArray[np.int64]]:
-    """Positions of texts, longest first, in batches of at most `budget` tokens with padding.
-
-    A text longer than that is a batch of its own. Texts of similar length stand together, so little is
-    spent on padding; the longest come first, so memory runs out at once or never.
-    """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    start = 0
-    while start < len(order):
-        longest = max(1, int(lengths[order[start]]))
-        stop = start + max(1, budget // longest)
-        yield order[start:stop]
-        start = stop
-
+_GROWTH = 4
+"""A cautious pace foresees at most so many times the largest work measured: a larger one takes more than its share."""
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0}
+
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    # cuBLAS and cuDNN: CUBLAS_STATUS_ALLOC_FAILED.
+    "status_alloc_failed",
+    # ONNX Runtime's arena: "Available memory of 1234 is smaller than requested bytes of 5678".
+    "is smaller than requested bytes",
+)
+
+Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 
 class Deadline:
@@ -91,7 +48,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """It passes `seconds` from now, by the `clock`, which tells seconds. Raises UsageError below 0."""
+        """It passes `seconds` from now, by the `clock`, in seconds. Raises UsageError below 0."""
         if not seconds >= 0 or math.isinf(seconds):
             raise UsageError(f"a budget of {seconds} seconds is none; give 0 or more, such as 0.2")
         self._clock = clock
@@ -118,36 +75,79 @@ def parse_budget(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-_WORDS = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "failed to allocate memory",
-    "bad_alloc",
-    # cuBLAS and cuDNN: CUBLAS_STATUS_ALLOC_FAILED.
-    "status_alloc_failed",
-    # ONNX Runtime's arena: "Available memory of 1234 is smaller than requested bytes of 5678".
-    "is smaller than requested bytes",
-)
+class Pace:
+    """How much work fits into a time, learned from call to call. Thread-safe."""
+
+    def __init__(self, cautious: bool = False) -> None:
+        """Nothing is known at first.
+
+        A pace is usually hopeful: a faster time counts at once, a slower one half. A `cautious` one is for work that
+        cannot be stopped: a slower time counts at once, a faster one by the geometric mean with what was known.
+        """
+        self._cautious = cautious
+        self._seconds: float | None = None
+        self._most = 0
+        self._lock = threading.Lock()
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """So many tokens took so many seconds."""
+        with self._lock:
+            new = seconds / max(1, tokens)
+            known = self._seconds or new
+            self._seconds = (
+                max(new, math.sqrt(known * new)) if self._cautious else min(new, (known + new) / 2)
+            )
+            self._most = max(self._most, tokens)
+
+    def reach(self, seconds: float) -> float | None:
+        """How many tokens are read in so many seconds; None where nothing was measured yet."""
+        with self._lock:
+            if self._seconds is None:
+                return None
+            tokens = seconds / self._seconds if self._seconds else math.inf
+            return min(tokens, _GROWTH * self._most) if self._cautious else tokens
+
+
+class Limit:
+    """The `amount` of work that is done at once, halved where memory runs out. Thread-safe."""
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+        self.halved = False
+        self._lock = threading.Lock()
+
+    def halve(self, tried: int) -> None:
+        """Half of what was tried is done at once from now on, and never more than before."""
+        with self._lock:
+            self.amount = min(self.amount, max(1, tried // 2))
+            self.halved = True
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out, on a device or here: Python's, torch's or ONNX Runtime's."""
+    """Whether the error says that memory ran out, on a device or in the host: Python's, torch's or ONNX Runtime's."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    return not isinstance(error, OSError) and any(words in text for words in _WORDS)
+    return not isinstance(error, OSError) and any(words in text for words in _NO_MEMORY)
 
 
-TIER = 8
-"""Hits of every list that are finished before the next are begun, where time may not suffice for all."""
+def batches(lengths: Sequence[int] | Int32Array, budget: int) -> Iterator[NDArray[np.int64]]:
+    """Positions of texts, longest first, in batches of at most `budget` tokens with padding.
 
-Found = TypeVar("Found")
-Item = TypeVar("Item")
+    A text longer than that is a batch of its own. Texts of similar length are together, so little is
+    spent on padding; the longest come first, so memory runs out at once or never.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        stop = start + max(1, budget // longest)
+        yield order[start:stop]
+        start = stop
 
 
 class Piece(NamedTuple):
-    """What a model reads at once: its number, by which it is asked for, and its length in tokens."""
+    """What a model reads at once: its number, by which it is requested, and its length in tokens."""
 
     number: int
     tokens: int
@@ -158,18 +158,16 @@ class Batches:
 
     def __init__(self, budget: int, piece: str) -> None:
         """At first a batch has at most `budget` tokens with its padding. `piece` is what one is called, as `pair`."""
-        self._budget = budget
+        self._limit = Limit(budget)
         self._piece = piece
-        self._pace = 0.0
-        self._halved = False
-        self._lock = threading.Lock()
+        self._pace = Pace()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Whether memory ran out."""
-        if not self._halved:
+        if not self._limit.halved:
             return ()
-        return (f"memory ran out, so batches were made smaller, down to {self._budget:,} tokens",)
+        return (f"memory ran out, so batches were made smaller, down to {self._limit.amount:,} tokens",)
 
     def run(
         self,
@@ -198,7 +196,7 @@ class Batches:
     ) -> Iterator[tuple[list[int], Found]]:
         """`run` for pieces that are made as they are needed: those of a round are finished before the next is made.
 
-        In a round the longest stand together, so that little is spent on padding. While there is any time, one piece
+        In a round the longest are read together, so that little is spent on padding. While there is any time, one piece
         is tried, however slow earlier ones were.
         """
         tried = False
@@ -206,14 +204,18 @@ class Batches:
             queue = sorted(pieces, key=lambda piece: (-piece.tokens, piece.number))
             start = 0
             while start < len(queue):
-                budget, pace = self._budget, self._pace
+                budget = self._limit.amount
                 if deadline is not None:
+                    left = deadline.remaining()
+                    if left <= 0:
+                        return
+                    reach = self._pace.reach(left)
                     # The first batch measures the pace, so it is one piece.
-                    budget = min(budget, int(deadline.remaining() / pace)) if pace else 1
-                    if not deadline.allows(max(1, queue[start].tokens) * pace):
-                        if tried or not deadline.allows():
+                    budget = 1 if reach is None or math.isinf(reach) else min(budget, int(reach))
+                    if reach is not None and reach <= max(1, queue[start].tokens):
+                        if tried:
                             return
-                        # What is known may be the pace of a slow moment; the shortest piece tells for least.
+                        # The known pace may be that of a slow moment; the shortest piece is the cheapest trial.
                         queue.insert(start, queue.pop())
                         budget = 1
                 longest = max(1, queue[start].tokens)
@@ -224,28 +226,18 @@ class Batches:
                 except Exception as error:
                     if not out_of_memory(error):
                         raise
-                    self._halve(len(batch), longest, error)
+                    if len(batch) == 1:
+                        raise ModelError(
+                            f"memory ran out for a single {self._piece} of {longest:,} tokens; choose a smaller model, "
+                            "or another device with --device"
+                        ) from error
+                    self._limit.halve(longest * len(batch))
                     continue
                 tried = True
                 if deadline is not None:
-                    self._learn((deadline.now() - began) / (longest * len(batch)))
+                    self._pace.learn(longest * len(batch), deadline.now() - began)
                 start += len(batch)
                 yield batch, found
-
-    def _halve(self, pieces: int, longest: int, error: Exception) -> None:
-        if pieces == 1:
-            raise ModelError(
-                f"memory ran out for a single {self._piece} of {longest:,} tokens; choose a smaller model, or another "
-                "device with --device"
-            ) from error
-        with self._lock:
-            self._budget = max(1, min(self._budget, longest * pieces) // 2)
-            self._halved = True
-
-    def _learn(self, pace: float) -> None:
-        """Keep how many seconds a token takes; a faster one counts at once, a slower one half."""
-        with self._lock:
-            self._pace = min(pace, (self._pace + pace) / 2) if self._pace else pace
 
 
 def tiers(ranks: Sequence[int], deadline: Deadline | None) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Vectors that were computed once, in one SQLite file that several processes share."""
+"""The vector cache: vectors that were computed before, in an SQLite file that several processes share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ from leanseek.types import Float32Array
 _ASKED_AT_ONCE = 500
 _PATIENCE_SECONDS = 30.0
 
+Role: TypeAlias = Literal["query", "document"]
 
-class Told(NamedTuple):
-    """How users are told of a file that is of no use.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vectors (
+    key BLOB PRIMARY KEY, tokens INTEGER NOT NULL, checksum INTEGER NOT NULL, vector BLOB NOT NULL
+) WITHOUT ROWID
+"""
 
-    `name` is what it is called; `damaged` and `unusable` end the sentences about a file that was set aside and
-    about one that cannot be opened, read or written.
+
+class Messages(NamedTuple):
+    """The warnings about a cache's file.
+
+    `name` is what it is called; `damaged` and `unusable` end the sentences about a file that was renamed and about
+    one that cannot be opened, read or written.
     """
 
     name: str
@@ -38,15 +46,14 @@ class Told(NamedTuple):
 class SharedFile:
     """Base of the caches: the file, which threads may share too.
 
-    A file that cannot be read or written gives a warning once, at the line that called the cache, and then stands
-    aside: nothing is found in it and nothing kept. A file that is no database any more is set aside as
-    `NAME.damaged`.
+    A file that cannot be read or written gives a warning once, at the line that called the cache; from then on
+    nothing is found in it and nothing stored. A file that is no database any more is renamed to `NAME.damaged`.
     """
 
-    def __init__(self, path: Path, schema: str, told: Told) -> None:
+    def __init__(self, path: Path, schema: str, messages: Messages) -> None:
         """Open or make the file; `schema` is the statement that makes its table where there is none."""
         self._path = path
-        self._told = told
+        self._messages = messages
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         with self._tolerated():
@@ -58,7 +65,7 @@ class SharedFile:
         return self._path
 
     def close(self) -> None:
-        """Close the file; the cache stands aside from now on."""
+        """Close the file; nothing is found or stored from now on."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -94,9 +101,9 @@ class SharedFile:
             for end in ("-wal", "-shm"):
                 Path(f"{self._path}{end}").unlink(missing_ok=True)
             warnings.warn(
-                f"the {self._told.name} {self._path} is damaged; it was set aside as {aside.name}"
-                f"{self._told.damaged}",
-                self._told.warning,
+                f"the {self._messages.name} {self._path} is damaged; it was set aside as {aside.name}"
+                f"{self._messages.damaged}",
+                self._messages.warning,
                 stacklevel=4,  # this, the two constructors
             )
             return _connected(self._path, schema)
@@ -111,8 +118,8 @@ class SharedFile:
                     self._connection.close()
             self._connection = None
             warnings.warn(
-                f"the {self._told.name} {self._path} cannot be used ({error}){self._told.unusable}",
-                self._told.warning,
+                f"the {self._messages.name} {self._path} cannot be used ({error}){self._messages.unusable}",
+                self._messages.warning,
                 stacklevel=5,  # this, the context manager, a method of this class, one of the cache
             )
 
@@ -130,20 +137,11 @@ def _connected(path: Path, schema: str) -> sqlite3.Connection:
     return connection
 
 
-Role: TypeAlias = Literal["query", "document"]
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS vectors (
-    key BLOB PRIMARY KEY, tokens INTEGER NOT NULL, checksum INTEGER NOT NULL, vector BLOB NOT NULL
-) WITHOUT ROWID
-"""
-
-
 class CacheWarning(UserWarning):
     """The vector cache cannot be used; vectors are computed instead."""
 
 
-_TOLD = Told(
+_MESSAGES = Messages(
     name="vector cache",
     damaged=", and vectors are computed again",
     unusable="; vectors are computed without it",
@@ -161,19 +159,19 @@ class Cached(NamedTuple):
 class VectorCache(SharedFile):
     """The vectors of one encoder, by text, in one SQLite file that several processes and threads may share.
 
-    A cache that cannot be read or written gives a `CacheWarning` once, and then stands aside: `get` finds
-    nothing and `put` does nothing. A file that is no database any more is set aside as `NAME.damaged`.
+    A cache that cannot be read or written gives a `CacheWarning` once; from then on `get` finds nothing and
+    `put` does nothing. A file that is no database any more is renamed to `NAME.damaged`.
     """
 
     def __init__(self, fingerprint: str, folder: Path | None = None) -> None:
         """Open or make the cache of the encoder with that fingerprint.
 
-        `folder` is where it stands, `vectors` in the cache folder by default.
+        Its file is in `folder`, by default `vectors` in the cache folder.
         """
-        super().__init__((folder or cache_folder() / "vectors") / f"{fingerprint}.sqlite", _SCHEMA, _TOLD)
+        super().__init__((folder or cache_folder() / "vectors") / f"{fingerprint}.sqlite", _SCHEMA, _MESSAGES)
 
     def get(self, role: Role, texts: Sequence[str]) -> list[Cached | None]:
-        """What is known of each text in that role, in their order; None for a text not seen before."""
+        """The known vector of each text in that role, in their order; None for a text not seen before."""
         keys = [_key(role, text) for text in texts]
         rows = self._find("SELECT key, tokens, checksum, vector FROM vectors WHERE key IN", keys)
         found = {
@@ -184,7 +182,7 @@ class VectorCache(SharedFile):
         return [found.get(key) for key in keys]
 
     def put(self, role: Role, texts: Sequence[str], encoded: Encoded) -> None:
-        """Keep the vectors of the texts in that role; they are on disk when this returns."""
+        """Store the vectors of the texts in that role; they are on disk when this returns."""
         rows = []
         for text, vector, tokens in zip(texts, encoded.vectors, encoded.tokens, strict=True):
             blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()

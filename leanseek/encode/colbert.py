@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.batches import encodable
 from leanseek.encode.corpus import TruncationReport
-from leanseek.encode.registry import settings_in
+from leanseek.encode.models import settings_in
 from leanseek.encode.token_model import TokenVectors
-from leanseek.encode.torch_encoder import quiet_loading
-from leanseek.errors import MissingPackageError, ModelError
+from leanseek.encode.tokenizer import encodable
+from leanseek.encode.torch_encoder import loading
+from leanseek.errors import MissingPackageError
 from leanseek.types import Int32Array
 
 _BUDGET = 2048
@@ -23,7 +23,7 @@ _OWN_TYPES = ("ColBERT", "MultiVectorEncoder")
 
 
 def is_colbert(folder: Path) -> bool:
-    """Whether the folder's model was trained for late interaction, by what its settings say."""
+    """Whether the folder's model was trained for late interaction, by its settings."""
     kind = settings_in(folder / "config_sentence_transformers.json")
     architectures = settings_in(folder / "config.json").get("architectures") or []
     return kind.get("model_type") in _OWN_TYPES or "query_prefix" in kind or "HF_ColBERT" in architectures
@@ -73,7 +73,7 @@ class ColbertModel:
 
     def _lengths(self, texts: Sequence[str], role: str) -> Int32Array:
         prompt = self._model.prompts.get(role) or ""
-        # What is too long is counted and told in the notes.
+        # What is too long is counted and reported in the notes.
         found = self._model.tokenizer(
             [prompt + encodable(text) for text in texts], truncation=False, verbose=False
         )
@@ -104,12 +104,6 @@ def _load(folder: Path, device: str | None) -> Any:
         raise MissingPackageError(
             "A checkpoint of ColBERT's kind", "sentence-transformers>=6", "encode"
         ) from error
-    try:
-        with quiet_loading():
-            model = MultiVectorEncoder(str(folder), device=device, local_files_only=True)
-    except Exception as error:  # Each architecture's loader has its own errors.
-        raise ModelError(
-            f"The model in {folder} cannot be loaded by sentence-transformers for late interaction"
-            f"{f' on the device {device!r}' if device else ''}: {error}"
-        ) from error
+    with loading(folder, device, " for late interaction"):
+        model = MultiVectorEncoder(str(folder), device=device, local_files_only=True)
     return model.float().eval()

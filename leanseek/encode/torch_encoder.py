@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import TextTokenizer, batches, encodable
+from leanseek.encode.batches import batches
+from leanseek.encode.tokenizer import TextTokenizer, encodable
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.types import Float32Array
 
@@ -69,17 +70,24 @@ def load_model(folder: Path, device: str | None, **model_options: str) -> Any:
         raise MissingPackageError("Encoding with torch", "sentence-transformers", "encode")
     from sentence_transformers import SentenceTransformer
 
+    with loading(folder, device):
+        model = SentenceTransformer(
+            str(folder), device=device, local_files_only=True, model_kwargs=model_options
+        )
+    return model.float().eval()
+
+
+@contextlib.contextmanager
+def loading(folder: Path, device: str | None, purpose: str = "") -> Iterator[None]:
+    """Loads quietly, and raises ModelError for whatever sentence-transformers raises."""
     try:
         with quiet_loading():
-            model = SentenceTransformer(
-                str(folder), device=device, local_files_only=True, model_kwargs=model_options
-            )
+            yield
     except Exception as error:  # Each architecture's loader has its own errors.
         raise ModelError(
-            f"The model in {folder} cannot be loaded by sentence-transformers"
+            f"The model in {folder} cannot be loaded by sentence-transformers{purpose}"
             f"{f' on the device {device!r}' if device else ''}: {error}"
         ) from error
-    return model.float().eval()
 
 
 def max_tokens_of(model: Any) -> int | None:

@@ -10,6 +10,7 @@ from .measures import score as score
 from .providers import parse_measures as parse_measures
 from .relevance.relevance_result import evaluate_relevance as evaluate_relevance
 from .reports.groups import gather as gather
+from .reports.page import as_html as as_html
 from .reports.page import write_report as write_report
 from .reproduction import reproduce as reproduce
 from .results import Result as Result

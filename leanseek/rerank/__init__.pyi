@@ -10,4 +10,5 @@ from .combined import Interpolated as Interpolated
 from .incontext.in_context import InContextReranker as InContextReranker
 from .lateinteraction.late_interaction import LateInteractionReranker as LateInteractionReranker
 from .registry import RERANKERS as RERANKERS
+from .registry import RerankOptions as RerankOptions
 from .registry import load_reranker as load_reranker

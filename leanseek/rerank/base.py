@@ -1,10 +1,10 @@
-"""The contract between a search and whatever puts its hits into a better order."""
+"""The protocol of re-rankers, and the order that scores put hits into."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -18,9 +18,12 @@ from leanseek.types import Float64Array, Hit, Progress, Standing
 SEARCH = "search"
 """The name of the first stage in a hit's history."""
 
+BLOCK = 64
+"""Queries whose hits are read together: sorted by length, and each text once."""
+
 
 class Reranked(NamedTuple):
-    """One query's hits in their new order. Of `asked` judgments that were wanted, `reached` were made in time."""
+    """One query's hits in their new order: `reached` of the `asked` hits to be scored were scored in time."""
 
     hits: list[Hit]
     reached: int
@@ -28,7 +31,7 @@ class Reranked(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What a re-ranker says of n hits: `scores` (n,) in the order given, NaN for one that it did not get to.
+    """A re-ranker's `scores` (n,) of n hits in the order given, NaN for a hit that it did not score.
 
     `probabilities` (n,) are calibrated P(relevant) in [0, 1]; None where no calibration is known.
     """
@@ -40,9 +43,9 @@ class Judged(NamedTuple):
 class Reranker(Protocol):
     """Puts hits into a better order.
 
-    What each keeps: the hits that come back are those given, each once; the ones that were judged stand first,
-    by descending score, equal scores by id; the others follow in the order given. What a query's hits get does not
-    depend on the other queries of the call.
+    Every implementation returns the hits given, each once: first those that it scored, by descending score, equal
+    scores by id; then the others in the order given. The result for a query does not depend on the other queries of
+    the call.
     """
 
     @property
@@ -57,7 +60,7 @@ class Reranker(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that people should read about the work so far: what was cut, split or done in smaller parts."""
+        """Sentences for people about the work so far: what was cut, split or done in smaller parts."""
         ...
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
@@ -74,18 +77,28 @@ class Reranker(Protocol):
     ) -> list[Reranked]:
         """`rerank` for many queries, each with its hits.
 
-        After the `deadline` no more hits are judged: each list is in the best order that was reached in time.
+        After the `deadline` no more hits are scored: each list is in the best order that was reached in time.
         """
         ...
 
 
 class ByScore(ABC):
-    """A re-ranker that gives each hit a score: all of `Reranker` but the scoring itself."""
+    """A re-ranker that gives each hit a score: all of `Reranker` except the scoring itself."""
 
     @property
     @abstractmethod
     def name(self) -> str:
         """What `load_reranker` takes to load this one again."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest of everything that shapes a score."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people about the work so far."""
 
     @abstractmethod
     def judge(
@@ -96,7 +109,11 @@ class ByScore(ABC):
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Judged]:
-        """What it says of each query's hits; at the deadline the hits not judged have NaN."""
+        """The scores of each query's hits; NaN for the hits that are not scored by the deadline."""
+
+    def without_search(self) -> ByScore:
+        """This re-ranker without the part that the search's own score has in its scores; itself where there is none."""
+        return self
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """The same hits, best first, with new ranks and scores. No hits give none."""
@@ -116,7 +133,7 @@ class ByScore(ABC):
         """
         check_lists(queries, hits)
         judged = self.judge(queries, hits, progress=progress, deadline=deadline)
-        return [reorder(given, said, self.name) for given, said in zip(hits, judged, strict=True)]
+        return [reorder(given, scored, self.name) for given, scored in zip(hits, judged, strict=True)]
 
 
 def check_lists(queries: Sequence[str], hits: Sequence[Sequence[Hit]]) -> None:
@@ -129,12 +146,41 @@ def check_lists(queries: Sequence[str], hits: Sequence[Sequence[Hit]]) -> None:
         raise UsageError("the hits of each query must be a list of their own; `rerank` takes a single one")
 
 
-def reorder(hits: Sequence[Hit], judged: Judged, by: str) -> Reranked:
-    """The hits in the order of what the re-ranker named `by` says of them.
+class QueryBlock(NamedTuple):
+    """Some queries with their hits; `report` tells the caller's progress how many of these hits are done."""
 
-    Those without a score stay below, in their order. Where their scores would stand above, all of them are
-    lowered alike, so that the best of them is 1 below the last one judged. A hit's probability is the
-    re-ranker's where it has one, else stays what it was. Where each hit stood is kept in its history.
+    queries: Sequence[str]
+    hits: Sequence[Sequence[Hit]]
+    report: Callable[[int], None]
+
+
+def in_blocks(
+    queries: Sequence[str],
+    hits: Sequence[Sequence[Hit]],
+    progress: Progress | None,
+    deadline: Deadline | None,
+) -> Iterator[QueryBlock]:
+    """The queries in blocks whose hits are read together. Under a deadline all lists advance together, in one block."""
+    total, done = sum(map(len, hits)), 0
+    step = BLOCK if deadline is None else max(len(queries), 1)
+    for start in range(0, len(queries), step):
+        block = hits[start : start + step]
+
+        def report(count: int, before: int = done) -> None:
+            if progress is not None:
+                progress("re-ranking", before + count, total)
+
+        yield QueryBlock(queries[start : start + step], block, report)
+        report(sum(map(len, block)))
+        done += sum(map(len, block))
+
+
+def reorder(hits: Sequence[Hit], judged: Judged, by: str) -> Reranked:
+    """The hits in the order of the scores of the re-ranker named `by`; equal scores by id, then by passage.
+
+    Hits without a score follow in their order. Where their scores would be above, all of them are lowered alike, so
+    that the best of them is 1 below the last scored one. A hit's probability becomes the re-ranker's where there is
+    one. The hit's rank before is added to its history.
 
     Raises ModelError for an infinite score.
     """
@@ -148,15 +194,13 @@ def reorder(hits: Sequence[Hit], judged: Judged, by: str) -> Reranked:
     ordered = []
     for rank, place in enumerate(best, 1):
         hit, score = hits[place], float(scores[place])
-        known = judged.probabilities is not None and not math.isnan(judged.probabilities[place])
+        chance = math.nan if judged.probabilities is None else float(judged.probabilities[place])
         ordered.append(
             replace(
                 hit,
                 rank=rank,
                 score=score,
-                probability=float(judged.probabilities[place])
-                if judged.probabilities is not None and known
-                else hit.probability,
+                probability=hit.probability if math.isnan(chance) else chance,
                 history=(*past(hit), Standing(by, rank, score)),
             )
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,21 +13,25 @@ from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import UsageError
 from leanseek.numbers import zscore
 from leanseek.rerank.base import ByScore, Judged, Reranked, Reranker, append, check_lists
+from leanseek.rerank.registry import RerankOptions, load_by_name
 from leanseek.types import Hit, Progress
 
+WEIGHT: Final = 0.35
+"""How much the re-ranker's scores count. Chosen on Vaswani and WikiQA's dev split; from .2 to .65 is about as good."""
+
 Depth: TypeAlias = int | Callable[[Sequence[Hit]], int]
-"""How many of the hits are re-ranked: a number, or what tells it from the hits in their present order."""
+"""How many of the hits are re-ranked: a number, or a function of the hits in their present order."""
 
 
 class Step(NamedTuple):
-    """A re-ranker and how many of the hits it judges; the rest stay below in their order."""
+    """A re-ranker and how many of the best hits it re-ranks; the others stay below in their order."""
 
     reranker: Reranker
     depth: Depth
 
 
 class Cascade:
-    """A `Reranker` made of several: each re-ranks the best hits that the one before it left.
+    """A `Reranker` made of several: each re-ranks the best hits of the one before it.
 
     >>> Cascade([(quick, 100), (careful, 20)]).rerank("do statins help?", hits)
     """
@@ -58,7 +62,7 @@ class Cascade:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What all of the re-rankers have to say."""
+        """The notes of all re-rankers."""
         return tuple(note for reranker, _ in self.steps for note in reranker.notes)
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
@@ -81,7 +85,8 @@ class Cascade:
         lists = [list(given) for given in hits]
         reached, asked = [0] * len(lists), [0] * len(lists)
         for reranker, depth in self.steps:
-            heads = [given[: reach(depth, given)] for given in lists]
+            depths = [depth if isinstance(depth, int) else depth(given) for given in lists]
+            heads = [given[:count] for given, count in zip(lists, depths, strict=True)]
             found = reranker.rerank_batch(queries, heads, progress=progress, deadline=deadline)
             reached = [before + one.reached for before, one in zip(reached, found, strict=True)]
             asked = [before + one.asked for before, one in zip(asked, found, strict=True)]
@@ -92,54 +97,31 @@ class Cascade:
         return list(map(Reranked, lists, reached, asked))
 
 
-def reach(depth: Depth, hits: Sequence[Hit]) -> int:
-    """How many of the hits a step judges."""
-    return min(depth if isinstance(depth, int) else depth(hits), len(hits))
-
-
-WEIGHT: Final = 0.35
-"""How much the re-ranker's scores count. Chosen on Vaswani and WikiQA's dev split; from .2 to .65 is about as good."""
-
-
-class Scorer(Reranker, Protocol):
-    """A re-ranker that gives hits scores."""
-
-    def judge(
-        self,
-        queries: Sequence[str],
-        hits: Sequence[Sequence[Hit]],
-        *,
-        progress: Progress | None = None,
-        deadline: Deadline | None = None,
-    ) -> list[Judged]:
-        """What it says of each query's hits; NaN for those that it did not get to."""
-        ...
-
-
 class Interpolated(ByScore):
     """Orders hits by `weight` parts of a re-ranker's score and 1 - `weight` parts of the score they came with.
 
-    Both as z-scores over the hits of a list that were judged, so that their scales do not matter. A re-ranker that
-    is weaker than the search still knows something that the search does not (Askari et al., Injecting the BM25 Score
-    as Text Improves BERT-Based Re-rankers, ECIR 2023, compare such mixes). Probabilities are the re-ranker's.
+    Both are z-scores over the hits of a list that the re-ranker scored, so that their scales do not matter. A
+    re-ranker that is weaker than the search still knows something that the search does not (Askari et al., Injecting
+    the BM25 Score as Text Improves BERT-Based Re-rankers, ECIR 2023, compare such mixes). The search's score counts
+    once: one that the re-ranker itself mixes in (see `Mix`) is left out there. Probabilities are the re-ranker's.
 
     >>> Interpolated(load_reranker("cross-encoder")).rerank("do statins help?", hits)
     """
 
-    def __init__(self, reranker: Scorer, weight: float = WEIGHT) -> None:
+    def __init__(self, reranker: ByScore, weight: float = WEIGHT) -> None:
         """Raises UsageError for a weight outside [0, 1], or a re-ranker without scores, such as a cascade."""
         if not 0.0 <= weight <= 1.0:
             raise UsageError(f"the re-ranker's weight is {weight}; it must be from 0 to 1")
-        if not hasattr(reranker, "judge"):
+        if not isinstance(reranker, ByScore):
             raise UsageError(
                 "only a re-ranker that scores hits can be mixed with the search; give a single one"
             )
-        self.reranker = reranker
+        self.reranker = reranker.without_search()
         self.weight = weight
 
     @property
     def name(self) -> str:
-        """`interpolated:` and the re-ranker's name; a weight of one's own stands behind in brackets."""
+        """`interpolated:` and the re-ranker's name; a weight other than the default follows in brackets."""
         own = f" (weight {self.weight:g})" if self.weight != WEIGHT else ""
         return f"interpolated:{self.reranker.name}{own}"
 
@@ -150,8 +132,12 @@ class Interpolated(ByScore):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the re-ranker has to say."""
+        """The re-ranker's notes."""
         return self.reranker.notes
+
+    def without_search(self) -> ByScore:
+        """The re-ranker alone."""
+        return self.reranker
 
     def judge(
         self,
@@ -161,35 +147,23 @@ class Interpolated(ByScore):
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Judged]:
-        """The mixed scores; NaN for hits that the re-ranker did not get to."""
+        """The mixed scores; NaN for hits that the re-ranker did not score."""
         found = self.reranker.judge(queries, hits, progress=progress, deadline=deadline)
-        return [self._mixed(given, said) for given, said in zip(hits, found, strict=True)]
+        return [self._mixed(given, judged) for given, judged in zip(hits, found, strict=True)]
 
-    def _mixed(self, hits: Sequence[Hit], said: Judged) -> Judged:
+    def _mixed(self, hits: Sequence[Hit], judged: Judged) -> Judged:
+        known = ~np.isnan(judged.scores)
+        search = np.array([hit.score for hit in hits], np.float64)[known]
         scores = np.full(len(hits), np.nan)
-        judged = ~np.isnan(said.scores)
-        before = np.array([hit.score for hit in hits], np.float64)
-        if judged.any():
-            scores[judged] = (1.0 - self.weight) * zscore(before[judged]) + self.weight * zscore(
-                said.scores[judged]
-            )
-        return Judged(scores, said.probabilities)
+        scores[known] = (1.0 - self.weight) * zscore(search) + self.weight * zscore(judged.scores[known])
+        return Judged(scores, judged.probabilities)
 
 
-def load(
-    model: str | None,
-    device: str | None = None,
-    *,
-    long: str | None = None,
-    cache: bool = True,
-    index: Path | None = None,
-) -> Interpolated:
+def load(options: RerankOptions) -> Interpolated:
     """The re-ranker for `interpolated:NAME`, where NAME is another's. Raises what `load_reranker` does."""
-    from leanseek.rerank.registry import load_reranker
-
-    if model is None:
+    if options.model is None:
         raise UsageError(
             "name the re-ranker that is mixed with the search, such as interpolated:cross-encoder"
         )
-    inner: Any = load_reranker(model, device, long=long, cache=cache, index=index)
-    return Interpolated(inner)
+    inner: Any = load_by_name(options.model, replace(options, weight=None))
+    return Interpolated(inner, WEIGHT if options.weight is None else options.weight)

@@ -1,70 +1,93 @@
-"""Re-rankers by name."""
+"""Re-rankers by name. Light to import: the table has names alone, and a kind's module is imported when it is loaded."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from leanseek.errors import UsageError
-from leanseek.rerank.base import Reranker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from leanseek.rerank.base import Reranker
+    from leanseek.rerank.lateinteraction.similarity import Mix
 
 DEFAULT_DEPTH = 100
-"""How many of the best hits are re-ranked where nobody says."""
+"""How many of the best hits are re-ranked by default."""
 
 NONE = "none"
 
+CHOICES: Final = {
+    "long": "how long passages are read",
+    "mix": "what scores are made of",
+    "weight": "how much a re-ranker counts beside the search",
+}
+"""The options that only some kinds have; the others concern loading alone and are valid for every kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """What a re-ranker is loaded with; None stands for the kind's own default.
+
+    - `model`: what follows the kind in its name: a model's folder or name, or another re-ranker's name.
+    - `device`: "cpu", "cuda" or another of torch's; None takes the best there is.
+    - `long`: how passages are read that do not fit: maxp, firstp, top2 or extract.
+    - `cache`: whether scores are looked up in the score cache and stored there.
+    - `index`: the folder of the index that hits will come from; late interaction reads the token vectors stored there.
+    - `mix`: what late interaction's scores are made of.
+    - `weight`: that of the re-ranker's scores in an interpolation, in [0, 1].
+    """
+
+    model: str | None = None
+    device: str | None = None
+    long: str | None = None
+    cache: bool = True
+    index: Path | None = None
+    mix: Mix | None = None
+    weight: float | None = None
+
+    def check(self, kind: str) -> None:
+        """Raise UsageError for a choice that the kind does not have."""
+        for choice, what in CHOICES.items():
+            if getattr(self, choice) is not None and choice not in RERANKERS[kind].choices:
+                having = ", ".join(name for name, home in RERANKERS.items() if choice in home.choices)
+                raise UsageError(f"{what} can be chosen for {having}, not for {kind}; leave it out")
+
 
 class Home(NamedTuple):
-    """Where a kind of re-ranker lives: a function of (model or None, device or None) in a module.
+    """Where a kind of re-ranker is: the function `load` of a module, which takes `RerankOptions`.
 
-    `reads_windows`: it also takes `long`; `keeps_scores`: it also takes `cache`; `reads_index`: it also takes `index`;
-    `needs_model`: it has no model of its own to take where none is named; `takes`: what is named.
+    `argument`: what follows the kind in a name, in brackets where it can be left out. `choices`: those of `CHOICES`
+    that the kind has.
     """
 
     module: str
-    function: str
-    reads_windows: bool = False
-    keeps_scores: bool = False
-    reads_index: bool = False
-    needs_model: bool = False
-    takes: str = "MODEL"
+    argument: str = "[:MODEL]"
+    choices: tuple[str, ...] = ()
 
 
 RERANKERS: dict[str, Home] = {
-    "cross-encoder": Home(
-        "leanseek.rerank.crossencoder.registry", "load", reads_windows=True, keeps_scores=True
-    ),
-    "in-context": Home("leanseek.rerank.incontext", "load", needs_model=True),
-    "late-interaction": Home("leanseek.rerank.lateinteraction.late_interaction", "load", reads_index=True),
-    "interpolated": Home(
-        "leanseek.rerank.combined",
-        "load",
-        reads_windows=True,
-        keeps_scores=True,
-        reads_index=True,
-        needs_model=True,
-        takes="RERANKER",
-    ),
+    "cross-encoder": Home("leanseek.rerank.crossencoder.cross_encoder", choices=("long",)),
+    "in-context": Home("leanseek.rerank.incontext.in_context", ":MODEL"),
+    "late-interaction": Home("leanseek.rerank.lateinteraction.late_interaction", choices=("mix",)),
+    "interpolated": Home("leanseek.rerank.combined", ":RERANKER", choices=("weight",)),
 }
-"""The kinds of re-rankers; importing one is left to who asks for it."""
 
 
 def choices() -> str:
-    """The names that `load_reranker` takes, for people: those whose model can be left out with it in brackets."""
-    return ", ".join(
-        f"{kind}:{home.takes}" if home.needs_model else f"{kind}[:{home.takes}]"
-        for kind, home in RERANKERS.items()
-    )
+    """The names that `load_reranker` takes, for people."""
+    return ", ".join(f"{kind}{home.argument}" for kind, home in RERANKERS.items())
 
 
 def reads_windows(name: str) -> bool:
-    """Whether the re-ranker of that name can be told how to read passages that do not fit."""
+    """Whether it can be chosen how the re-ranker of that name reads passages that do not fit."""
     kind, _, model = name.strip().partition(":")
     home = RERANKERS.get(kind)
-    if home is None or home.takes == "MODEL":
-        return home is not None and home.reads_windows
-    return reads_windows(model)
+    if home is None:
+        return False
+    return "long" in home.choices or (home.argument == ":RERANKER" and reads_windows(model))
 
 
 def load_reranker(
@@ -77,15 +100,20 @@ def load_reranker(
 ) -> Reranker:
     """The re-ranker that `name` stands for: KIND, or KIND:MODEL with one of the kinds in `RERANKERS`.
 
-    MODEL is a folder or a name, as the kind takes it, or for interpolated another re-ranker's name; without it the
-    kind's own default is taken. `device` is "cpu", "cuda" or another of torch's; None takes the best there is.
-    `long` is how a cross-encoder reads passages that do not fit: maxp (the default), firstp, top2 or extract. With
-    `cache=False` no scores of earlier calls are used, nor any kept. `index` is the folder of the index that hits will
-    come from: late interaction reads the token vectors that are stored there.
+    MODEL is a folder or a name, as the kind takes it, or for interpolated another re-ranker's name; by default the
+    kind's own. `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a
+    cross-encoder reads passages that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no
+    scores of earlier calls are used, nor any stored. `index` is the folder of the index that hits will come from:
+    late interaction reads the token vectors that are stored there.
 
     Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
     ModelError, MissingPackageError.
     """
+    return load_by_name(name, RerankOptions(device=device, long=long, cache=cache, index=index))
+
+
+def load_by_name(name: str, options: RerankOptions) -> Reranker:
+    """The re-ranker that `name` stands for, with these options but for their model. Raises as `load_reranker`."""
     kind, colon, model = name.strip().partition(":")
     if kind == NONE and not colon:
         raise UsageError(
@@ -93,17 +121,6 @@ def load_reranker(
         )
     if kind not in RERANKERS or (colon and not model.strip()):
         raise UsageError(f"'{name}' is not a re-ranker. Choose from: {choices()}, or {NONE}")
-    home = RERANKERS[kind]
-    options: dict[str, Any] = {"cache": cache} if home.keeps_scores else {}
-    if home.reads_index:
-        options["index"] = index
-    if long is not None:
-        if not home.reads_windows:
-            having = ", ".join(filter(reads_windows, RERANKERS))
-            raise UsageError(
-                f"how long passages are read can be chosen for {having}, not for {kind}; leave it out"
-            )
-        options["long"] = long
-    load = getattr(importlib.import_module(home.module), home.function)
-    found: Reranker = load(model or None, device, **options)
+    module: Any = importlib.import_module(RERANKERS[kind].module)
+    found: Reranker = module.load(replace(options, model=model or None))
     return found

@@ -1,4 +1,4 @@
-"""Scores that were computed once: what makes asking the same again cheap."""
+"""The score cache: scores of pairs that were computed before."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from leanseek.encode.cache import SharedFile, Told
+from leanseek.encode.cache import Messages, SharedFile
 from leanseek.files import cache_folder
 
 MOST = 1_000_000
-"""Pairs that one model's file keeps; the oldest make room for new ones. A full file has about 60 MB."""
+"""Pairs in one model's file; the oldest make room for new ones. A full file has about 60 MB."""
 
 PATIENCE = 30.0
-"""Seconds that another process's writing is waited for where nothing is in a hurry."""
+"""Seconds to wait while another process writes, where there is no deadline."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
@@ -30,7 +30,7 @@ class ScoreCacheWarning(UserWarning):
     """The score cache cannot be used; scores are computed instead."""
 
 
-_TOLD = Told(
+_MESSAGES = Messages(
     name="score cache",
     damaged="; scores are computed again",
     unusable="; scores are computed again",
@@ -47,13 +47,13 @@ class Pair(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """16 bytes that stand for it."""
+        """16 bytes that identify it."""
         text = f"{self.mode}\0{len(self.query)}\0{self.query}\0{self.passage}"
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Scored(NamedTuple):
-    """A pair's raw score, the passage's length in the model's tokens, and how many of these one reading held."""
+    """A pair's raw score, the passage's length in the model's tokens, and how many of these one window has."""
 
     score: float
     tokens: int
@@ -63,32 +63,32 @@ class Scored(NamedTuple):
 class ScoreCache(SharedFile):
     """The scores of one model in one SQLite file that several processes and threads may share.
 
-    A cache that cannot be read or written gives a `ScoreCacheWarning` once, and then stands aside. A file that
-    is no database any more is set aside as `NAME.damaged`.
+    A cache that cannot be read or written gives a `ScoreCacheWarning` once, and is not used from then on. A file
+    that is no database any more is renamed to `NAME.damaged`.
     """
 
     def __init__(self, fingerprint: str, folder: Path | None = None, most: int = MOST) -> None:
         """Open or make the cache of the model with that fingerprint, of at most `most` pairs.
 
-        `folder` is where it stands, `scores` in the cache folder by default.
+        Its file is in `folder`, by default `scores` in the cache folder.
         """
-        super().__init__((folder or cache_folder() / "scores") / f"{fingerprint}.sqlite", _SCHEMA, _TOLD)
+        super().__init__((folder or cache_folder() / "scores") / f"{fingerprint}.sqlite", _SCHEMA, _MESSAGES)
         self._most = most
         self._waiting: list[tuple[bytes, float, int, int]] = []
         self._waiting_lock = threading.Lock()
 
     def get(self, pairs: Sequence[Pair]) -> list[Scored | None]:
-        """What is known of each pair, in their order; None for one not seen before."""
+        """The known score of each pair, in their order; None for one not seen before."""
         keys = [pair.key for pair in pairs]
         rows = self._find("SELECT key, score, tokens, window FROM scores WHERE key IN", keys)
         found = {key: Scored(*scored) for key, *scored in rows}
         return [found.get(key) for key in keys]
 
     def put(self, pairs: Sequence[Pair], scored: Sequence[Scored], patience: float | None = None) -> None:
-        """Keep the pairs' scores; they are on disk when this returns, but where another process is writing.
+        """Store the pairs' scores; they are on disk when this returns, unless another process is writing.
 
-        That is waited for `patience` seconds, half a minute where None is given. After a shorter time the scores
-        wait for the next call, and are lost where none comes.
+        It waits for that `patience` seconds, by default half a minute. After a shorter time the scores are stored by
+        the next call, and are lost where there is none.
         """
         with self._waiting_lock:
             rows = [*self._waiting, *((pair.key, *one) for pair, one in zip(pairs, scored, strict=True))]

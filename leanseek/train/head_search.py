@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.decoder_files import load_decoder
+from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.in_context import InContextReranker
 from leanseek.rerank.incontext.listing import text_of

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from leanseek.encode import ResolvedModel
+from leanseek.encode.backends import Backends, int8_fingerprint, split_prefix
 from leanseek.encode.export import PACKAGES, Export
 from leanseek.encode.models import model_fingerprint
-from leanseek.encode.registry import Backends, int8_fingerprint, split_prefix
 from leanseek.errors import ModelError
 
 
@@ -47,7 +47,7 @@ Absent = Callable[..., None]
 def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Absent:
     """`absent(names)` is a machine with a cache of its own and all packages but these, and no accelerator."""
     monkeypatch.setenv("LEANSEEK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("leanseek.encode.export.quantise_export", lambda full, folder: None)
+    monkeypatch.setattr("leanseek.encode.int8.quantise_export", lambda full, folder: None)
 
     def make(*names: str, accelerator: bool = False, platform: str = "linux") -> None:
         find = lambda name: None if name in names else object()  # noqa: E731

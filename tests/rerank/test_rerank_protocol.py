@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leanseek.encode.batches import Deadline, parse_budget
+from leanseek.encode.batches import Deadline
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import ByScore, Cascade, Judged, load_reranker
+from leanseek.rerank import ByScore, Cascade, Judged, RerankOptions, load_reranker
+from leanseek.rerank.combined import load as load_interpolated
+from leanseek.rerank.crossencoder import load as load_cross_encoder
+from leanseek.rerank.incontext import load as load_in_context
+from leanseek.rerank.lateinteraction import Mix
+from leanseek.rerank.lateinteraction import load as load_late_interaction
 from leanseek.types import Hit, Passage, Progress, Standing
 
 
@@ -77,6 +83,13 @@ def test_equal_scores_are_ordered_by_id_and_then_by_part() -> None:
     assert [hit.passage.number for hit in found if hit.passage is not None] == [0, 1]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
+def test_equal_scores_are_ordered_by_id_in_whatever_order_the_hits_came(order: tuple[str, ...]) -> None:
+    hits = [Hit(rank, name, -rank, "", "", {}) for rank, name in enumerate(order, 1)]
+    found = Table(dict.fromkeys("abc", 1.0)).rerank("q", hits)
+    assert [hit.id for hit in found] == ["a", "b", "c"]
+
+
 def test_no_hits_and_one_hit() -> None:
     table = Table({"d00": 7.0})
     assert table.rerank("q", []) == []
@@ -139,6 +152,20 @@ def test_a_depth_may_depend_on_the_hits() -> None:
     assert cascade.name == "table@auto"
 
 
+def test_the_fingerprint_of_a_cascade_has_its_depths_and_order() -> None:
+    quick, careful = Table({}), Table({})
+    careful.fingerprint = "another table"
+    cascades = [
+        [(quick, 100)],
+        [(quick, 50)],
+        [(quick, 100), (careful, 20)],
+        [(quick, 100), (careful, 10)],
+        [(careful, 100), (quick, 20)],
+    ]
+    assert len({Cascade(steps).fingerprint for steps in cascades}) == len(cascades)
+    assert Cascade([(quick, 100)]).fingerprint == Cascade([(quick, 100)]).fingerprint
+
+
 def test_a_batch_gives_what_single_queries_give() -> None:
     table = Table({hit.id: float(int(hashlib.md5(hit.id.encode()).hexdigest(), 16) % 97) for hit in make(9)})
     lists = [make(9), make(4), [], make(1)]
@@ -173,21 +200,18 @@ def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
         load_reranker("none")
 
 
-def test_budgets() -> None:
-    assert parse_budget("200ms") == 0.2
-    assert parse_budget(" 1.5 s") == 1.5
-    assert parse_budget("2m") == 120.0
-    for wrong in ("200", "ms", "-1s", "1h", "nan s", ""):
-        with pytest.raises(UsageError, match="200ms"):
-            parse_budget(wrong)
-    for wrong_seconds in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="budget"):
-            Deadline(wrong_seconds)
-
-
-def test_a_deadline_follows_its_clock() -> None:
-    now = [10.0]
-    deadline = Deadline(2.0, clock=lambda: now[0])
-    assert deadline.remaining() == 2.0 and deadline.allows(1.9) and not deadline.allows(2.0)
-    now[0] = 12.5
-    assert deadline.remaining() == -0.5 and not deadline.allows()
+def test_a_choice_that_a_kind_does_not_have_is_refused() -> None:
+    loads = (load_cross_encoder, load_in_context, load_late_interaction)
+    choices = (
+        (RerankOptions(long="maxp"), load_cross_encoder, "how long passages are read"),
+        (RerankOptions(mix=Mix()), load_late_interaction, "what scores are made of"),
+        (RerankOptions(weight=0.5), load_interpolated, "beside the search"),
+    )
+    for options, own, what in choices:
+        for load in loads:
+            if load is not own:
+                with pytest.raises(UsageError, match=f"{what} can be chosen for .*leave it out"):
+                    load(options)
+    for name in ("in-context:m", "interpolated:late-interaction", "late-interaction"):
+        with pytest.raises(UsageError, match="can be chosen for cross-encoder, not for"):
+            load_reranker(name, long="maxp")

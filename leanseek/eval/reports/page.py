@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,6 @@ from leanseek.eval.reports.figures import colour
 from leanseek.eval.reports.study import Explained, Group, Study
 from leanseek.eval.reports.table import best, comma_separated, cost, latex, markdown, note
 from leanseek.files import replacing
-from leanseek.rerank.incontext.explanation import as_html
 from leanseek.types import AttentionExplanation, Hit, TokenAttention
 
 if TYPE_CHECKING:
@@ -145,6 +145,27 @@ def drawings(group: Group, name: str) -> dict[str, str]:
 def looked_at(hit: Hit, field: Literal["title", "text"], strongest: float) -> str:
     """A hit's title or text as HTML, its tokens marked by the attention of a re-ranker in context."""
     return as_html(hit.title if field == "title" else hit.text, tokens(hit, field), strongest)
+
+
+def as_html(document: str, tokens: Sequence[TokenAttention], strongest: float | None = None) -> str:
+    """The document as HTML, each token that is looked at marked the stronger the more it is.
+
+    A token with the attention `strongest` is marked in full; None: the strongest of the tokens.
+    """
+    if strongest is None:
+        strongest = max((token.attention for token in tokens), default=0.0)
+    parts, reached = [], 0
+    for start, end, attention in tokens:
+        start = max(start, reached)
+        if attention <= 0 or start >= end:
+            continue
+        parts.append(html.escape(document[reached:start]))
+        strength = min(1.0, attention / strongest)
+        parts.append(
+            f'<mark style="background:rgba(255,176,0,{strength:.2f})">{html.escape(document[start:end])}</mark>'
+        )
+        reached = end
+    return "".join([*parts, html.escape(document[reached:])])
 
 
 def tokens(hit: Hit, field: Literal["title", "text"]) -> tuple[TokenAttention, ...]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from leanseek.errors import ModelError, UsageError
 from leanseek.files import replacing
+from leanseek.numbers import alike
 from leanseek.types import BoolArray, Float64Array
 
 CALIBRATION_FILE = "calibration.json"
-"""Stands in the folder of the model that it belongs to."""
+"""The file's name, in the folder of the model that it belongs to."""
 
 _ROUNDS = 100
 _ENOUGH = 1e-10
@@ -39,7 +40,7 @@ class Calibration:
         return found
 
     def write(self, folder: Path) -> None:
-        """Put it into a model's folder. Raises StorageError where that cannot be written."""
+        """Write it into a model's folder. Raises StorageError where that cannot be written."""
         with replacing(folder / CALIBRATION_FILE) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
@@ -66,7 +67,7 @@ def fit_calibration(
 ) -> Calibration:
     """The logistic curve through judged pairs: raw `scores` (n,) and whether each pair is `relevant` (n,).
 
-    `weights` (n,) say how many pairs each stands for, where some were drawn from more; by default 1.
+    `weights` (n,) say how many pairs each represents, where they are a sample; by default 1.
 
     Maximum likelihood with Platt's targets, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep it finite where the
     classes do not overlap (Platt, 1999; computed as Lin, Lin and Weng, 2007).
@@ -90,7 +91,7 @@ def fit_calibration(
         )
     positive, negative = float(counts[labels].sum()), float(counts[~labels].sum())
     target = np.where(labels, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
-    centre, spread = float(given.mean()), float(given.std()) or 1.0
+    centre, spread = float(given.mean()), 1.0 if alike(given) else float(given.std())
     total = counts.sum()
     x = (given - centre) / spread
     slope, intercept = 0.0, math.log((positive + 1.0) / (negative + 1.0))

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.encode.batches import Batches, Deadline, Piece, TextTokenizer, in_time, tiers
-from leanseek.encode.models import derived_fingerprint
+from leanseek.encode.backends import Backends, split_prefix
+from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
+from leanseek.encode.models import derived_fingerprint, resolve_model
+from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank.base import ByScore, Judged
+from leanseek.rerank.base import ByScore, Judged, QueryBlock, in_blocks
 from leanseek.rerank.crossencoder.calibration import Calibration
 from leanseek.rerank.crossencoder.extracts import Extractor
 from leanseek.rerank.crossencoder.layout import PairIds, PairModel
+from leanseek.rerank.crossencoder.onnx_pairs import EXPORT, OnnxPairModel
+from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
+from leanseek.rerank.crossencoder.torch_pairs import TorchPairModel
 from leanseek.rerank.crossencoder.windows import LongReport, PairWindows, check_long
+from leanseek.rerank.registry import RerankOptions
 from leanseek.rerank.score_cache import Pair, ScoreCache, Scored
-from leanseek.types import Float32Array, Float64Array, Hit, Int32Array, Progress, content
+from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
 
-_QUERIES = 64
-"""Queries whose pairs are sorted and scored together."""
+ADVICE = (
+    "Give the folder of a cross-encoder, as cross-encoder:FOLDER, take the one that comes with the package, as "
+    "cross-encoder alone, or make one: leanseek train cross-encoder"
+)
+
+_BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
 
 
 class CrossEncoderReranker(ByScore):
@@ -40,7 +50,7 @@ class CrossEncoderReranker(ByScore):
         analyzer: str = "english",
     ) -> None:
         """`long` is how passages are read that do not fit (see `windows.Long`); `analyzer` finds the terms that
-        `extract` goes by. With `cache` scores are kept in the cache folder, and looked up there.
+        `extract` weighs. With `cache` scores are looked up in the score cache and stored there.
 
         Raises UsageError for an unknown `long` or analyzer.
         """
@@ -95,44 +105,24 @@ class CrossEncoderReranker(ByScore):
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Judged]:
-        """The scores of each query's hits; under a deadline the first of every list are judged first."""
-        total = sum(map(len, hits))
-        judged: list[Judged] = []
-        done = 0
-        # All lists advance together where time may not suffice for all.
-        step = _QUERIES if deadline is None else max(len(queries), 1)
-        for start in range(0, len(queries), step):
-            block = hits[start : start + step]
-
-            def tell(share: float, before: int = done, pairs: int = sum(map(len, block))) -> None:
-                if progress is not None:
-                    progress("re-ranking", before + int(share * pairs), total)
-
-            found = self._judge(queries[start : start + step], block, tell, deadline)
-            judged += map(self._judged, found)
-            done += sum(map(len, block))
-            tell(1.0)
-        return judged
-
-    def _judged(self, scores: Float64Array) -> Judged:
+        """The scores of each query's hits; under a deadline the first of every list are scored first."""
         known = self._calibration
-        return Judged(scores, known.probabilities(scores) if known is not None else None)
+        return [
+            Judged(scores, known.probabilities(scores) if known is not None else None)
+            for block in in_blocks(queries, hits, progress, deadline)
+            for scores in self._scores(block, deadline)
+        ]
 
-    def _judge(
-        self,
-        queries: Sequence[str],
-        hits: Sequence[Sequence[Hit]],
-        tell: Callable[[float], None],
-        deadline: Deadline | None,
-    ) -> list[Float64Array]:
+    def _scores(self, block: QueryBlock, deadline: Deadline | None) -> list[Float64Array]:
+        queries, hits, report = block
         windows = PairWindows(self._tokenizer, self._model.layout, self._room, self._long)
-        # Copies are scored once, so equal texts get equal scores.
+        # Equal texts are scored once, and so get equal scores.
         places: dict[Pair, list[tuple[int, int]]] = {}
         found: dict[Pair, Scored] = {}
-        total, reached = max(sum(map(len, hits)), 1), 0
+        total, reached = sum(map(len, hits)), 0
 
         def rounds() -> Iterator[list[Piece]]:
-            """Windows of the hits, made as far as there is time: reading long texts takes some of it, too."""
+            """Windows of the hits, made while there is time: tokenising long texts takes some of it, too."""
             nonlocal reached
             for texts in self._texts(queries, hits, deadline):
                 before = len(places)
@@ -150,17 +140,17 @@ class CrossEncoderReranker(ByScore):
                     yield pieces
                     reached += sum(len(places[missing[number]]) for number in numbers)
                     if deadline is not None:
-                        tell(reached / total)
+                        report(reached)
 
         def run(numbers: list[int]) -> Float32Array:
             return self._logits(windows.ids(numbers))
 
         done = 0
         for batch, logits in self._batches.run_rounds(rounds(), run, deadline):
-            windows.keep(batch, logits)
+            windows.take(batch, logits)
             done += len(batch)
             if deadline is None:
-                tell(done / len(windows))
+                report(total * done // len(windows))
         fresh = windows.scored()
         found |= fresh
         if self._cache is not None:
@@ -176,7 +166,7 @@ class CrossEncoderReranker(ByScore):
     def _texts(
         self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], deadline: Deadline | None
     ) -> Iterator[list[_Text]]:
-        """What is to be read of each hit, as far as there is time for extracting it."""
+        """The text to read of each hit, as far as there is time for extracting it."""
         if self._extractor is None:
             yield [
                 _Text(row, column, content(hit.title, hit.text))
@@ -186,33 +176,29 @@ class CrossEncoderReranker(ByScore):
             return
         for extracts in self._extractor.rounds(queries, hits, self._room, deadline):
             every = [extract for _, _, extract in extracts]
-            tokens, kept = [one.tokens for one in every], [one.kept for one in every]
+            cut = sum(one.kept < one.tokens for one in every)
             with self._lock:
-                self._report += LongReport.of(tokens, kept, sum(one.kept < one.tokens for one in every))
+                self._report += LongReport.of([one.tokens for one in every], [one.kept for one in every], cut)
             yield [_Text(row, column, extract.text) for row, column, extract in extracts]
 
     def _count(self, found: dict[Pair, Scored], places: dict[Pair, list[tuple[int, int]]]) -> None:
-        """Keep count of what was read of the passages and queries that have a score."""
+        """Count what was read of the passages and queries that have a score."""
         every = [scored for pair, scored in found.items() for _ in places[pair]]
         tokens, windows = [one.tokens for one in every], [one.window for one in every]
         report = LongReport()
         if self._extractor is None:
             long = sum(one.window < one.tokens for one in every)
             report = LongReport.of(tokens, windows if self._long == "firstp" else tokens, long)
-        asked = self._tokens(pair.query for pair in found)
+        distinct = list(dict.fromkeys(pair.query for pair in found))
+        lengths = dict(zip(distinct, self._tokenizer(distinct).lengths.tolist(), strict=True))
         cut = {
             pair.query
             for pair, scored in found.items()
-            if self._room is not None and len(asked[pair.query]) + scored.window > self._room
+            if self._room is not None and lengths[pair.query] + scored.window > self._room
         }
         with self._lock:
             self._report += report
             self._cut_queries += len(cut)
-
-    def _tokens(self, texts: Iterable[str]) -> dict[str, Int32Array]:
-        """The tokens of the distinct texts."""
-        distinct = list(dict.fromkeys(texts))
-        return dict(zip(distinct, self._tokenizer(distinct).ids, strict=True))
 
     def _logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         logits = self._model.logits(pairs)
@@ -224,8 +210,32 @@ class CrossEncoderReranker(ByScore):
 
 
 class _Text(NamedTuple):
-    """What is read of the hit at `column` of the query at `row`."""
+    """The text to read of the hit at `column` of the query at `row`."""
 
     row: int
     column: int
     text: str
+
+
+def load(options: RerankOptions) -> CrossEncoderReranker:
+    """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default the packaged cross-encoder,
+
+    - a folder or name of a sentence-transformers CrossEncoder with one label: ONNX Runtime in float32 where the
+      CPU is to be used and the model can be exported, else torch; the scores are the same within 1e-4;
+    - `torch:` and such a folder or name: torch in any case;
+    - `onnx:` or `onnx-int8:` and such a folder or name: ONNX Runtime in float32, or with 8-bit products.
+
+    Hits get a probability where the model's folder holds a calibration.
+
+    Raises ModelError, MissingPackageError, StorageError or UsageError.
+    """
+    options.check("cross-encoder")
+    prefix, name = split_prefix(options.model or PACKAGED)
+    resolved = packaged() if name == PACKAGED else resolve_model(name, ADVICE)
+    model = _BACKENDS.load(prefix, resolved, options.device)
+    # A back end's first run costs several times a later one, and would be taken for its pace.
+    model.logits([model.layout.join(np.zeros(2, np.int32), np.zeros(2, np.int32))])
+    calibration = Calibration.of(resolved.path)
+    return CrossEncoderReranker(
+        model, long=options.long or "maxp", calibration=calibration, cache=options.cache
+    )

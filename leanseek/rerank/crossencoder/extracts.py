@@ -1,4 +1,4 @@
-"""A passage's sentences that answer a query best, for models that cannot read all of it, or should not have to."""
+"""Extracts: the sentences of a passage that match a query best, for models that cannot read all of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from leanseek.encode.batches import TIER, Deadline, TextTokenizer, in_time
+from leanseek.encode.batches import TIER, Deadline, in_time
+from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.text import load_analyzer
 from leanseek.text.sentences import split_sentences
 from leanseek.types import Hit, content
 
+SHARE = 3
+"""An extract has a third of the tokens that would be read."""
+FLOOR = 64
+"""The least tokens of an extract where the model reads as many: a passage of no more is read whole."""
 DECAY = 0.5
-"""What a query term that is covered once counts for afterwards."""
+"""What the weight of a query term is multiplied by each time it is covered."""
 LONGEST = 24
 """Words of a sentence; a longer one is read in pieces of that many."""
 
@@ -33,13 +38,13 @@ def select(
     budget: int,
     kept: Iterable[int] = (),
 ) -> list[int]:
-    """Places of the sentences, ascending, that say most about a query in at most `budget` tokens.
+    """Places of the sentences, ascending, that match a query best in at most `budget` tokens.
 
     `sentences` (n,) are the terms of each, `lengths` (n,) its tokens, `weights` those of the query's terms. Again
     and again the sentence with the greatest sum of weights is taken, of equal ones the first, and the weights of
-    its terms are halved, so that other terms have their turn (QUITE: Zou et al., Pre-trained Language Model based
+    its terms are halved, so that other terms get covered (QUITE: Zou et al., Pre-trained Language Model based
     Ranking in Baidu Search, KDD 2021). Those in `kept` are taken before all others. Sentences that do not fit are
-    passed over; where not even one fits, the best is taken all the same.
+    skipped; where none fits, the best is taken all the same.
     """
     weights = dict(weights)
     chosen: list[int] = []
@@ -62,7 +67,7 @@ def select(
         fitting = [place for place in rest if lengths[place] <= left]
         if not fitting and len(chosen) > before:
             break
-        # A sum over a set would depend on the order in which the set is walked.
+        # math.fsum: a plain sum over a set would depend on its order.
         best = max(
             fitting or rest,
             key=lambda place: (math.fsum(weights.get(term, 0.0) for term in sentences[place]), -place),
@@ -74,14 +79,8 @@ def select(
     return sorted(chosen)
 
 
-SHARE = 3
-"""A third of the tokens that would be read is kept."""
-FLOOR = 64
-"""Tokens that are kept in any case where the model reads as many: a passage of no more is read whole."""
-
-
 class Extract(NamedTuple):
-    """What is read of a hit: `text`, of `kept` tokens about, out of `tokens`."""
+    """What is read of a hit: `text`, of about `kept` tokens, out of `tokens`."""
 
     text: str
     kept: int
@@ -128,7 +127,7 @@ class _Source(NamedTuple):
 
 
 class Extractor:
-    """Takes of each hit the title and the sentences that say most about the query."""
+    """Makes extracts of hits: the title and the sentences that match the query best."""
 
     def __init__(self, tokenizer: TextTokenizer, analyzer: str) -> None:
         """Raises UsageError for an unknown analyzer."""
@@ -145,8 +144,7 @@ class Extractor:
         """The extracts of each query's hits: a third of what would be read in `room` tokens (None: of all).
 
         All at once; under a deadline those of the first hits of every query first, as long as there is time. A term
-        weighs the more, the fewer of the query's hits have it, so that all hits are looked at before the first
-        extract is made.
+        weighs more the fewer of the query's hits have it, so all hits are analysed before the first extract is made.
         """
         lengths = self._tokenizer(queries).lengths.tolist()
         sources = []

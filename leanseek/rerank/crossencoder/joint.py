@@ -15,11 +15,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 Features = dict[str, Any]
 
 COSINE, MAXSIM, OVERLAP, JOINT_COSINE = 0, 1, 2, 3
-"""Where the similarities stand among the features: three of the texts read apart, one of them read together."""
+"""The places of the similarities among the features: three of the texts read apart, one of them read together."""
 SIMILARITIES = 4
 SHARPNESS = 20.0
-"""What similarities are multiplied by as features, so that weights of about 1 tell passages apart and are as quick to
-learn as the others."""
+"""What similarities are multiplied by as features, so that weights of about 1 separate passages and are learned as
+quickly as the others."""
 
 
 class JointReader(InputModule):  # type: ignore[misc]
@@ -35,8 +35,8 @@ class JointReader(InputModule):  # type: ignore[misc]
     - the cosine of the two texts read together; the element-wise product of their mean vectors; the first
       token's vector.
 
-    With a head that looks at the first three alone it is about a hybrid search, so training starts at that quality
-    rather than at chance, which is what lets a few thousand judged queries make a cross-encoder.
+    With a head that uses the first three alone it is about a hybrid search, so training starts at that quality
+    rather than at random, which is why a few thousand judged queries are enough for a cross-encoder.
 
     Reading apart first: MacAvaney et al., Efficient Document Re-Ranking for Transformers by Precomputing Term
     Representations, SIGIR 2020; Gao et al., Modularized Transfomer-based Ranking Framework, EMNLP 2020. MaxSim:

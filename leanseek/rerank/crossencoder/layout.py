@@ -1,4 +1,4 @@
-"""How a model wants the tokens of a query and of a passage put together."""
+"""Pairs as a model reads them: how the tokens of a query and of a passage are joined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from leanseek.errors import ModelError
-from leanseek.types import Float32Array, Int32Array, Int64Array
+from leanseek.types import Float32Array, Int32Array
 
 LAYOUT_FILE = "layout.json"
 
@@ -89,7 +89,7 @@ def find_layout(
 ) -> PairLayout:
     """The layout of a model that reads pairs as `read` does; `tokens` are those of texts alone.
 
-    Raises ModelError where the tokens of the two texts do not stand in the pair as they are, in this order.
+    Raises ModelError where the pair does not have the tokens of the two texts unchanged, in this order.
     """
     query, passage = tokens(PROBES[0])
     ids, types = read(*PROBES[0])
@@ -124,7 +124,7 @@ def _array(values: tuple[int, ...]) -> Int32Array:
 
 
 def _place(ids: Int32Array, wanted: Int32Array, start: int) -> int:
-    """The first place from `start` on where the tokens stand; -1 where they do not."""
+    """The first place of the tokens from `start` on; -1 where there is none."""
     for place in range(start, len(ids) - len(wanted) + 1):
         if np.array_equal(ids[place : place + len(wanted)], wanted):
             return place
@@ -149,24 +149,3 @@ class PairModel(Protocol):
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         """(n,) the raw scores of n pairs."""
         ...
-
-
-class Padded(NamedTuple):
-    """Pairs of one batch, (n, longest) int64 each; `mask` is 0 where there is padding."""
-
-    ids: Int64Array
-    types: Int64Array
-    mask: Int64Array
-
-
-def pad(pairs: Sequence[PairIds], pad_id: int, left: bool = False) -> Padded:
-    """The pairs as arrays, filled up with `pad_id`, on the left where asked."""
-    width = max(len(pair.ids) for pair in pairs)
-    ids = np.full((len(pairs), width), pad_id, dtype=np.int64)
-    types = np.zeros((len(pairs), width), dtype=np.int64)
-    mask = np.zeros((len(pairs), width), dtype=np.int64)
-    for row, pair in enumerate(pairs):
-        length = len(pair.ids)
-        place = slice(width - length, width) if left else slice(0, length)
-        ids[row, place], types[row, place], mask[row, place] = pair.ids, pair.types, 1
-    return Padded(ids, types, mask)

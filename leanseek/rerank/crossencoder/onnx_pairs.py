@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.batches import TextTokenizer
-from leanseek.encode.export import Export, write_graph
-from leanseek.encode.onnx_files import (
+from leanseek.encode.export import (
     MODEL_FILE,
     TOKENIZER_FILE,
+    Export,
     ExportSettings,
     open_session,
     read_tokenizer,
+    write_graph,
 )
+from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import max_tokens_of, tokenizer_definition
 from leanseek.errors import ModelError
 from leanseek.files import new_folder
-from leanseek.rerank.crossencoder.layout import PROBES, PairIds, PairLayout, pad
+from leanseek.rerank.crossencoder.layout import PROBES, PairIds, PairLayout
 from leanseek.rerank.crossencoder.torch_pairs import (
     first_token_alone,
     input_names,
@@ -31,9 +32,11 @@ from leanseek.rerank.crossencoder.torch_pairs import (
 )
 from leanseek.types import Float32Array
 
-# As with encoders: what stays in the processor's cache is worth more than long matrix products.
+# As with encoders: activations that fit the processor's cache are worth more than long matrix products.
 _BUDGET = 512
 _BUDGET_ACCELERATOR = 65536
+_TOLERANCE = 1e-4
+"""The largest difference of a score from torch, relative to scores above 1."""
 
 
 class OnnxPairModel:
@@ -56,11 +59,12 @@ class OnnxPairModel:
 
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         """(n,) the raw scores of n pairs."""
-        padded = pad(pairs, self._settings.pad_id, self._settings.pad_left)
-        given = {"input_ids": padded.ids, "attention_mask": padded.mask, "token_type_ids": padded.types}
-        logits: Float32Array = self._session.run(None, {name: given[name] for name in self._settings.inputs})[
-            0
-        ]
+        settings = self._settings
+        given = model_inputs(
+            [pair.ids for pair in pairs], settings.pad_id, settings.pad_left, [pair.types for pair in pairs]
+        )
+        logits: Float32Array
+        [logits] = self._session.run(None, {name: given[name] for name in settings.inputs})
         return logits
 
     def logits_of_texts(self, pairs: Sequence[tuple[str, str]]) -> Float32Array:
@@ -69,9 +73,6 @@ class OnnxPairModel:
         queries, passages = zip(*pairs, strict=True)
         joined = map(self.layout.join, tokenizer(queries).ids, tokenizer(passages).ids)
         return self.logits(list(joined))
-
-
-_TOLERANCE = 1e-4
 
 
 def _write(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Leaves out of a model's last layer what no score depends on."""
+"""The torch back end of cross-encoders: any that sentence-transformers loads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.batches import TextTokenizer
-from leanseek.encode.registry import kind_of
-from leanseek.encode.torch_encoder import max_tokens_of, quiet_loading, tokenizer_definition
+from leanseek.encode.models import kind_of
+from leanseek.encode.tokenizer import TextTokenizer, model_inputs
+from leanseek.encode.torch_encoder import loading, max_tokens_of, tokenizer_definition
 from leanseek.errors import MissingPackageError, ModelError
-from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout, pad
+from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout
 from leanseek.types import Float32Array
+
+_BUDGET = 2048
+_BUDGET_ACCELERATOR = 65536
 
 _LAYERS = frozenset({"BertLayer", "RobertaLayer", "XLMRobertaLayer", "ElectraLayer"})
 _HEADS = frozenset(
@@ -27,6 +30,144 @@ _HEADS = frozenset(
         "ElectraForSequenceClassification",
     }
 )
+
+
+class TorchPairModel:
+    """A CrossEncoder (Reimers and Gurevych, EMNLP 2019; Nogueira and Cho, 2019), run by torch in float32."""
+
+    def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
+        """Load the model in `folder`; `device` is a torch device, None for the best there is.
+
+        Raises MissingPackageError where sentence-transformers is absent, ModelError for a folder without a model
+        that it can load as one with a single label.
+        """
+        self._model = load_cross_encoder(folder, device)
+        self.name = name
+        self.fingerprint = fingerprint
+        self.definition = tokenizer_definition(self._model)
+        self.max_tokens = max_tokens_of(self._model)
+        self.layout = layout_of(self._model, self.definition, folder)
+        self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self._pad_id, self._pad_left = padding_of(self._model)
+        self._inputs = input_names(self._model)
+        classifier = getattr(self._model, "transformers_model", None)
+        if len(self._model) == 1 and classifier is not None:
+            first_token_alone(classifier)
+
+    def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
+        """(n,) the raw scores of n pairs."""
+        import torch
+
+        given = model_inputs(
+            [pair.ids for pair in pairs], self._pad_id, self._pad_left, [pair.types for pair in pairs]
+        )
+        device = self._model.device
+        with torch.inference_mode():
+            features = {name: torch.from_numpy(given[name]).to(device) for name in self._inputs}
+            found = self._model(features)["scores"].reshape(-1).float().cpu().numpy()
+        logits: Float32Array = found
+        return logits
+
+
+def load_cross_encoder(folder: Path, device: str | None) -> Any:
+    """The CrossEncoder in `folder`, in float32, whatever precision its weights are stored in.
+
+    Raises MissingPackageError, or ModelError where it is none with a single label.
+    """
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise MissingPackageError("Re-ranking with a cross-encoder", "sentence-transformers", "encode")
+    from sentence_transformers import CrossEncoder
+
+    check_is_classifier(folder)
+    with loading(folder, device, " as a cross-encoder"):
+        modules = own_modules(folder)
+        if modules:
+            model = CrossEncoder(modules=modules, device=device)
+        else:
+            model = CrossEncoder(str(folder), device=device, local_files_only=True)
+    if model.num_labels != 1:
+        raise ModelError(
+            f"The model in {folder} has {model.num_labels} labels, which are no order of passages. A re-ranker has "
+            "one label, the relevance of the passage"
+        )
+    if model.default_prompt_name is not None and model.prompts.get(model.default_prompt_name):
+        raise ModelError(
+            f"The model in {folder} puts the prompt '{model.default_prompt_name}' before its texts, which is not "
+            "supported; choose a model without"
+        )
+    return model.float().eval()
+
+
+def check_is_classifier(folder: Path) -> None:
+    """Raise ModelError for a folder with another kind of model, whose scores would be random."""
+    kind = kind_of(folder)
+    if kind == "decoder":
+        raise ModelError(
+            f"The model in {folder} is a decoder, which is not trained to score pairs; a cross-encoder is needed. A "
+            f"decoder re-ranks by its attention: in-context:{folder}"
+        )
+    if kind == "encoder":
+        raise ModelError(
+            f"The model in {folder} encodes single texts; a cross-encoder is needed, which scores pairs, such as "
+            "cross-encoder/ms-marco-MiniLM-L6-v2"
+        )
+
+
+def own_modules(folder: Path) -> list[Any]:
+    """The modules of a model with one of leanseek's own; none where it has none.
+
+    sentence-transformers loads other packages' modules only with permission to run any code in the folder; here its
+    own and leanseek's are loaded, and no others.
+    """
+    try:
+        listing = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    names = [entry["type"] for entry in listing]
+    if not any(name.startswith("leanseek.") for name in names):
+        return []
+    strangers = [name for name in names if not name.startswith(("leanseek.", "sentence_transformers."))]
+    if strangers:
+        raise ModelError(f"it has the module {strangers[0]}, which would run code of others")
+    modules = []
+    for entry in listing:
+        home, _, name = entry["type"].rpartition(".")
+        loader = getattr(importlib.import_module(home), name)
+        modules.append(loader.load(str(folder), subfolder=entry["path"], local_files_only=True))
+    return modules
+
+
+def layout_of(model: Any, definition: str, folder: Path) -> PairLayout:
+    """How the CrossEncoder joins pairs. Raises ModelError where `PairLayout` cannot describe it."""
+    tokenizer = TextTokenizer(definition, None, special=False)
+
+    def read(query: str, passage: str) -> PairIds:
+        features = model.preprocess([(query, passage)])
+        ids = features["input_ids"][0].numpy().astype(np.int32)
+        types = features.get("token_type_ids")
+        return PairIds(ids, types[0].numpy().astype(np.int32) if types is not None else np.zeros_like(ids))
+
+    try:
+        return find_layout(read, lambda texts: tokenizer(texts).ids)
+    except ModelError as error:
+        raise ModelError(f"The model in {folder} cannot re-rank here: {error}") from error
+
+
+def input_names(model: Any) -> tuple[str, ...]:
+    """The names of the arrays that the CrossEncoder reads."""
+    return tuple(
+        name
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+        if name in model.preprocess([("a query", "a passage")])
+    )
+
+
+def padding_of(model: Any) -> tuple[int, bool]:
+    """The padding token's id, and whether padding is on the left."""
+    tokenizer = model.tokenizer
+    return int(getattr(tokenizer, "pad_token_id", 0) or 0), getattr(
+        tokenizer, "padding_side", "right"
+    ) == "left"
 
 
 def first_token_alone(model: Any) -> None:
@@ -72,150 +213,3 @@ def _first_token_layer(layer: Any) -> Any:
             return self.layer.output(self.layer.intermediate(attended), attended)
 
     return FirstTokenLayer()
-
-
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
-
-
-class TorchPairModel:
-    """A CrossEncoder (Reimers and Gurevych, EMNLP 2019; Nogueira and Cho, 2019), run by torch in float32."""
-
-    def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
-        """Load the model in `folder`; `device` is a torch device, None for the best there is.
-
-        Raises MissingPackageError where sentence-transformers is absent, ModelError for a folder without a model
-        that it can load as one with a single label.
-        """
-        self._model = load_cross_encoder(folder, device)
-        self.name = name
-        self.fingerprint = fingerprint
-        self.definition = tokenizer_definition(self._model)
-        self.max_tokens = max_tokens_of(self._model)
-        self.layout = layout_of(self._model, self.definition, folder)
-        self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
-        self._pad_id, self._pad_left = padding_of(self._model)
-        self._inputs = input_names(self._model)
-        classifier = getattr(self._model, "transformers_model", None)
-        if len(self._model) == 1 and classifier is not None:
-            first_token_alone(classifier)
-
-    def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
-        """(n,) the raw scores of n pairs."""
-        import torch
-
-        padded = pad(pairs, self._pad_id, self._pad_left)
-        given = {"input_ids": padded.ids, "attention_mask": padded.mask, "token_type_ids": padded.types}
-        device = self._model.device
-        with torch.inference_mode():
-            features = {name: torch.from_numpy(given[name]).to(device) for name in self._inputs}
-            found = self._model(features)["scores"].reshape(-1).float().cpu().numpy()
-        logits: Float32Array = found
-        return logits
-
-
-def load_cross_encoder(folder: Path, device: str | None) -> Any:
-    """The CrossEncoder in `folder`, in float32, whatever precision its weights are stored in.
-
-    Raises MissingPackageError, or ModelError where it is none with a single label.
-    """
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise MissingPackageError("Re-ranking with a cross-encoder", "sentence-transformers", "encode")
-    from sentence_transformers import CrossEncoder
-
-    check_is_classifier(folder)
-    try:
-        with quiet_loading():
-            modules = own_modules(folder)
-            if modules:
-                model = CrossEncoder(modules=modules, device=device)
-            else:
-                model = CrossEncoder(str(folder), device=device, local_files_only=True)
-    except Exception as error:  # Each architecture's loader has its own errors.
-        raise ModelError(
-            f"The model in {folder} cannot be loaded by sentence-transformers as a cross-encoder"
-            f"{f' on the device {device!r}' if device else ''}: {error}"
-        ) from error
-    if model.num_labels != 1:
-        raise ModelError(
-            f"The model in {folder} has {model.num_labels} labels, which are no order of passages. A re-ranker has "
-            "one label, the relevance of the passage"
-        )
-    if model.default_prompt_name is not None and model.prompts.get(model.default_prompt_name):
-        raise ModelError(
-            f"The model in {folder} puts the prompt '{model.default_prompt_name}' before its texts, which is not "
-            "supported; choose a model without"
-        )
-    return model.float().eval()
-
-
-def check_is_classifier(folder: Path) -> None:
-    """Raise ModelError for a folder with another kind of model: its scores would be made of chance."""
-    kind = kind_of(folder)
-    if kind == "decoder":
-        raise ModelError(
-            f"The model in {folder} is a decoder, which nobody trained to score pairs; a cross-encoder is needed. A "
-            f"decoder re-ranks by its attention: in-context:{folder}"
-        )
-    if kind == "encoder":
-        raise ModelError(
-            f"The model in {folder} encodes single texts; a cross-encoder is needed, which scores pairs, such as "
-            "cross-encoder/ms-marco-MiniLM-L6-v2"
-        )
-
-
-def own_modules(folder: Path) -> list[Any]:
-    """The modules of a model with one of leanseek's own; none where it has none.
-
-    sentence-transformers loads other packages' modules only together with whatever code a folder may bring; here
-    its own and leanseek's are loaded, and no others.
-    """
-    try:
-        listing = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    names = [entry["type"] for entry in listing]
-    if not any(name.startswith("leanseek.") for name in names):
-        return []
-    strangers = [name for name in names if not name.startswith(("leanseek.", "sentence_transformers."))]
-    if strangers:
-        raise ModelError(f"it has the module {strangers[0]}, which would run code of others")
-    modules = []
-    for entry in listing:
-        home, _, name = entry["type"].rpartition(".")
-        loader = getattr(importlib.import_module(home), name)
-        modules.append(loader.load(str(folder), subfolder=entry["path"], local_files_only=True))
-    return modules
-
-
-def layout_of(model: Any, definition: str, folder: Path) -> PairLayout:
-    """How the CrossEncoder puts pairs together. Raises ModelError where it does so in a way of its own."""
-    tokenizer = TextTokenizer(definition, None, special=False)
-
-    def read(query: str, passage: str) -> PairIds:
-        features = model.preprocess([(query, passage)])
-        ids = features["input_ids"][0].numpy().astype(np.int32)
-        types = features.get("token_type_ids")
-        return PairIds(ids, types[0].numpy().astype(np.int32) if types is not None else np.zeros_like(ids))
-
-    try:
-        return find_layout(read, lambda texts: tokenizer(texts).ids)
-    except ModelError as error:
-        raise ModelError(f"The model in {folder} cannot re-rank here: {error}") from error
-
-
-def input_names(model: Any) -> tuple[str, ...]:
-    """The names of the arrays that the CrossEncoder reads."""
-    return tuple(
-        name
-        for name in ("input_ids", "attention_mask", "token_type_ids")
-        if name in model.preprocess([("a query", "a passage")])
-    )
-
-
-def padding_of(model: Any) -> tuple[int, bool]:
-    """The padding token's id, and whether padding stands on the left."""
-    tokenizer = model.tokenizer
-    return int(getattr(tokenizer, "pad_token_id", 0) or 0), getattr(
-        tokenizer, "padding_side", "right"
-    ) == "left"

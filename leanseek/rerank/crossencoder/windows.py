@@ -1,4 +1,4 @@
-"""How a pair that is longer than the model reads is read all the same."""
+"""Windows: how a pair that is longer than the model reads is read in parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.encode.batches import Piece, TextTokenizer
+from leanseek.encode.batches import Piece
+from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.errors import UsageError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout
 from leanseek.rerank.score_cache import Pair, Scored
@@ -23,7 +24,7 @@ Callan, Deeper Text Understanding for IR, SIGIR 2019); `extract`: the sentences 
 LONG: tuple[Long, ...] = get_args(Long)
 
 OVERLAP = 4
-"""Neighbouring windows share a fourth of their tokens."""
+"""Neighbouring windows share one part in so many of their tokens."""
 
 
 class Span(NamedTuple):
@@ -35,7 +36,7 @@ class Span(NamedTuple):
 
 
 def check_long(long: str) -> Long:
-    """The way of that name. Raises UsageError where there is none."""
+    """The way of reading with that name. Raises UsageError where there is none."""
     for known in LONG:
         if long == known:
             return known
@@ -70,9 +71,9 @@ def combine(scores: Float64Array, long: Long) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LongReport:
-    """What was read of passages, in the model's tokens without special ones.
+    """How much of passages was read, in the model's tokens without special ones.
 
-    `long` passages had more than fits beside the query (or, extracted, more than was kept). Reports add up.
+    `long` passages had more than fits beside the query (or more than the extract). Reports add up.
     """
 
     passages: int = 0
@@ -157,7 +158,7 @@ class PairWindows:
             found.append(self._layout.join(*parts))
         return found
 
-    def keep(self, numbers: Sequence[int], logits: Float32Array) -> None:
+    def take(self, numbers: Sequence[int], logits: Float32Array) -> None:
         """Take the logits (n,) of the windows."""
         for number, logit in zip(numbers, logits.tolist(), strict=True):
             self._logits[number] = logit

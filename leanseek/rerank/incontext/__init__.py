@@ -1,4 +1,4 @@
-"""Re-ranking in context: a decoder reads the documents, then the query, and its attention tells what it looked for."""
+"""Re-ranking in context: a decoder reads the documents, then the query, and its attention scores the documents."""
 
 import lazy_loader
 

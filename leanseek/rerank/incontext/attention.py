@@ -1,8 +1,8 @@
-"""The attention that models are given: the usual output, and a look at what the asking tokens attend to.
+"""The attention function that models run: the usual output, and what the query tokens attend to.
 
 It is registered with transformers under one name and called by every model that finds its attention there, so no
 model is copied. The output is computed as transformers does (scaled dot products, which hold no matrix of
-attention), in blocks of rows where a mask is needed; only the rows of the asking tokens are computed in full.
+attention), in blocks of rows where a mask is needed; only the rows of the query tokens are computed in full.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROWS = 256
 """Rows of queries that are masked at a time."""
 
 _TRANSFORMERS = 5
-"""The first version whose masks are made from the places of queries and keys."""
+"""The first version whose masks are made from the indexes of queries and keys."""
 
 _REGISTERING = threading.Lock()
 _LOCKS: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
@@ -53,7 +53,7 @@ class Mask:
 
 
 def by_position(function: Any, positions: Any) -> Any:
-    """The mask function told the positions of query and key, (n,) those of all keys, in place of their places."""
+    """The mask function with the `positions` (n,) of query and key in place of their indexes."""
 
     def seen(batch: Any, head: Any, query: Any, key: Any) -> Any:
         return function(batch, head, positions[query], positions[key])
@@ -87,7 +87,7 @@ def attend(
 ) -> tuple[Any, None]:
     """(b, rows, h, d) the attention's output for `query` (b, h, rows, d), `key` and `value` (b, g, n, d).
 
-    Where a capture is under way it is shown the last rows; after the deepest layer that it needs, Enough is raised.
+    An active capture gets the last rows; after the deepest layer that it needs, Enough is raised.
     """
     if position_bias is not None:
         raise ModelError(
@@ -102,7 +102,7 @@ def attend(
 
 
 def show(capture: Capture, layer: int, query: Any, key: Any, mask: Any, scale: float, **terms: Any) -> None:
-    """Show the last rows to the capture, and end the pass where that was all."""
+    """Give the last rows to the capture, and end the pass where that was all."""
     rows, length = capture.weights.shape[1], query.shape[2]
     if rows:
         seen = visible(mask, length - rows, length, key.shape[2], query.device)
@@ -121,7 +121,7 @@ def visible(mask: Any, start: int, end: int, keys: int, device: Any) -> Any:
         part = mask[:, :1, start:end, :keys]
         return part if part.dtype == torch.bool else part >= 0
     raise ModelError(
-        "The model does not make its attention's masks where transformers asks for them, so what its tokens see is "
+        "The model does not make its attention's masks through transformers' interface, so what its tokens see is "
         "not known. Choose a decoder such as those of the Llama, Qwen, Mistral, Gemma and Phi families."
     )
 
@@ -129,7 +129,7 @@ def visible(mask: Any, start: int, end: int, keys: int, device: Any) -> Any:
 def output(
     query: Any, key: Any, value: Any, mask: Any, scale: float, softcap: float | None, sinks: Any
 ) -> Any:
-    """(b, rows, h, d) what the attention gives on."""
+    """(b, rows, h, d) the attention's output."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -194,7 +194,7 @@ def register() -> None:
 
 @contextmanager
 def attending(model: Any) -> Iterator[None]:
-    """While it lasts, `model` computes its attention here, for one thread at a time; afterwards as before."""
+    """Inside the block `model` computes its attention here, for one thread at a time; afterwards as before."""
     register()
     with _REGISTERING:
         lock = _LOCKS.setdefault(model, threading.Lock())
@@ -203,7 +203,7 @@ def attending(model: Any) -> Iterator[None]:
 
 
 def redirected(model: Any) -> Iterator[None]:
-    """Name this attention in the model's configurations until it is asked to go on."""
+    """Name this attention in the model's configurations until the generator is resumed."""
     configurations = {
         id(module.config): module.config
         for module in model.modules()

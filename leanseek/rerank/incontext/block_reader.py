@@ -2,8 +2,8 @@
 
 Each document sees the beginning of the prompt and itself; the instruction and the query see all documents. (Gupta et
 al.: "Scalable In-context Ranking with Generative Models", arXiv 2510.05396, train a model for it; here any decoder is
-used as it is.) All documents stand at the same positions, right after the beginning, and the query after the
-longest: nothing depends on the kind of position encoding, nor has anything to be turned to another position.
+used as it is.) All documents have the same positions, right after the beginning, and the query comes after the
+longest: nothing depends on the kind of position encoding, and no state has to be moved to another position.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from leanseek.rerank.incontext.capture import Heads
 from leanseek.rerank.incontext.decoder import Decoder, States
 from leanseek.rerank.incontext.prompts import NO_QUERY, Prompt, TokenizedPrompt, Wording, covering, tokenize
-from leanseek.rerank.incontext.reader import Looks, Read, Task, check_length, kept, read
+from leanseek.rerank.incontext.reader import Looks, Read, Task, check_length, counted, read
 
 _TOGETHER = 4096
 """Tokens of documents whose states are computed in one pass."""
@@ -25,7 +25,7 @@ Ids = tuple[int, ...]
 
 
 class Block(NamedTuple):
-    """A document alone in a prompt: its tokens `begin` to `asking` are the block, with the separators around it."""
+    """A document alone in a prompt: its tokens `begin` to `question` are the block, with the separators around it."""
 
     prompt: Prompt
     tokens: TokenizedPrompt
@@ -34,11 +34,11 @@ class Block(NamedTuple):
     @property
     def ids(self) -> Ids:
         """The block's tokens."""
-        return self.tokens.ids[self.begin : self.tokens.asking]
+        return self.tokens.ids[self.begin : self.tokens.question]
 
 
-class Kept:
-    """States of blocks, at most `limit` bytes of them; those not used for longest go first. Thread-safe."""
+class StateCache:
+    """States of blocks, at most `limit` bytes of them; the least recently used go first. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -47,7 +47,7 @@ class Kept:
         self._lock = threading.Lock()
 
     def get(self, ids: Ids) -> States | None:
-        """The states of a block, where they are kept."""
+        """The states of a block; None where they are not here."""
         with self._lock:
             found = self._states.get(ids)
             if found is not None:
@@ -55,7 +55,7 @@ class Kept:
             return found
 
     def put(self, ids: Ids, states: States) -> None:
-        """Keep the states of a block."""
+        """Add the states of a block."""
         with self._lock:
             former = self._states.pop(ids, None)
             self._bytes += states.bytes - (former.bytes if former is not None else 0)
@@ -65,7 +65,7 @@ class Kept:
 
 
 class BlockReader:
-    """Puts tasks to a decoder, a document at a time: `memory` bytes of their states are kept for other queries."""
+    """Has a decoder read tasks a document at a time; `memory` bytes of their states are kept for other queries."""
 
     def __init__(
         self, decoder: Decoder, wording: Wording, heads: Heads, calibrated: bool, memory: int
@@ -74,11 +74,11 @@ class BlockReader:
         self.wording = wording
         self.heads = heads
         self.calibrated = calibrated
-        self._kept = Kept(memory)
+        self._cache = StateCache(memory)
         self._beginning: States | None = None
 
     def read(self, tasks: Sequence[Task]) -> list[list[Read]]:
-        """For each task what came of each of its documents. Raises TooLong for one that leaves the model's context."""
+        """For each task the reading of each of its documents. Raises TooLong for one beyond the model's context."""
         return [self._read(task, row) for row, task in enumerate(tasks)]
 
     def _read(self, task: Task, row: int) -> list[Read]:
@@ -89,16 +89,16 @@ class BlockReader:
         if self.calibrated:
             sides.append(self._block(NO_QUERY, task.documents[0]).tokens)
         longest = max(len(block.ids) for block in blocks)
-        asked = max(len(side.ids) - side.asking for side in sides)
-        check_length({row: blocks[0].begin + longest + asked}, self.decoder.context)
+        question = max(len(side.ids) - side.question for side in sides)
+        check_length({row: blocks[0].begin + longest + question}, self.decoder.context)
         found = self.decoder.attention_on(
             [beginning, *states],
             [
                 *range(beginning.tokens),
                 *(beginning.tokens + place for one in states for place in range(one.tokens)),
             ],
-            [side.ids[side.asking :] for side in sides],
-            [len(side.ids) - side.asking for side in sides],
+            [side.ids[side.question :] for side in sides],
+            [len(side.ids) - side.question for side in sides],
             self.heads,
         )
         attention, reads = Looks(*found).calibrated, []
@@ -107,7 +107,7 @@ class BlockReader:
             span = block.tokens.documents[0]
             first = reached + span.start - block.begin
             reads.append(
-                read(block.prompt, block.tokens, 0, kept(attention[first : first + span.end - span.start]))
+                read(block.prompt, block.tokens, 0, counted(attention[first : first + span.end - span.start]))
             )
             reached += one.tokens
         return reads
@@ -125,8 +125,8 @@ class BlockReader:
         return self._beginning
 
     def _states(self, blocks: Sequence[Block]) -> list[States]:
-        """The states of the blocks: those kept, and the others computed, some of about the same length at a time."""
-        found = {block.ids: self._kept.get(block.ids) for block in blocks}
+        """The states of the blocks: from the cache, or computed, some of about the same length at a time."""
+        found = {block.ids: self._cache.get(block.ids) for block in blocks}
         missing = sorted(
             (ids for ids, states in found.items() if states is None), key=lambda ids: (len(ids), ids)
         )
@@ -137,6 +137,6 @@ class BlockReader:
             beginning = self._begin(blocks[0])
             made = self.decoder.states(together, self.heads.deepest, beginning)
             for ids, new in zip(together, made, strict=True):
-                self._kept.put(ids, new)
+                self._cache.put(ids, new)
                 found[ids] = new
         return [states for block in blocks if (states := found[block.ids]) is not None]

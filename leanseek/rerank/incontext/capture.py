@@ -1,4 +1,4 @@
-"""What is kept of a forward pass: for each head, how much the asking tokens look at each token before them."""
+"""What is recorded of a forward pass: each head's attention from the query tokens on the tokens before them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Heads:
 
 
 class Capture:
-    """Gathers, layer by layer, the mean attention of the asking tokens on the first `columns` keys.
+    """Collects, layer by layer, the mean attention of the query tokens on the first `columns` keys.
 
     `weights` (b, rows) are what each of the last `rows` queries of a pass counts; a sequence's sum is 1, and
-    padding has 0. With `apart` each head is kept by itself, else the heads are summed. `positions` (n,) are those
+    padding has 0. With `apart` each head is recorded by itself, else the heads are summed. `positions` (n,) are those
     of all keys, where they are not in a row.
     """
 
@@ -40,7 +40,7 @@ class Capture:
         self.seen: dict[int, Float64Array] = {}
 
     def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
-        """See one layer: `query` (b, h, rows, d), `key` (b, g, n, d), `mask` (b or 1, 1, rows, n), True where seen."""
+        """Record a layer: `query` (b, h, rows, d), `key` (b, g, n, d), `mask` (b or 1, 1, rows, n), True where seen."""
         wanted = self.heads.layers.get(layer, ())
         chosen = range(query.shape[1]) if wanted is None else wanted
         if not chosen:
@@ -59,10 +59,10 @@ class Capture:
 
 
 _NUMBERS = 1 << 22
-"""How many attention weights are held at a time; more heads than fit are seen one after another."""
+"""How many attention weights are in memory at a time; more heads than fit are computed one after another."""
 
 CURRENT: ContextVar[Capture | None] = ContextVar("leanseek_capture", default=None)
-"""What the forward pass under way in this thread is captured by."""
+"""The capture of this thread's forward pass."""
 
 
 def mean_attention(

@@ -1,4 +1,4 @@
-"""A decoder asked for its attention."""
+"""A decoder, run for its attention alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class States(NamedTuple):
 class Decoder:
     """The layers of a causal language model, without its head, and its tokenizer.
 
-    `name` is what it was loaded by. One forward pass at a time is run, whichever thread asks.
+    `name` is what it was loaded by. One forward pass runs at a time, whatever thread calls.
     """
 
     def __init__(self, layers: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> None:
@@ -75,16 +75,16 @@ class Decoder:
         self,
         prefixes: Sequence[Sequence[int]],
         tails: Sequence[Sequence[Sequence[int]]],
-        asking: Sequence[Sequence[int]],
+        counts: Sequence[Sequence[int]],
         heads: Heads,
         apart: bool = False,
     ) -> list[Float64Array]:
-        """What the ends of b prompts attend to, for several ends with the same b beginnings.
+        """What the ends of b prompts attend to, for several ends of the same b beginnings.
 
         `prefixes` are b lists of token ids. Each of `tails` has b lists that follow them, of which the last
-        `asking` tokens count. One array for each of `tails`: (b, heads, p) the mean attention of those tokens on
+        `counts` tokens count. One array for each of `tails`: (b, heads, p) the mean attention of those tokens on
         each token of the beginnings (aligned at the end: p is the longest), summed over the heads where they are
-        not kept `apart` (then heads is 1).
+        recorded `apart` (then heads is 1).
 
         The beginnings are computed once, together with the first ends.
 
@@ -97,7 +97,7 @@ class Decoder:
         found = []
         with torch.inference_mode(), attending(self.layers):
             cache = new_cache()
-            for number, (ends, counts) in enumerate(zip(tails, asking, strict=True)):
+            for number, (ends, counted) in enumerate(zip(tails, counts, strict=True)):
                 longest_end = max(map(len, ends))
                 ids = np.zeros((len(prefixes), longest + longest_end), dtype=np.int64)
                 real = np.zeros_like(ids)
@@ -105,7 +105,7 @@ class Decoder:
                     whole = slice(longest - len(prefix), longest + len(end))
                     ids[row, whole] = [*prefix, *end]
                     real[row, whole] = 1
-                capture = Capture(heads, self._tensor(shares(ends, counts)), longest, apart)
+                capture = Capture(heads, self._tensor(shares(ends, counted)), longest, apart)
                 self._run(ids[:, longest if number else 0 :], cache, capture, real if padded else None)
                 found.append(self._finite(capture.stacked() if apart else capture.total()[:, None]))
                 cache.crop(-longest_end)
@@ -146,13 +146,13 @@ class Decoder:
         parts: Sequence[States],
         positions: Sequence[int],
         tails: Sequence[Sequence[int]],
-        asking: Sequence[int],
+        counts: Sequence[int],
         heads: Heads,
     ) -> list[Float64Array]:
         """What each of the `tails` attends to, each alone after the same tokens, whose states are known.
 
-        `positions` are those of the parts' tokens, of which some may be the same; the tails stand after the last.
-        One array for each of the tails: (p,) the mean attention of its last `asking` tokens, summed over the heads.
+        `positions` are those of the parts' tokens, of which some may be the same; the tails come after the last.
+        One array for each of the tails: (p,) the mean attention of its last `counts` tokens, summed over the heads.
 
         Raises ModelError where the attention is no numbers.
         """
@@ -166,12 +166,12 @@ class Decoder:
                 keys = torch.cat([part.keys[layer] for part in parts], dim=1)
                 values = torch.cat([part.values[layer] for part in parts], dim=1)
                 cache.update(keys[None], values[None], layer)
-            for tail, counted in zip(tails, asking, strict=True):
-                stand = np.array([*positions, *range(begin, begin + len(tail))])
+            for tail, counted in zip(tails, counts, strict=True):
+                places = np.array([*positions, *range(begin, begin + len(tail))])
                 capture = Capture(
-                    heads, self._tensor(shares([tail], [counted])), count, False, self._tensor(stand)
+                    heads, self._tensor(shares([tail], [counted])), count, False, self._tensor(places)
                 )
-                self._run(np.array([tail]), cache, capture, positions=stand[None, count:])
+                self._run(np.array([tail]), cache, capture, positions=places[None, count:])
                 found.append(self._finite(capture.total()[0]))
                 cache.crop(-len(tail))
         return found
@@ -209,16 +209,16 @@ class Decoder:
 def new_cache() -> Any:
     """An empty cache that keeps the keys and values of all tokens in every layer.
 
-    That the sliding layers of some models keep only the newest would leave nothing to cut back to.
+    The sliding layers of some models would keep only the newest, which cannot be cut back to earlier ones.
     """
     from transformers import DynamicCache
 
     return DynamicCache()
 
 
-def shares(tails: Sequence[Sequence[int]], asking: Sequence[int]) -> Float64Array:
-    """(tails, longest) what each token counts: the last `asking` of each tail alike, 1 in all; the others nothing."""
+def shares(tails: Sequence[Sequence[int]], counts: Sequence[int]) -> Float64Array:
+    """(tails, longest) what each token counts: the last `counts` of each tail alike, 1 in all; the others nothing."""
     found = np.zeros((len(tails), max(map(len, tails))))
-    for row, (tail, count) in enumerate(zip(tails, asking, strict=True)):
+    for row, (tail, count) in enumerate(zip(tails, counts, strict=True)):
         found[row, len(tail) - count : len(tail)] = 1 / count
     return found

@@ -1,8 +1,7 @@
-"""What a query was found to look at in a document, token by token."""
+"""The attention that a query paid to a document, token by token."""
 
 from __future__ import annotations
 
-import html
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ class DocumentAttention(NamedTuple):
         return DocumentAttention(self.score, tuple(moved))
 
     def peaks(self, count: int) -> tuple[tuple[int, int], ...]:
-        """The (start, end) of the tokens that are looked at most, at most `count`, in the order of the text."""
+        """The (start, end) of the tokens with most attention, at most `count`, in the order of the text."""
         best = sorted((one for one in self.tokens if one.attention > 0), key=lambda one: -one.attention)
         return tuple(sorted((one.start, one.end) for one in best[:count]))
 
@@ -47,7 +46,7 @@ def cut_to(tokens: Sequence[TokenAttention], start: int, end: int) -> tuple[Toke
 
 
 def explain(found: Read) -> DocumentAttention:
-    """What was looked at in a document."""
+    """The attention on a document."""
     tokens = []
     for (start, end), attention in zip(found.offsets, found.attention, strict=True):
         start, end = max(start, found.begin), min(end, found.end)
@@ -56,29 +55,8 @@ def explain(found: Read) -> DocumentAttention:
     return DocumentAttention(found.score, tuple(tokens))
 
 
-def as_html(document: str, tokens: Sequence[TokenAttention], strongest: float | None = None) -> str:
-    """The document as HTML, each token that is looked at marked the stronger the more it is.
-
-    A token with the attention `strongest` is marked in full; None: the strongest of the tokens.
-    """
-    if strongest is None:
-        strongest = max((token.attention for token in tokens), default=0.0)
-    parts, reached = [], 0
-    for start, end, attention in tokens:
-        start = max(start, reached)
-        if attention <= 0 or start >= end:
-            continue
-        parts.append(html.escape(document[reached:start]))
-        strength = min(1.0, attention / strongest)
-        parts.append(
-            f'<mark style="background:rgba(255,176,0,{strength:.2f})">{html.escape(document[start:end])}</mark>'
-        )
-        reached = end
-    return "".join([*parts, html.escape(document[reached:])])
-
-
 def extract(text: str, tokens: Sequence[TokenAttention], words: int = WORDS) -> Snippet:
-    """The `words` words of a text that are looked at most together, the first such; the strongest are marked."""
+    """The `words` words of a text with most attention together, the first such; the strongest are marked."""
     places = [match.span() for match in re.finditer(r"\S+", text)]
     ends = [end for _, end in places]
     looked = [0.0] * len(places)

@@ -1,9 +1,9 @@
-"""Lists of the heads that find what a query asks for: files of them, and those that were published."""
+"""The attention heads that count: all, or a list of those that find what a query is about."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +16,9 @@ from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.prompts import PromptKind, check_kind
 
 FORMAT = 1
+
+PUBLISHED = "published"
+"""Stands for the head list that was published for the model."""
 
 
 class Head(NamedTuple):
@@ -73,14 +76,38 @@ class HeadList:
             )
 
 
-def chosen(heads: Sequence[Head]) -> Heads:
-    """The heads, layer by layer. Raises UsageError for none."""
-    if not heads:
+def heads_of(
+    decoder: Decoder,
+    prompt: PromptKind,
+    heads: HeadList | str | os.PathLike[str] | None,
+    layers: tuple[int, int] | None,
+) -> Heads:
+    """The heads of a decoder that count: those of a list, its file or `PUBLISHED`, or all of (first, end) `layers`.
+
+    With neither they are all heads. Raises UsageError for both, for a list without heads or found with another
+    prompt, and for layers that the decoder does not have; ModelError for another decoder's list; InputError.
+    """
+    if heads is None:
+        first, end = layers or (0, decoder.depth)
+        if not 0 <= first < end <= decoder.depth:
+            raise UsageError(
+                f"layers {first} to {end} are none; {decoder.name} has those from 0 to {decoder.depth}: give (first, "
+                "end) with first < end"
+            )
+        return Heads(dict.fromkeys(range(first, end)))
+    if layers is not None:
+        raise UsageError("heads name their layers; give heads or layers, not both")
+    if heads == PUBLISHED:
+        heads = published_for(decoder.name)
+    elif not isinstance(heads, HeadList):
+        heads = read_heads(Path(heads))
+    heads.check(decoder, prompt)
+    if not heads.heads:
         raise UsageError("the list names no heads; leave heads out to take all of them")
-    layers: dict[int, list[int]] = {}
-    for layer, head in sorted(set(heads)):
-        layers.setdefault(layer, []).append(head)
-    return Heads(layers)
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in sorted(set(heads.heads)):
+        by_layer.setdefault(layer, []).append(head)
+    return Heads(by_layer)
 
 
 def read_heads(path: Path) -> HeadList:

@@ -9,35 +9,34 @@ from typing import Any
 
 from leanseek.encode.batches import Deadline
 from leanseek.encode.models import derived_fingerprint
-from leanseek.errors import InputError, UsageError
+from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder
 from leanseek.rerank.incontext.block_reader import BlockReader
-from leanseek.rerank.incontext.capture import Heads
-from leanseek.rerank.incontext.decoder_files import load_decoder, name_of
+from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.rerank.incontext.driver import Driver
 from leanseek.rerank.incontext.explanation import DocumentAttention
-from leanseek.rerank.incontext.heads import HeadList, chosen, published_for, read_heads
+from leanseek.rerank.incontext.heads import HeadList, heads_of, read_heads
 from leanseek.rerank.incontext.listing import Listing, explained, judged, scores_of, texts_of
 from leanseek.rerank.incontext.planner import Planner
 from leanseek.rerank.incontext.prompts import (
     DEFAULT_KIND,
     SEPARATOR,
     Frame,
-    PromptKind,
     Wording,
     chat_frame,
     check_kind,
+    prefixed,
     split_prefix,
 )
 from leanseek.rerank.incontext.reader import Reader
+from leanseek.rerank.registry import RerankOptions
 from leanseek.types import Hit, Progress
 
-PUBLISHED = "published"
-"""Stands for the head list that was published for the model."""
+_DIGITS = 8
 
 
 class InContextReranker(ByScore):
-    """Documents and query stand in one prompt; a document's score is the attention that the query pays to it.
+    """Documents and query are in one prompt; a document's score is the attention that the query pays to it.
 
     Two forward passes, however many documents; nothing is generated. With nothing but the first five arguments
     this is the published method: Chen, Gutiérrez, Su: "Attention in Large Language Models Yields Efficient
@@ -66,19 +65,19 @@ class InContextReranker(ByScore):
     ) -> None:
         """Any decoder of transformers, by its folder or name, or loaded: `(model, tokenizer)`.
 
-        - `prompt`: "IE" asks to find information, "QA" to answer a question.
-        - `prompt_prefix`, `prompt_suffix`: what stands around the prompt; by default what the model's chat
-          template puts there, nothing where it has none.
+        - `prompt`: "IE" requests information, "QA" the answer to a question.
+        - `prompt_prefix`, `prompt_suffix`: the text around the prompt; by default that of the model's chat template,
+          none where it has no template.
         - `heads`: the heads that count, from `leanseek train heads` (a `HeadList` or its file), or "published" for
           the list that was published for the model; by default all. Layers after the deepest one are not run.
         - `layers`: (first, end), only the layers from the first up to, not including, the end count; layers after
           them are not run.
         - `calibrated`: whether the attention paid by the query "N/A" is subtracted.
-        - `window`: how many documents stand together at most, moved by `stride` (by default half a window) from
+        - `window`: how many documents are in one prompt at most, moved by `stride` (by default half a window) from
           the least promising to the most promising end. By default as many as the model's context holds.
         - `batch_size`: how many queries are read at a time. More pay off on a GPU.
-        - `block_memory`: documents are read each by itself, see `blocks`, and so many bytes of what was computed of
-          them are kept for other queries; 0 keeps nothing. By default each document sees those before it.
+        - `block_memory`: documents are read each by itself (see `BlockReader`), and so many bytes of what was computed
+          of them are kept for other queries; 0 keeps nothing. By default each document sees those before it.
         - `device`: "cpu", "cuda" or another of torch's, for a model given by name.
 
         Raises ModelError, MissingPackageError, UsageError or InputError.
@@ -88,11 +87,14 @@ class InContextReranker(ByScore):
             raise UsageError(f"a batch of {batch_size} queries is none; give 1 or more")
         if block_memory is not None and block_memory < 0:
             raise UsageError(f"block_memory is {block_memory} bytes; give 0 or more, 0 to keep nothing")
-        check_windows(window, stride)
+        if window is not None and window < 2:
+            raise UsageError(f"a window of {window} documents compares nothing; give 2 or more")
+        if stride is not None and (window is None or not 1 <= stride < window):
+            raise UsageError("stride goes with a window and lies between 1 and the window less 1")
         self._decoder = load_decoder(model_or_path, device)
         self._notes: list[str] = []
         frame = self._frame(prompt_prefix, prompt_suffix)
-        counted = self._heads(heads, layers, kind)
+        counted = heads_of(self._decoder, kind, heads, layers)
         self._wording = Wording(frame, kind, separator)
         self.reader = Reader(self._decoder, self._wording, counted, calibrated)
         apart = block_memory is not None
@@ -102,7 +104,7 @@ class InContextReranker(ByScore):
         else:
             blocks = BlockReader(self._decoder, self._wording, counted, calibrated, block_memory)
             self._driver = Driver(blocks.read, batch_size)
-        self._name = name_of(self._decoder, self._wording, counted, calibrated, window, stride, apart)
+        self._name = self._describe(window, stride, apart)
         how = (sorted(counted.layers.items()), calibrated, window, stride, apart)
         self._settings = repr((self._wording, how))
 
@@ -116,10 +118,11 @@ class InContextReranker(ByScore):
 
     @property
     def name(self) -> str:
-        """What `load_reranker` takes to load this one again (see `named.load`).
+        """What `load_reranker` takes to load this one again, such as `in-context:qa:MODEL` (see `load`).
 
-        What was chosen that no name can choose, such as layers or windows, stands behind it in brackets: such a name
-        tells re-rankers apart, but cannot be loaded.
+        Choices that no name can make, such as layers or windows, follow in brackets, as in
+        `in-context:MODEL[layers 0:2, window 20]`: two re-rankers of one model that give other scores have other names.
+        Such a name cannot be loaded.
         """
         return self._name
 
@@ -130,11 +133,11 @@ class InContextReranker(ByScore):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was not as usual so far: no chat template, windows, pieces, cut queries, memory that ran out."""
+        """What was unusual so far: no chat template, windows, pieces, cut queries, memory that ran out."""
         return (*self._notes, *self._planner.notes, *self._driver.notes)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        """One score for each document; they stand in the prompt in the order given, the most promising last.
+        """One score for each document; their order in the prompt is the one given, the most promising last.
 
         Documents that do not fit into the model's context together are read in windows, and scores are then
         comparable only by their order; then one that takes more than half of the room is read in pieces and gets
@@ -159,7 +162,7 @@ class InContextReranker(ByScore):
         progress: Progress | None = None,
         deadline: Deadline | None = None,
     ) -> list[Judged]:
-        """The scores of each query's hits, of which the best stands last in the prompt.
+        """The scores of each query's hits, of which the best comes last in the prompt.
 
         Under a deadline only as many of a query's best hits are read, all in one list, as there is time for; at least
         two, or none. See docs/incontext.md.
@@ -208,7 +211,7 @@ class InContextReranker(ByScore):
         else:
             found = self._driver.drive_until(deadline, len(queries), make, done)
         for listing in filter(None, found):
-            self._planner.tell(listing)
+            self._planner.note(listing)
         return found
 
     def _frame(self, prefix: str | None, suffix: str | None) -> Frame:
@@ -216,64 +219,60 @@ class InContextReranker(ByScore):
             return Frame(prefix, suffix)
         frame = chat_frame(self._decoder.tokenizer)
         if frame is None:
-            self._note(
-                f"{self._decoder.name} has no chat template: nothing stands before and after its prompt "
-                "but the prompt_prefix and prompt_suffix given"
+            self._notes.append(
+                f"{self._decoder.name} has no chat template: nothing is before and after its prompt but the "
+                "prompt_prefix and prompt_suffix given"
             )
             frame = Frame("", "")
         return Frame(frame.prefix if prefix is None else prefix, frame.suffix if suffix is None else suffix)
 
-    def _heads(
-        self,
-        heads: HeadList | str | os.PathLike[str] | None,
-        layers: tuple[int, int] | None,
-        kind: PromptKind,
-    ) -> Heads:
-        if heads is None:
-            first, end = layers or (0, self._decoder.depth)
-            if not 0 <= first < end <= self._decoder.depth:
-                raise UsageError(
-                    f"layers {first} to {end} are none; {self._decoder.name} has those from 0 to "
-                    f"{self._decoder.depth}: give (first, end) with first < end"
-                )
-            return Heads(dict.fromkeys(range(first, end)))
-        if layers is not None:
-            raise UsageError("heads name their layers; give heads or layers, not both")
-        if heads == PUBLISHED:
-            heads = published_for(self._decoder.name)
-        elif not isinstance(heads, HeadList):
-            heads = read_heads(Path(heads))
-        heads.check(self._decoder, kind)
-        return chosen(heads.heads)
-
-    def _note(self, note: str) -> None:
-        if note not in self._notes:
-            self._notes.append(note)
+    def _describe(self, window: int | None, stride: int | None, apart: bool) -> str:
+        """The re-ranker's name."""
+        choices = []
+        layers = sorted(self.reader.heads.layers.items())
+        if layers != [(layer, None) for layer in range(self._decoder.depth)]:
+            whole = all(heads is None for _, heads in layers)
+            span = f"layers {layers[0][0]}:{layers[-1][0] + 1}"
+            choices.append(span if whole else f"heads {_digest(layers)}")
+        wording = self._wording
+        try:
+            usual = chat_frame(self._decoder.tokenizer) or Frame("", "")
+        except ModelError:  # a template that cannot be used
+            usual = None
+        if wording.separator != SEPARATOR or wording.frame != usual:
+            choices.append(f"wording {_digest((wording.frame, wording.separator))}")
+        if not self.reader.calibrated:
+            choices.append("not calibrated")
+        if window is not None:
+            choices.append(f"window {window}" + (f" by {stride}" if stride is not None else ""))
+        if apart:
+            choices.append("documents apart")
+        brackets = f"[{', '.join(choices)}]" if choices else ""
+        return f"in-context:{prefixed(wording.kind, self._decoder.name)}{brackets}"
 
 
-def check_windows(window: int | None, stride: int | None) -> None:
-    """Raise UsageError where the windows would not move over the list, or skip documents."""
-    if window is not None and window < 2:
-        raise UsageError(f"a window of {window} documents compares nothing; give 2 or more")
-    if stride is not None and (window is None or not 1 <= stride < window):
-        raise UsageError("stride goes with a window and lies between 1 and the window less 1")
+def _digest(choice: object) -> str:
+    """A few digits that identify a choice."""
+    return derived_fingerprint("", repr(choice))[:_DIGITS]
 
 
-def load(model: str | None, device: str | None = None) -> InContextReranker:
+def load(options: RerankOptions) -> InContextReranker:
     """The re-ranker for `in-context:MODEL`, where MODEL is
 
-    - a decoder's folder or name, which is asked to find information;
-    - `ie:` or `qa:` and such a folder or name: to find information, or to answer a question;
+    - a decoder's folder or name, with the prompt to find information;
+    - `ie:` or `qa:` and such a folder or name: the prompt to find information, or to answer a question;
     - a list of heads that `leanseek train heads` wrote, which has its model and kind of prompt in it.
 
-    Raises UsageError for no model (there is none small enough to be everyone's), for a prefix that is no kind of
+    Raises UsageError for no model (none is small enough to be a default), for a prefix that is no kind of
     prompt, for another kind than that of the list, and for choices in brackets; InputError for a list that cannot be
     read; and what loading the model raises: ModelError, MissingPackageError.
     """
+    options.check("in-context")
+    model, device = options.model, options.device
     if model is not None and model.endswith("]") and not Path(model).exists():
         raise UsageError(
-            f"'in-context:{model}' tells a re-ranker that was made in Python, with what stands in brackets; make it "
-            "again with InContextReranker, or name the model alone"
+            f"'in-context:{model}' is the name of a re-ranker that was made in Python, with the choices in brackets; "
+            "make it again with InContextReranker, or name the model alone"
         )
     kind, name = (None, model or "") if model is None or Path(model).exists() else split_prefix(model)
     if not name:

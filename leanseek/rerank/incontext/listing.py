@@ -1,4 +1,4 @@
-"""Lists too long for one prompt: windows of documents, from the least promising to the most promising end."""
+"""A query's documents, read in one prompt or in windows, from the least promising to the most promising end."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def sliding(sizes: Sequence[int], room: int | None, window: int | None, stride: 
     """Windows over documents given in the order of a prompt, the most promising last.
 
     `sizes` are the documents' tokens, `room` how many fit into a prompt (None: any number), `window` how many
-    documents stand together at most (None: as many as fit), `stride` by how many the window moves (None: half).
-    Where fewer than `window` fit the stride is smaller in proportion, so that windows overlap as much as asked.
-    The best of a window move on into the next one, as a bubble rises; what is left behind stands below them.
+    documents are in one prompt at most (None: as many as fit), `stride` by how many the window moves (None: half).
+    Where fewer than `window` fit the stride is smaller in proportion, so that windows overlap as much.
+    The best of a window move on into the next one, as a bubble rises; the others rank below them.
 
-    The scores returned are those of the last window that a document stood in, lowered by the least that keeps
+    The scores returned are those of the last window that a document was in, lowered by the least that keeps
     the order of the list: across windows they are not comparable.
     """
     order, below = list(range(len(sizes))), 0
@@ -41,7 +41,7 @@ def sliding(sizes: Sequence[int], room: int | None, window: int | None, stride: 
     while True:
         end = fitting([sizes[place] for place in order[below:]], room, window) + below
         inside = order[below:end]
-        # What stood later was more promising, and stays above where the scores are equal.
+        # What came later was more promising, and ranks above where the scores are equal.
         inside_scores = yield inside
         ranked = sorted(range(len(inside)), key=lambda row: (inside_scores[row], row))
         for row, score in enumerate(inside_scores):
@@ -59,7 +59,7 @@ def step(inside: int, window: int | None, stride: int | None) -> int:
 
 
 def cost(sizes: Sequence[int], room: int | None, window: int | None, stride: int | None) -> int:
-    """How many tokens stand in the windows together, where the documents stay in their order."""
+    """How many tokens the windows have together, where the documents stay in their order."""
     if not sizes:
         return 0
     steps, tokens = sliding(sizes, room, window, stride), 0
@@ -73,7 +73,7 @@ def cost(sizes: Sequence[int], room: int | None, window: int | None, stride: int
 
 
 def fitting(sizes: Sequence[int], room: int | None, window: int | None) -> int:
-    """How many documents, from the first on, stand in one prompt: at least one."""
+    """How many documents, from the first on, fit into one prompt: at least one."""
     count = len(sizes) if window is None else min(window, len(sizes))
     if room is None:
         return count
@@ -81,7 +81,7 @@ def fitting(sizes: Sequence[int], room: int | None, window: int | None) -> int:
 
 
 def descending(scores: Float64Array, order: Sequence[int]) -> Float64Array:
-    """(n,) the scores, each lowered where needed to stand below those before it in `order`."""
+    """(n,) the scores, each lowered where needed to be below those before it in `order`."""
     lowered: Float64Array = scores.copy()
     for before, place in pairwise(order):
         if lowered[place] > lowered[before]:
@@ -154,7 +154,7 @@ def count(tokenizer: Any, text: str) -> int:
 class Listing:
     """A query and its documents (in pieces where they are long), the most promising last.
 
-    `task` is the next prompt; None once `scores` (documents,) are known. `crowded`: fewer documents than asked for
+    `task` is the next prompt; None once `scores` (documents,) are known. `crowded`: fewer documents than the window
     fitted into a prompt, so that there are more windows. `left_out` less promising documents are not in it, for want
     of time. Its length is the number of documents.
     """
@@ -190,7 +190,7 @@ class Listing:
 
     @property
     def cost(self) -> int:
-        """How many tokens of documents are read in all, about: those that stand in several windows count in each."""
+        """How many tokens of documents are read in all, about: those in several windows count in each."""
         return cost(*self._arguments)
 
     @property
@@ -198,8 +198,8 @@ class Listing:
         """How many tokens the documents of the task have."""
         return sum(self.pieces[place].tokens for place in self._inside)
 
-    def tell(self, reads: Sequence[Read]) -> None:
-        """Take what came of the task's documents, and go on to the next."""
+    def take(self, reads: Sequence[Read]) -> None:
+        """Take the readings of the task's documents, and go on to the next task."""
         self._reads.update(zip(self._inside, reads, strict=True))
         try:
             places = self._steps.send([one.score for one in reads])
@@ -211,7 +211,7 @@ class Listing:
             self.scores = np.array([end.value[self._best(owner)] for owner in self._owners()])
 
     def attention(self) -> list[DocumentAttention]:
-        """What was looked at in each document, in its best piece. Once the scores are known."""
+        """The attention on each document, in its best piece. Once the scores are known."""
         if self.scores is None:
             return []
         best = [self._best(owner) for owner in self._owners()]
@@ -234,7 +234,7 @@ class Listing:
 
 
 def text_of(hit: Hit) -> str:
-    """What of a hit stands in the prompt: its title and text, on lines of their own."""
+    """A hit's text in the prompt: its title and text, on lines of their own."""
     return f"{hit.title}\n{hit.text}" if hit.title else hit.text
 
 
@@ -252,7 +252,7 @@ def judged(count: int, listing: Listing | None) -> Judged:
 
 
 def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
-    """The hits; those with an explanation get one that tells what was looked at in them."""
+    """The hits; those with an explanation get one with the attention on their tokens."""
     if listing is None or all(hit.explanation is None for hit in hits):
         return list(hits)
     found = []
@@ -269,6 +269,6 @@ def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
     return [*found, *hits[len(listing) :]]
 
 
-def scores_of(listing: Listing) -> Any:
+def scores_of(listing: Listing) -> Float64Array:
     """(documents,) the scores of a finished listing."""
     return np.zeros(0) if listing.scores is None else listing.scores

@@ -1,11 +1,11 @@
-"""What of a query and its documents stands in prompts: all of it where it fits, else in windows, pieces, cut."""
+"""How a query and its documents are put into prompts: whole where they fit, else in windows, in pieces or cut."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from leanseek.encode.batches import encodable
+from leanseek.encode.tokenizer import encodable
 from leanseek.errors import UsageError
 from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.driver import FEWEST, LEAST
@@ -17,7 +17,7 @@ _SHARE = 4
 
 
 class Planner:
-    """Makes listings that fit into a decoder's context, and keeps `notes` on what that took.
+    """Makes listings that fit into a decoder's context, and collects `notes` on what that took.
 
     `apart`: documents are read each by itself, so that only each of them must fit.
     """
@@ -71,8 +71,8 @@ class Planner:
                 pieces = in_pieces(tokenizer, documents, separator, longest)
         return Listing(query, pieces, most if self._apart else room, self._window, self._stride, left_out)
 
-    def tell(self, listing: Listing) -> None:
-        """Note what is not as usual about a listing that was read."""
+    def note(self, listing: Listing) -> None:
+        """Note what was unusual about a listing that was read."""
         if listing.crowded and self._window is None:
             self._note("documents that do not fit into one prompt together were read in windows")
         elif listing.crowded:
@@ -81,11 +81,11 @@ class Planner:
             )
         if len({piece.owner for piece in listing.pieces}) < len(listing.pieces):
             self._note(
-                "passages too long to stand in a prompt beside others were read in pieces; the best piece counts"
+                "passages too long for a prompt beside others were read in pieces; the best piece counts"
             )
 
     def _fits(self, pieces: Sequence[Piece], room: int, query: str, documents: Sequence[str]) -> bool:
-        """Whether the documents that are to stand together fit into the room, whichever these are."""
+        """Whether the documents of any window fit into the room."""
         if self._apart:
             return all(piece.tokens <= room for piece in pieces)
         if not pieces or self._largest(pieces) <= room:
@@ -107,7 +107,7 @@ class Planner:
         )
 
     def _longest(self, pieces: Sequence[Piece], room: int) -> int:
-        """How many tokens a piece may have: two at least must stand together, or there is nothing to compare."""
+        """How many tokens a piece may have: at least two must fit together, or there is nothing to compare."""
         return room if self._apart or self._largest(pieces) <= room else room // 2
 
     def _largest(self, pieces: Sequence[Piece]) -> int:

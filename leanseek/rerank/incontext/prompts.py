@@ -13,7 +13,7 @@ PromptKind = Literal["IE", "QA"]
 
 DEFAULT_KIND: Final = "IE"
 SEPARATOR: Final = "\n\n"
-"""What stands between documents by default."""
+"""The text between documents by default."""
 
 OPENING = " Here are some paragraphs:"
 INSTRUCTIONS: dict[PromptKind, str] = {
@@ -23,7 +23,7 @@ INSTRUCTIONS: dict[PromptKind, str] = {
 """The wording of the published method, to the letter."""
 
 NO_QUERY = "N/A"
-"""The query whose attention tells what a model looks at whatever it is asked."""
+"""The query whose attention shows what a model looks at whatever the query is."""
 
 _CONTENT = "LEANSEEKCONTENT"
 # Some templates write today's date into the prompt, unless they are given one, or by a function of the time; the same
@@ -33,22 +33,22 @@ _DIRECTIVES = (*"aAbBcdDeFfGgHhIjklmMpPrRSTuUVwWxXyYzZ", "-d", "-m", "-H", "-I",
 
 
 class Frame(NamedTuple):
-    """What stands before and after the text of a prompt; the marks of a chat, for most models."""
+    """The text before and after that of a prompt; the marks of a chat, for most models."""
 
     prefix: str
     suffix: str
 
 
 class Prompt(NamedTuple):
-    """A prompt and where its parts stand in it, in characters.
+    """A prompt and the places of its parts, in characters.
 
-    `documents` are (start, end) of each "[i] text". `asking` is where the instruction and the query begin:
-    all from there to the end is what the attention is taken from.
+    `documents` are (start, end) of each "[i] text". `question` is where the instruction and the query begin:
+    the attention is that of all from there to the end.
     """
 
     text: str
     documents: tuple[tuple[int, int], ...]
-    asking: int
+    question: int
 
 
 class Wording(NamedTuple):
@@ -59,7 +59,7 @@ class Wording(NamedTuple):
     separator: str
 
     def opening(self) -> str:
-        """What stands before the documents."""
+        """The text before the documents."""
         return f"{self.frame.prefix}{OPENING}"
 
     def compose(self, query: str, documents: Sequence[str]) -> Prompt:
@@ -76,12 +76,12 @@ class Wording(NamedTuple):
         return Prompt(text + self.question(query), tuple(spans), len(text))
 
     def question(self, query: str) -> str:
-        """What stands after the documents and the separator: instruction, query and suffix."""
+        """The text after the documents and the separator: instruction, query and suffix."""
         return f"{INSTRUCTIONS[self.kind]}{self.separator}Query: {query.strip()}{self.frame.suffix}"
 
 
 def check_kind(kind: str) -> PromptKind:
-    """The kind of prompt asked for. Raises UsageError where there is no such kind."""
+    """The kind of prompt with that name. Raises UsageError where there is none."""
     for known in INSTRUCTIONS:
         if kind == known:
             return known
@@ -96,7 +96,7 @@ def prefixed(kind: PromptKind, model: str) -> str:
 
 
 def split_prefix(name: str) -> tuple[PromptKind | None, str]:
-    """The kind of prompt that `ie:` or `qa:` before a model's name asks for, and the name without it.
+    """The kind of prompt that `ie:` or `qa:` before a model's name selects, and the name without it.
 
     Raises UsageError for another prefix; the letter of a drive is none.
     """
@@ -116,14 +116,14 @@ def timeless(template: str) -> str:
     """The chat template, in which it is always the same day; transformers lets no function be handed to it."""
     if "strftime_now" not in template:
         return template
-    told = "".join(f"|replace('%{mark}', {_DATE.strftime(f'%{mark}')!r})" for mark in (*_DIRECTIVES, "%"))
-    return f"{{% macro strftime_now(format) %}}{{{{ format{told} }}}}{{% endmacro +%}}{template}"
+    fixed = "".join(f"|replace('%{mark}', {_DATE.strftime(f'%{mark}')!r})" for mark in (*_DIRECTIVES, "%"))
+    return f"{{% macro strftime_now(format) %}}{{{{ format{fixed} }}}}{{% endmacro +%}}{template}"
 
 
 def chat_frame(tokenizer: Any) -> Frame | None:
-    """What the chat template of a tokenizer puts around a user's message; None where it has no template.
+    """The text of a tokenizer's chat template around a user's message; None where it has no template.
 
-    A mark for the beginning of a text is left to the tokenizer where that puts one itself.
+    A mark for the beginning of a text is left to the tokenizer where it adds one itself.
     Raises ModelError where the template does not show the message as it is.
     """
     if not getattr(tokenizer, "chat_template", None):
@@ -160,25 +160,25 @@ class Span(NamedTuple):
 
 
 class TokenizedPrompt(NamedTuple):
-    """A prompt's token `ids`, the tokens of each document, and the first token of what is asked.
+    """A prompt's token `ids`, the tokens of each document, and the first token of the question.
 
     A token that holds characters of a document and of what surrounds it is the document's.
     """
 
     ids: tuple[int, ...]
     documents: tuple[Span, ...]
-    asking: int
+    question: int
     offsets: tuple[tuple[int, int], ...]
 
 
 def tokenize(tokenizer: Any, prompt: Prompt) -> TokenizedPrompt:
     """The tokens of a prompt, with what the tokenizer adds at the beginning but not at the end.
 
-    Raises ModelError where the tokenizer cannot tell where its tokens stand in the text.
+    Raises ModelError where the tokenizer cannot map its tokens to characters of the text.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
-            f"The model's tokenizer, a {type(tokenizer).__name__}, does not tell where its tokens stand in the "
+            f"The model's tokenizer, a {type(tokenizer).__name__}, does not map its tokens to characters of the "
             "text. Choose a model with a tokenizer.json."
         )
     encoding = tokenizer(
@@ -191,7 +191,7 @@ def tokenize(tokenizer: Any, prompt: Prompt) -> TokenizedPrompt:
     return TokenizedPrompt(
         tuple(ids),
         tuple(covering(offsets[: len(ids)], span) for span in prompt.documents),
-        covering(offsets[: len(ids)], (prompt.asking, len(prompt.text))).start,
+        covering(offsets[: len(ids)], (prompt.question, len(prompt.text))).start,
         tuple(offsets[: len(ids)]),
     )
 

@@ -21,11 +21,11 @@ from leanseek.rerank.incontext.prompts import (
 from leanseek.types import Float64Array
 
 
-def kept(tokens: Float64Array) -> Float64Array:
+def counted(tokens: Float64Array) -> Float64Array:
     """(…, n) a document's calibrated attention; tokens more than two deviations below the mean are set to 0.
 
-    The deviation is that of a sample. Such tokens are those that a query without content looks at far more
-    than the real one. A single token is kept.
+    The deviation is that of a sample. A query without content looks at such tokens far more than
+    the real one. A single token always counts.
     """
     if tokens.shape[-1] < 2:
         return tokens
@@ -34,12 +34,12 @@ def kept(tokens: Float64Array) -> Float64Array:
 
 
 def document_attention(attention: Float64Array, documents: Sequence[Span]) -> list[Float64Array]:
-    """What is counted of each document's tokens, from the calibrated `attention` (…, p) on all tokens."""
-    return [kept(attention[..., span.start : span.end]) for span in documents]
+    """The attention that counts of each document's tokens, from the calibrated `attention` (…, p) on all tokens."""
+    return [counted(attention[..., span.start : span.end]) for span in documents]
 
 
 def document_scores(attention: Float64Array, documents: Sequence[Span]) -> Float64Array:
-    """(…, documents) each the sum of what is counted of its tokens, from the calibrated `attention` (…, p)."""
+    """(…, documents) each the sum over its tokens that count, from the calibrated `attention` (…, p)."""
     return np.stack([tokens.sum(axis=-1) for tokens in document_attention(attention, documents)], axis=-1)
 
 
@@ -49,14 +49,14 @@ def document_masses(attention: Float64Array, documents: Sequence[Span]) -> Float
 
 
 class Task(NamedTuple):
-    """A query and the documents that stand together in one prompt, in that order."""
+    """A query and the documents of one prompt, in their order."""
 
     query: str
     documents: tuple[str, ...]
 
 
 class Read(NamedTuple):
-    """What came of one document: (tokens,) what is counted of each of its tokens, and where these stand.
+    """The reading of one document: (tokens,) the attention that counts of each of its tokens, and their places.
 
     `offsets` are characters of the prompt, in which the document's own text goes from `begin` to `end`.
     """
@@ -73,19 +73,19 @@ class Read(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """(heads, tokens before the query's) the attention that the query pays, and that "N/A" pays (None: not asked)."""
+    """(heads, tokens before the query's) the attention of the query, and that of "N/A" (None: not computed)."""
 
     query: Float64Array
     blank: Float64Array | None = None
 
     @property
     def calibrated(self) -> Float64Array:
-        """What the query looks at more than a query without content does."""
+        """How much more the query looks at each token than a query without content does."""
         return self.query if self.blank is None else self.query - self.blank
 
 
-class TooLong(Exception):  # noqa: N818 - not an error for people: it asks for a shorter prompt
-    """Raised before prompts are read that are longer than the model's context; `excess` tells by how many tokens."""
+class TooLong(Exception):  # noqa: N818 - not an error for people: it requests a shorter prompt
+    """Raised before prompts are read that are longer than the model's context; `excess` says by how many tokens."""
 
     def __init__(self, excess: Mapping[int, int]) -> None:
         """`excess` has the number of tokens of each such task, by its place in the batch."""
@@ -100,7 +100,7 @@ def check_length(lengths: Mapping[int, int], context: int | None) -> None:
 
 
 class Reader:
-    """Puts tasks to a decoder: two forward passes for a batch, the second one over its last tokens alone."""
+    """Has a decoder read tasks: two forward passes for a batch, the second one over its last tokens alone."""
 
     def __init__(self, decoder: Decoder, wording: Wording, heads: Heads, calibrated: bool) -> None:
         self.decoder = decoder
@@ -109,21 +109,21 @@ class Reader:
         self.calibrated = calibrated
 
     def read(self, tasks: Sequence[Task]) -> list[list[Read]]:
-        """For each task what came of each of its documents; all of them in one batch."""
+        """For each task the reading of each of its documents; all of them in one batch."""
         prompts = [self.wording.compose(task.query, task.documents) for task in tasks]
         tokens = [tokenize(self.decoder.tokenizer, prompt) for prompt in prompts]
         return [
             [
-                read(prompt, told, place, attention)
-                for place, attention in enumerate(document_attention(looks.calibrated[0], told.documents))
+                read(prompt, one, place, attention)
+                for place, attention in enumerate(document_attention(looks.calibrated[0], one.documents))
             ]
-            for prompt, told, looks in zip(prompts, tokens, self.look(tasks, tokens), strict=True)
+            for prompt, one, looks in zip(prompts, tokens, self.look(tasks, tokens), strict=True)
         ]
 
     def look(
         self, tasks: Sequence[Task], tokens: Sequence[TokenizedPrompt], apart: bool = False
     ) -> list[Looks]:
-        """What each task looks at; `tokens` are those of its prompt. The heads are summed, or kept `apart`.
+        """What each task's query attends to; `tokens` are those of its prompt. The heads are summed, or `apart`.
 
         Raises TooLong for prompts that are longer than the model's context.
         """
@@ -137,13 +137,13 @@ class Reader:
             self.decoder.context,
         )
         cuts = [
-            min(one.asking, *(common(side[row].ids, one.ids) for side in sides))
+            min(one.question, *(common(side[row].ids, one.ids) for side in sides))
             for row, one in enumerate(tokens)
         ]
         found = self.decoder.attention(
             [one.ids[:cut] for one, cut in zip(tokens, cuts, strict=True)],
             [[one.ids[cut:] for one, cut in zip(side, cuts, strict=True)] for side in sides],
-            [[len(one.ids) - one.asking for one in side] for side in sides],
+            [[len(one.ids) - one.question for one in side] for side in sides],
             self.heads,
             apart,
         )
@@ -154,6 +154,6 @@ class Reader:
 
 
 def read(prompt: Prompt, tokens: TokenizedPrompt, place: int, attention: Float64Array) -> Read:
-    """What came of the document at a place of a prompt."""
+    """The reading of the document at a place of a prompt."""
     span, (start, end) = tokens.documents[place], prompt.documents[place]
     return Read(attention, tokens.offsets[span.start : span.end], start + len(f"[{place + 1}] "), end)

@@ -1,4 +1,4 @@
-"""How well the tokens of a query find their like in a passage."""
+"""MaxSim of a query's and a passage's tokens, and its mix with other measures."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def maxsim(queries: Sequence[Float32Array], passage: Float32Array) -> Float64Arr
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Weights of what a score is made of; one of them alone is the score itself, several are mixed as z-scores.
+    """Weights of the measures in a score; a single one is the score itself, several are mixed as z-scores.
 
     `maxsim`: MaxSim of the tokens; `cosine`: the cosine of the two texts' own vectors; `search`: the score that the
     hit came with. A z-score is the distance from the mean of the query's hits in standard deviations, so that what
-    counts is how a measure tells these hits apart, not how large it is.
+    counts is how a measure separates these hits, not how large it is.
     """
 
     maxsim: float = 1.0

@@ -22,10 +22,10 @@ class TokenStoreWarning(UserWarning):
 
 
 class StoredTokens:
-    """A `TokenModel` that reads what is stored, and has the model read the queries and the other passages.
+    """A `TokenModel` that takes stored vectors, and has the model read the queries and the other passages.
 
-    Where stored vectors are reduced all others are, too: tokens are then shorter, and no longer of length 1. Stored
-    vectors are quantised and the others are not, which is less than what quantising takes off a score.
+    Where stored vectors are reduced all others are, too: they have fewer dimensions and are not of length 1 any more.
+    Stored vectors are quantised and the others are not; that difference is below the error of quantising.
     """
 
     def __init__(self, model: TokenModel, store: TokenStore) -> None:
@@ -82,7 +82,7 @@ class StoredTokens:
 def with_stored(model: TokenModel, index: Path) -> TokenModel:
     """The model with what the index in that folder has stored of it; the model alone where that is nothing.
 
-    Vectors of another model stand aside. Those that cannot be read do so, too, with a TokenStoreWarning.
+    Vectors of another model are not used, nor are those that cannot be read; these give a TokenStoreWarning.
     """
     try:
         store = TokenStore.open(index)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from leanseek.encode.registry import int8_fingerprint
+from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
 from leanseek.searcher.relevance.features import (
     DENSE_CANDIDATE,

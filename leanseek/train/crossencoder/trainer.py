@@ -15,6 +15,7 @@ from leanseek.errors import UsageError
 from leanseek.eval.base import Collection
 from leanseek.eval.index_build import collection_index
 from leanseek.eval.systems import System
+from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import Calibration, fit_calibration, load
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.crossencoder.mined_groups import Group, mine
@@ -139,7 +140,7 @@ def calibrate(
 
     Raises ModelError, MissingPackageError or StorageError.
     """
-    reranker = load(f"torch:{folder}", device, cache=False)
+    reranker = load(RerankOptions(f"torch:{folder}", device, cache=False))
     hits = [
         [Hit(rank, f"{rank:04}", 0.0, "", passage, {}) for rank, passage in enumerate(group.passages, 1)]
         for group in held_out

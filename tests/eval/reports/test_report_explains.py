@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from leanseek.cli import app
 from leanseek.errors import ExitCode
 from leanseek.eval.reports import gather
-from leanseek.rerank.incontext import AttentionExplanation
+from leanseek.eval.reports.page import as_html
+from leanseek.rerank.incontext import AttentionExplanation, TokenAttention
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -149,3 +150,15 @@ def test_what_cannot_be_explained_is_told(results: Path, tmp_path: Path) -> None
     shutil.rmtree(next((tmp_path / "moved").rglob("read")))
     wrong = call("eval", "report", tmp_path / "moved", "--html", "--explain")
     assert wrong.exit_code == ExitCode.USAGE and "--rerank in-context:MODEL" in wrong.stderr
+
+
+def test_tokens_are_marked_in_a_text_by_how_much_was_looked_at() -> None:
+    assert "0.25)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=2.0)
+    assert "1.00)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=0.1)
+    marked = as_html(
+        "a <b> c", [TokenAttention(0, 1, 0.5), TokenAttention(2, 5, 1.0), TokenAttention(6, 7, 0)]
+    )
+    assert marked == (
+        '<mark style="background:rgba(255,176,0,0.50)">a</mark> '
+        '<mark style="background:rgba(255,176,0,1.00)">&lt;b&gt;</mark> c'
+    )

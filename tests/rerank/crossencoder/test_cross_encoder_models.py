@@ -13,7 +13,7 @@ from rerank.cross_encoder_support import build_model, hits_of, texts
 from support import COPYING_DECODER
 
 from leanseek.errors import ModelError, UsageError
-from leanseek.rerank import load_reranker
+from leanseek.rerank import RerankOptions, load_reranker
 from leanseek.rerank.crossencoder import load
 from leanseek.rerank.crossencoder.layout import PairIds, find_layout
 
@@ -60,7 +60,7 @@ def test_scores_are_those_of_sentence_transformers(
     backend: str, kind: str, model: Callable[[str], Path]
 ) -> None:
     passages = [*texts(30, 40), "", "zebra 漢字 🙂"]
-    reranker = load(f"{backend}:{model(kind)}", "cpu", cache=False)
+    reranker = load(RerankOptions(f"{backend}:{model(kind)}", "cpu", cache=False))
     hits = [hits_of(passages) for _ in QUERIES]
     found = reranker.judge(QUERIES, hits)
     for query, judged in zip(QUERIES, found, strict=True):
@@ -73,8 +73,16 @@ def test_scores_are_those_of_sentence_transformers(
 
 def test_eight_bits_give_nearly_the_same_order(model: Callable[[str], Path]) -> None:
     passages = texts(40, 40)
-    exact = load(f"onnx:{model('bert')}", cache=False).judge(QUERIES[:1], [hits_of(passages)])[0].scores
-    rough = load(f"onnx-int8:{model('bert')}", cache=False).judge(QUERIES[:1], [hits_of(passages)])[0].scores
+    exact = (
+        load(RerankOptions(f"onnx:{model('bert')}", cache=False))
+        .judge(QUERIES[:1], [hits_of(passages)])[0]
+        .scores
+    )
+    rough = (
+        load(RerankOptions(f"onnx-int8:{model('bert')}", cache=False))
+        .judge(QUERIES[:1], [hits_of(passages)])[0]
+        .scores
+    )
     assert np.abs(rough - exact).max() > 0
     assert np.corrcoef(rough, exact)[0, 1] > 0.99
 
@@ -84,10 +92,12 @@ def test_the_back_ends_share_a_fingerprint_and_eight_bits_have_their_own(
 ) -> None:
     folder = model("bert")
     by_torch, by_onnx, by_int8 = (
-        load(f"{backend}:{folder}", cache=False) for backend in ("torch", "onnx", "onnx-int8")
+        load(RerankOptions(f"{backend}:{folder}", cache=False)) for backend in ("torch", "onnx", "onnx-int8")
     )
     assert by_torch.fingerprint == by_onnx.fingerprint != by_int8.fingerprint
-    assert load(f"onnx:{folder}", long="firstp", cache=False).fingerprint != by_onnx.fingerprint
+    assert (
+        load(RerankOptions(f"onnx:{folder}", long="firstp", cache=False)).fingerprint != by_onnx.fingerprint
+    )
     assert by_onnx.name == f"cross-encoder:onnx:{folder}"
 
 
@@ -105,7 +115,7 @@ def test_a_plain_name_is_exported_on_the_cpu_and_loads_again_by_its_name(
 
 def test_several_labels_are_no_order(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="3 labels"):
-        load(f"torch:{build_model(tmp_path, labels=3)}")
+        load(RerankOptions(f"torch:{build_model(tmp_path, labels=3)}"))
 
 
 def test_an_encoder_of_single_texts_is_no_cross_encoder(tmp_path: Path) -> None:
@@ -113,7 +123,7 @@ def test_an_encoder_of_single_texts_is_no_cross_encoder(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     with pytest.raises(ModelError, match="a cross-encoder is needed"):
-        load(f"torch:{folder}")
+        load(RerankOptions(f"torch:{folder}"))
 
 
 @pytest.mark.parametrize("backend", ["", "torch:", "onnx:"])
@@ -137,7 +147,7 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     # The hint at the default encoder, which would be refused, is not passed on.
     assert "pip install" not in str(told.value)
     with pytest.raises(UsageError, match="maxp, firstp, top2, extract"):
-        load(f"torch:{build_model(tmp_path)}", long="middle")
+        load(RerankOptions(f"torch:{build_model(tmp_path)}", long="middle"))
 
 
 def test_a_layout_must_hold_both_texts() -> None:
@@ -162,4 +172,4 @@ def test_modules_of_others_are_not_run(tmp_path: Path) -> None:
         ]
         (folder / "modules.json").write_text(json.dumps(listing))
         with pytest.raises(ModelError, match=told):
-            load(f"torch:{folder}")
+            load(RerankOptions(f"torch:{folder}"))

@@ -11,7 +11,7 @@ import pytest
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import ModelError
-from leanseek.rerank.crossencoder.registry import pack, unpack
+from leanseek.rerank.crossencoder.packed import pack, unpack
 from leanseek.types import Hit
 
 torch = pytest.importorskip("torch")
@@ -120,7 +120,7 @@ def test_the_packaged_one_orders_real_passages_better_than_bm25(collection: Call
     from leanseek.eval.collections import open_collection
     from leanseek.eval.measures import score
     from leanseek.rerank import load_reranker
-    from leanseek.rerank.crossencoder.registry import PACKAGED
+    from leanseek.rerank.crossencoder.packed import PACKAGED
 
     folder = collection("trec-dl-2019")
     passages = open_collection(folder)

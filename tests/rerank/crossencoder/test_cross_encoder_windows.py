@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerank.cross_encoder_support import CountingModel, build_model, hits_of, texts
 
-from leanseek.encode.batches import Deadline, TextTokenizer, Tokens
+from leanseek.encode.batches import Deadline
+from leanseek.encode.tokenizer import TextTokenizer, Tokens
 from leanseek.rerank.crossencoder import CrossEncoderReranker
 from leanseek.rerank.crossencoder.extracts import FLOOR, Extractor, select, term_weights
 from leanseek.rerank.crossencoder.windows import combine, spans

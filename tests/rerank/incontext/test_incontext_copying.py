@@ -18,7 +18,7 @@ from support import COPYING_DECODER, ROOT
 
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.decoder_files import load_decoder
+from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.train.head_search import Example, find_heads
 from leanseek.types import Hit
 

@@ -134,6 +134,17 @@ def test_windows_overlap_where_fewer_fit_than_asked(
         assert end.value.argmax() == relevant
 
 
+@pytest.mark.parametrize(
+    ("fit", "window", "stride", "moves"),
+    [(8, 8, 4, 4), (4, 8, 4, 2), (4, 8, 2, 1), (6, 8, 4, 3), (2, 8, 7, 1), (5, 8, None, 2)],
+)
+def test_a_smaller_window_moves_in_proportion(fit: int, window: int, stride: int | None, moves: int) -> None:
+    steps = sliding([100] * 20, 100 * fit + 50, window, stride)
+    first = next(steps)
+    second = steps.send([float(place) for place in first])
+    assert first == list(range(fit)) and second[-1] == fit + moves - 1
+
+
 def test_windows_smaller_than_asked_are_said() -> None:
     documents = passages(30, words=20)
     judge = reranker(512, window=20, stride=10)

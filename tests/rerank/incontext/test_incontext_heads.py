@@ -15,7 +15,7 @@ from leanseek.cli import app
 from leanseek.errors import ExitCode, InputError, ModelError, UsageError
 from leanseek.rerank import InContextReranker, load_reranker
 from leanseek.rerank.incontext import Head, HeadList, published, published_for, read_heads
-from leanseek.rerank.incontext.decoder_files import load_decoder
+from leanseek.rerank.incontext.decoder_loader import load_decoder
 
 QUERY = "does a statin lower cholesterol?"
 LISTED = HeadList(

@@ -18,7 +18,7 @@ from rerank.incontext_support import SIZES, configuration, decoder, passages, sl
 from leanseek.encode.batches import Deadline
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank import InContextReranker, load_reranker
-from leanseek.rerank.incontext.explanation import TokenAttention, as_html, extract
+from leanseek.rerank.incontext.explanation import TokenAttention, extract
 from leanseek.rerank.incontext.listing import in_pieces, sliding
 from leanseek.types import Explanation, Hit, Snippet
 
@@ -374,12 +374,3 @@ def test_an_extract_holds_what_is_looked_at_most() -> None:
     assert shown.text == "…four five six seven…"
     assert [shown.text[begin:end] for begin, end in shown.highlights] == ["seven"]
     assert extract("", []).text == "" and extract("a\nb", []).text == "a b"
-    assert "0.25)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=2.0)
-    assert "1.00)" in as_html("a", [TokenAttention(0, 1, 0.5)], strongest=0.1)
-    marked = as_html(
-        "a <b> c", [TokenAttention(0, 1, 0.5), TokenAttention(2, 5, 1.0), TokenAttention(6, 7, 0)]
-    )
-    assert marked == (
-        '<mark style="background:rgba(255,176,0,0.50)">a</mark> '
-        '<mark style="background:rgba(255,176,0,1.00)">&lt;b&gt;</mark> c'
-    )

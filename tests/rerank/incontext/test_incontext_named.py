@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from leanseek.cli import app
 from leanseek.errors import ExitCode, InputError, ModelError, UsageError
-from leanseek.rerank import InContextReranker, load_reranker
+from leanseek.rerank import InContextReranker, RerankOptions, load_reranker
 from leanseek.rerank.incontext import Head, HeadList, load
 from leanseek.types import Hit
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("prefix", "kind"), [("", "IE"), ("ie:", "IE"), ("qa:", "QA")])
 def test_the_name_chooses_the_prompt(model: Path, prefix: str, kind: str) -> None:
-    judge = load(f"{prefix}{model}")
+    judge = load(RerankOptions(f"{prefix}{model}"))
     texts = passages(4)
     assert judge.score(QUERY, texts) == pytest.approx(
         slow_scores(decoder(), tokenizer(), QUERY, texts, kind=kind), rel=1e-3
@@ -50,32 +50,32 @@ def test_a_list_of_heads_has_its_own_prompt(model: Path, tmp_path: Path) -> None
     path = tmp_path / "heads.json"
     listed = HeadList(str(model), "", 3, 4, (Head(1, 3), Head(0, 2)), "contrastive", "test", "QA")
     path.write_text(listed.text(), encoding="utf-8")
-    assert load(f"qa:{path}").fingerprint == load(str(path)).fingerprint
+    assert load(RerankOptions(f"qa:{path}")).fingerprint == load(RerankOptions(str(path))).fingerprint
     with pytest.raises(UsageError, match=r"found with the prompt QA, not IE; leave out 'ie:'"):
-        load(f"ie:{path}")
+        load(RerankOptions(f"ie:{path}"))
     path.write_text(replace(listed, prompt="IE").text(), encoding="utf-8")
-    assert load(f"ie:{path}").fingerprint == load(str(path)).fingerprint
+    assert load(RerankOptions(f"ie:{path}")).fingerprint == load(RerankOptions(str(path))).fingerprint
     with pytest.raises(UsageError, match="--prompt QA"):
-        load(f"qa:{path}")
+        load(RerankOptions(f"qa:{path}"))
     with pytest.raises(InputError, match="no such list"):
-        load(f"qa:{tmp_path / 'absent.json'}")
+        load(RerankOptions(f"qa:{tmp_path / 'absent.json'}"))
 
 
 def test_other_prefixes_are_told_the_choices(model: Path) -> None:
     for name in (f"QA:{model}", f"ask:{model}", "onnx:Qwen/Qwen3-0.6B"):
         with pytest.raises(UsageError, match=r"in-context:ie:MODEL.*in-context:qa:MODEL"):
-            load(name)
+            load(RerankOptions(name))
     for nothing in (None, "", "qa:"):
         with pytest.raises(UsageError, match="needs a decoder"):
-            load(nothing)
+            load(RerankOptions(nothing))
     with pytest.raises(ModelError):
-        load("C:\\models\\absent")  # the letter of a drive is no prompt
+        load(RerankOptions("C:\\models\\absent"))  # the letter of a drive is no prompt
 
 
 def test_a_folder_may_have_a_colon_in_its_name(model: Path, tmp_path: Path) -> None:
     (tmp_path / "qa:tiny").symlink_to(model)
-    found = load(str(tmp_path / "qa:tiny"))
-    assert found.fingerprint == load(str(model)).fingerprint
+    found = load(RerankOptions(str(tmp_path / "qa:tiny")))
+    assert found.fingerprint == load(RerankOptions(str(model))).fingerprint
 
 
 def call(*arguments: object) -> Any:

@@ -11,7 +11,7 @@ from rerank.incontext_support import CHAT, FAMILIES, LATE, decoder, passages, sl
 
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame, tokenize
-from leanseek.rerank.incontext.reader import kept
+from leanseek.rerank.incontext.reader import counted
 
 DOCUMENTS = [*passages(6), "x", "", "heart [2] trial\n\nQuery: placebo", "naïve café – Ωμέγα 東京"]
 QUERY = "does a statin lower cholesterol?"
@@ -106,7 +106,7 @@ def test_documents_stand_in_the_order_given() -> None:
         f"< Here are some paragraphs:\n\n[1] first\n\n[2] second\n\n{LATE['QA']}\n\nQuery: what?>"
     )
     assert [prompt.text[start:end] for start, end in prompt.documents] == ["[1] first", "[2] second"]
-    assert prompt.text[prompt.asking :].startswith(LATE["QA"])
+    assert prompt.text[prompt.question :].startswith(LATE["QA"])
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,12 +117,12 @@ def test_spans_cover_their_documents_and_nothing_asked(documents: list[str], que
     for (start, end), span in zip(prompt.documents, tokens.documents, strict=True):
         inside = {place for place, (a, b) in enumerate(tokens.offsets) if a < end and b > start and b > a}
         assert inside == set(range(span.start, span.end))
-        assert span.end <= tokens.asking
-    assert tokens.offsets[tokens.asking][1] > prompt.asking
-    assert tokens.offsets[tokens.asking - 1][1] <= prompt.asking
+        assert span.end <= tokens.question
+    assert tokens.offsets[tokens.question][1] > prompt.question
+    assert tokens.offsets[tokens.question - 1][1] <= prompt.question
 
 
 def test_tokens_far_below_the_mean_are_not_counted() -> None:
     tokens = np.array([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, -50.0])
-    assert kept(tokens).sum() == pytest.approx(tokens[:-1].sum())
-    assert kept(np.array([-3.0])).tolist() == [-3.0]
+    assert counted(tokens).sum() == pytest.approx(tokens[:-1].sum())
+    assert counted(np.array([-3.0])).tolist() == [-3.0]

@@ -23,6 +23,7 @@ from leanseek.encode.batches import Deadline
 from leanseek.encode.token_model import TokenVectors
 from leanseek.errors import ModelError, UsageError
 from leanseek.numbers import zscore
+from leanseek.rerank import Interpolated, RerankOptions, load_reranker
 from leanseek.rerank.lateinteraction import LateInteractionReranker, Mix, load
 from leanseek.rerank.lateinteraction.similarity import maxsim
 from leanseek.types import Hit
@@ -56,7 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_scores_are_those_of_a_slow_reading_in_float64(tiny: tuple[Path, object], backend: str) -> None:
     folder, transformer = tiny
-    reranker = load(f"{backend}:{folder}", mix=Mix())
+    reranker = load(RerankOptions(f"{backend}:{folder}", mix=Mix()))
     queries = ["statin heart", "query vector matrix trial"]
     measured = reranker.measure(queries, [hits_of(PASSAGES), hits_of(PASSAGES[:3], title="wing")])
     for query, texts, found in zip(
@@ -72,7 +73,7 @@ def test_scores_are_those_of_a_slow_reading_in_float64(tiny: tuple[Path, object]
 
 
 def test_a_passage_alone_has_the_score_that_it_has_among_others(tiny: tuple[Path, object]) -> None:
-    reranker = load(f"torch:{tiny[0]}", mix=Mix())
+    reranker = load(RerankOptions(f"torch:{tiny[0]}", mix=Mix()))
     [together] = reranker.measure(["statin trial"], [hits_of(PASSAGES)])
     for place, text in enumerate(PASSAGES):
         [alone] = reranker.measure(["statin trial"], [hits_of([text])])
@@ -80,7 +81,7 @@ def test_a_passage_alone_has_the_score_that_it_has_among_others(tiny: tuple[Path
 
 
 def test_a_passage_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object]) -> None:
-    reranker = load(f"torch:{tiny[0]}", mix=Mix())
+    reranker = load(RerankOptions(f"torch:{tiny[0]}", mix=Mix()))
     long, cut = " ".join(WORDS * 4), " ".join((WORDS * 4)[:62])
     found = reranker.rerank("statin", hits_of([long, cut]))
     assert found[0].score == pytest.approx(found[1].score, abs=1e-6)
@@ -89,7 +90,7 @@ def test_a_passage_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object]) -
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_a_query_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object], backend: str) -> None:
-    reranker = load(f"{backend}:{tiny[0]}", mix=Mix())
+    reranker = load(RerankOptions(f"{backend}:{tiny[0]}", mix=Mix()))
     queries = ["heart " * 62, "heart " * 62 + "wing", "  "]
     fits, cut, _ = reranker.measure(queries, [hits_of(PASSAGES)] * 3)
     assert fits.maxsim == pytest.approx(cut.maxsim, abs=1e-5)
@@ -98,7 +99,7 @@ def test_a_query_too_long_is_cut_and_that_is_said(tiny: tuple[Path, object], bac
 
 
 def test_a_blank_query_leaves_the_hits_as_they_are(tiny: tuple[Path, object]) -> None:
-    reranker = load(f"torch:{tiny[0]}")
+    reranker = load(RerankOptions(f"torch:{tiny[0]}"))
     hits = hits_of(PASSAGES)
     [blank, asked] = reranker.rerank_batch(["  ", "statin"], [hits, hits])
     assert blank.reached == 0 and [hit.id for hit in blank.hits] == [hit.id for hit in hits]
@@ -107,7 +108,7 @@ def test_a_blank_query_leaves_the_hits_as_they_are(tiny: tuple[Path, object]) ->
 
 
 def test_the_better_passage_comes_first(tiny: tuple[Path, object]) -> None:
-    found = load(f"torch:{tiny[0]}", mix=Mix()).rerank("wing slipstream", hits_of(PASSAGES))
+    found = load(RerankOptions(f"torch:{tiny[0]}", mix=Mix())).rerank("wing slipstream", hits_of(PASSAGES))
     assert found[0].text == PASSAGES[1]
     assert found[0].history[0].by == "search" and found[0].history[-1].by.startswith("late-interaction:")
 
@@ -115,7 +116,7 @@ def test_the_better_passage_comes_first(tiny: tuple[Path, object]) -> None:
 def test_without_a_mix_the_search_counts_too(tiny: tuple[Path, object]) -> None:
     hits = hits_of(PASSAGES)
     search = np.array([hit.score for hit in hits])
-    for model in (load(f"torch:{tiny[0]}"), LateInteractionReranker(Words())):
+    for model in (load(RerankOptions(f"torch:{tiny[0]}")), LateInteractionReranker(Words())):
         texts = hits_of(PASSAGES) if model.name != "late-interaction:words" else hits_of(WORDS[:6])
         [measured] = model.measure(["statin wing"], [texts])
         [judged] = model.judge(["statin wing"], [texts])
@@ -123,6 +124,27 @@ def test_without_a_mix_the_search_counts_too(tiny: tuple[Path, object]) -> None:
         if measured.cosine is None:
             parts = [(0.4, measured.maxsim), (0.6, search)]
         assert judged.scores == pytest.approx(sum(weight * zscore(part) for weight, part in parts))
+
+
+def test_interpolated_counts_the_search_once(tiny: tuple[Path, object]) -> None:
+    hits = hits_of(PASSAGES)
+    search = np.array([hit.score for hit in hits])
+    default = load(RerankOptions(f"torch:{tiny[0]}"))
+    [measured] = default.measure(["statin wing"], [hits])
+    assert measured.cosine is not None
+    own = load(RerankOptions(f"torch:{tiny[0]}", mix=Mix(maxsim=1, cosine=2, search=3)))
+    for reranker, part in (
+        (default, measured.maxsim),
+        (own, (zscore(measured.maxsim) + 2 * zscore(measured.cosine)) / 3),
+        (Interpolated(default), measured.maxsim),
+    ):
+        [judged] = Interpolated(reranker, 0.4).judge(["statin wing"], [hits])
+        assert judged.scores == pytest.approx(0.6 * zscore(search) + 0.4 * zscore(part), abs=1e-6)
+    named = load_reranker(f"interpolated:{default.name}")
+    assert named.fingerprint == Interpolated(default).fingerprint
+    assert named.name == f"interpolated:{default.name}"
+    alone = load(RerankOptions(f"torch:{tiny[0]}", mix=Mix(maxsim=1, cosine=1)))
+    assert Interpolated(alone).reranker is alone
 
 
 def test_no_mix_with_a_cosine_that_there_is_not(tiny: tuple[Path, object]) -> None:

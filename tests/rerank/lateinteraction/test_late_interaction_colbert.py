@@ -17,7 +17,7 @@ from rerank.late_interaction_support import (
 )
 
 from leanseek.errors import UsageError
-from leanseek.rerank import load_reranker
+from leanseek.rerank import RerankOptions, load_reranker
 from leanseek.rerank.lateinteraction import Mix, load
 from leanseek.types import Hit
 
@@ -35,7 +35,7 @@ def words(text: str) -> list[int]:
 @pytest.mark.parametrize("attends", [False, True])
 def test_scores_are_those_of_a_slow_reading_in_float64(tmp_path: Path, attends: bool) -> None:
     transformer, projection = write_colbert(tmp_path, query_tokens=12, passage_tokens=20, attends=attends)
-    reranker = load(str(tmp_path), mix=Mix())
+    reranker = load(RerankOptions(str(tmp_path), mix=Mix()))
     punctuation = {VOCABULARY[mark] for mark in PUNCTUATION}
 
     def query(text: str) -> np.ndarray:
@@ -69,4 +69,4 @@ def test_it_is_loaded_by_name_and_by_torch_alone(tmp_path: Path) -> None:
     again = load_reranker(reranker.name)
     assert again.fingerprint == reranker.fingerprint
     with pytest.raises(UsageError, match="torch alone"):
-        load(f"onnx:{tmp_path}")
+        load(RerankOptions(f"onnx:{tmp_path}"))

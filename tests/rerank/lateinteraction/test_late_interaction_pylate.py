@@ -23,7 +23,7 @@ from rerank.late_interaction_support import (
 
 from leanseek.encode.colbert import is_colbert
 from leanseek.encode.models import model_fingerprint
-from leanseek.rerank import load_reranker
+from leanseek.rerank import RerankOptions, load_reranker
 from leanseek.rerank.lateinteraction import Mix, load
 from leanseek.types import Hit
 
@@ -152,7 +152,7 @@ def test_scores_are_those_of_a_slow_reading_in_float64(
     tmp_path: Path, settings: dict[str, object], expands: bool, attends: bool
 ) -> None:
     model = write_pylate(tmp_path, **settings)
-    reranker = load(str(tmp_path), mix=Mix())
+    reranker = load(RerankOptions(str(tmp_path), mix=Mix()))
     hits = [Hit(i, f"d{i}", 1 / i, "", text, {}) for i, text in enumerate(PASSAGES, 1)]
     passages = [passage(model, text) for text in PASSAGES]
     for asked, found in zip(QUERIES, reranker.measure(QUERIES, [hits] * len(QUERIES)), strict=True):
@@ -167,7 +167,7 @@ def test_hits_are_ordered_by_these_scores(tmp_path: Path) -> None:
     hits = [Hit(i, f"d{i}", 1 / i, "", text, {}) for i, text in enumerate(PASSAGES, 1)]
     vectors = query(model, QUERIES[0])
     scores = [slow_maxsim(vectors, passage(model, text)) for text in PASSAGES]
-    found = load(str(tmp_path), mix=Mix()).rerank(QUERIES[0], hits)
+    found = load(RerankOptions(str(tmp_path), mix=Mix())).rerank(QUERIES[0], hits)
     assert [hit.id for hit in found] == [hits[place].id for place in np.argsort(-np.array(scores))]
 
 

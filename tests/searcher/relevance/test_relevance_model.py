@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanseek.encode.registry import int8_fingerprint
+from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
 from leanseek.searcher.relevance import (
     DenseEvidence,

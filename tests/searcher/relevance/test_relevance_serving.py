@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher, SparseSettings
-from leanseek.encode.registry import int8_fingerprint
+from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import LeanseekError, UsageError
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers

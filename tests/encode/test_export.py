@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from leanseek.encode.export import PACKAGES, Export, write_graph
-from leanseek.encode.onnx_files import (
+from leanseek.encode.export import (
     MODEL_FILE,
+    PACKAGES,
     TOKENIZER_FILE,
+    Export,
     ExportSettings,
     open_session,
     read_tokenizer,
+    write_graph,
 )
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
@@ -39,7 +41,7 @@ def export(monkeypatch: pytest.MonkeyPatch) -> Export:
     def quantise(full: Path, folder: Path) -> None:
         (folder / "graph").write_text((full / "graph").read_text() + " in 8 bits")
 
-    monkeypatch.setattr("leanseek.encode.export.quantise_export", quantise)
+    monkeypatch.setattr("leanseek.encode.int8.quantise_export", quantise)
     return Export(form="kind", version=3, write=write, carry=carry)
 
 

@@ -1,4 +1,4 @@
-"""Lengths before the cut, the cut itself, and batches."""
+"""Lengths before the cut, the cut itself, and the arrays that models read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leanseek.encode.batches import TextTokenizer, batches, encodable
+from leanseek.encode.tokenizer import TextTokenizer, encodable, model_inputs
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,14 @@ def test_every_text_becomes_encodable_and_good_ones_stay(text: str) -> None:
     assert len(fixed) == len(text)
 
 
-@given(st.lists(st.integers(0, 600), max_size=80), st.integers(1, 4096))
-def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    found = list(batches(lengths, budget))
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    for batch in found:
-        longest = max(lengths[i] for i in batch)
-        assert len(batch) == 1 or len(batch) * longest <= budget
-    order = [lengths[i] for batch in found for i in batch]
-    assert order == sorted(order, reverse=True)
-    assert all(isinstance(batch, np.ndarray) for batch in found)
+def test_padding_is_masked_and_on_the_side_of_the_model() -> None:
+    ids = [np.array([5, 6, 7], np.int32), np.array([8], np.int32), np.array([], np.int32)]
+    types = [np.array([0, 1, 1], np.int32), np.array([1], np.int32), np.array([], np.int32)]
+    right, left = (model_inputs(ids, 9, side, types) for side in (False, True))
+    assert right["input_ids"].tolist() == [[5, 6, 7], [8, 9, 9], [9, 9, 9]]
+    assert left["input_ids"].tolist() == [[5, 6, 7], [9, 9, 8], [9, 9, 9]]
+    assert right["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    assert left["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert left["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert not model_inputs(ids, 9, False)["token_type_ids"].any()
+    assert all(array.dtype == np.int64 for array in right.values())

@@ -1,4 +1,4 @@
-"""A cross-encoder as its difference to the encoder that it was grown from: a thirtieth of its size."""
+"""The packaged cross-encoder: its difference to the encoder that it was grown from, a thirtieth of its size."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, ResolvedModel, resolve_model
 from leanseek.encode.models import file_digest
-from leanseek.encode.registry import Backends, split_prefix
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import cache_folder, new_folder
-from leanseek.rerank.crossencoder.calibration import Calibration
-from leanseek.rerank.crossencoder.cross_encoder import CrossEncoderReranker
-from leanseek.rerank.crossencoder.layout import PairModel
-from leanseek.rerank.crossencoder.onnx_pairs import EXPORT, OnnxPairModel
-from leanseek.rerank.crossencoder.torch_pairs import TorchPairModel
 from leanseek.types import Float32Array
 
 PACKAGED = "leanseek/joint-MiniLM-L6"
 """The name of the cross-encoder that comes with the package."""
 
 HOME = Path(__file__).with_name("minilm")
-"""Where it lies in the package."""
+"""Its folder in the package."""
+
 _PACKED = "difference.safetensors"
 _WEIGHTS = "model.safetensors"
 _TOKENIZER = "tokenizer.json"
@@ -36,11 +31,11 @@ Tensors = dict[str, Float32Array]
 
 
 def packaged(folder: Path | None = None) -> ResolvedModel:
-    """The packaged cross-encoder as a model's folder, which is made now where it is missing (a second or two).
+    """The packaged cross-encoder as a model's folder, which is made where it is missing (a second or two).
 
-    `folder` is where it stands, `models` in the cache folder by default.
+    That is in `folder`, by default `models` in the cache folder.
 
-    Raises ModelError where the default encoder is not here or not the one it was grown from; MissingPackageError,
+    Raises ModelError where the default encoder is missing or not the one it was grown from; MissingPackageError,
     StorageError.
     """
     name = f"joint-MiniLM-L6-{file_digest(HOME / _PACKED)[:16]}"
@@ -53,9 +48,9 @@ def packaged(folder: Path | None = None) -> ResolvedModel:
 def pack(model: Path, target: Path, base: str = DEFAULT_MODEL) -> None:
     """Write the folder `target` from the one of a `JointReader` grown from `base`: small files, and the difference.
 
-    The layers that read together differ little from those they were copied from, so 8 bits hold the difference:
-    a scale for each row of a matrix, rounding errors of at most 1 part in 254 of its greatest change. All else
-    that was trained stays in float32. What is as in `base` is left out.
+    The layers that read both texts together differ little from those they were copied from, so 8 bits hold the
+    difference: a scale for each row of a matrix, rounding errors of at most 1 part in 254 of its greatest change.
+    Other trained weights stay in float32; those equal to the `base` are left out.
 
     Raises ModelError where `base` is not what the model was grown from.
     """
@@ -86,14 +81,14 @@ def pack(model: Path, target: Path, base: str = DEFAULT_MODEL) -> None:
         copy_function=shutil.copyfile,
     )
     about = {"base": base, "sha256": file_digest(origin), "layers": str(layers)}
-    # Not save_file, whose files none but their owner may read.
+    # save_file makes files that only their owner may read.
     (target / _PACKED).write_bytes(save(packed, about))
 
 
 def unpack(packed: Path, target: Path) -> None:
     """Write the model's folder `target` from what `pack` made.
 
-    Raises ModelError where its base is not here or another, or the difference cannot be read; StorageError.
+    Raises ModelError where its base is missing or another one, or the difference cannot be read; StorageError.
     """
     try:
         from safetensors import SafetensorError, safe_open
@@ -139,7 +134,7 @@ def _read(path: Path) -> Tensors:
 
 
 def _copied(base: Tensors, layers: int) -> Tensors:
-    """What the layers that read together were before training, by their names there."""
+    """The weights that the joint layers had before training, by their names in the `JointReader`."""
     count = 1 + max(int(name.split(".")[2]) for name in base if name.startswith("encoder.layer."))
     first = count - layers
     copied = {}
@@ -149,41 +144,3 @@ def _copied(base: Tensors, layers: int) -> Tensors:
             if int(number) >= first:
                 copied[f"joint.{int(number) - first}.{rest}"] = tensor
     return copied
-
-
-DEFAULT_CROSS_ENCODER = PACKAGED
-ADVICE = (
-    "Give the folder of a cross-encoder, as cross-encoder:FOLDER, take the one that comes with the package, as "
-    "cross-encoder alone, or make one: leanseek train cross-encoder"
-)
-
-_BACKENDS: Backends[PairModel] = Backends(TorchPairModel, OnnxPairModel, EXPORT)
-
-
-def load(
-    model: str | None, device: str | None = None, *, long: str = "maxp", cache: bool = True
-) -> CrossEncoderReranker:
-    """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default `DEFAULT_CROSS_ENCODER`,
-
-    - a folder or name of a sentence-transformers CrossEncoder with one label: ONNX Runtime in float32 where the
-      CPU is to be used and the model can be exported, else torch; the scores are the same within 1e-4;
-    - `torch:` and such a folder or name: torch in any case;
-    - `onnx:` or `onnx-int8:` and such a folder or name: ONNX Runtime in float32, or with 8-bit products.
-
-    `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how passages are read
-    that do not fit: maxp, firstp, top2 or extract. `cache=False` neither uses nor fills the score cache. Hits get
-    a probability where the model's folder holds a calibration.
-
-    Raises ModelError, MissingPackageError, StorageError or UsageError.
-    """
-    prefix, name = split_prefix(model or DEFAULT_CROSS_ENCODER)
-    resolved = _resolve(name)
-    loaded = _BACKENDS.load(prefix, resolved, device)
-    # A back end's first run costs several times a later one, which would be taken for its pace.
-    loaded.logits([loaded.layout.join(np.zeros(2, np.int32), np.zeros(2, np.int32))])
-    calibration = Calibration.of(resolved.path)
-    return CrossEncoderReranker(loaded, long=long, calibration=calibration, cache=cache)
-
-
-def _resolve(name: str) -> ResolvedModel:
-    return packaged() if name == PACKAGED else resolve_model(name, ADVICE)
