@@ -38,7 +38,7 @@ def zscore(
     if not whole.size:
         return values
     spread = max(float(whole.std()), least)
-    # The squares of numbers near the least there are vanish.
+    # The squares of differences below 1e-160 are 0.
     return (values - whole.mean()) / spread if spread else np.zeros_like(values)
 
 

@@ -50,6 +50,10 @@ def test_neighbouring_float32_numbers_are_different_scores(value: float) -> None
     assert zscore(scores).tolist() == [-1, 1]
 
 
+def test_differences_too_small_for_a_deviation_count_for_nothing() -> None:
+    assert zscore(np.array([0.0, 5e-324])).tolist() == [0, 0]
+
+
 def test_z_scores_by_another_list() -> None:
     scores, whole = np.array([3.0, 7.0]), np.array([1.0, 3.0])
     assert zscore(scores, whole).tolist() == [1, 5]

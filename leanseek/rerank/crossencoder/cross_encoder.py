@@ -135,8 +135,8 @@ class CrossEncoderReranker(ByScore):
                 ranks = [min(column for _, column in places[pair]) for pair in missing]
                 for numbers in tiers(ranks, deadline):
                     pieces: list[Piece] = []
-                    for block in in_time([missing[number] for number in numbers], deadline):
-                        pieces += windows.add(block)
+                    for some in in_time([missing[number] for number in numbers], deadline):
+                        pieces += windows.add(some)
                     yield pieces
                     reached += sum(len(places[missing[number]]) for number in numbers)
                     if deadline is not None:
