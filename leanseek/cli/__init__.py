@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from leanseek.cli.demo import demo
-from leanseek.cli.eval_commands import collection, collections, reproduce
 from leanseek.cli.guard import Guarded
 from leanseek.cli.help import Helped
-from leanseek.cli.index_commands import add, index
-from leanseek.cli.inspect_commands import doctor, info, verify
-from leanseek.cli.maintenance_commands import compact, delete, tokens
-from leanseek.cli.report_commands import leaderboard, report
-from leanseek.cli.report_commands import relevance as measure_relevance
-from leanseek.cli.score_commands import compare, score
-from leanseek.cli.search_commands import run, search
-from leanseek.cli.train_commands import fusion
-from leanseek.cli.train_commands import relevance as train_relevance
-from leanseek.cli.train_reranker_commands import cross_encoder, heads
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
     "6 missing package, 7 index locked, 8 disk or permission, 130 interrupted."
 )
 
-PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Index": (index, add, delete, compact, tokens),
-    "Search": (search, run, demo),
-    "Measure": (score, compare, collections, collection, reproduce, leaderboard, report, measure_relevance),
-    "Learn": (train_relevance, fusion, heads, cross_encoder),
-    "Inspect": (info, verify, doctor),
+PANELS = {
+    "Index": {
+        "index_commands": "index add",
+        "maintenance_commands": "delete compact tokens",
+    },
+    "Search": {"search_commands": "search run", "demo": "demo"},
+    "Measure": {
+        "score_commands": "score compare",
+        "eval_commands": "collections collection reproduce",
+        "report_commands": "leaderboard report relevance",
+    },
+    "Learn": {"train_commands": "relevance fusion", "train_reranker_commands": "heads cross_encoder"},
+    "Inspect": {"inspect_commands": "info verify doctor"},
 }
-"""The commands by the panel of the program's help; those of Measure and Learn are in the groups eval and train."""
+"""The files and functions of the commands, by the panel of the program's help."""
+
+GROUPS = {
+    "Measure": ("eval", "Score runs, compare them, evaluate collections."),
+    "Learn": ("train", "Learn relevance, fusion and re-rankers from judged queries."),
+}
+"""The panels whose commands are in a group of their own, with its name and help."""
 
 
 class Program(Guarded):
@@ -54,36 +55,41 @@ class Program(Guarded):
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(
-    cls=Program,
-    name="leanseek",
-    help="Documents in, hybrid answers out: index, search and measure on any CPU.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings=HELP,
-)
-eval_app = typer.Typer(
-    name="eval",
-    help="Score runs, compare them, evaluate collections.",
-    no_args_is_help=True,
-    context_settings=HELP,
-)
-train_app = typer.Typer(
-    name="train",
-    help="Learn relevance, fusion and re-rankers from judged queries.",
-    no_args_is_help=True,
-    context_settings=HELP,
-)
 
-for panel, commands in PANELS.items():
-    group, shown = {"Measure": (eval_app, None), "Learn": (train_app, None)}.get(panel, (app, panel))
-    for command in commands:
-        name = command.__name__.replace("_", "-")
-        group.command(name, cls=Helped, rich_help_panel=shown)(command)
-app.add_typer(eval_app, rich_help_panel="Measure")
-app.add_typer(train_app, rich_help_panel="Learn")
+def program(wanted: str | None = None) -> typer.Typer:
+    """The program with all its commands, or with the command or group `wanted` alone, whose file alone is loaded."""
+    app = typer.Typer(
+        cls=Program,
+        name="leanseek",
+        help="Documents in, hybrid answers out: index, search and measure on any CPU.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings=HELP,
+        callback=common,
+    )
+    for panel, files in PANELS.items():
+        place, grouped = app, panel in GROUPS
+        if grouped:
+            name, text = GROUPS[panel]
+            if wanted not in (None, name):
+                continue
+            place = typer.Typer(name=name, help=text, no_args_is_help=True, context_settings=HELP)
+            app.add_typer(place, rich_help_panel=panel)
+        for file, functions in files.items():
+            for function in functions.split():
+                if grouped or wanted in (None, function):
+                    command = getattr(import_module(f"leanseek.cli.{file}"), function)
+                    title = None if grouped else panel
+                    place.command(function.replace("_", "-"), cls=Helped, rich_help_panel=title)(command)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return program()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def show_version(wanted: bool) -> None:
@@ -94,7 +100,6 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
@@ -114,4 +119,8 @@ def main() -> None:
     if "--debug" in arguments:
         arguments.remove("--debug")
         arguments.insert(0, "--debug")
-    app(arguments)
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    known = [name for name, _ in GROUPS.values()]
+    for panel in PANELS.keys() - GROUPS.keys():
+        known += " ".join(PANELS[panel].values()).split()
+    program(first if first in known else None)(arguments)
