@@ -152,7 +152,7 @@ def open_material(
         snapshot.close()
         raise InputError(
             f"'{collection.name}' ({part}) has too few queries with a relevant document, "
-            f"{len(queries.texts)}: what is learned from fewer than {FEWEST} does not hold for others; leave it out, "
+            f"{len(queries.texts)}: fewer than {FEWEST} are too few to learn from; leave it out, "
             "or judge more queries"
         )
     return Material(f"{collection.name}:{part}", snapshot, queries)
