@@ -87,9 +87,7 @@ def train_cross_encoder(
     if not 0.0 < held_out < 1.0:
         raise UsageError(f"the share held out is {held_out}; it must lie between 0 and 1")
     if out.exists() and not (out / PROVENANCE).is_file():
-        raise UsageError(
-            f"'{out}' exists and holds no model trained by leanseek; give another folder with --out"
-        )
+        raise UsageError(f"'{out}' exists and holds no model trained here; give another folder with --out")
     learn: list[Group] = []
     judge: list[Group] = []
     taken = []
