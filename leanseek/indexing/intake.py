@@ -60,7 +60,7 @@ class Intake:
         if isinstance(documents, Document):
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
-        for batch in _batches(documents):
+        for batch in batches(documents):
             batch = [_checked(document, place) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
@@ -139,7 +139,7 @@ class Intake:
         self._older.append(Segment(self._path, record, self._state, dense=False))
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """The documents in lists of at most `BATCH`, closed by the one that brings the texts to `BATCH_CHARACTERS`."""
     batch: list[Document] = []
     characters = 0
