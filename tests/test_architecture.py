@@ -48,7 +48,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 REPEATED = {"__init__", "base", "registry"}
 """File names that mean the same thing in every package: its door, its protocol, its table."""
 
-WITHOUT_DOOR = {"cli": "a program, entered by `main`", "integrations": "each module needs another package"}
+WITHOUT_DOOR = {"cli": "a program, entered by `main`"}
 
 
 class Import(NamedTuple):
