@@ -100,6 +100,11 @@ class ByScore(ABC):
     def notes(self) -> tuple[str, ...]:
         """Sentences for people about the work so far."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether a hit's score is independent of the other hits of the call, which adaptive re-ranking needs."""
+        return True
+
     @abstractmethod
     def judge(
         self,

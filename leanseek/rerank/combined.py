@@ -126,6 +126,11 @@ class Interpolated(ByScore):
         return f"interpolated:{self.reranker.name}{own}"
 
     @property
+    def alone(self) -> bool:
+        """False: scores are standardised over the hits of a call."""
+        return False
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of the re-ranker's and the weight."""
         return derived_fingerprint(self.reranker.fingerprint, f"interpolated {self.weight!r}")

@@ -76,6 +76,11 @@ class CrossEncoderReranker(ByScore):
         return f"cross-encoder:{self._model.name}"
 
     @property
+    def alone(self) -> bool:
+        """Whether a hit's score is independent of the other hits: extracts weigh terms by how many hits have them."""
+        return self._long != "extract"
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of everything that shapes a score: the model, its length, and how long passages are read."""
         return derived_fingerprint(self._model.fingerprint, f"{self._long} {self._model.max_tokens}")

@@ -127,6 +127,11 @@ class InContextReranker(ByScore):
         return self._name
 
     @property
+    def alone(self) -> bool:
+        """False: all hits of a call are in one prompt."""
+        return False
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of everything that shapes a score."""
         return derived_fingerprint(self._decoder.fingerprint, self._settings)

@@ -73,7 +73,7 @@ class LateInteractionReranker(ByScore):
 
     @property
     def alone(self) -> bool:
-        """Whether a hit's score does not depend on the query's other hits: MaxSim is all of it."""
+        """Whether a hit's score is independent of the other hits: MaxSim is all of it."""
         return not (self._mix.cosine or self._mix.search)
 
     @property
