@@ -14,7 +14,7 @@ from scipy.stats import zscore
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
 from leanseek.rerank import ByScore, Cascade, Interpolated, Judged, load_reranker
-from leanseek.rerank.factorisation import scores_of
+from leanseek.rerank.adaptive import check_scorer
 from leanseek.rerank.registry import reads_windows
 from leanseek.types import Hit, Progress
 
@@ -102,5 +102,5 @@ def test_what_cannot_be_mixed_is_told() -> None:
         Interpolated(Says([]), 1.5)
     with pytest.raises(UsageError, match="a single one"):
         Interpolated(Cascade([(Says([]), 5)]))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="tells the hits of one call apart"):
-        scores_of(Interpolated(Says([])), {})
+    with pytest.raises(UsageError, match="in a mix"):
+        check_scorer(Interpolated(Says([])))
