@@ -30,6 +30,7 @@ from leanseek.types import (
 
 if TYPE_CHECKING:
     from leanseek.rerank.base import Reranked
+    from leanseek.searcher.second_stage import SecondStage
 
 TOGETHER = 16
 """Queries whose hits are re-ranked together."""
@@ -45,7 +46,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
         hits = [make_hits(snapshot, one.kept, request.explain) for one in cuts]
         reranked: list[Reranked] | None = None
         if second is not None:
-            reranked = second.rerank(queries, hits, block_progress(request, done, len(block)))
+            reranked = rerank(request, second, queries, [one.kept for one in cuts], hits, done)
         done += len(block)
         for place, (query, ranking) in enumerate(block):
             best, reached = hits[place], None
@@ -76,9 +77,10 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
 
     pairs = zip(request.queries, kept, strict=True)
     while block := list(islice(pairs, TOGETHER)):
-        heads = [make_hits(snapshot, first(ranking, second.reach)) for _, ranking in block]
-        progress = block_progress(request, done, len(block))
-        reranked = second.rerank([query for query, _ in block], heads, progress)
+        # A document that adaptive re-ranking adds may stand anywhere in the ranking.
+        tops = [ranking if second.adaptive else first(ranking, second.reach) for _, ranking in block]
+        heads = [make_hits(snapshot, top) for top in tops]
+        reranked = rerank(request, second, [query for query, _ in block], tops, heads, done)
         done += len(block)
         for (_, ranking), head, one in zip(block, heads, reranked, strict=True):
             tail = ranked(snapshot, ranking.take(np.arange(len(head), len(ranking.ordinals))))
@@ -87,6 +89,33 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
                 best = append(best, [Hit(0, identifier, score, "", "", {}) for identifier, score in tail])
                 tail = []
             yield [*(Ranked(hit.id, hit.score) for hit in best), *tail][: request.k]
+
+
+def rerank(
+    request: Request,
+    second: SecondStage,
+    queries: Sequence[str],
+    rankings: Sequence[Ranking],
+    hits: Sequence[Sequence[Hit]],
+    done: int,
+) -> list[Reranked]:
+    """The queries' hits re-ranked; `rankings` are those that the hits were made of, `done` queries came before."""
+    if not second.adaptive:
+        return second.rerank(queries, hits, block_progress(request, done, len(queries)))
+    from leanseek.searcher.feedback import rerank_adaptively
+
+    return [
+        rerank_adaptively(
+            request,
+            second,
+            query,
+            ranking,
+            hits[place],
+            lambda passages: make_hits(request.snapshot, passages, request.explain),
+            block_progress(request, done + place, 1),
+        )
+        for place, (query, ranking) in enumerate(zip(queries, rankings, strict=True))
+    ]
 
 
 def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> list[Hit]:

@@ -184,6 +184,8 @@ def make_request(
     chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else generation.mode
     if chosen != "sparse" and not snapshot.with_dense:
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
+    if second is not None:
+        second.check_mode(chosen)
     matching = None
     if filter is not None:
         from leanseek.filters import parse_filter

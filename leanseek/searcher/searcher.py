@@ -54,6 +54,8 @@ class Searcher:
         self._choices = Choices(fusion, mode, relevance)
         settings = snapshot.state.settings
         self._generation = self._choices.generation(snapshot, QueryEncoder(settings.encoder, encoder, device))
+        if second_stage is not None:
+            second_stage.check_mode(self._generation.mode)
         self._second = second_stage
         self._refreshing = threading.Lock()
         self._closed = False
@@ -73,6 +75,7 @@ class Searcher:
         rerank_depth: DepthChoice | Sequence[DepthChoice] | None = None,
         rerank_budget: float | None = None,
         rerank_long: str | None = None,
+        adaptive: bool = False,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
@@ -89,7 +92,9 @@ class Searcher:
         `load_reranker`), or a list of them, each going on from the one before. `rerank_depth` is how many hits each
         judges (by default 100), "auto" those that are probable enough (see `RerankDepth`); the others stay below.
         `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
-        `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`).
+        `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`). With `adaptive`
+        `rerank_depth` is how many passages a single re-ranker scores, and its scores lead it to passages that the
+        search did not return (see `leanseek.rerank.adaptive`).
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
@@ -101,11 +106,18 @@ class Searcher:
         elif dense_weight is not None:
             raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
         second = None
-        if any(choice is not None for choice in (reranker, rerank_depth, rerank_budget, rerank_long)):
+        choices = (reranker, rerank_depth, rerank_budget, rerank_long)
+        if adaptive or any(choice is not None for choice in choices):
             from leanseek.searcher.second_stage import choose_second_stage
 
             second = choose_second_stage(
-                reranker, rerank_depth, rerank_budget, device, long=rerank_long, index=Path(path)
+                reranker,
+                rerank_depth,
+                rerank_budget,
+                device,
+                long=rerank_long,
+                index=Path(path),
+                adaptive=adaptive,
             )
         snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
         loaded = given_encoder(snapshot.state.settings, encoder, device)
@@ -247,6 +259,10 @@ class Searcher:
         if candidates is None:
             return list(ranked_lists(request, search_all(request)))
         check_candidates(candidates, len(request.queries), options.get("depth"))
+        if self._second is not None and self._second.adaptive:
+            raise UsageError(
+                "adaptive re-ranking finds its own candidates in the index; leave out either it or the candidates"
+            )
         return list(ranked_lists(request, rank_all(request, candidates)))
 
     def missing(self, ids: Iterable[str]) -> list[str]:

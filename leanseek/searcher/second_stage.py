@@ -14,6 +14,7 @@ import numpy as np
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
 from leanseek.rerank import Cascade, Reranker, load_reranker
+from leanseek.rerank.adaptive import check_scorer
 from leanseek.rerank.base import Reranked
 from leanseek.rerank.combined import Depth
 from leanseek.rerank.registry import DEFAULT_DEPTH, NONE, reads_windows
@@ -80,13 +81,25 @@ class SecondStage:
     """Re-ranks what a search has found. Thread-safe where its re-rankers are."""
 
     def __init__(
-        self, cascade: Cascade, budget: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        cascade: Cascade,
+        budget: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        adaptive: bool = False,
     ) -> None:
         """`budget` is how many seconds a query's re-ranking may take by the `clock`; None: as long as it takes.
 
-        Raises UsageError for a budget below 0.
+        With `adaptive` the depth of the re-ranker is how many passages it scores, and its scores decide which, see
+        `leanseek.rerank.adaptive`.
+
+        Raises UsageError for a budget below 0, or with `adaptive` for several re-rankers, a depth that is no number,
+        or a re-ranker whose scores of different calls cannot be compared.
         """
+        if adaptive:
+            check_adaptive(cascade)
         self.cascade = cascade
+        self.adaptive = adaptive
         self._budget = budget
         self._clock = clock
         self._lock = threading.Lock()
@@ -124,6 +137,26 @@ class SecondStage:
             )
         return (*self.cascade.notes, told)
 
+    def check_mode(self, mode: str) -> None:
+        """Raise UsageError for adaptive re-ranking of a sparse search, which has no vectors to go by."""
+        if self.adaptive and mode == "sparse":
+            raise UsageError(
+                "adaptive re-ranking goes by the vectors of the index, and this search is sparse: search with mode "
+                "hybrid or dense, index again with an encoder if there are no vectors, or leave adaptive out"
+            )
+
+    def deadline(self) -> Deadline | None:
+        """When a query's re-ranking that begins now must end; None: it may take as long as it takes."""
+        return Deadline(self._budget, self._clock) if self._budget is not None else None
+
+    def record(self, results: Sequence[Reranked]) -> None:
+        """Count the results of queries, which `notes` report."""
+        with self._lock:
+            self._queries += len(results)
+            self._late += sum(one.reached < one.asked for one in results)
+            self._judged += sum(one.reached for one in results)
+            self._asked += sum(one.asked for one in results)
+
     def rerank(
         self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], progress: Progress | None = None
     ) -> list[Reranked]:
@@ -137,17 +170,13 @@ class SecondStage:
             found = []
             total, done = sum(map(len, hits)), 0
             for query, given in zip(queries, hits, strict=True):
-                deadline = Deadline(self._budget, self._clock)
+                deadline = self.deadline()
                 tell = progress
                 if progress is not None and len(queries) > 1:
                     tell = part_of(progress, done, len(given), total)
                 found += self.cascade.rerank_batch([query], [given], progress=tell, deadline=deadline)
                 done += len(given)
-        with self._lock:
-            self._queries += len(found)
-            self._late += sum(one.reached < one.asked for one in found)
-            self._judged += sum(one.reached for one in found)
-            self._asked += sum(one.asked for one in found)
+        self.record(found)
         return found
 
 
@@ -170,17 +199,19 @@ def choose_second_stage(
     long: str | None = None,
     cache: bool = True,
     index: Path | None = None,
+    adaptive: bool = False,
 ) -> SecondStage | None:
     """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
 
     None for no re-ranker, or the name `none`. `device`, `long`, `cache` and `index` are for those given by name, see
-    `load_reranker`; `long` is for those of them that it can be chosen for.
+    `load_reranker`; `long` is for those of them that it can be chosen for. `adaptive`: see `SecondStage`.
 
     Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name, `none` beside
-    others, a depth that is none or a `long` that is for none of them, and what loading a model raises.
+    others, a depth that is none, a `long` that is for none of them or an `adaptive` that is not for them, and what
+    loading a model raises.
     """
     if isinstance(reranker, SecondStage):
-        if depth is not None or budget is not None:
+        if depth is not None or budget is not None or adaptive:
             raise UsageError("a second stage has its depths and its budget; give it alone")
         return reranker
     asked = [reranker] if isinstance(reranker, str) or not isinstance(reranker, Sequence) else list(reranker)
@@ -200,10 +231,15 @@ def choose_second_stage(
                 raise UsageError(
                     f"{what} for re-ranking goes with a re-ranker; name one, such as cross-encoder:MODEL"
                 )
+        if adaptive:
+            raise UsageError("adaptive re-ranking needs a re-ranker; name one, such as cross-encoder:MODEL")
         return None
     if len(depths) > len(asked):
         raise UsageError(f"there are {len(depths)} depths for {len(asked)} re-rankers; give at most one each")
     every = [*map(check_depth, depths), *[DEFAULT_DEPTH] * (len(asked) - len(depths))]
+    if adaptive:
+        # Loading models that are then refused can take long.
+        check_adaptive_depths(every)
     names = [one for one in asked if isinstance(one, str)]
     if long is not None and not names:
         raise UsageError("a way of reading goes with re-rankers given by name; give it to load_reranker")
@@ -213,7 +249,7 @@ def choose_second_stage(
         if isinstance(one, Cascade):
             if len(asked) > 1 or depths:
                 raise UsageError("a cascade has its depths; give it alone, without rerank_depth")
-            return SecondStage(one, budget)
+            return SecondStage(one, budget, adaptive=adaptive)
         if isinstance(one, str):
             # Where it can be chosen for none of them, loading the first tells so.
             way = long if reads_windows(one) or not some_read_windows else None
@@ -221,7 +257,26 @@ def choose_second_stage(
         if one is None:
             raise UsageError("None is no re-ranker; leave it out")
         steps.append((one, its))
-    return SecondStage(Cascade(steps), budget)
+    return SecondStage(Cascade(steps), budget, adaptive=adaptive)
+
+
+def check_adaptive(cascade: Cascade) -> None:
+    """Raise UsageError for re-rankers or depths that adaptive re-ranking does not take."""
+    check_adaptive_depths([depth for _, depth in cascade.steps])
+    check_scorer(cascade.steps[0].reranker)
+
+
+def check_adaptive_depths(depths: Sequence[Depth]) -> None:
+    """Raise UsageError unless there is one depth and it is a number."""
+    if len(depths) > 1:
+        raise UsageError(
+            f"adaptive re-ranking takes a single re-ranker, and {len(depths)} are given; leave out the others"
+        )
+    if not isinstance(depths[0], int):
+        raise UsageError(
+            "the depth of adaptive re-ranking is how many passages are scored; give a whole number, at least 1, "
+            "rather than auto"
+        )
 
 
 def furthest(depth: Depth) -> int:
