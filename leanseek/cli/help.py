@@ -20,7 +20,7 @@ PANELS = {
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
     "Filter and fusion": "mode filter fusion dense_weight depth",
     "Relevance": "min_probability relevant_only relevance",
-    "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long",
+    "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long adaptive",
 }
 """The panel of each option, by the name of its parameter."""
 

@@ -141,6 +141,14 @@ RerankLong: TypeAlias = Annotated[
         help="How cross-encoders read passages that are too long: {long}. By default maxp, the best window.",
     ),
 ]
+Adaptive: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="Let the scores of a cross-encoder lead to further passages of the index; --rerank-depth is then how many "
+        "passages it scores.",
+    ),
+]
 
 CollectionName: TypeAlias = Annotated[
     str, typer.Argument(metavar="COLLECTION", help="A collection's folder, a BEIR name, or irds:ID.")

@@ -47,6 +47,7 @@ def search(
     rerank_depth: opt.RerankDepth = None,
     rerank_budget: opt.RerankBudget = None,
     rerank_long: opt.RerankLong = None,
+    adaptive: opt.Adaptive = False,
     encoder: opt.Encoder = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
@@ -68,6 +69,7 @@ def search(
             rerank_depth=opt.parse_depths(rerank_depth),
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
+            adaptive=adaptive,
         ) as searcher,
         progress_bar(as_json) as progress,
     ):
@@ -138,6 +140,7 @@ def run(
     rerank_depth: opt.RerankDepth = None,
     rerank_budget: opt.RerankBudget = None,
     rerank_long: opt.RerankLong = None,
+    adaptive: opt.Adaptive = False,
     encoder: opt.Encoder = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
@@ -167,6 +170,7 @@ def run(
             rerank_depth=opt.parse_depths(rerank_depth),
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
+            adaptive=adaptive,
         ) as searcher,
         progress_bar(as_json) as progress,
     ):

@@ -14,7 +14,6 @@ import numpy as np
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
 from leanseek.rerank import Cascade, Reranker, load_reranker
-from leanseek.rerank.adaptive import check_scorer
 from leanseek.rerank.base import Reranked
 from leanseek.rerank.combined import Depth
 from leanseek.rerank.registry import DEFAULT_DEPTH, NONE, reads_windows
@@ -262,6 +261,8 @@ def choose_second_stage(
 
 def check_adaptive(cascade: Cascade) -> None:
     """Raise UsageError for re-rankers or depths that adaptive re-ranking does not take."""
+    from leanseek.rerank.adaptive import check_scorer
+
     check_adaptive_depths([depth for _, depth in cascade.steps])
     check_scorer(cascade.steps[0].reranker)
 

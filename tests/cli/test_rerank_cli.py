@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from rerank.cross_encoder_support import build_model, texts
+from support import HashEncoder, make_documents
 from typer.testing import CliRunner
 
+from leanseek import Index
 from leanseek.cli import app
 from leanseek.errors import ExitCode
+from leanseek.searcher import request
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
 
@@ -133,6 +136,18 @@ def test_an_evaluation_records_the_second_stage(place: Path) -> None:
         (("--rerank", "cross-encoder:x", "--rerank-depth", "deep"), ExitCode.USAGE, "or auto"),
         (("--rerank", "cross-encoder:x", "--rerank-budget", "200"), ExitCode.USAGE, "such as 200ms"),
         (("--rerank", "in-context:x", "--rerank-long", "maxp"), ExitCode.USAGE, "not for in-context"),
+        (("--adaptive",), ExitCode.USAGE, "adaptive re-ranking needs a re-ranker"),
+        (("--rerank", "none", "--adaptive"), ExitCode.USAGE, "adaptive re-ranking needs a re-ranker"),
+        (
+            ("--rerank", "cross-encoder:x", "--rerank-depth", "auto", "--adaptive"),
+            ExitCode.USAGE,
+            "rather than auto",
+        ),
+        (
+            ("--rerank", "cross-encoder:x", "--rerank", "cross-encoder:y", "--adaptive"),
+            ExitCode.USAGE,
+            "a single re-ranker",
+        ),
     ],
 )
 def test_wrong_options_are_told(place: Path, options: tuple[str, ...], code: ExitCode, told: str) -> None:
@@ -146,3 +161,34 @@ def test_wrong_options_are_told(place: Path, options: tuple[str, ...], code: Exi
 def test_none_is_no_re_ranking(place: Path) -> None:
     plain = call("search", place / "index", "statin", "--json").stdout
     assert call("search", place / "index", "statin", "--json", "--rerank", "none").stdout == plain
+
+
+def test_adaptive_re_ranking_goes_beyond_the_hits_of_the_search(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "recorded_encoder", lambda recorded, device, for_queries: HashEncoder())
+    Index.create(tmp_path / "index", encoder=HashEncoder()).add(make_documents(300, 3), cache=False)
+    name = f"cross-encoder:torch:{place / 'model'}"
+    options = ("--rerank", name, "--rerank-depth", 20, "--adaptive")
+    done = call("search", tmp_path / "index", QUERIES["q1"], "-k", 30, "--json", *options)
+    assert done.exit_code == 0, done.output
+    hits = [json.loads(line) for line in done.stdout.splitlines()]
+    assert json.loads(done.stderr.splitlines()[-1]) == {"reranked": 20, "to_rerank": 20, "notes": []}
+    begun = [hit["history"][0]["by"] for hit in hits]
+    assert set(begun) == {"search", "adaptive"}
+    assert sum(len(hit["history"]) == 2 for hit in hits) == 20
+    shown = call("search", tmp_path / "index", QUERIES["q1"], "-k", 20, "--explain", *options)
+    assert "adaptive #" in shown.stdout and "sparse not found" in shown.stdout
+    out = tmp_path / "run.trec"
+    done = call(
+        "run", tmp_path / "index", place / "small" / "queries.jsonl", "--out", out, "-k", 30, *options
+    )
+    assert done.exit_code == 0, done.output
+    lines = [line.split() for line in out.read_text().splitlines()]
+    assert [line[2] for line in lines if line[0] == "q1"] == [hit["id"] for hit in hits]
+
+
+def test_adaptive_re_ranking_needs_vectors(place: Path) -> None:
+    options = ("--rerank", f"cross-encoder:torch:{place / 'model'}", "--adaptive")
+    done = call("search", place / "index", "statin", *options)
+    assert done.exit_code == ExitCode.USAGE and "index again with an encoder" in done.stderr
