@@ -10,8 +10,7 @@ import numpy as np
 from leanseek.encode.batches import Deadline
 from leanseek.errors import ModelError, UsageError
 from leanseek.numbers import zscore
-from leanseek.rerank.base import Reranker
-from leanseek.rerank.combined import Scorer
+from leanseek.rerank.base import ByScore, Reranker
 from leanseek.types import Float32Array, Float64Array, Int64Array
 
 ADAPTIVE: Final = "adaptive"
@@ -40,7 +39,7 @@ class CandidateSource(Protocol):
         ...
 
 
-def check_scorer(reranker: Reranker) -> Scorer:
+def check_scorer(reranker: Reranker) -> ByScore:
     """The re-ranker itself. Raises UsageError where its scores of different calls cannot be compared."""
     if not hasattr(reranker, "judge"):
         raise UsageError(
@@ -53,9 +52,9 @@ def check_scorer(reranker: Reranker) -> Scorer:
             f"'{reranker.name}' scores the hits of a call beside each other (in one prompt, in a mix, or by extracts), "
             "so the scores of different calls cannot be compared. Adaptive re-ranking takes a cross-encoder that reads "
             "passages by maxp, top2 or firstp, or late interaction by MaxSim alone: "
-            "leanseek.rerank.lateinteraction.load(None, mix=Mix())"
+            "leanseek.rerank.lateinteraction.load(RerankOptions(mix=Mix()))"
         )
-    return cast("Scorer", reranker)
+    return cast("ByScore", reranker)
 
 
 def adaptive_scores(

@@ -51,7 +51,8 @@ def rerank_adaptively(
         calls += len(given)
         if one.probabilities is not None:
             probabilities.update(zip(ordinals.tolist(), one.probabilities.tolist(), strict=True))
-        return one.scores
+        scored: Float64Array = one.scores
+        return scored
 
     scores = adaptive_scores(
         ranking.ordinals, candidates.vector, candidates, score, budget, deadline=deadline

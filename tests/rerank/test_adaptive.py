@@ -221,7 +221,7 @@ def test_re_rankers_that_score_a_hit_alone_are_taken() -> None:
 @pytest.mark.parametrize(
     ("reranker", "message"),
     [
-        (LateInteractionReranker(Letters()), r"load\(None, mix=Mix\(\)\)"),
+        (LateInteractionReranker(Letters()), r"load\(RerankOptions\(mix=Mix\(\)\)\)"),
         (InContext(), "in one prompt"),
         (Interpolated(ByLength()), "in a mix"),
         (Extracting("extract"), "by maxp, top2 or firstp"),
