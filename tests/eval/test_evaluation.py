@@ -15,7 +15,7 @@ from support import HashEncoder, make_documents
 from typer.testing import CliRunner
 
 from leanseek import Searcher
-from leanseek.cli import eval_app
+from leanseek.cli import app
 from leanseek.encode import DEFAULT_MODEL, load_encoder
 from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval import provenance
@@ -420,17 +420,17 @@ def test_the_command_prints_what_it_kept(
         "--measures",
         "nDCG@10, AP",
     ]
-    first = CliRunner().invoke(eval_app, [*arguments, "--json"])
+    first = CliRunner().invoke(app, ["eval", *arguments, "--json"])
     assert first.exit_code == 0, first.output
     record = json.loads(first.stdout.splitlines()[-1])
     assert record["made"]
     assert set(record["means"]) == {"nDCG@10", "AP"}
     assert Path(record["folder"]) == tmp_path / "cranfield" / "test" / "bm25"
-    again = CliRunner().invoke(eval_app, arguments)
+    again = CliRunner().invoke(app, ["eval", *arguments])
     assert again.exit_code == 0
     assert "made earlier" in again.output
     assert "commit" not in again.output
     monkeypatch.setattr(provenance, "source_commit", lambda: "0123abc")
-    other = CliRunner().invoke(eval_app, arguments)
+    other = CliRunner().invoke(app, ["eval", *arguments])
     assert "(here is 0123abc)" in other.output
     assert f"{record['means']['nDCG@10']:.4f}" in again.output

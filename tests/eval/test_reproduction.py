@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli import eval_app
+from leanseek.cli import app
 from leanseek.errors import ExitCode, UsageError
 from leanseek.eval.reproduction import (
     Check,
@@ -120,7 +120,7 @@ def test_a_command_that_fails_tells_its_code_and_complaint() -> None:
 
 def test_list_shows_commands_and_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEANSEEK_DATA", raising=False)
-    shown = CliRunner().invoke(eval_app, ["reproduce", "--list", "scifact-dense"])
+    shown = CliRunner().invoke(app, ["eval", "reproduce", "--list", "scifact-dense"])
     assert shown.exit_code == 0
     assert "nDCG@10 0.6451 ± 0.0005" in shown.output
     assert "--mode dense" in shown.output
@@ -136,7 +136,7 @@ def test_the_exit_code_tells_a_failure(
         return [verdict]
 
     monkeypatch.setattr("leanseek.eval.reproduction.reproduce", one_verdict)
-    shown = CliRunner().invoke(eval_app, ["reproduce", "--data", str(tmp_path), "--json"])
+    shown = CliRunner().invoke(app, ["eval", "reproduce", "--data", str(tmp_path), "--json"])
     assert shown.exit_code == code
     assert json.loads(shown.output)["status"] == verdict.status
 

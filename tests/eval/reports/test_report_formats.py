@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from leanseek.cli import eval_app
+from leanseek.cli import app
 from leanseek.errors import UsageError
 from leanseek.eval.reports import FORMATS, Study, gather, render, write_report
 from leanseek.eval.reports.table import escape_latex
@@ -161,14 +161,14 @@ def test_the_command(three_systems: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     out = tmp_path / "report"
     options = ["report", str(three_systems), "--csv", "--html", "--out", str(out), "--json"]
-    found = runner.invoke(eval_app, [*options, "--measure", "RR@10", "--baseline", "better"])
+    found = runner.invoke(app, ["eval", *options, "--measure", "RR@10", "--baseline", "better"])
     assert found.exit_code == 0, found.output
     told = json.loads(found.output)
     assert told["files"] == {"html": str(out / "report.html"), "csv": str(out / "report.csv")}
     assert sorted(path.name for path in out.iterdir()) == ["report.csv", "report.html"]
     expected = gather(three_systems, baseline="better", measure="RR@10")
     assert (out / "report.html").read_text(encoding="utf-8") == render(expected, "html")
-    assert runner.invoke(eval_app, ["report", str(three_systems)]).exit_code == 0
+    assert runner.invoke(app, ["eval", "report", str(three_systems)]).exit_code == 0
     assert (three_systems / "report.html").is_file()
 
 
