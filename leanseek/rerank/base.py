@@ -215,14 +215,19 @@ def reorder(hits: Sequence[Hit], judged: Judged, by: str) -> Reranked:
 
 def append(ordered: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
     """`rest` below `ordered`, with ranks that go on and scores that descend."""
-    lift = max(0.0, rest[0].score - (ordered[-1].score - 1.0)) if ordered and rest else 0.0
+    excess = excess_over(ordered[-1].score, rest[0].score) if ordered and rest else 0.0
     return [
         *ordered,
         *(
-            replace(hit, rank=rank, score=hit.score - lift, history=past(hit) if ordered else hit.history)
+            replace(hit, rank=rank, score=hit.score - excess, history=past(hit) if ordered else hit.history)
             for rank, hit in enumerate(rest, len(ordered) + 1)
         ),
     ]
+
+
+def excess_over(last: float, following: float) -> float:
+    """How much lower the scores must be that follow the last one, so that the best of them is 1 below it."""
+    return max(0.0, following - (last - 1.0))
 
 
 def past(hit: Hit) -> tuple[Standing, ...]:

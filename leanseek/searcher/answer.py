@@ -73,7 +73,7 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
             if request.progress is not None:
                 request.progress("searching", done, len(request.queries))
         return
-    from leanseek.rerank.base import append
+    from leanseek.rerank.base import excess_over
 
     pairs = zip(request.queries, kept, strict=True)
     while block := list(islice(pairs, TOGETHER)):
@@ -84,11 +84,10 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
         done += len(block)
         for (_, ranking), head, one in zip(block, heads, reranked, strict=True):
             tail = ranked(snapshot, ranking.take(np.arange(len(head), len(ranking.ordinals))))
-            best = one.hits
-            if one.reached:
-                best = append(best, [Hit(0, identifier, score, "", "", {}) for identifier, score in tail])
-                tail = []
-            yield [*(Ranked(hit.id, hit.score) for hit in best), *tail][: request.k]
+            if one.reached and tail:
+                excess = excess_over(one.hits[-1].score, tail[0].score)
+                tail = [Ranked(identifier, score - excess) for identifier, score in tail]
+            yield [*(Ranked(hit.id, hit.score) for hit in one.hits), *tail][: request.k]
 
 
 def rerank(
