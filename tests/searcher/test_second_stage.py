@@ -274,17 +274,23 @@ def test_a_way_of_reading_is_for_those_steps_that_have_one(monkeypatch: pytest.M
 def test_the_second_stage_is_chosen_once_when_a_searcher_opens(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: list[object] = []
     loaded: list[str] = []
+
+    def choose(reranker: Any, *arguments: Any, **options: Any) -> SecondStage | None:
+        calls.append(reranker)
+        return choose_second_stage(reranker, *arguments, **options)
 
     def load(name: str, *_: object, **__: object) -> Backwards:
         loaded.append(name)
         return Backwards()
 
+    monkeypatch.setattr("leanseek.searcher.second_stage.choose_second_stage", choose)
     monkeypatch.setattr("leanseek.searcher.second_stage.load_reranker", load)
     with opened(folder, reranker="cross-encoder") as searcher:
         searcher.search("wing")
         searcher.search_batch(["wing", "heart"])
-    assert loaded == ["cross-encoder"]
+    assert calls == loaded == ["cross-encoder"]
 
 
 def test_an_explanation_that_a_re_ranker_gave_is_completed(folder: Path) -> None:
