@@ -20,6 +20,9 @@ from leanseek.errors import LeanseekError, MissingPackageError, UsageError
 OLDEST_JAVA = 21
 """What Pyserini's jar is compiled for."""
 
+STACK = 8
+"""Megabytes of stack of a thread that calls Java: what Linux gives to the main thread."""
+
 _starting = threading.Lock()
 _references: list[Any] = []
 """Java objects that must live as long as the process; empty until Java has started."""
@@ -109,8 +112,9 @@ def _start() -> None:
 
     if not jnius_config.vm_running:
         jnius_config.add_classpath(str(jar))
-        # -Xrs leaves signals to Python.
-        jnius_config.add_options("-Xrs", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+        # -Xrs leaves signals to Python. Java guards the end of the main thread's stack at -Xss, by default 1 MB;
+        # linear algebra (OpenBLAS) uses more than that, and the process would die of a segmentation fault.
+        jnius_config.add_options("-Xrs", f"-Xss{STACK}m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
     given = os.environ.get("JAVA_HOME")
     os.environ["JAVA_HOME"] = str(java.home)
     try:

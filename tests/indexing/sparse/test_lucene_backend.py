@@ -139,6 +139,18 @@ def test_it_starts_in_silence_and_without_credentials(tmp_path: Path) -> None:
     assert process.communicate(timeout=120) == ("['a']\n/nowhere False False\n", "")
 
 
+def test_java_leaves_the_main_thread_the_stack_that_linear_algebra_needs() -> None:
+    code = """if True:
+        from leanseek.indexing.sparse.java import java_class
+        java_class("java.lang.String")
+        import numpy as np
+        matrix = np.random.default_rng(0).normal(size=(600, 600))
+        print(np.linalg.solve(matrix @ matrix.T + np.eye(600), matrix).shape)
+    """
+    process = start(code, OPENBLAS_NUM_THREADS="2")
+    assert process.communicate(timeout=120) == ("(600, 600)\n", "") and process.returncode == 0
+
+
 def test_interrupts_stay_with_python() -> None:
     code = """if True:
         import time
