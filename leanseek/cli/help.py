@@ -31,7 +31,7 @@ TABLES = {
     "analyzers": ("leanseek.text", "analyzer_names"),
     "dense": ("leanseek.indexing.dense.registry", "DENSE"),
     "encoders": ("leanseek.encode.registry", "ENCODERS"),
-    "formats": ("leanseek.reading.sources", "READABLE"),
+    "formats": ("leanseek.reading.formats", "READABLE"),
     "fusions": ("leanseek.searcher.fusion", "FUSIONS"),
     "kinds": ("leanseek.indexing.settings", "LeanKind"),
     "lean_from": ("leanseek.indexing.dense.registry", "LEAN_FROM"),

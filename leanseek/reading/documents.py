@@ -30,9 +30,12 @@ _KNOWN_LAYOUTS: Final = 256
 class DocumentBuilder:
     """Builds documents, updates the report, and raises or counts errors as `on_error` says."""
 
-    def __init__(self, fields: Fields, on_error: OnError, report: ReadReport) -> None:
+    def __init__(
+        self, fields: Fields, on_error: OnError, report: ReadReport, encoding: str | None = None
+    ) -> None:
         self.fields = fields
         self.report = report
+        self.encoding = encoding
         self._skip = on_error == "skip"
         self._layouts: dict[tuple[str, ...], Layout] = {}
         self._title_seen = fields.title is None
@@ -43,6 +46,17 @@ class DocumentBuilder:
             raise error
         self.report.skipped += 1
         self.report.note(str(error))
+
+    def note_reading(self, place: Place) -> None:
+        """Report how a file was read, after its last document: by a guess of its encoding, or in part."""
+        if place.guess:
+            self.report.guessed += 1
+            self.report.note(
+                f"{place.file}: not UTF-8; read as {place.guess}, which is a guess: --encoding names another"
+            )
+        if place.notes:
+            self.report.partial += 1
+            self.report.note(f"{place.file}: {'; '.join(place.notes)}")
 
     def document(self, record: object, place: Place, *, cells: bool = False) -> Document | None:
         """The document of a record (a dict), or None where it was refused or is empty.
@@ -92,10 +106,16 @@ class DocumentBuilder:
         place.repaired = False
         if not sound_text.strip() and not sound_title.strip():
             self.report.empty += 1
-            self.report.note(f"{place}: the document {sound_id!r} is empty and was left out")
+            reason = "; ".join(place.notes) or f"the document {sound_id!r} is empty and was left out"
+            self.report.note(f"{place}: {reason}")
+            place.notes.clear()
             return None
         if repaired:
             self.report.repaired += 1
+            self.report.note(
+                f"{place}: characters that are not valid {place.guess or place.encoding or 'UTF-8'}, or NULs, were "
+                "replaced or removed; if the file is in another encoding, name it with --encoding"
+            )
         self.report.read += 1
         return Document(sound_id, sound_text, sound_title, metadata)
 

@@ -1,22 +1,39 @@
-"""Pages to text and title: HTML, Markdown, reStructuredText, PDF and Word."""
+"""HTML pages: text and title, without menus, footers and the like."""
 
 from __future__ import annotations
 
 import io
-import itertools
-import logging
 import re
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from leanseek.errors import InputError, MissingPackageError
-from leanseek.reading.streams import Place
+from leanseek.errors import MissingPackageError
+from leanseek.reading.streams import Page, Place, decode
+from leanseek.types import MetadataValue
 
 if TYPE_CHECKING:
-    from bs4.element import PageElement
+    from bs4 import BeautifulSoup
+    from bs4.element import PageElement, Tag
 
 _HIDDEN: Final = ("script", "style", "noscript", "template", "svg", "head", "title")
+_FURNITURE: Final = ("nav", "footer", "header", "aside", "menu", "dialog")
+_ROLES: Final = frozenset(
+    "navigation banner contentinfo search menu menubar dialog alertdialog complementary".split()
+)
+# Words of class and id that mark menus and the like where a page has no elements for them.
+_NAMES: Final = frozenset(
+    "nav navbar navigation menu mainmenu topbar sidebar breadcrumb breadcrumbs footer pagefooter sitefooter header "
+    "siteheader pageheader".split()
+)
+_CONSENT: Final = re.compile(
+    r"(?:cookie|consent|gdpr|ccpa)s?[-_]?(?:banner|bar|box|consent|dialog|info|law|layer|message|modal|notice|"
+    r"notification|overlay|policy|popup|prompt|warning|wrapper)s?|cookies?|onetrust.{0,40}|usercentrics.{0,40}|cc-window",
+    re.IGNORECASE,
+)
+_LEAST: Final = 20
+"""The share of a page's text, one part in so many, that must remain without what is left out."""
+_DESCRIBED: Final = ("description", "author", "keywords")
 _PARAGRAPHS: Final = re.compile(
     "address|article|aside|blockquote|body|details|dialog|div|dl|fieldset|figure|footer|form|h[1-6]|header|hr|"
     "main|nav|ol|p|pre|section|table|ul"
@@ -27,44 +44,91 @@ _CELLS: Final = re.compile("td|th")
 _PARAGRAPH: Final = "\x01"
 _LINE: Final = "\x02"
 
-_ATX: Final = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
-_SETEXT: Final = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
-_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
-_FRONT_MATTER: Final = re.compile(r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
-_RST_LINE: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
 
+def html(stream: io.BufferedReader, place: Place) -> Page:
+    """A page's text and title: the title is its <title>, else its first <h1>, else "".
 
-def html_text(raw: bytes, place: Place) -> tuple[str, str]:
-    """A page's (title, text): the title is its <title>, else its first <h1>, else "".
-
-    Paragraphs and other blocks are parted by an empty line, items and table rows by a line end; scripts,
-    styles and the head are left out. The encoding is the one that the page declares.
+    Paragraphs and other blocks are parted by an empty line, items and table rows by a line end. Scripts, styles, the
+    head, and menus, headers, footers, sidebars and consent banners around the text are left out, unless hardly
+    anything remains then. The page's description, author and keywords are metadata.
     """
+    return html_page(stream.read(), place)
+
+
+def html_page(raw: bytes, place: Place) -> Page:
+    """The same for the bytes of a page."""
     try:
         import bs4
-        from bs4.element import CData, NavigableString, Tag
     except ImportError as error:
         raise MissingPackageError("Reading .html files", "beautifulsoup4", "files") from error
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bs4.UnusualUsageWarning)
-        page = bs4.BeautifulSoup(raw, "html.parser")
-    if page.contains_replacement_characters:
-        place.repaired = True
+        page = bs4.BeautifulSoup(decode(raw, place), "html.parser")
     heading = page.title or page.find("h1")
     title = " ".join(heading.get_text().split()) if heading else ""
+    metadata: dict[str, MetadataValue] = {}
+    for meta in page.find_all("meta"):
+        name = str(meta.get("name", "")).lower()
+        content = " ".join(str(meta.get("content", "")).split())
+        if name in _DESCRIBED and content:
+            metadata.setdefault(name, content)
     for tag in page.find_all(_HIDDEN):
         tag.extract()
-    verbatim = {id(node) for pre in page.find_all("pre") for node in pre.descendants}
+    everything = _text(page)
+    for tag in _furniture(page):
+        tag.extract()
+    main = _text(page)
+    return Page(title, main if len(main) * _LEAST >= len(everything) else everything, metadata)
+
+
+def _text(page: BeautifulSoup) -> str:
+    from bs4.element import CData, NavigableString, Tag
+
+    verbatim = {
+        id(node) for pre in page.find_all("pre") if not pre.find_parent("pre") for node in pre.descendants
+    }
     parts: list[str] = []
     for node in page.descendants:
         if isinstance(node, Tag):
             parts.append(_break(node.name))
         elif isinstance(node, NavigableString) and type(node) in (NavigableString, CData):
-            parts.append(str(node) if id(node) in verbatim else re.sub(r"\s+", " ", node))
+            parts.append(str(node) if id(node) in verbatim else " ".join(f"|{node}|".split())[1:-1])
         parts.extend(_ending(node, page))
     paragraphs = (_lines(paragraph) for paragraph in "".join(parts).split(_PARAGRAPH))
-    return title, "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def _furniture(page: BeautifulSoup) -> list[Tag]:
+    """The elements around a page's text that are there on every page of its site."""
+    text = {id(node) for root in page.find_all(("main", "article")) for node in root.descendants}
+    # What holds the text, or the heading, stays.
+    holders = {
+        id(parent) for node in page.find_all(("main", "article", "h1", "body")) for parent in node.parents
+    }
+    found = []
+    for tag in page.find_all(True):
+        if tag.name in ("html", "body", "main", "article") or id(tag) in holders:
+            continue
+        inside = id(tag) in text
+        named = [*tag.get_attribute_list("class"), tag.get("id")]
+        if (
+            tag.name == "nav"
+            or tag.get("role") in ("navigation", "menu", "menubar")
+            or any(name and _CONSENT.fullmatch(str(name)) for name in named)
+            or (not inside and (tag.name in _FURNITURE or tag.get("role") in _ROLES))
+            or (
+                not inside
+                and tag.name in ("div", "ul", "section", "td")
+                and any(_furnishes(name) for name in named)
+            )
+        ):
+            found.append(tag)
+    return found
+
+
+def _furnishes(name: object) -> bool:
+    return isinstance(name, str) and name.lower().replace("-", "").replace("_", "") in _NAMES
 
 
 def _lines(paragraph: str) -> str:
@@ -92,104 +156,3 @@ def _ending(node: PageElement, page: PageElement) -> Iterator[str]:
     while node.next_sibling is None and node.parent is not None and node.parent is not page:
         node = node.parent
         yield _break(node.name)
-
-
-def markdown_title(text: str) -> str:
-    """The first heading, in either notation and outside fenced code; "" if there is none."""
-    front = _FRONT_MATTER.match(text)
-    fence = ""
-    above = ""
-    for line in text[front.end() if front else 0 :].split("\n"):
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1].startswith(fence) and line.strip() == mark[1]:
-                fence = ""
-            continue
-        if mark:
-            fence, above = mark[1], ""
-            continue
-        heading = _ATX.fullmatch(line)
-        if heading and heading[1]:
-            return heading[1].strip()
-        if above and _SETEXT.fullmatch(line):
-            return above
-        # A list, a quotation or indented code above a line of dashes is no heading.
-        above = "" if re.match(r"\s{4}|\t|\s*(?:[-*+>|]|\d+[.)]\s)", line) else line.strip()
-    return ""
-
-
-def rst_title(text: str) -> str:
-    """The first line underlined by punctuation at least as long as itself; "" if there is none."""
-    rows = text.split("\n")
-    for line, under in itertools.pairwise(rows):
-        title = line.strip()
-        adorned = _RST_LINE.fullmatch(under) is not None and len(under.rstrip()) >= len(title)
-        if adorned and title and not _RST_LINE.fullmatch(title) and not title.startswith(".. "):
-            return title
-    return ""
-
-
-class Extracted(NamedTuple):
-    """A file's title ("" without one), its text, and the number of pages (None: it has none)."""
-
-    title: str
-    text: str
-    pages: int | None
-
-
-def pdf_text(raw: bytes, place: Place) -> Extracted:
-    """The text of a PDF's pages, an empty line between them. Raises InputError if damaged or encrypted."""
-    try:
-        import pypdf
-    except ImportError as error:
-        raise MissingPackageError("Reading .pdf files", "pypdf", "files") from error
-
-    log = logging.getLogger("pypdf")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(raw))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise place.error("the PDF is encrypted with a password; save it without one")
-        title = (reader.metadata.title if reader.metadata else None) or ""
-        pages = [page.extract_text().strip() for page in reader.pages]
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file makes the parser fail anywhere and anyhow
-        raise place.error(f"a damaged PDF, or not a PDF: {_first_line(error)}") from error
-    finally:
-        log.setLevel(level)
-    return Extracted(" ".join(str(title).split()), "\n\n".join(page for page in pages if page), len(pages))
-
-
-def docx_text(raw: bytes, place: Place) -> Extracted:
-    """A Word document's paragraphs and table rows in order. Raises InputError if damaged or encrypted."""
-    try:
-        import docx
-        from docx.table import Table
-    except ImportError as error:
-        raise MissingPackageError("Reading .docx files", "python-docx", "files") from error
-
-    if raw.startswith(b"\xd0\xcf\x11\xe0"):
-        raise place.error(
-            "the document is encrypted or of the old .doc format; save it as .docx without a password"
-        )
-    try:
-        document = docx.Document(io.BytesIO(raw))
-        title = document.core_properties.title or ""
-        rows: list[str] = []
-        for block in document.iter_inner_content():
-            if isinstance(block, Table):
-                rows.extend("\t".join(cell.text.strip() for cell in row.cells) for row in block.rows)
-                continue
-            if not title and block.text.strip() and (block.style.name or "").startswith(("Title", "Heading")):
-                title = block.text
-            rows.append(block.text)
-    except Exception as error:  # a damaged file makes the parser fail anywhere and anyhow
-        raise place.error(f"damaged, or not a .docx document: {_first_line(error)}") from error
-    return Extracted(" ".join(title.split()), "\n".join(row for row in rows if row.strip()), None)
-
-
-def _first_line(error: Exception) -> str:
-    message = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -5,36 +5,20 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias, get_args
+from typing import Final, NamedTuple, get_args
 
 from leanseek.errors import InputError, StorageError, UsageError
+from leanseek.reading.charset import known_encoding
 from leanseek.reading.documents import DocumentBuilder, OnError
 from leanseek.reading.fields import Fields
-from leanseek.reading.jsonlines import read_json, read_json_lines
-from leanseek.reading.pages import docx_text, html_text, markdown_title, pdf_text, rst_title
-from leanseek.reading.streams import STANDARD_INPUT, Place, ReadReport, opened, whole
-from leanseek.reading.tables import read_csv, read_parquet, read_tsv
-from leanseek.reading.trec import begins_trec, read_trec
-from leanseek.types import Document, MetadataValue
+from leanseek.reading.formats import PACKED, READABLE, TABLES, TEXTS, file_kind
+from leanseek.reading.streams import STANDARD_INPUT, Place, ReadReport, opened
+from leanseek.reading.tables import read_parquet
+from leanseek.types import Document
 
-_Table: TypeAlias = Callable[[io.BufferedReader, Place, DocumentBuilder], Iterator[Document]]
-
-_TABLES: Final[dict[str, _Table]] = {
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".json": read_json,
-    ".tsv": read_tsv,
-    ".csv": read_csv,
-    ".trec": read_trec,
-    ".trectext": read_trec,
-}
-_TEXTS: Final = (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".pdf", ".docx")
-_PACKED: Final = (".gz", ".bz2")
-READABLE: Final = (*_TABLES, ".parquet", *_TEXTS)
-_CORPUS: Final = ("corpus.jsonl", *(f"corpus.jsonl{suffix}" for suffix in _PACKED))
-_PROBE: Final = 1024
+_CORPUS: Final = ("corpus.jsonl", *(f"corpus.jsonl{suffix}" for suffix in PACKED))
 _READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 
 
@@ -52,6 +36,7 @@ def read(
     text_field: str | None = None,
     title_field: str | None = None,
     on_error: OnError = "fail",
+    encoding: str | None = None,
     report: ReadReport | None = None,
 ) -> Iterator[Document]:
     """Stream the documents of files and folders, in a fixed order, whatever their number.
@@ -81,14 +66,16 @@ def read(
         raise UsageError('no source given; name a file, a folder, or "-" for standard input')
     if on_error not in get_args(OnError):
         raise UsageError(f"on_error is {on_error!r}; it must be 'fail' or 'skip'")
+    encoding = known_encoding(encoding) if encoding is not None else None
     report = report if report is not None else ReadReport()
     files = [file for source in sources for file in _files(os.fspath(source), report)]
-    return _documents(files, DocumentBuilder(Fields(id_field, text_field, title_field), on_error, report))
+    builder = DocumentBuilder(Fields(id_field, text_field, title_field), on_error, report, encoding)
+    return _documents(files, builder)
 
 
 def _documents(files: list[_File], builder: DocumentBuilder) -> Iterator[Document]:
     for file in files:
-        place = Place(file.path)
+        place = Place(file.path, builder.encoding)
         try:
             yield from _file(file, place, builder)
         except (InputError, *_READ_ERRORS) as error:
@@ -97,6 +84,7 @@ def _documents(files: list[_File], builder: DocumentBuilder) -> Iterator[Documen
             if not isinstance(error, InputError):
                 error = place.error(f"the file is damaged or cut off here: {error}")
             builder.refuse(error)
+        builder.note_reading(place)
 
 
 def _file(file: _File, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
@@ -104,8 +92,8 @@ def _file(file: _File, place: Place, builder: DocumentBuilder) -> Iterator[Docum
         yield from read_parquet(Path(file.path), place, builder)
         return
     with opened(file.path) as stream:
-        if file.kind in _TABLES:
-            yield from _TABLES[file.kind](stream, place, builder)
+        if file.kind in TABLES:
+            yield from TABLES[file.kind](stream, place, builder)
         else:
             document = _text_file(file, stream, place, builder)
             if document is not None:
@@ -115,23 +103,10 @@ def _file(file: _File, place: Place, builder: DocumentBuilder) -> Iterator[Docum
 def _text_file(
     file: _File, stream: io.BufferedReader, place: Place, builder: DocumentBuilder
 ) -> Document | None:
-    metadata: dict[str, MetadataValue] = {"path": file.path}
-    title = ""
-    if file.kind == ".pdf":
-        title, text, metadata["pages"] = pdf_text(stream.read(), place)
-    elif file.kind == ".docx":
-        title, text, _ = docx_text(stream.read(), place)
-    elif file.kind in (".html", ".htm"):
-        title, text = html_text(stream.read(), place)
-    else:
-        text = whole(stream, place)
-        if file.kind in (".md", ".markdown"):
-            title = markdown_title(text)
-        elif file.kind == ".rst":
-            title = rst_title(text)
+    page = TEXTS[file.kind](stream, place)
     # A file without text is an empty document: its name alone is not a title.
-    stem = _name(file.path)[: -len(file.kind)]
-    return builder.take(file.id, text, title or (stem if text.strip() else ""), metadata, place)
+    title = page.title or (_stem(file.path, file.kind) if page.text.strip() else "")
+    return builder.take(file.id, page.text, title, {"path": file.path, **page.metadata}, place)
 
 
 def _files(source: str, report: ReadReport) -> list[_File]:
@@ -184,35 +159,17 @@ def _walk(root: Path, folder: Path, found: list[_File], others: list[str]) -> No
                 found.append(_File(entry.path, kind, relative))
 
 
-def file_kind(path: str) -> str | None:
-    """The suffix by which a file is read; None if it is not.
-
-    TREC's files, which often have no suffix at all, are known by their first bytes and are of the kind ".trec".
-    """
-    kind = _kind(Path(path).name)
-    if kind not in (None, ".txt"):
-        return kind
-    try:
-        with opened(path) as stream:
-            return ".trec" if begins_trec(stream.peek(_PROBE)[:_PROBE]) else kind
-    except (InputError, *_READ_ERRORS):
-        return kind  # reading it will raise the error
-
-
-def _kind(name: str) -> str | None:
-    """The suffix by which a file of this name is read, packed or not; None if it is not."""
-    stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
-    if suffix in _PACKED:
-        suffix = os.path.splitext(stem)[1]  # noqa: PTH122
-        return suffix if suffix in READABLE and suffix != ".parquet" else None
-    return suffix if suffix in READABLE else None
-
-
 def _name(path: str) -> str:
     """The last part of a path, without the suffix of a packed file."""
     name = Path(path).name
-    return next((name[: -len(suffix)] for suffix in _PACKED if name.lower().endswith(suffix)), name)
+    return next((name[: -len(suffix)] for suffix in PACKED if name.lower().endswith(suffix)), name)
+
+
+def _stem(path: str, kind: str) -> str:
+    """The file's name, without the suffix that decides how it is read."""
+    name = _name(path)
+    return name[: -len(kind)] if name.lower().endswith(kind) else name
 
 
 def _kinds() -> str:
-    return f"{', '.join(READABLE)} (packed also: {', '.join(_PACKED)}), and a BEIR folder with corpus.jsonl"
+    return f"{', '.join(READABLE)} (packed also: {', '.join(PACKED)}), and a BEIR folder with corpus.jsonl"

@@ -1,31 +1,24 @@
-"""From a path to text: decompression by content, byte order marks, and bytes that are not UTF-8."""
+"""From a path to text: decompression by content, and lines in the encoding that the file is in."""
 
 from __future__ import annotations
 
-import codecs
 import io
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from leanseek.errors import InputError, StorageError
+from leanseek.reading.charset import MARKS, UTF8, Charset, charset, is_binary
+from leanseek.types import MetadataValue
 
 STANDARD_INPUT: Final = "-"
 _BUFFER: Final = 1 << 20
 _PROBE: Final = 8192
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_TEXT_CONTROLS: Final = b"\t\n\x0b\x0c\r\x1b"
-_CONTROLS: Final = bytes(set(range(32)) - set(_TEXT_CONTROLS)) + b"\x7f"
 KEPT_MESSAGES: Final = 10
 """Messages that a report holds; the counts go on."""
 
@@ -42,10 +35,14 @@ class ReadReport:
     """Documents with neither title nor text; they are left out."""
     repaired: int = 0
     """Documents whose invalid bytes or lone surrogates became U+FFFD, or whose NULs were removed."""
+    guessed: int = 0
+    """Files that are not UTF-8 and whose encoding was guessed."""
+    partial: int = 0
+    """Files of which a part could not be read, such as scanned pages."""
     ignored: int = 0
     """Files of a folder whose kind is not read."""
     messages: list[str] = field(default_factory=list)
-    """The first messages about skipped and empty documents, each beginning with its place."""
+    """The first messages about documents skipped, empty, repaired, read in part or by a guess, with their places."""
 
     def note(self, message: str) -> None:
         """Add the message if it is among the first."""
@@ -59,6 +56,8 @@ class ReadReport:
             (self.skipped, "skipped: it could not be read", "skipped: they could not be read"),
             (self.empty, "left out: it is empty", "left out: they are empty"),
             (self.repaired, "with invalid characters replaced", "with invalid characters replaced"),
+            (self.guessed, "in an encoding that was guessed", "in encodings that were guessed"),
+            (self.partial, "read in part", "read in part"),
             (self.ignored, "file of another kind ignored", "files of other kinds ignored"),
         ):
             if count:
@@ -66,13 +65,25 @@ class ReadReport:
         return "; ".join(parts)
 
 
+def first_line(error: Exception) -> str:
+    """An error of another library in one line."""
+    message = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 class Place:
     """The place of reading in a file ("-": standard input); `str` gives `file:line`, `file` before the first line."""
 
-    __slots__ = ("file", "line", "repaired")
+    __slots__ = ("encoding", "file", "guess", "line", "notes", "repaired")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, encoding: str | None = None) -> None:
         self.file = "standard input" if path == STANDARD_INPUT else path
+        self.encoding = encoding
+        """The encoding that the user named, for texts that are not UTF-8."""
+        self.guess = ""
+        """The encoding in which the file is read, if it was guessed."""
+        self.notes: list[str] = []
+        """What of the file was not read, in words."""
         self.line = 0
         self.repaired = False
         """Whether characters of the record being read had to be replaced or removed."""
@@ -83,6 +94,14 @@ class Place:
     def error(self, message: str) -> InputError:
         """An `InputError` whose message begins with this place."""
         return InputError(f"{self}: {message}")
+
+
+class Page(NamedTuple):
+    """What the reader of a text file finds: a title ("" without one), the text, and further metadata."""
+
+    title: str
+    text: str
+    metadata: Mapping[str, MetadataValue] = {}
 
 
 @contextmanager
@@ -132,30 +151,47 @@ def _decompressed(stream: io.BufferedReader, name: str) -> io.BufferedReader:
 def lines(stream: io.BufferedReader, place: Place) -> Iterator[str]:
     """The lines of a text, line ends included, as Unicode; `place.line` follows, counted from 1.
 
-    A byte order mark decides the encoding, which is UTF-8 without one. Bytes invalid in it become U+FFFD and
-    NUL characters are removed; `place.repaired` is then set.
+    A byte order mark decides the encoding, else `charset` by the first megabyte, or by the first line that is not
+    valid UTF-8 and a megabyte after it. `place.guess` is the encoding if it was guessed. Bytes invalid in it become
+    U+FFFD and NUL characters are removed; `place.repaired` is then set.
     """
-    encoding = _encoding(stream)
-    if encoding != "utf-8":
-        wide = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="\n")
+    mark = _mark(stream)
+    start = stream.peek(_BUFFER)[:_BUFFER]
+    chosen = mark or charset(start, place.encoding)
+    if chosen.wide:
+        place.guess = chosen.name if chosen.guessed else ""
+        wide = io.TextIOWrapper(stream, encoding=chosen.name, errors="replace", newline="\n")
         for place.line, line in enumerate(wide, 1):
             if "\ufffd" in line:
                 place.repaired = True
             yield without_nul(line, place)
         wide.detach()
         return
-    number = place.line
-    for raw in stream:
-        number += 1
-        place.line = number
-        try:
-            line = raw.decode()
-        except UnicodeDecodeError:
-            line = raw.decode(errors="replace")
-            place.repaired = True
-        if "\0" in line:
-            line = without_nul(line, place)
-        yield line
+    ahead: list[bytes] = []
+    if chosen == UTF8:
+        number = place.line
+        for raw in stream:
+            number += 1
+            place.line = number
+            try:
+                line = raw.decode()
+            except UnicodeDecodeError:
+                ahead = [raw]
+                break
+            if "\0" in line:
+                line = without_nul(line, place)
+            yield line
+        else:
+            return
+        place.line -= 1
+        if mark is None and start.isascii():
+            ahead += stream.readlines(_BUFFER)
+            chosen = charset(b"".join(ahead), place.encoding)
+    place.guess = chosen.name if chosen.guessed else ""
+    names = _attempts(chosen.name)
+    for raw in chain(ahead, stream):
+        place.line += 1
+        yield without_nul(_decoded(raw, names, place), place)
 
 
 def whole(stream: io.BufferedReader, place: Place) -> str:
@@ -163,33 +199,35 @@ def whole(stream: io.BufferedReader, place: Place) -> str:
 
     Raises InputError for binary data.
     """
-    probe = stream.peek(_PROBE)[:_PROBE]
-    encoding = _encoding(stream)
-    if encoding == "utf-8" and _is_binary(probe):
+    if is_binary(stream.peek(_PROBE)[:_PROBE]):
         raise place.error(
-            "this is binary data (or UTF-16 without a byte order mark), not text as its name suggests"
+            "this is binary data, not text as its name suggests; a text in UTF-16 or another encoding needs "
+            "--encoding NAME, or encoding= in Python"
         )
-    raw = stream.read()
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError:
-        text = raw.decode(encoding, errors="replace")
-        place.repaired = True
-    return without_nul(text, place).replace("\r\n", "\n").replace("\r", "\n")
+    text = "".join(lines(stream, place))
+    place.line = 0
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _is_binary(probe: bytes) -> bool:
-    """Whether the beginning of a file is that of a known binary format, or is full of control characters."""
-    if probe.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\x7fELF")):
-        return True
-    controls = len(probe) - len(probe.translate(None, _CONTROLS))
-    if controls * 20 <= len(probe):
-        return False
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(probe)
-    except UnicodeDecodeError:
-        return True
-    return controls * 5 > len(probe) * 2
+def decode(raw: bytes, place: Place) -> str:
+    """The text of some bytes, as `lines` decodes those of a file."""
+    text = "".join(lines(io.BufferedReader(io.BytesIO(raw), _BUFFER), place))
+    place.line = 0
+    return text
+
+
+def _attempts(name: str) -> tuple[str, ...]:
+    """The encodings to try on each line. Text of one byte a character is hardly ever valid UTF-8 by chance."""
+    single = len(bytes(range(256)).decode(name, "replace")) == 256
+    return ("utf-8", name) if single else (name,)
+
+
+def _decoded(raw: bytes, names: tuple[str, ...], place: Place) -> str:
+    for name in names:
+        with suppress(UnicodeDecodeError):
+            return raw.decode(name)
+    place.repaired = True
+    return raw.decode(names[-1], "replace")
 
 
 def without_nul(text: str, place: Place) -> str:
@@ -200,27 +238,33 @@ def without_nul(text: str, place: Place) -> str:
     return text.replace("\0", "")
 
 
-def _encoding(stream: io.BufferedReader) -> str:
-    """The encoding by the byte order mark, which is skipped; UTF-8 without one."""
+def _mark(stream: io.BufferedReader) -> Charset | None:
+    """The encoding by the byte order mark, which is skipped; None without one."""
     start = stream.peek(4)[:4]
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if start.startswith(mark):
             stream.read(len(mark))
-            return encoding
-    return "utf-8"
+            return Charset(encoding)
+    return None
 
 
 def strict_lines(path: str, place: Place, what: str) -> Iterator[str]:
-    """The lines of a file (or of standard input, "-") that must be valid UTF-8; `place` follows them.
+    """The lines of a file (or of standard input, "-") none of whose characters is invalid; `place` follows them.
 
-    `what` names the content in messages. Raises InputError with the place, StorageError where permission is denied.
+    `what` names the content in messages. Raises InputError with the place, also where the encoding would have to be
+    guessed, and StorageError where permission is denied.
     """
     try:
         with opened(path) as stream:
             for line in lines(stream, place):
+                if place.guess and not line.isascii():
+                    raise place.error(
+                        f"this is not UTF-8 text; its encoding seems to be {place.guess}: save the {what} as UTF-8"
+                    )
                 if place.repaired:
                     raise place.error(
-                        f"this is not UTF-8 text, or has NUL characters; save the {what} as UTF-8"
+                        f"this is not {place.encoding or 'UTF-8'} text, or has NUL characters; save the {what} as "
+                        "UTF-8"
                     )
                 yield line
     except StorageError:

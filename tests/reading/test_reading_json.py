@@ -172,8 +172,8 @@ def test_invalid_characters_are_replaced_and_counted(tmp_path: Path) -> None:
     )
     report = ReadReport()
     found = list(read(write(tmp_path / "c.jsonl", raw), report=report))
-    assert [document.text for document in found] == ["caf\ufffd \ufffd", "a\ufffd 😀 b", "rawnul", "sound é"]
-    assert (report.repaired, report.read) == (3, 4)
+    assert [document.text for document in found] == ["café ÿ", "a\ufffd 😀 b", "rawnul", "sound é"]
+    assert (report.repaired, report.guessed, report.read) == (2, 1, 4)
 
 
 def test_a_document_of_ten_megabytes(tmp_path: Path) -> None:

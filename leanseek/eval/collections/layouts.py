@@ -9,7 +9,7 @@ from typing import Final
 
 from leanseek.errors import InputError
 from leanseek.eval.collections.collection_files import FilesCollection, bare, usual_order
-from leanseek.reading.sources import file_kind
+from leanseek.reading.formats import file_kind
 
 BEIR_NEEDS: Final = "BEIR: corpus.jsonl, and to measure on it queries.jsonl and qrels/<split>.tsv"
 MS_MARCO_NEEDS: Final = (
