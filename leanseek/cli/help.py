@@ -13,7 +13,7 @@ FEW = 15
 
 PANELS = {
     "Output": "into overwrite out index tag system k measures force explain as_json help",
-    "Reading": "splits mirror id_field text_field title_field on_error on_duplicate chunk overlap",
+    "Reading": "splits mirror id_field text_field title_field encoding on_error on_duplicate chunk overlap",
     "Encoding": "encoder device no_cache",
     "Dense side": "dense",
     "Dense side: lean": "dims kind recall precision primary learning_queries",

@@ -29,6 +29,7 @@ def index(
     id_field: opt.IdField = None,
     text_field: opt.TextField = None,
     title_field: opt.TitleField = None,
+    encoding: opt.Encoding = None,
     on_error: opt.OnError = "fail",
     on_duplicate: opt.OnDuplicate = "reject",
     chunk: opt.Chunk = None,
@@ -139,6 +140,7 @@ def index(
                 id_field=id_field,
                 text_field=text_field,
                 title_field=title_field,
+                encoding=encoding,
                 on_error=on_error,
                 report=reading,
             ),
@@ -163,6 +165,7 @@ def add(
     id_field: opt.IdField = None,
     text_field: opt.TextField = None,
     title_field: opt.TitleField = None,
+    encoding: opt.Encoding = None,
     on_error: opt.OnError = "fail",
     on_duplicate: opt.OnDuplicate = "reject",
     encoder: opt.Encoder = None,
@@ -180,6 +183,7 @@ def add(
         id_field=id_field,
         text_field=text_field,
         title_field=title_field,
+        encoding=encoding,
         on_error=on_error,
         report=reading,
     )
@@ -217,4 +221,5 @@ def show_added(index: Path, report: AddReport, reading: ReadReport, as_json: boo
         typer.echo(f"Everything was added, but {report.unmerged}; later: {again}")
     if report.unlearned is not None:
         typer.echo(f"Note: {report.unlearned}.")
-    typer.echo(f'Search it: leanseek search {quote(str(index))} "your question"')
+    if report.documents:
+        typer.echo(f'Search it: leanseek search {quote(str(index))} "your question"')

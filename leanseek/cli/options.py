@@ -27,6 +27,14 @@ TextField: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="
 TitleField: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Field that holds the title.")
 ]
+Encoding: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of files that are not UTF-8 and do not name their own, such as cp1252 or gbk. By default "
+        "it is guessed.",
+    ),
+]
 OnError: TypeAlias = Annotated[
     Literal["fail", "skip"], typer.Option(help="Stop at a record that cannot be read, or count and skip it.")
 ]

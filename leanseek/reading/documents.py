@@ -105,10 +105,13 @@ class DocumentBuilder:
         repaired = place.repaired or sound_text != text or sound_title != title or sound_id != id
         place.repaired = False
         if not sound_text.strip() and not sound_title.strip():
-            self.report.empty += 1
-            reason = "; ".join(place.notes) or f"the document {sound_id!r} is empty and was left out"
-            self.report.note(f"{place}: {reason}")
-            place.notes.clear()
+            if place.notes:
+                self.report.scanned += 1
+                self.report.note(f"{place}: {'; '.join(place.notes)}")
+                place.notes.clear()
+            else:
+                self.report.empty += 1
+                self.report.note(f"{place}: the document {sound_id!r} is empty and was left out")
             return None
         if repaired:
             self.report.repaired += 1

@@ -88,7 +88,7 @@ class _Pieces:
         self._source = source
         self._place = place
         self._line = 1
-        self._read_to = 0
+        self._counted = 0
 
     def more(self) -> bool:
         """Go past white space and commas; False at the end of the text."""
@@ -111,19 +111,25 @@ class _Pieces:
                 if cut and self._grow(step):
                     step *= 2
                     continue
-                self._place.line = self._line + self.text.count("\n", 0, error.pos)
+                self._place.line = self._line_of(error.pos)
                 raise self._place.error(f"not JSON: {error.msg}: {_excerpt(self.text, error.pos)}") from error
             except (ValueError, RecursionError) as error:
                 raise self._place.error(f"not usable JSON: {error}") from error
-            self._place.line = self._line + self.text.count("\n", 0, self.position)
+            self._place.line = self._line_of(self.position)
             self.position = end
             return value
 
+    def _line_of(self, position: int) -> int:
+        """The line of a position; positions come in order, so that no line end is counted twice."""
+        self._line += self.text.count("\n", self._counted, position)
+        self._counted = position
+        return self._line
+
     def _grow(self, size: int) -> bool:
         """Drop the text before the position, and read at least `size` more characters; False at the end."""
-        self._line += self.text.count("\n", 0, self.position)
+        self._line_of(self.position)
         parts = [self.text[self.position :]]
-        self.position = 0
+        self.position = self._counted = 0
         gained = 0
         for line in self._source:
             parts.append(line)

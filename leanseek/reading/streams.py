@@ -37,6 +37,8 @@ class ReadReport:
     """Documents whose invalid bytes or lone surrogates became U+FFFD, or whose NULs were removed."""
     guessed: int = 0
     """Files that are not UTF-8 and whose encoding was guessed."""
+    scanned: int = 0
+    """Files of pictures, which have pages but no text on them; they are left out."""
     partial: int = 0
     """Files of which a part could not be read, such as scanned pages."""
     ignored: int = 0
@@ -55,6 +57,7 @@ class ReadReport:
         for count, one, many in (
             (self.skipped, "skipped: it could not be read", "skipped: they could not be read"),
             (self.empty, "left out: it is empty", "left out: they are empty"),
+            (self.scanned, "left out: it is a scan without text", "left out: they are scans without text"),
             (self.repaired, "with invalid characters replaced", "with invalid characters replaced"),
             (self.guessed, "in an encoding that was guessed", "in encodings that were guessed"),
             (self.partial, "read in part", "read in part"),

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from leanseek.errors import MissingPackageError
+from leanseek.errors import InputError, MissingPackageError
 from leanseek.reading.documents import DocumentBuilder
 from leanseek.reading.fields import names_fields
 from leanseek.reading.streams import Place, lines
 from leanseek.types import Document
 
 _LARGEST_CELL: Final = 2**31 - 1
+_LONGEST_ROW: Final = 1 << 25
+# Characters that may be read a second time after rows that are no CSV; from then on a row ends with its line. To read
+# a line takes as long as that many of its characters.
+_REREAD: Final = 1 << 26
+_LINE_COST: Final = 40
 _PARQUET_ROWS: Final = 1024
 _DELIMITERS: Final = ",;\t|"
 _PASSAGE_COLUMNS: Final = ("id", "text")
@@ -35,28 +40,76 @@ def read_csv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) 
     if first is None:
         return
     delimiter = max(_DELIMITERS, key=lambda mark: (first.count(mark), -_DELIMITERS.index(mark)))
-    blank = place.line - 1
-    rows = csv.reader(chain([first], source), delimiter=delimiter, strict=True)
-    try:
-        header = next(rows)
-    except csv.Error as error:
-        raise place.error(f"the header is not CSV: {error}") from error
-    _check_header(header, place)
+    records = _Records(first, source, delimiter, place)
+    header: list[str] | None = None
     while True:
         try:
-            row = next(rows, None)
-        except csv.Error as error:
+            row = records.following()
+        except InputError as error:
+            if header is None:
+                raise
             place.repaired = False
-            builder.refuse(place.error(f"not CSV: {error}"))
+            builder.refuse(error)
             continue
         if row is None:
             return
-        if not row:
-            continue
-        place.line = blank + rows.line_num
-        document = _row(header, row, place, builder)
-        if document is not None:
-            yield document
+        if header is None:
+            header = row
+            _check_header(header, place)
+        elif row:
+            document = _row(header, row, place, builder)
+            if document is not None:
+                yield document
+
+
+class _Records:
+    """The rows of a CSV file; `place.line` is the line that the last one begins on.
+
+    A quote that is never closed swallows the rows after it up to the next quote or the end of the file. What is no
+    CSV therefore costs the line that it begins on: reading goes on with the line after it.
+    """
+
+    def __init__(self, first: str, source: Iterator[str], delimiter: str, place: Place) -> None:
+        self._source = source
+        self._place = place
+        self._line = place.line
+        self._again: deque[str] = deque([first])
+        self._taken: list[str] = []
+        self._size = 0
+        self._header = True
+        self._patience = _REREAD
+        self._rows = csv.reader(self, delimiter=delimiter, strict=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._size > (_LONGEST_ROW if self._patience > 0 else 0):
+            raise StopIteration
+        line = self._again.popleft() if self._again else next(self._source)
+        self._taken.append(line)
+        self._size += len(line)
+        return line
+
+    def following(self) -> list[str] | None:
+        """The next row, [] for an empty line, None at the end. Raises InputError for one that is no CSV."""
+        self._taken.clear()
+        self._size = 0
+        try:
+            row = next(self._rows, None)
+        except csv.Error as error:
+            self._place.line = self._line
+            self._line += 1
+            self._again.extendleft(reversed(self._taken[1:]))
+            self._patience -= self._size + _LINE_COST * len(self._taken)
+            what = "the header is not CSV" if self._header else "not CSV"
+            if len(self._taken) > 1 or "unexpected end" in str(error):
+                what = f"{what}: a quote is opened in the row that begins here and not closed"
+            raise self._place.error(f"{what}: {error}") from error
+        self._header = False
+        self._place.line = self._line
+        self._line += len(self._taken)
+        return row
 
 
 def read_tsv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
