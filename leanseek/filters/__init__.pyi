@@ -1,3 +1,7 @@
+from .field_check import check_fields as check_fields
+from .moments import stored_moment as stored_moment
+from .nodes import BUILT_IN as BUILT_IN
+from .nodes import MOMENT as MOMENT
 from .nodes import And as And
 from .nodes import ColumnSource as ColumnSource
 from .nodes import Comparison as Comparison
@@ -10,5 +14,4 @@ from .nodes import Membership as Membership
 from .nodes import Not as Not
 from .nodes import Or as Or
 from .nodes import elements as elements
-from .parser import BUILT_IN as BUILT_IN
 from .parser import parse_filter as parse_filter

@@ -7,7 +7,7 @@ import operator
 import re
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from types import UnionType
@@ -15,12 +15,15 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
+from leanseek.filters.moments import DAY, moment_text, span, stored_moment
 from leanseek.types import BoolArray, Int64Array, MetadataValue, Scalar
 
-Kind: TypeAlias = Literal["number", "string", "bool"]
+Kind: TypeAlias = Literal["number", "string", "bool", "moment"]
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
 Parameters: TypeAlias = list[str | int | float]
 
+BUILT_IN = ("id", "title")
+"""The fields that every document has. They are strings, also where they look like a date."""
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "contains", "true", "false"})
 NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
 
@@ -28,36 +31,67 @@ _ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 # Exactly the letters that SQLite's lower() changes.
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_INT64 = range(-(2**63), 2**63)
+_INT64 = 2**63
+MOMENT = "kind = 'moment'"
+"""How a condition asks for moments; a store whose rows have them as strings looks for it."""
 
 
 class Element(NamedTuple):
-    """One comparable value: what a row of the metadata table holds in `value` and `kind`.
+    """One comparable value.
 
-    A number is an int of at most 64 bits or a float that is not NaN, a bool is 0 or 1.
+    A number is an int or a float that is not NaN, a bool is 0 or 1, a moment is as `stored_moment` writes it.
     """
 
     value: str | int | float
     kind: Kind
 
+    @property
+    def stored(self) -> str | int | float:
+        """What a row of the metadata table holds in `value`; in SQLite it has the order of the values.
+
+        SQLite has no integers of more than 64 bits, but text sorts after all numbers: a number from 2**63 on is
+        stored as its digits, which follow their count.
+        """
+        if isinstance(self.value, str) or self.value < _INT64:
+            return self.value
+        if self.value == math.inf:
+            return "inf"
+        digits = str(int(self.value))
+        return f"{len(digits):04}{digits}"
+
+    @classmethod
+    def from_stored(cls, value: str | int | float, kind: Kind) -> Element:
+        """The element of which a row holds this; ValueError where no element is stored so."""
+        if kind == "number" and isinstance(value, str):
+            return cls(math.inf if value == "inf" else int(value[4:]), kind)
+        return cls(value, kind)
+
+    @property
+    def text(self) -> str | None:
+        """The string that a string or a moment was made from; None for other kinds."""
+        if self.kind == "moment":
+            return moment_text(str(self.value))
+        return self.value if isinstance(self.value, str) else None
+
 
 def number_element(number: int | float) -> Element:
     """The comparable form of a number other than NaN.
 
-    An int beyond 64 bits becomes the nearest float (an infinity beyond 1.8e308), as SQLite has no larger.
+    An int below -2**63 becomes the nearest float (-inf below -1.8e308).
     """
-    if isinstance(number, int) and number not in _INT64:
+    if isinstance(number, int) and number < -_INT64:
         try:
             number = float(number)
         except OverflowError:
-            number = math.inf if number > 0 else -math.inf
+            number = -math.inf
     return Element(number, "number")
 
 
 def _element(value: Scalar) -> Element | None:
     """The comparable form of one scalar, None for NaN: it equals nothing, and so counts as missing."""
     if isinstance(value, str):
-        return Element(value, "string")
+        moment = stored_moment(value)
+        return Element(value, "string") if moment is None else Element(moment, "moment")
     if isinstance(value, bool):
         return Element(int(value), "bool")
     return None if value != value else number_element(value)
@@ -66,18 +100,25 @@ def _element(value: Scalar) -> Element | None:
 def elements(value: MetadataValue) -> tuple[Element, ...]:
     """The comparable elements of a field: none for None, NaN or an empty list.
 
-    A store writes one row per element, with these values and kinds, so that a filter evaluated in SQLite
-    agrees with `Filter.matches`.
+    A store writes one row per element, with `stored` and `kind`, so that a filter evaluated in SQLite agrees with
+    `Filter.matches`.
     """
     scalars = value if isinstance(value, list) else () if value is None else (value,)
     found = (_element(scalar) for scalar in scalars if scalar is not None)
     return tuple(item for item in found if item is not None)
 
 
+def field_elements(field: str, value: MetadataValue) -> tuple[Element, ...]:
+    """`elements`, which for a built-in field are its string."""
+    if field in BUILT_IN and isinstance(value, str):
+        return (Element(value, "string"),)
+    return elements(value)
+
+
 class ColumnSource(Protocol):
     """One segment's metadata as a table of (field, value, kind, ordinal), one row an element.
 
-    `value` and `kind` are those of `leanseek.filters.elements`; the column `value` has no declared
+    `value` and `kind` are those of `leanseek.filters.elements`, `value` as `stored`; the column has no declared
     type. The built-in fields `id` and `title` have one row for every passage, of kind 'string'.
     """
 
@@ -102,8 +143,12 @@ class Filter(ABC):
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         """(size,) bool: True at the ordinals of a segment whose documents pass; equals `matches` on each."""
 
+    @abstractmethod
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        """The conditions on single fields that it is made of."""
 
-class _Leaf(Filter):
+
+class Leaf(Filter):
     """A condition on the elements of one field."""
 
     __slots__ = ()
@@ -117,8 +162,15 @@ class _Leaf(Filter):
     def sql(self) -> tuple[str, Parameters]:
         """The same condition for SQLite, with the values for its `?`."""
 
+    @abstractmethod
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of elements that can be equal to, or ordered with, the values of the condition."""
+
     def matches(self, fields: Mapping[str, MetadataValue]) -> bool:
-        return any(self.holds(item) for item in elements(fields.get(self.field)))
+        return any(self.holds(item) for item in field_elements(self.field, fields.get(self.field)))
+
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        yield self
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         passed = np.zeros(size, dtype=np.bool_)
@@ -127,8 +179,11 @@ class _Leaf(Filter):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(_Leaf):
-    """`field OP value`. Values of different kinds are unequal and have no order between them."""
+class Comparison(Leaf):
+    """`field OP value`. Values of different kinds are unequal and have no order between them.
+
+    A string that is an ISO date or time (see `span`) compares with moments as what it means, with strings as text.
+    """
 
     field: str
     operator: Operator
@@ -136,23 +191,39 @@ class Comparison(_Leaf):
 
     def holds(self, item: Element) -> bool:
         if self.operator == "=":
-            return item == self.value
+            return _equal(item, self.value)
         if self.operator == "!=":
-            return item != self.value
+            return not _equal(item, self.value)
+        bounds = _span(self.value)
+        if item.kind == "moment" and bounds is not None:
+            order, bound = _moment_order(self.operator, bounds)
+            return bool(_ORDER[order](item.value, bound))
         return item.kind == self.value.kind and bool(_ORDER[self.operator](item.value, self.value.value))
 
     def sql(self) -> tuple[str, Parameters]:
-        parameters: Parameters = [self.value.kind, self.value.value]
-        if self.operator == "!=":
-            return "NOT (kind = ? AND value = ?)", parameters
-        return f"kind = ? AND value {self.operator} ?", parameters
+        operator = "=" if self.operator == "!=" else self.operator
+        where, parameters = f"kind = ? AND value {operator} ?", [self.value.kind, self.value.stored]
+        bounds = _span(self.value)
+        if bounds is not None and operator == "=":
+            where, parameters = f"{where} OR {MOMENT} AND value >= ? AND value < ?", [*parameters, *bounds]
+        elif bounds is not None:
+            order, bound = _moment_order(self.operator, bounds)
+            where, parameters = f"{where} OR {MOMENT} AND value {order} ?", [*parameters, bound]
+        elif isinstance(self.value.stored, str) and self.value.kind == "number":
+            # Segments of the first form hold such numbers as floats.
+            where = f"kind = ? AND CASE typeof(value) WHEN 'text' THEN value {operator} ? ELSE value {operator} ? END"
+            parameters.append(_float(self.value.value))
+        return (f"NOT ({where})" if self.operator == "!=" else where), parameters
+
+    def kinds(self) -> frozenset[Kind]:
+        return _comparable(self.value)
 
     def __str__(self) -> str:
         return f"{quote_name(self.field)} {self.operator} {quote(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Membership(_Leaf):
+class Membership(Leaf):
     """`field in (…)`: an element equal to one of the values; `negated`: an element equal to none of them."""
 
     field: str
@@ -160,17 +231,37 @@ class Membership(_Leaf):
     negated: bool = False
 
     def holds(self, item: Element) -> bool:
-        return (item in self.values) != self.negated
+        return any(_equal(item, value) for value in self.values) != self.negated
 
     def sql(self) -> tuple[str, Parameters]:
         conditions: list[str] = []
         parameters: Parameters = []
         for kind in get_args(Kind):
-            if same := [item.value for item in self.values if item.kind == kind]:
+            if same := [item.stored for item in self.values if item.kind == kind]:
                 conditions.append(f"(kind = ? AND value IN ({', '.join('?' * len(same))}))")
                 parameters += [kind, *same]
+        for part, beginnings in self._beginnings().items():
+            conditions.append(f"({MOMENT} AND {part} IN ({', '.join('?' * len(beginnings))}))")
+            parameters += beginnings
         found = " OR ".join(conditions)
         return (f"NOT ({found})" if self.negated else found), parameters
+
+    def _beginnings(self) -> dict[str, list[str]]:
+        """The moments that the values mean: parts of `value` in SQL, and what they can be equal to."""
+        found: dict[str, list[str]] = {}
+        for value in self.values:
+            bounds, text = _span(value), str(value.text)
+            if bounds is not None:
+                # A year, a month and a day are what their moments begin with.
+                whole = len(text) > DAY
+                part = (
+                    "substr(value, 1, instr(value, ' ') - 1)" if whole else f"substr(value, 1, {len(text)})"
+                )
+                found.setdefault(part, []).append(bounds[0] if whole else text)
+        return found
+
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset().union(*map(_comparable, self.values))
 
     def __str__(self) -> str:
         values = ", ".join(map(quote, self.values))
@@ -178,17 +269,21 @@ class Membership(_Leaf):
 
 
 @dataclass(frozen=True, slots=True)
-class Contains(_Leaf):
+class Contains(Leaf):
     """`field contains "text"`: a string with that piece; A-Z equal a-z, other letters only themselves."""
 
     field: str
     text: str
 
     def holds(self, item: Element) -> bool:
-        return isinstance(item.value, str) and self.text.translate(_LOWER) in item.value.translate(_LOWER)
+        return item.text is not None and self.text.translate(_LOWER) in item.text.translate(_LOWER)
 
     def sql(self) -> tuple[str, Parameters]:
-        return "kind = 'string' AND instr(lower(value), lower(?)) > 0", [self.text]
+        text = "CASE kind WHEN 'moment' THEN substr(value, instr(value, ' ') + 1) ELSE value END"
+        return f"kind IN ('string', 'moment') AND instr(lower({text}), lower(?)) > 0", [self.text]
+
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset({"string", "moment"})
 
     def __str__(self) -> str:
         return f"{quote_name(self.field)} contains {quote(Element(self.text, 'string'))}"
@@ -203,6 +298,9 @@ class IsNull(Filter):
 
     def matches(self, fields: Mapping[str, MetadataValue]) -> bool:
         return bool(elements(fields.get(self.field))) == self.negated
+
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        yield self
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         passed = np.full(size, not self.negated, dtype=np.bool_)
@@ -225,6 +323,10 @@ class And(Filter):
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         return reduce(np.logical_and, (operand.mask(columns, size) for operand in self.operands))
 
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        for operand in self.operands:
+            yield from operand.leaves()
+
     def __str__(self) -> str:
         return " and ".join(_bracketed(operand, And | Or) for operand in self.operands)
 
@@ -240,6 +342,10 @@ class Or(Filter):
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         return reduce(np.logical_or, (operand.mask(columns, size) for operand in self.operands))
+
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        for operand in self.operands:
+            yield from operand.leaves()
 
     def __str__(self) -> str:
         return " or ".join(_bracketed(operand, Or) for operand in self.operands)
@@ -257,8 +363,39 @@ class Not(Filter):
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         return ~self.operand.mask(columns, size)
 
+    def leaves(self) -> Iterator[Leaf | IsNull]:
+        yield from self.operand.leaves()
+
     def __str__(self) -> str:
         return f"not {_bracketed(self.operand, And | Or)}"
+
+
+def _span(value: Element) -> tuple[str, str] | None:
+    """The moments that a value of an expression means."""
+    return span(value.value) if value.kind == "string" and isinstance(value.value, str) else None
+
+
+def _moment_order(operator: Operator, bounds: tuple[str, str]) -> tuple[Operator, str]:
+    """An order with the moments from the first to before the end, as one with either of the two."""
+    first, end = bounds
+    return ("<" if operator[0] == "<" else ">="), (end if operator in ("<=", ">") else first)
+
+
+def _equal(item: Element, value: Element) -> bool:
+    if item.kind == "moment" and (bounds := _span(value)) is not None:
+        return bounds[0] <= str(item.value) < bounds[1]
+    return item == value
+
+
+def _comparable(value: Element) -> frozenset[Kind]:
+    return frozenset({value.kind} if _span(value) is None else {value.kind, "moment"})
+
+
+def _float(value: str | int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _bracketed(operand: Filter, looser: type[Filter] | UnionType) -> str:
@@ -274,8 +411,8 @@ def quote_name(field: str) -> str:
 
 def quote(value: Element) -> str:
     """A value as an expression writes it."""
-    if isinstance(value.value, str):
-        return f'"{value.value.translate(_ESCAPES)}"'
+    if value.text is not None:
+        return f'"{value.text.translate(_ESCAPES)}"'
     if value.kind == "bool":
         return "true" if value.value else "false"
     return repr(value.value)

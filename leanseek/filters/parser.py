@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 
 from leanseek.errors import FilterError
 from leanseek.filters.nodes import (
+    BUILT_IN,
     KEYWORDS,
     NAME,
     And,
@@ -25,9 +26,10 @@ from leanseek.filters.nodes import (
     number_element,
 )
 
-BUILT_IN = ("id", "title")
 MAX_DEPTH = 64
 """How deep brackets and `not` may nest: far beyond use, and safe for any thread's stack."""
+MAX_CONDITIONS = 10_000
+"""How many conditions one expression may have: each is a query to every segment."""
 MAX_VALUES = 10_000
 """How many values one `in (…)` may list: what SQLite binds at once, with room to spare."""
 
@@ -50,6 +52,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -60,8 +63,11 @@ def parse_filter(text: str) -> Filter:
     - A condition holds if any element of the field satisfies it; it is false where the field is missing. So
       `lang != "en"` needs some language other than "en", while `not lang = "en"` also
       passes documents without a language.
-    - Numbers compare with numbers, strings with strings by code point (ISO dates in order of time); a number
-      never equals a string. Booleans only have = and !=.
+    - Numbers compare with numbers, strings with strings by code point; a number never equals a string. Booleans
+      only have = and !=.
+    - ISO dates and times compare as moments, whatever their zone and the digits of their fraction; without a zone
+      they are in UTC. A date in the expression means its whole day in UTC: `when <= "2024-03-01"` includes the
+      evening of that day; `"2024-03"` is a month and `"2024"` a year.
     - `contains` looks for a piece of a string; A-Z equal a-z.
     - `id` and `title` are the document's own, and always strings.
 
@@ -73,9 +79,10 @@ def parse_filter(text: str) -> Filter:
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = list(tokens(text))
-        self._next = 0
+        self._tokens = tokens(text)
+        self._next = next(self._tokens)
         self._depth = 0
+        self._conditions = 0
 
     def filter(self) -> Filter:
         if self._ahead().kind == "end":
@@ -86,17 +93,19 @@ class _Parser:
         return parsed
 
     def _ahead(self) -> Token:
-        return self._tokens[self._next]
+        return self._next
 
     def _take(self) -> Token:
-        token = self._ahead()
-        self._next += 1
+        token = self._next
+        if token.kind != "end":
+            self._next = next(self._tokens)
         return token
 
     def _accept(self, text: str) -> bool:
         """Step over a keyword or bracket if it comes next."""
         found = self._ahead().kind in ("keyword", "bracket") and self._ahead().text == text
-        self._next += found
+        if found:
+            self._take()
         return found
 
     def _require(self, text: str, expected: str) -> None:
@@ -149,6 +158,11 @@ class _Parser:
             quoted = self._ahead().kind in ("string", "keyword")
             raise self._expected(
                 "a field name", " (put a field of that name in `backquotes`)" if quoted else ""
+            )
+        self._conditions += 1
+        if self._conditions > MAX_CONDITIONS:
+            raise self._error(
+                self._ahead(), f"more than {MAX_CONDITIONS} conditions; list values with 'in (…)'"
             )
         field = self._take().text
         if self._ahead().kind == "operator":
@@ -255,6 +269,8 @@ def tokens(expression: str) -> Iterator[Token]:
     """
     position = 0
     stop = len(expression.rstrip())
+    surrogate = _SURROGATE.search(expression)
+    unsound = len(expression) if surrogate is None else surrogate.start()
     while position < stop:
         match = _TOKEN.match(expression, position)
         if match is None or match.lastgroup is None:
@@ -264,7 +280,7 @@ def tokens(expression: str) -> Iterator[Token]:
         start = match.start(group) - (group == "name")
         written = expression[start : match.end()]
         position = match.end()
-        if any("\ud800" <= char <= "\udfff" for char in written):
+        if position > unsound:
             raise syntax_error(expression, start, "this holds bytes that are not valid text (UTF-8)")
         if group == "word":
             word = text.lower()

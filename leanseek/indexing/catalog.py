@@ -29,7 +29,8 @@ from leanseek.indexing.integrity import FileRecord, storage_errors
 from leanseek.indexing.settings import IndexSettings
 from leanseek.types import Int64Array
 
-FORMAT = 1
+FORMAT = 2
+"""1: moments are strings in the segments' metadata. An index takes the newer format with its next segment."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
@@ -168,6 +169,8 @@ def commit(folder: Path, change: Change) -> int:
     """Apply a change in one transaction; returns the new generation. The caller holds the writer lock."""
     with ONE_AT_A_TIME, storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
         database.execute("BEGIN IMMEDIATE")
+        if change.added:
+            database.execute(f"PRAGMA user_version = {FORMAT}")
         for segment in change.added:
             database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
             database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", segment[:6])

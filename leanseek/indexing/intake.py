@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -16,9 +16,10 @@ from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.segment import Segment, held_segments, stores_postings
 from leanseek.indexing.segment_writer import SegmentBuilder
-from leanseek.reading.fields import add_metadata, valid
+from leanseek.reading.fields import valid
+from leanseek.reading.metadata import InfiniteError, MetadataBuilder, MetadataError
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import Document, Int64Array, MetadataValue, Progress
+from leanseek.types import Document, Int64Array, Progress
 
 OnDuplicate = Literal["reject", "replace"]
 
@@ -39,6 +40,8 @@ class Intake:
         self.replaced = 0
         self.superseded = (0, 0)
         """Documents and passages of the new segments that later ones of the same input have replaced."""
+        self.left_out: dict[str, str] = {}
+        """The metadata fields that were left out, each with the reason."""
         self._first = number
         self._path = path
         self._state = state
@@ -61,7 +64,7 @@ class Intake:
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
         for batch in batches(documents):
-            batch = [_checked(document, place) for place, document in enumerate(batch, seen)]
+            batch = [self._checked(document, place) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
                 for place, document in enumerate(batch, seen):
@@ -116,6 +119,53 @@ class Intake:
                         documents, passages = self.superseded
                         self.superseded = (documents + 1, passages + len(parts))
 
+    def _checked(self, document: Document, place: int) -> Document:
+        """The document as it can be stored: texts without NUL and lone surrogates, metadata as JSON has it.
+
+        Raises InputError, which names the document and the field, for what cannot be stored.
+        """
+        if not isinstance(document, Document):
+            raise InputError(
+                f"document {place + 1} of the input is a {type(document).__name__}; "
+                "give leanseek.Document objects, as leanseek.read yields them"
+            )
+        id = document.id
+        if not isinstance(id, str):
+            raise InputError(
+                f"document {place + 1} of the input has the id {id!r:.60} ({type(id).__name__}); an id is a string"
+            )
+        if not id or any(mark in id for mark in "\t\r\n") or valid(id) != id:
+            raise InputError(
+                f"document {place + 1} of the input has the id {id!r}; "
+                "an id is not empty and has no tab, line break, NUL or lone surrogate"
+            )
+        who = f"document {place + 1} of the input ({_shortened(id)!r})"
+        texts: dict[str, str] = {}
+        for name, text in (
+            ("text", document.text),
+            ("title", "" if document.title is None else document.title),
+        ):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"{who} has the {name} {text!r:.60} ({type(text).__name__}); a {name} is a string"
+                )
+            texts[name] = valid(str.__str__(text))
+        metadata = {} if document.metadata is None else document.metadata
+        if not isinstance(metadata, Mapping):
+            raise InputError(
+                f"{who} has metadata of the type {type(metadata).__name__}; they are a mapping from names to values"
+            )
+        found = MetadataBuilder()
+        try:
+            found.add("", metadata)
+        except MetadataError as error:
+            raise InputError(f"{who}: the field {error.field!r} {error}") from error
+        for name, reason in found.left_out.items():
+            if isinstance(reason, InfiniteError):
+                raise InputError(f"{who}: the field {name!r} {reason}; give None, or leave it out")
+            self.left_out.setdefault(name, str(reason))
+        return Document(str.__str__(id), texts["text"], texts["title"], found.values)
+
     def _add(self, document: Document, place: int, on_duplicate: OnDuplicate) -> None:
         if self._builder is None:
             folder = self._path / SEGMENTS / f"{self._number:06d}"
@@ -145,12 +195,17 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     characters = 0
     for document in documents:
         batch.append(document)
-        characters += len(document.text) if isinstance(document, Document) else 0
+        text = document.text if isinstance(document, Document) else ""
+        characters += len(text) if isinstance(text, str) else 0
         if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def _shortened(id: str) -> str:
+    return id if len(id) <= 80 else f"{id[:79]}…"
 
 
 def _duplicate(document: str, place: int, who: str) -> DuplicateIdError:
@@ -159,25 +214,3 @@ def _duplicate(document: str, place: int, who: str) -> DuplicateIdError:
         "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
         "(The id of a text file is its path below the source: index the folder above them all.)"
     )
-
-
-def _checked(document: Document, place: int) -> Document:
-    """The document as it can be stored: without NUL and lone surrogates in its texts.
-
-    Raises InputError for what is no document, or has an id that no run file could hold.
-    """
-    if not isinstance(document, Document):
-        raise InputError(
-            f"document {place + 1} of the input is a {type(document).__name__}; "
-            "give leanseek.Document objects, as leanseek.read yields them"
-        )
-    if not document.id or any(mark in document.id for mark in "\t\r\n") or valid(document.id) != document.id:
-        raise InputError(
-            f"document {place + 1} of the input has the id {document.id!r}; "
-            "an id is not empty and has no tab, line break, NUL or lone surrogate"
-        )
-    text, title = valid(document.text), valid(document.title)
-    metadata: dict[str, MetadataValue] = {}
-    for name, value in document.metadata.items():
-        add_metadata(metadata, name, value)
-    return Document(document.id, text, title, metadata)

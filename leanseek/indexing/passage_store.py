@@ -9,13 +9,14 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
+from leanseek.filters import BUILT_IN, MOMENT, Element, Kind, stored_moment
 from leanseek.indexing.arrays import open_array
-from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri
+from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri, rows_of
 from leanseek.types import Int64Array, Metadata, Scalar, content
 
 Found = TypeVar("Found")
@@ -26,6 +27,14 @@ LOOKUP = 500
 """Parameters in one statement: the oldest SQLite builds allow 999."""
 SCAN_BLOCK = 65_536
 REMEDY = "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
+DISTINCT_FIELDS = """
+WITH RECURSIVE found(field) AS (
+    SELECT min(field) FROM metadata
+    UNION ALL SELECT (SELECT min(field) FROM metadata WHERE field > found.field) FROM found WHERE field IS NOT NULL
+)
+SELECT field FROM found WHERE field IS NOT NULL
+"""
+"""Steps through the index from field to field, where DISTINCT would read all of it."""
 IDS_HELD_FROM = 8
 """Looking one id up takes as long as reading about so many in order."""
 
@@ -51,6 +60,8 @@ class PassageStore:
             if not (folder / FILE).exists():
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise self._damaged(error) from error
+        self._database.create_function("stored_moment", 1, stored_moment, deterministic=True)
+        ((self._form,),) = self._query("PRAGMA user_version", (), (int,))
         ((count,),) = self._query("SELECT count(*) FROM passages", (), (int,))
         if count != len(self.rows):
             raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
@@ -124,20 +135,34 @@ class PassageStore:
 
     def select(self, field: str, where: str, parameters: Sequence[Scalar]) -> Int64Array:
         """Ordinals (c,) of the passages one of whose values of `field` meets the SQL condition `where`."""
-        if field in ("id", "title"):
+        if field in BUILT_IN:
             rows = self._rows(
                 f"SELECT row FROM (SELECT row, {field} AS value, 'string' AS kind FROM passages) "
                 f"WHERE {where}",
                 parameters,
             )
         else:
-            rows = self._rows(f"SELECT row FROM metadata WHERE field = ? AND ({where})", (field, *parameters))
+            # All conditions but those on moments are the same for both forms, and read nothing but the index.
+            table = rows_of("metadata", 0 if MOMENT in where and not self._form else 1)
+            rows = self._rows(f"SELECT row {table} WHERE field = ? AND ({where})", (field, *parameters))
         return self._ordinals_of(rows)
 
     def fields(self) -> list[str]:
-        """The names of the metadata fields, sorted."""
-        statement = "SELECT DISTINCT field FROM metadata ORDER BY field"
+        """The names of the metadata fields, sorted; of a segment of form 0 those that have a value."""
+        statement = "SELECT name FROM fields ORDER BY name" if self._form else DISTINCT_FIELDS
         return [field for (field,) in self._query(statement, (), (str,))]
+
+    def kinds(self, field: str) -> dict[Kind, Element]:
+        """The kinds of elements that a metadata field has, each with an example."""
+        found: dict[Kind, Element] = {}
+        for kind in get_args(Kind):
+            statement = "SELECT value FROM metadata WHERE field = ? AND kind = ? LIMIT 1"
+            for (value,) in self._query(statement, (field, kind), ()):
+                try:
+                    found[kind] = Element.from_stored(value, kind)
+                except ValueError as error:
+                    raise self._damaged(error) from error
+        return found
 
     def close(self) -> None:
         """Close the file."""

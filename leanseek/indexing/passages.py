@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.errors import IndexDamagedError
-from leanseek.filters import elements
+from leanseek.filters import elements, stored_moment
 from leanseek.indexing.arrays import write_array
 from leanseek.types import Int64Array, Metadata, Scalar
 
@@ -29,7 +29,10 @@ CREATE TABLE passages (
     start INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL
 );
 CREATE TABLE metadata (row INTEGER NOT NULL, field TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL);
+CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+FORM = 1
+"""The form of the file, in its `user_version`. Form 0 has no table of the fields, and has moments as strings."""
 COLUMNS = "id, number, parts, start, title, text, metadata"
 """The columns of a `StoredPassage`; the row comes before them."""
 INDEXES = (
@@ -41,6 +44,7 @@ WRITE_BLOCK = 1000
 WRITE_CHARACTERS = 4_000_000
 """Passages are written at either number, whichever comes first."""
 COPY_BLOCK = 65_536
+LIKE_A_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 
 
 class StoredPassage(NamedTuple):
@@ -66,10 +70,13 @@ class PassageWriter:
         self._pending: list[StoredPassage] = []
         self._pending_characters = 0
         self._discarded = False
+        self._fields: dict[str, None] = {}
         self._database = sqlite3.connect(file_uri(folder), uri=True, isolation_level=None)
         # Nobody reads this file before the catalog names it: no journal, one flush at the end.
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(f"PRAGMA user_version = {FORM}")
+        self._database.create_function("stored_moment", 1, stored_moment, deterministic=True)
         self._database.executescript(f"{SCHEMA} BEGIN")
 
     def add(self, passages: Sequence[StoredPassage]) -> None:
@@ -113,10 +120,12 @@ class PassageWriter:
             documents += found - parts
             self.rows += found
             progress(self.rows)
+        (form,) = execute("PRAGMA source.user_version").fetchone()
         # Once for all rows, as the metadata have no index by row.
-        execute(
-            "INSERT INTO metadata SELECT new, field, kind, value FROM source.metadata JOIN kept ON old = row"
-        )
+        source = rows_of("source.metadata", form)
+        execute(f"INSERT INTO metadata SELECT new, field, kind, value {source} JOIN kept ON old = row")
+        known = "name FROM source.fields" if form else "DISTINCT field FROM source.metadata"
+        self._fields |= dict.fromkeys(name for (name,) in execute(f"SELECT {known}"))
         execute("DROP TABLE kept")
         execute("COMMIT")
         execute("DETACH source")
@@ -137,6 +146,7 @@ class PassageWriter:
         if self._discarded:
             # Once for all: the metadata have no index by row.
             self._database.execute("DELETE FROM metadata WHERE row NOT IN (SELECT row FROM passages)")
+        self._database.executemany("INSERT INTO fields VALUES (?)", [(name,) for name in self._fields])
         for statement in INDEXES:
             self._database.execute(statement)
         found = self._database.execute("SELECT row FROM passages ORDER BY id, number")
@@ -153,6 +163,8 @@ class PassageWriter:
     def _flush(self) -> None:
         passages, self._pending, self._pending_characters = self._pending, [], 0
         first = self.rows - len(passages)
+        for passage in passages:
+            self._fields |= dict.fromkeys(passage.metadata)
         self._database.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -175,8 +187,22 @@ def file_uri(folder: Path) -> str:
     return (folder / FILE).absolute().as_uri()
 
 
+def rows_of(table: str, form: int) -> str:
+    """An SQL clause that gives the rows of a metadata table of that form as those of the present form.
+
+    Form 0 needs the function `stored_moment`.
+    """
+    if form:
+        return f"FROM {table}"
+    return (
+        "FROM (SELECT row, field, iif(moment IS NULL, kind, 'moment') AS kind, ifnull(moment, value) AS value "
+        f"FROM (SELECT *, iif(kind = 'string' AND value GLOB '{LIKE_A_DATE}', stored_moment(value), NULL) AS moment "
+        f"FROM {table}))"
+    )
+
+
 def columns(metadata: Metadata) -> Iterator[tuple[str, str, Scalar]]:
     """(field, kind, value) of each filterable element of the metadata."""
     for field, value in metadata.items():
         for element in elements(value):
-            yield field, element.kind, element.value
+            yield field, element.kind, element.stored

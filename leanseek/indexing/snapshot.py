@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import Filter
+from leanseek.filters import Filter, check_fields
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.passages import StoredPassage
@@ -236,10 +236,15 @@ class Snapshot:
                 segment.close()
 
     def matching(self, condition: Filter) -> BoolArray:
-        """(size,) True for the live passages that meet a metadata filter; the last few are remembered."""
+        """(size,) True for the live passages that meet a metadata filter; the last few are remembered.
+
+        Raises FilterError for a field that no document has, and a value that its field never holds.
+        """
         with self._lock:
             if condition in self._masks:
                 return self._masks[condition]
+        if self.segments:  # an empty index knows no field
+            check_fields(condition, [segment.passages for segment in self.segments])
         masks = [condition.mask(segment.passages, segment.size) for segment in self.segments]
         mask = np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
         if self.live is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from leanseek.encode import Encoder
 from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
 from leanseek.errors import IndexDamagedError, InputError, UsageError
-from leanseek.filters import Filter
+from leanseek.filters import Filter, check_fields
 from leanseek.indexing.catalog import SEGMENTS, Change, SegmentRecord, State, commit, read_state
 from leanseek.indexing.creation import Plan, recorded_encoder
 from leanseek.indexing.dense.registry import DENSE
@@ -36,7 +36,8 @@ class AddReport:
 
     `truncation` is None for an index without vectors. `unmerged` is why many small segments were not merged; the
     documents are in the index nevertheless, and `compact` merges them. `unlearned` is what was learned from judged
-    queries and does not hold for the rebuilt index.
+    queries and does not hold for the rebuilt index. `left_out` are the metadata fields that were not stored, each
+    with the reason.
     """
 
     documents: int
@@ -46,6 +47,7 @@ class AddReport:
     truncation: TruncationReport | None
     unmerged: str | None = None
     unlearned: str | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class Writer:
             generation=self.state.generation,
             truncation=truncation(added, state.settings) if state.settings.encoder is not None else None,
             unmerged=unmerged,
+            left_out=intake.left_out,
         )
 
     def _encoding(self, state: State, cache: bool = True) -> Encoding:
@@ -226,6 +229,8 @@ class Writer:
         deletions: dict[int, Deletion] = {}
         missing = dict.fromkeys(ids)
         with held_segments(self.path, self.state, self.state.segments, dense=False) as segments:
+            if condition is not None and segments:
+                check_fields(condition, [segment.passages for segment in segments])
             for segment in segments:
                 found = segment.find_live(ids)
                 for document in found:

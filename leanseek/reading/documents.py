@@ -11,13 +11,11 @@ from leanseek.errors import InputError
 from leanseek.reading.fields import (
     Fields,
     Layout,
-    add_metadata,
-    cell_value,
     layout,
     listed,
-    metadata_value,
     valid,
 )
+from leanseek.reading.metadata import MetadataBuilder, MetadataError, cell_value
 from leanseek.reading.streams import Place, ReadReport
 from leanseek.types import Document, Metadata, MetadataValue
 
@@ -39,6 +37,7 @@ class DocumentBuilder:
         self._skip = on_error == "skip"
         self._layouts: dict[tuple[str, ...], Layout] = {}
         self._title_seen = fields.title is None
+        self._left_out: set[str] = set()
 
     def refuse(self, error: InputError) -> None:
         """Raise the error, or count it and note its message."""
@@ -82,7 +81,7 @@ class DocumentBuilder:
                 if cells:
                     metadata = {name: cell_value(record[name]) for name in parts.rest}
                 else:
-                    metadata = _metadata(record, parts.rest)
+                    metadata = self._metadata(record, parts.rest, place)
             return self.take(id, text, title, metadata, place)
         except InputError as error:
             place.repaired = False
@@ -122,6 +121,29 @@ class DocumentBuilder:
         self.report.read += 1
         return Document(sound_id, sound_text, sound_title, metadata)
 
+    def _metadata(
+        self, record: Mapping[str, object], names: tuple[str, ...], place: Place
+    ) -> dict[str, MetadataValue]:
+        """The metadata of a record's other fields. Raises InputError for what is none."""
+        found = MetadataBuilder()
+        try:
+            nested: list[str] = []
+            for name in names:
+                if isinstance(record[name], dict):
+                    nested.append(name)
+                else:
+                    found.add(name, record[name])
+            for name in nested:
+                # BEIR keeps a document's further fields in an object of this name.
+                found.add("" if name == "metadata" else name, record[name])
+        except MetadataError as error:
+            raise place.error(f"the field {error.field!r} {error}") from error
+        for name, reason in found.left_out.items():
+            if name not in self._left_out:
+                self._left_out.add(name)
+                self.report.note(f"{place}: the field {name!r} {reason}")
+        return found.values
+
     def _layout(self, names: tuple[str, ...], place: Place) -> Layout:
         found = layout(names, self.fields, place)
         if found.title is not None:
@@ -135,23 +157,6 @@ class DocumentBuilder:
             self._layouts.clear()
         self._layouts[names] = found
         return found
-
-
-def _metadata(record: Mapping[str, object], names: tuple[str, ...]) -> dict[str, MetadataValue]:
-    metadata: dict[str, MetadataValue] = {}
-    nested: list[str] = []
-    for name in names:
-        value = record[name]
-        if isinstance(value, dict):
-            nested.append(name)
-        else:
-            metadata[valid(name)] = (
-                value if type(value) is int and -1 << 63 <= value < 1 << 63 else metadata_value(value)
-            )
-    for name in nested:
-        # BEIR keeps a document's further fields in an object of this name.
-        add_metadata(metadata, "" if name == "metadata" else name, record[name])
-    return metadata
 
 
 def _id(value: object, name: str, place: Place) -> str:

@@ -43,7 +43,7 @@ class Table:
             self.connection.executemany(
                 "INSERT INTO metadata VALUES (?, ?, ?, ?)",
                 [
-                    (field, item.value, item.kind, ordinal)
+                    (field, item.stored, item.kind, ordinal)
                     for field, value in fields.items()
                     if field not in ("id", "title")
                     for item in elements(value)
@@ -137,7 +137,7 @@ def test_values_never_become_sql() -> None:
     assert passing(f'`{attack}` = "y"', documents) == ["d2"]
 
 
-def test_numbers_beyond_64_bits_compare_as_floats() -> None:
+def test_numbers_beyond_64_bits_compare_exactly() -> None:
     documents: list[dict[str, MetadataValue]] = [
         {"n": 2**70},
         {"n": 2**63 - 1},
@@ -146,7 +146,13 @@ def test_numbers_beyond_64_bits_compare_as_floats() -> None:
         {"n": 2**53 + 1},
         {"n": float(2**53)},
     ]
-    assert passing(f"n = {2**70 + 1}", documents) == ["d0"]
+    assert passing(f"n = {2**70}", documents) == ["d0"]
+    assert passing(f"n = {2**70 + 1} or n = {2**70 - 1}", documents) == []
+    assert passing(f"n < {2**70 + 1} and n > {2**70 - 1}", documents) == ["d0"]
+    assert passing(f"n > {2**70}", documents) == ["d2"]
+    assert passing(f"n in ({2**70}, 5)", documents) == ["d0"]
+    assert passing(f"n != {2**70}", documents) == ["d1", "d2", "d3", "d4", "d5"]
+    assert passing("n > 1e30", documents) == ["d2"]
     assert passing(f"n >= {2**63 - 1}", documents) == ["d0", "d1", "d2"]
     assert passing(f"n < -{10**300}", documents) == ["d3"]
     assert passing(f"n = {2**53 + 1}", documents) == ["d4"]

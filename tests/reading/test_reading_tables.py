@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from leanseek.errors import InputError
 from leanseek.reading import ReadReport, read
-from leanseek.reading.fields import cell_value
+from leanseek.reading.metadata import cell_value
 from leanseek.types import Document
 
 
@@ -103,8 +103,11 @@ def test_bad_csv_files(tmp_path: Path, raw: str, message: str) -> None:
         ("", None), ("12", 12), ("-3", -3), ("0", 0), ("-0", 0), ("0.50", 0.5), ("-1.5e3", -1500.0),
         ("1e-05", 1e-05), ("007", "007"), ("+1", "+1"), ("1,000", "1,000"), ("12e4", "12e4"), ("1.", "1."),
         (".5", ".5"), ("inf", "inf"), ("nan", "nan"), ("1e+999", "1e+999"), ("0x10", "0x10"), ("1_0", "1_0"),
-        (" 1", " 1"), ("٣", "٣"), ("9223372036854775807", 2**63 - 1), ("9223372036854775808", "9223372036854775808"),
-        ("9" * 6000, "9" * 6000), ("true", "true"),
+        (" 1", " 1"), ("٣", "٣"), ("9223372036854775807", 2**63 - 1), ("9223372036854775808", 2**63),
+        ("18446744073709551615", 2**64 - 1), ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("9" * 6000, "9" * 6000), ("true", True), ("True", True), ("TRUE", True), ("false", False),
+        ("False", False), ("FALSE", False), ("tRue", "tRue"), ("yes", "yes"),
     ],
 )  # fmt: skip
 def test_numbers_in_cells(cell: str, value: object) -> None:
@@ -115,7 +118,9 @@ def test_numbers_in_cells(cell: str, value: object) -> None:
 @given(st.text())
 def test_a_cell_that_became_a_number_is_its_own_spelling(cell: str) -> None:
     value = cell_value(cell)
-    if isinstance(value, (int, float)):
+    if isinstance(value, bool):
+        assert cell.lower() == str(value).lower()
+    elif isinstance(value, (int, float)):
         assert math.isfinite(value) and float(cell) == value
 
 

@@ -1,0 +1,137 @@
+"""What a filter names, compared with what an index has: misspelt fields, and values that no element can match."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from leanseek.errors import FilterError
+from leanseek.filters.nodes import (
+    BUILT_IN,
+    Comparison,
+    Element,
+    Filter,
+    IsNull,
+    Kind,
+    Leaf,
+    Membership,
+    Operator,
+    quote,
+    quote_name,
+)
+
+PLURALS: Final[Mapping[Kind, str]] = {
+    "number": "numbers",
+    "string": "strings",
+    "bool": "booleans",
+    "moment": "dates and times",
+}
+_SHOWN: Final = 20
+_LONGEST: Final = 60
+
+
+class FieldSource(Protocol):
+    """One segment's metadata fields."""
+
+    def fields(self) -> Sequence[str]:
+        """The names of all fields, those that are null in every document included."""
+        ...
+
+    def kinds(self, field: str) -> Mapping[Kind, Element]:
+        """The kinds of elements that the field has, each with an example."""
+        ...
+
+
+def check_fields(condition: Filter, sources: Sequence[FieldSource]) -> None:
+    """Refuse a condition that can only be a mistake.
+
+    Raises FilterError for a field that none of the sources has, and for a value of a kind that the field never
+    holds; the message shows the nearest name, or the condition as it should be.
+    """
+    held: dict[str, dict[Kind, Element]] = {}
+    names: set[str] | None = None
+    for leaf in condition.leaves():
+        if leaf.field in BUILT_IN:
+            continue
+        if leaf.field not in held:
+            kinds: dict[Kind, Element] = {}
+            for source in sources:
+                kinds = {**source.kinds(leaf.field), **kinds}
+            held[leaf.field] = kinds
+        if not held[leaf.field]:
+            names = {name for source in sources for name in source.fields()} if names is None else names
+            if leaf.field not in names:
+                raise unknown_field(leaf.field, names)
+        elif not isinstance(leaf, IsNull) and leaf.kinds().isdisjoint(held[leaf.field]):
+            raise _mismatch(leaf, held[leaf.field])
+
+
+def unknown_field(field: str, names: set[str]) -> FilterError:
+    """The error for a field that is none of the `names`."""
+    known = [*BUILT_IN, *sorted(names - set(BUILT_IN))]
+    plain = {name.casefold(): name for name in reversed(known)}
+    near = [plain[name] for name in difflib.get_close_matches(_cut(field).casefold(), plain, 3)]
+    meant = f"; did you mean {' or '.join(map(quote_name, near))}?" if near else "."
+    shown = ", ".join(_cut(quote_name(name)) for name in known[:_SHOWN])
+    more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
+    return FilterError(
+        f"The filter names the field {_cut(quote_name(field))}, which no document has{meant} "
+        f"The fields are {shown}{more}."
+    )
+
+
+def _mismatch(leaf: Leaf, held: Mapping[Kind, Element]) -> FilterError:
+    name = quote_name(leaf.field)
+    what = " and ".join(PLURALS[kind] for kind in PLURALS if kind in held)
+    return FilterError(
+        f"The field {name} holds {what}, so {_cut(str(leaf))} never matches; "
+        f"write {_cut(str(_suggestion(leaf, held)))}"
+    )
+
+
+def _suggestion(leaf: Leaf, held: Mapping[Kind, Element]) -> Leaf:
+    """The condition that was probably meant."""
+    kind = next(kind for kind in PLURALS if kind in held)
+    example = _written(held[kind])
+    if isinstance(leaf, Membership):
+        values = [_converted(value, kind) for value in leaf.values]
+        meant = [value for value in values if value is not None]
+        if len(meant) < len(values):
+            meant = [example]
+        return Membership(leaf.field, tuple(dict.fromkeys(meant)), leaf.negated)
+    operator: Operator = "="
+    value = None
+    if isinstance(leaf, Comparison):
+        value = _converted(leaf.value, kind)
+        operator = leaf.operator if kind != "bool" or leaf.operator == "!=" else "="
+    return Comparison(leaf.field, operator, example if value is None else value)
+
+
+def _converted(value: Element, kind: Kind) -> Element | None:
+    """The value as one of another kind, None where it is not written as one."""
+    if kind == "string":
+        return Element(quote(value), "string") if value.kind == "number" else None
+    if kind == "bool":
+        words = {"true": 1, "false": 0, "1": 1, "0": 0}
+        told = words.get(str(value.value).casefold())
+        return None if told is None else Element(told, "bool")
+    if kind == "number" and isinstance(value.value, str):
+        try:
+            number = float(value.value)
+        except ValueError:
+            return None
+        if not math.isfinite(number):
+            return None
+        return Element(int(number) if number.is_integer() else number, "number")
+    return None
+
+
+def _written(example: Element) -> Element:
+    """An element of an index as an expression has it."""
+    return Element(str(example.text), "string") if example.kind == "moment" else example
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,80 @@
+"""Dates and times in metadata: ISO 8601 strings as moments whose order is the order of time.
+
+A moment is written in UTC as `2024-03-01T12:45:00.5`, without zeros at the end of the fraction, so that moments
+sort by code point. A time without a zone is taken as UTC, a date without a time as its midnight.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Final
+
+DAY: Final = len("2024-03-01")
+"""The characters of a date; a text of more is a time."""
+_SECONDS: Final = 86_400
+_LAST_DAY: Final = date.max.toordinal()
+_ISO: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r" ?(?:[Zz]|([+-])([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?)?)?"
+)
+_SHORT: Final = re.compile(r"(?!0000)[0-9]{4}(?:-(?:0[1-9]|1[0-2]))?")
+_AFTER_A_MOMENT: Final = "!"
+"""Sorts after the blank that ends a moment in `stored_moment`, and before the point of a fraction."""
+_AFTER_ALL: Final = "~"
+"""Sorts after all that is in a moment."""
+
+
+def stored_moment(text: str) -> str | None:
+    """The moment of an ISO date or time, a blank, and the text itself; None for any other text."""
+    moment = _moment(text)
+    return None if moment is None else f"{moment} {text}"
+
+
+def moment_text(stored: str) -> str:
+    """The text that `stored_moment` got."""
+    return stored[stored.index(" ") + 1 :]
+
+
+def span(text: str) -> tuple[str, str] | None:
+    """(first, end): the stored moments that `text` means are those from `first` to before `end`; None if it is none.
+
+    A time is itself alone. A date means its whole day in UTC, `2024-03` a month and `2024` a year.
+    """
+    if (moment := _moment(text)) is not None and len(text) > DAY:
+        return moment, moment + _AFTER_A_MOMENT
+    if moment is not None or _SHORT.fullmatch(text):
+        return text, text + _AFTER_ALL
+    return None
+
+
+def _moment(text: str) -> str | None:
+    # The longest fractions and zones are far shorter; the first comparison spares most strings the others.
+    if len(text) < DAY or text[4] != "-" or (match := _ISO.fullmatch(text)) is None:
+        return None
+    year, month, day, hour, minute, second, fraction, sign, *offset = match.groups()
+    try:
+        days = date(int(year), int(month), int(day)).toordinal()
+    except ValueError:
+        return None
+    if hour is None:
+        return text + "T00:00:00"
+    hours, minutes, seconds = int(hour), int(minute), int(second or 0)
+    midnight = hours == 24 and not minutes and not seconds and not (fraction or "").strip("0")
+    # A leap second is the first of the next minute.
+    if (hours > 23 and not midnight) or minutes > 59 or seconds > 60:
+        return None
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if sign is not None:
+        away, away_minutes, away_seconds = (int(part or 0) for part in offset)
+        if away > 23 or away_minutes > 59 or away_seconds > 59:
+            return None
+        east = (away * 60 + away_minutes) * 60 + away_seconds
+        total += east if sign == "-" else -east
+    days, rest = divmod(total, _SECONDS)
+    if not 1 <= days <= _LAST_DAY:
+        return None
+    fraction = (fraction or "").rstrip("0")
+    clock = f"T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{date.fromordinal(days).isoformat()}{clock}{'.' if fraction else ''}{fraction}"
