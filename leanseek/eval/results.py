@@ -23,6 +23,7 @@ from pathlib import Path
 from leanseek.errors import InputError, StorageError
 from leanseek.eval.base import Rules
 from leanseek.indexing.settings import SparseSettings
+from leanseek.reading.judgments import qrels_lines
 from leanseek.records import read_record, read_text, write_lines, write_record
 from leanseek.types import Qrels, Query
 
@@ -235,8 +236,7 @@ def write_evidence(folder: Path, queries: Iterable[Query], qrels: Qrels) -> None
     """Write the queries and judgments that the results of a split share. Raises StorageError."""
     split = folder.parent
     write_lines(split / QUERIES, (f"{query.id}\t{' '.join(query.text.split())}" for query in queries))
-    judged = ((query, document, grade) for query, row in qrels.items() for document, grade in row.items())
-    write_lines(split / QRELS, (f"{query} 0 {document} {grade}" for query, document, grade in judged))
+    write_lines(split / QRELS, qrels_lines(qrels))
 
 
 def write_per_query(folder: Path, scores: Mapping[str, Mapping[str, float]]) -> None:

@@ -62,7 +62,18 @@ def read_json(stream: io.BufferedReader, place: Place, builder: DocumentBuilder)
     After a malformed value the beginning of the next is unknown: with `on_error="skip"` the rest of the
     file is left out.
     """
-    pieces = _Pieces(lines(stream, place), place)
+    for record in json_values(lines(stream, place), place):
+        document = builder.document(record, place)
+        if document is not None:
+            yield document
+
+
+def json_values(source: Iterator[str], place: Place) -> Iterator[object]:
+    """The values in a list, or one after another, of a text given by its lines; `place.line` follows.
+
+    Raises InputError for a malformed value and for a list that is not closed.
+    """
+    pieces = _Pieces(source, place)
     if not pieces.more():
         return
     listed = pieces.text.startswith("[", pieces.position)
@@ -71,10 +82,7 @@ def read_json(stream: io.BufferedReader, place: Place, builder: DocumentBuilder)
     while pieces.more():
         if listed and pieces.text.startswith("]", pieces.position):
             return
-        record = pieces.value()
-        document = builder.document(record, place)
-        if document is not None:
-            yield document
+        yield pieces.value()
     if listed:
         raise place.error("the list of objects is not closed with ']': the file is cut off")
 

@@ -1,48 +1,59 @@
-"""Reading queries: BEIR's JSON Lines, tab-separated values, TREC topics, or one query a line."""
+"""Reading queries: JSON, tables, TREC's topics and `id:text` lines, or one query a line."""
 
 from __future__ import annotations
 
-import html
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from leanseek.errors import InputError
-from leanseek.reading.fields import ID_NAMES, listed, valid
-from leanseek.reading.jsonlines import parse_line
+from leanseek.reading.columns import (
+    QUERY_IDS,
+    QUERY_TEXTS,
+    column,
+    delimiter,
+    first_cells,
+    plain,
+    table,
+)
+from leanseek.reading.fields import listed, valid
+from leanseek.reading.jsonlines import json_values, parse_line
 from leanseek.reading.streams import STANDARD_INPUT, Place, strict_lines
+from leanseek.reading.tables import unquoted
+from leanseek.reading.topics import is_markup, read_topics
 from leanseek.types import Query
 
-_QUERY_IDS: Final = (*ID_NAMES, "qid", "query_id", "query-id", "topic_id")
-_QUERY_TEXTS: Final = ("text", "query", "question", "title", "contents")
 _BEIR: Final = ("queries.jsonl", "queries.jsonl.gz", "queries.jsonl.bz2")
-_NOT_QUERIES: Final = (".csv", ".parquet", ".json", ".pdf", ".docx", ".html", ".htm")
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+_TABLES: Final = (".tsv", ".csv")
+_MARKUP: Final = (".xml", ".sgml", ".html", ".htm")
+_NOT_QUERIES: Final = (".parquet", ".pdf", ".docx")
+_LISTS: Final = ("queries", "topics", "questions", "data")
+# Some tracks have the query's priority between id and text: `20001:1:text`.
+_COLON: Final = re.compile(r"\s*+(?=[^\s\d:]*+\d)([^\s:]++):(?!/)(?:\d:)?(\s*+)([^\s:].*+)", re.DOTALL)
+_CLOCK: Final = re.compile(r"\s*+\d{1,2}:[0-5]\d\b")
+_NUMBERED: Final = re.compile(r"\s*+(\d{1,18})[\s.,;|)\]]")
+_JUDGMENT: Final = re.compile(r"\S++\s++Q?0\s++\S++\s++-?\d++(?:\s++\S++\s++\S++)?\s*+")
 
 _Parser: TypeAlias = Callable[[Sequence[str], Place], Iterator[Query]]
-
-_TOPICS: Final = re.compile(r"\s*<(\?xml|!--|!DOCTYPE|top\b|topics?\b|queries\b|query\b)", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"<!--.*?-->|<\?.*?\?>", re.DOTALL)
-_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
-_TOPIC: Final = re.compile(
-    r"<(top|topic|query)\b(?P<attributes>[^>]*)>(?P<body>(?:(?!<\1\b).)*?)(?:</\1\s*>|(?=<\1\b)|\Z)",
-    re.DOTALL | re.IGNORECASE,
-)
-_FIELD: Final = re.compile(r"<([A-Za-z][\w-]*)[^<>]*>([^<]*(?:<(?![A-Za-z/!])[^<]*)*)")
-_ATTRIBUTE: Final = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-_NUMBERS: Final = ("num", "number", "id", "qid", "identifier", "topic_id")
-_TITLES: Final = ("title", "query", "text", "question", "desc", "description")
 
 
 def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     """The queries of a file, a BEIR folder (its `queries.jsonl`), or standard input ("-"), in order.
 
-    The kinds are JSON Lines (`_id` and `text`, or the like), TSV (.tsv: query id, tab, text, with or without
-    a header; also a file named `topics...` of any suffix whose lines all have one tab), TREC topics (SGML with
-    or without end tags, or XML; the title is the query), and otherwise one query a line, numbered from 1. The
-    content decides; a file packed by gzip or bzip2 is unpacked. On standard input, a first line with
-    a tab means TSV. A query may be empty.
+    The content decides how it is read, whatever the file's suffix; gzip and bzip2 are unpacked:
+
+    - JSON Lines, a list of objects, or one object of texts by their ids;
+    - markup: TREC's topics as SGML or XML, and Indri's parameter files (see `topics`);
+    - a table, `id<TAB>text` or with a header that names its columns (`query_id`, `qid`, `text`, `query` and the like),
+      separated by tabs, or in CSV by commas, semicolons or bars;
+    - `id:text` lines, as in TREC's files of queries without topics;
+    - else one query a line, numbered from 1.
+
+    A query may be empty.
 
     Raises InputError for what cannot be read, beginning with `file:line:`, and for a query id given twice.
     """
@@ -50,11 +61,16 @@ def read_queries(source: str | os.PathLike[str]) -> list[Query]:
     if path != STANDARD_INPUT:
         path = str(_file(Path(path)))
     place = Place(path)
+    kind = _suffix(path)
+    if kind in _NOT_QUERIES:
+        raise InputError(
+            f"{place.file}: queries are not read from {kind} files, but from JSON, tables (id, tab, text), TREC topics "
+            "or .txt (one query a line)"
+        )
     rows = list(strict_lines(path, place, "queries"))
-    parser = _parser(rows, Path(path).name.lower(), place)
     queries: list[Query] = []
     lines_of: dict[str, int] = {}
-    for query in parser(rows, place):
+    for query in _parser(rows, kind, place)(rows, place):
         query = Query(valid(query.id).strip(), " ".join(valid(query.text).split()))
         if not query.id:
             raise place.error("the query has no id")
@@ -80,105 +96,177 @@ def _file(path: Path) -> Path:
     return found
 
 
-def _parser(rows: Sequence[str], name: str, place: Place) -> _Parser:
-    first = next((row for row in rows if row.strip()), "")
-    suffixes = Path(name.removesuffix(".gz").removesuffix(".bz2")).suffixes
-    kind = suffixes[-1] if suffixes else ""
-    if kind in (".jsonl", ".ndjson") or first.lstrip().startswith("{"):
-        return _json_lines
-    # Anserini's and TREC's own topic files are often tables under the name of a text.
-    table = name.startswith("topics") and all(row.count("\t") == 1 for row in rows if row.strip())
-    if kind == ".tsv" or table or (name == STANDARD_INPUT and "\t" in first):
-        return _tsv
-    if _TOPICS.match(first):
-        return _topics
-    if kind in _NOT_QUERIES:
-        raise InputError(
-            f"{place.file}: queries are not read from {kind} files, but from .jsonl, .tsv (id, tab, text), "
-            "TREC topics, or .txt (one query a line)"
-        )
-    return _plain
+def _suffix(path: str) -> str:
+    return Path(path.lower().removesuffix(".gz").removesuffix(".bz2")).suffix
+
+
+def _parser(rows: Sequence[str], kind: str, place: Place) -> _Parser:
+    """What reads a file of these lines, of which `kind` is the suffix."""
+    filled = [row for row in rows if not row.isspace()]
+    first = filled[0].lstrip() if filled else ""
+    if kind in _JSON_LINES or first.startswith("{") or re.match(r"\[\s*(?:[\[{\"\]]|$)", first):
+        return _json_lines if kind in _JSON_LINES or _is_json_line(first, place) else _json
+    if is_markup(first) or (filled and kind in _MARKUP):
+        return read_topics
+    tabbed = "\t" in first.rstrip() or sum("\t" in row for row in filled) * 2 > len(filled)
+    if kind in _TABLES or tabbed or _is_header(first):
+        return _table
+    colons = [row for row in filled if _COLON.match(row) and not _CLOCK.match(row)]
+    # A single line may well be a query with a colon in it, unless nothing parts the colon from what follows.
+    apart = any(found[2] for row in colons if (found := _COLON.match(row)))
+    if len(colons) * 2 > len(filled) and (len(filled) > 1 or not apart):
+        return _colons
+    return _lines
+
+
+def _is_json_line(row: str, place: Place) -> bool:
+    try:
+        return row.startswith("{") and isinstance(parse_line(row.strip(), place), dict)
+    except InputError:
+        return False
 
 
 def _json_lines(rows: Sequence[str], place: Place) -> Iterator[Query]:
     for place.line, row in enumerate(rows, 1):
-        row = row.strip()
-        if not row:
-            continue
-        record = parse_line(row, place)
-        if not isinstance(record, dict):
-            raise place.error('not a JSON object; a query is one, such as {"_id": "1", "text": "..."}')
-        id = _named(record, _QUERY_IDS, "id", place)
-        text = _named(record, _QUERY_TEXTS, "text", place)
+        if row := row.strip():
+            yield from _records(parse_line(row, place), place)
+
+
+def _json(rows: Sequence[str], place: Place) -> Iterator[Query]:
+    number = 0
+    for value in json_values(iter(rows), place):
+        if isinstance(value, str):
+            number += 1
+            yield Query(str(number), value)
+        else:
+            yield from _records(value, place)
+
+
+def _records(value: object, place: Place) -> Iterator[Query]:
+    """The query that is a JSON object, or all those that are in it: in a list, or by their ids."""
+    if not isinstance(value, dict):
+        raise place.error('not a JSON object; a query is one, such as {"_id": "1", "text": "..."}')
+    inner = next((value[name] for name in _LISTS if isinstance(value.get(name), (list, dict))), None)
+    if isinstance(inner, list):
+        for record in inner:
+            yield from _records(record, place)
+    elif inner is not None:
+        yield from _records(inner, place)
+    elif _is_by_id(value):
+        for id, text in value.items():
+            yield Query(id, text if isinstance(text, str) else _text(text, id, place))
+    else:
+        if isinstance(value.get("turn"), list):
+            raise place.error("a conversation of turns is not read; write each turn as a query with an id")
+        id = _named(value, QUERY_IDS, "id", place)
         if isinstance(id, bool) or not isinstance(id, (str, int)):
             raise place.error(f"the query id is {id!r}; it must be a string or a whole number")
-        if not isinstance(text, str):
-            raise place.error(f"the text of query {id!r} is {text!r}; it must be a string")
-        yield Query(str(id), text)
+        yield Query(str(id), _text(value, id, place))
 
 
-def _named(record: dict[str, object], usual: Sequence[str], part: str, place: Place) -> object:
-    name = next((name for name in usual if name in record), None)
-    if name is None:
-        raise place.error(
-            f"no {part} field (looked for {', '.join(usual)}); the query has {listed(list(record))}"
-        )
-    return record[name]
+def _is_by_id(value: Mapping[str, object]) -> bool:
+    names = list(value)
+    named = column(names, QUERY_IDS) is not None or column(names, QUERY_TEXTS) is not None
+    texts = all(isinstance(text, str) for text in value.values())
+    return bool(value) and not named and (texts or all(isinstance(text, dict) for text in value.values()))
 
 
-def _tsv(rows: Sequence[str], place: Place) -> Iterator[Query]:
-    columns: tuple[int, int] | None = None
-    width = 2
-    for place.line, row in enumerate(rows, 1):
-        cells = row.rstrip("\r\n").split("\t")
-        if cells == [""]:
-            continue
-        if columns is None:
-            names = [cell.strip().casefold() for cell in cells]
-            id = next((names.index(name) for name in _QUERY_IDS if name in names), None)
-            text = next((names.index(name) for name in _QUERY_TEXTS if name in names), None)
-            columns = (0, 1)
-            if id is not None and text is not None:
-                columns, width = (id, text), len(cells)
+def _text(record: Mapping[str, object], id: object, place: Place) -> str:
+    text = _named(record, QUERY_TEXTS, "text", place)
+    if not isinstance(text, str):
+        raise place.error(f"the text of query {id!r} is {text!r}; it must be a string")
+    return text
+
+
+def _named(record: Mapping[str, object], usual: Sequence[str], part: str, place: Place) -> object:
+    names = list(record)
+    # Where one name could be either, as `topic`, it is the text.
+    taken = [column(names, QUERY_TEXTS)] if part == "id" else []
+    found = column(names, usual, taken)
+    if found is None:
+        raise place.error(f"no {part} field (looked for {', '.join(usual)}); the query has {listed(names)}")
+    return record[names[found]]
+
+
+def _is_header(row: str) -> bool:
+    """Whether a line names the id and the text of a table, whatever separates its cells."""
+    names = first_cells(row.strip(), delimiter(row))
+    text = column(names, QUERY_TEXTS)
+    return text is not None and column(names, QUERY_IDS, [text]) is not None
+
+
+def _table(rows: Sequence[str], place: Place) -> Iterator[Query]:
+    first = next((row for row in rows if not row.isspace()), "")
+    mark = delimiter(first)
+    id: int | None = 0
+    text, width, quoted = 1, 0, False
+    number = 0
+    for cells in table(rows, mark, place):
+        if not width:
+            width = 2
+            if (header := _header(cells, place)) is not None:
+                (id, text), width, quoted = header, len(cells), mark == "\t"
                 continue
         if len(cells) != width:
-            raise place.error(
-                f"{len(cells)} tab-separated cells where {width} are expected"
-                f"{': query id, tab, text' if width == 2 else ''}"
-            )
-        yield Query(cells[columns[0]], cells[columns[1]])
+            separated = "tab-separated " if mark == "\t" else ""
+            meant = ": query id, tab, text" if separated and width == 2 else ""
+            raise place.error(f"{len(cells)} {separated}cells where {width} are expected{meant}")
+        if quoted:
+            cells = [unquoted(cell) for cell in cells]
+        number += 1
+        yield Query(str(number) if id is None else cells[id], cells[text])
 
 
-def _plain(rows: Sequence[str], place: Place) -> Iterator[Query]:
-    number = 0
+def _header(cells: Sequence[str], place: Place) -> tuple[int | None, int] | None:
+    """The columns of id and text that a table's first row names; None where it is a query.
+
+    Raises InputError for a header that names one of the two and leaves the other open.
+    """
+    text = column(cells, QUERY_TEXTS)
+    id = column(cells, QUERY_IDS, [text])
+    if text is not None and (id is not None or len(cells) == 1):
+        return id, text
+    if len(cells) == 2 and text is None and id is not None:
+        return (0, 1) if id == 0 else None
+    if id is None and not all(plain(cell) in QUERY_TEXTS for cell in cells):
+        return None
+    missing, usual = ("text", QUERY_TEXTS) if text is None else ("id", QUERY_IDS)
+    raise place.error(
+        f"the header names no column of the query's {missing}: it has {listed(list(cells))}; "
+        f"call that column {usual[0]}"
+    )
+
+
+def _colons(rows: Sequence[str], place: Place) -> Iterator[Query]:
     for place.line, row in enumerate(rows, 1):
-        if row.strip():
-            number += 1
-            yield Query(str(number), row)
+        if row.isspace():
+            continue
+        found = _COLON.match(row)
+        if found is None:
+            raise place.error(
+                "no id and colon before the query, as the lines around it have; write id, tab, text"
+            )
+        yield Query(found[1], found[3])
 
 
-def _topics(rows: Sequence[str], place: Place) -> Iterator[Query]:
-    """TREC's topics in any of their dialects; `Number: 051` is 51, as in the judgments."""
-    # Comments keep their line ends, so that lines can be counted.
-    text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), "".join(rows))
-    text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)
-    for topic in _TOPIC.finditer(text):
-        place.line = text.count("\n", 0, topic.start()) + 1
-        fields: dict[str, str] = {}
-        for name, value in _FIELD.findall(topic["body"]):
-            fields.setdefault(name.lower(), html.unescape(" ".join(value.split())))
-        for name, double, single in _ATTRIBUTE.findall(topic["attributes"]):
-            fields.setdefault(f"@{name.lower()}", double or single)
-        id = next(
-            (fields[mark + name] for mark in ("@", "") for name in _NUMBERS if mark + name in fields), ""
+def _lines(rows: Sequence[str], place: Place) -> Iterator[Query]:
+    """One query a line. Raises InputError for lines that are of another format."""
+    filled = [(line, row) for line, row in enumerate(rows, 1) if not row.isspace()]
+    for line, row in filled:
+        place.line = line
+        if is_markup(row):
+            raise place.error(
+                "a line that begins with a tag, in a file that is neither topics nor a table; write queries that "
+                "contain tags as id, tab, text"
+            )
+    numbers = [int(found[1]) for _, row in filled if (found := _NUMBERED.match(row))]
+    if len(filled) > 1 and len(numbers) == len(filled) and all(a < b for a, b in pairwise(numbers)):
+        place.line = filled[0][0]
+        raise place.error(
+            "every line begins with a number, which may be the query's id or a word of it; write id, tab, text"
         )
-        numbered = re.fullmatch(r"(?i:number|topic)\s*:\s*(\S+).*", id)
-        if numbered:
-            id = str(int(numbered[1])) if numbered[1].isdecimal() else numbered[1]
-        if not id:
-            raise place.error('the topic has no number: neither <num> nor an attribute such as number="1"')
-        title = next((fields[name] for name in _TITLES if fields.get(name)), None)
-        if title is None:
-            # Some tracks' topics are a bare text, or a set of named facets, which together are the query.
-            title = html.unescape(re.sub(r"<[^<>]*>", " ", topic["body"]))
-        yield Query(id, re.sub(r"(?i)^(topic|description)\s*:\s*", "", title))
+    if len(filled) > 1 and all(_JUDGMENT.fullmatch(row) for _, row in filled):
+        place.line = filled[0][0]
+        raise place.error("these are judgments or a run, not queries; are the arguments swapped?")
+    for number, (place.line, row) in enumerate(filled, 1):
+        yield Query(str(number), row)

@@ -13,9 +13,10 @@ from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
+from urllib.parse import unquote
 
 from leanseek.errors import InputError, StorageError, UsageError
-from leanseek.reading.judgments import is_whole_number, rows
+from leanseek.reading.judgments import PERCENT, encoded, has_space, is_whole_number, rows
 from leanseek.reading.streams import Place
 from leanseek.types import Query, Run
 
@@ -44,8 +45,9 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 
     The first line decides the format.
 
-    TREC: `query-id Q0 document-id rank score tag`, white space between; the rank is disregarded, as trec_eval
-    does. MS MARCO: `query-id passage-id rank`; a score is then the negative rank. The run's `tag` is the first
+    TREC: `query-id Q0 document-id rank score tag`, tabs or other white space between; the rank is disregarded, as
+    trec_eval does. MS MARCO: `query-id passage-id rank`; a score is then the negative rank. Ids may have spaces where
+    tabs separate the columns; those of lines with `Q0%` are decoded, see `write_run`. The run's `tag` is the first
     line's, or without one the file's name.
 
     Raises InputError beginning with `file:line:` for a line of another shape, a score that is no finite
@@ -56,12 +58,20 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     first = next(filled, None)
     if first is None:
         raise InputError(f"{place.file}: the run is empty; {TREC}")
-    cells = first.split()
+    cells = _cells(first, 6, 3)
     width = _width(cells, place)
     rankings: dict[str, dict[str, float]] = {}
     read = _read_trec if width == 6 else _read_ms_marco
     read(chain((first,), filled), rankings, place)
     return Run(cells[5] if width == 6 else _name(place.file), rankings)
+
+
+def _cells(row: str, *widths: int) -> list[str]:
+    """The row cut at white space, or at tabs alone where only that gives the columns there must be."""
+    cells = row.split()
+    if len(cells) not in widths and len(tabbed := row.strip("\r\n").split("\t")) in widths:
+        return [cell.strip() for cell in tabbed] if all(map(str.strip, tabbed)) else cells
+    return cells
 
 
 def _width(cells: list[str], place: Place) -> int:
@@ -79,14 +89,16 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
     current = ""
     ranking: dict[str, float] = {}
     for row in filled:
+        cells = row.split()
+        if len(cells) != 6 and len(cells := _cells(row, 6)) != 6:
+            raise place.error(f"{len(cells)} columns; {TREC}")
+        query, marked, document, _, number, _ = cells
+        if marked.endswith(PERCENT):
+            query, document = unquote(query), unquote(document)
         try:
-            query, _, document, _, number, _ = row.split()
             score = float(number)
         except ValueError:
-            cells = row.split()
-            if len(cells) != 6:
-                raise place.error(f"{len(cells)} columns; {TREC}") from None
-            raise place.error(f"the score is {cells[4]!r}; it must be a number") from None
+            raise place.error(f"the score is {number!r}; it must be a number") from None
         if not -inf < score < inf:
             raise place.error(f"the score is {number}; scores must be finite numbers")
         if query != current:
@@ -100,7 +112,7 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
 
 def _read_ms_marco(filled: Iterator[str], rankings: dict[str, dict[str, float]], place: Place) -> None:
     for row in filled:
-        cells = row.split()
+        cells = _cells(row, 3)
         if len(cells) != 3:
             raise place.error(f"{len(cells)} columns; {MS_MARCO}")
         query, document, number = cells
@@ -139,14 +151,21 @@ def write_run(
     appears under its name only when it is complete, and the same results always give the same bytes. Scores
     are written so that reading them gives the very same float64.
 
+    White space in an id would part it. Lines with such an id have their ids percent-encoded (`doc 4` is `doc%204`,
+    and a `%` is `%25`) and `Q0%` in the second column, by which `read_run` knows them; others have ids as they are.
+
     trec_eval disregards the rank and sorts by score, equal scores by document id from last to first, where
     leanseek has them from first to last. Hits of equal scores thus change places in it; so may scores that
     differ by less than float32 resolves.
 
-    Raises UsageError for a tag with white space, InputError for an id with white space, UsageError for hits
-    that are not in descending order of finite scores, and StorageError where the file cannot be written.
+    Raises UsageError for a tag with white space, InputError for an empty id, UsageError for hits that are not in
+    descending order of finite scores, and StorageError where the file cannot be written.
     """
-    _check_word(tag, "the tag", UsageError, "give another")
+    if has_space(tag):
+        raise UsageError(
+            f"the tag {tag!r} {'has white space' if tag else 'is empty'}, and white space separates the columns of a "
+            "run; give another"
+        )
     written = 0
     with _text_stream(destination) as stream:
         for block in _blocks(results, tag):
@@ -163,25 +182,25 @@ def write_run(
 def _blocks(results: Iterable[tuple[Query, Sequence[Scored]]], tag: str) -> Iterator[list[str]]:
     """The lines of one query after another."""
     for query, hits in results:
-        _check_word(query.id, "the query id", InputError, "change it in the file of the queries")
+        spaced = has_space(query.id)
+        if not query.id:
+            raise InputError("the query id '' is empty; give the query one in the file of the queries")
         block: list[str] = []
         before = math.inf
         for rank, hit in enumerate(hits, 1):
-            _check_word(hit.id, "the document id", InputError, "index the documents under other ids")
             if not math.isfinite(hit.score) or hit.score > before:
                 raise UsageError(
                     f"hit {rank} of query {query.id!r} has the score {hit.score!r} after {before!r}; scores "
                     "must be finite and descend"
                 )
             before = hit.score
-            block.append(f"{query.id} Q0 {hit.id} {rank} {float(hit.score)!r} {tag}\n")
+            ids = f"{query.id} Q0 {hit.id}"
+            if spaced or has_space(hit.id):
+                if not hit.id:
+                    raise InputError("the document id '' is empty; index the document under another")
+                ids = f"{encoded(query.id)} Q0{PERCENT} {encoded(hit.id)}"
+            block.append(f"{ids} {rank} {float(hit.score)!r} {tag}\n")
         yield block
-
-
-def _check_word(word: str, what: str, error: type[InputError | UsageError], remedy: str) -> None:
-    if word.split() != [word]:
-        fault = "has white space" if word else "is empty"
-        raise error(f"{what} {word!r} {fault}, and white space separates the columns of a run; {remedy}")
 
 
 @contextmanager

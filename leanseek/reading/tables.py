@@ -128,12 +128,12 @@ def read_tsv(stream: io.BufferedReader, place: Place, builder: DocumentBuilder) 
         row = line.rstrip("\r\n").split("\t")
         if header is None:
             if names_fields(row, options) or options.id or options.text or options.title:
-                header, quoting = [_unquoted(cell) for cell in row], True
+                header, quoting = [unquoted(cell) for cell in row], True
                 _check_header(header, place)
                 continue
             header = _msmarco_columns(row, place)
         if quoting:
-            row = [_unquoted(cell) for cell in row]
+            row = [unquoted(cell) for cell in row]
         document = _row(header, row, place, builder)
         if document is not None:
             yield document
@@ -165,7 +165,7 @@ def _check_header(header: list[str], place: Place) -> None:
         raise place.error(f"the header names the field {twice!r} twice; every field needs a name of its own")
 
 
-def _unquoted(cell: str) -> str:
+def unquoted(cell: str) -> str:
     """The cell without the quotes around it, if quotes inside it are doubled as CSV writers do."""
     if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
         return cell

@@ -47,7 +47,20 @@ def test_ms_marco_ranks_become_descending_scores(tmp_path: Path) -> None:
     assert list(run.rankings["9"]) == ["10"]
 
 
-words = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=8)
+def test_ids_with_spaces_between_tabs(tmp_path: Path) -> None:
+    trec = "q 1\tQ0\tdoc 4\t1\t2.5\tmine\nq 1\tQ0\td5\t2\t1.5\tmine\nq2 Q0 d6 1 1 mine\n"
+    run = read_run(written(tmp_path, trec))
+    assert (run.tag, run.rankings) == ("mine", {"q 1": {"doc 4": 2.5, "d5": 1.5}, "q2": {"d6": 1.0}})
+    run = read_run(written(tmp_path, "q 1\tdoc 4\t1\nq 1\tdoc 5\t2\n"))
+    assert run.rankings == {"q 1": {"doc 4": -1.0, "doc 5": -2.0}}
+
+
+def test_only_marked_lines_are_decoded(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path, "q Q0 dbpedia:A%20B 1 2 t\nq Q0% dbpedia:A%20B 2 1 t\n"))
+    assert run.rankings == {"q": {"dbpedia:A%20B": 2.0, "dbpedia:A B": 1.0}}
+
+
+words = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "Cc"], exclude_characters="\0"), min_size=1)
 
 
 @given(
