@@ -10,7 +10,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from leanseek.errors import MissingPackageError
-from leanseek.reading.fields import add_metadata
+from leanseek.reading.metadata import MetadataBuilder, MetadataError
 from leanseek.reading.streams import Page, Place, decode, first_line, whole
 from leanseek.types import MetadataValue
 
@@ -49,8 +49,13 @@ def markdown(stream: io.BufferedReader, place: Place) -> Page:
         if values is not None:
             given = values.pop("title", None)
             title = " ".join(str(given).split()) if given is not None else ""
-            add_metadata(metadata, "", values)
-            text = body.lstrip("\n")
+            builder = MetadataBuilder()
+            for name, value in values.items():
+                try:
+                    builder.add(name, value)
+                except MetadataError as error:
+                    place.notes.append(f"its front matter's field {name!r} {error} and was left out")
+            metadata, text = builder.values, body.lstrip("\n")
     return Page(title or markdown_title(text), text, metadata)
 
 

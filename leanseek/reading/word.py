@@ -189,10 +189,10 @@ def _heading(document: Element, package: Package, related: dict[str, Related]) -
     names = {}
     for part in related.values():
         if part.kind == "styles":
-            for style in package.part(part.name):
-                called = next((node for node in style if local_name(node) == "name"), None)
+            for defined in package.part(part.name):
+                called = next((node for node in defined if local_name(node) == "name"), None)
                 if called is not None:
-                    names[_value(style, "styleId")] = _value(called, "val").lower()
+                    names[_value(defined, "styleId")] = _value(called, "val").lower()
     for paragraph in document.iter():
         if local_name(paragraph) == "p":
             marks = (mark for part in paragraph if local_name(part) == "pPr" for mark in part)

@@ -60,7 +60,9 @@ def test_only_marked_lines_are_decoded(tmp_path: Path) -> None:
     assert run.rankings == {"q": {"dbpedia:A%20B": 2.0, "dbpedia:A B": 1.0}}
 
 
-words = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "Cc"], exclude_characters="\0"), min_size=1)
+words = st.text(
+    st.characters(categories=["L", "N", "P", "S", "Z", "Cc"], exclude_characters="\0"), min_size=1
+)
 
 
 @given(
