@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Set
 from typing import TYPE_CHECKING, Final
 
 from leanseek.errors import MissingPackageError
@@ -13,10 +12,9 @@ from leanseek.reading.streams import Page, Place, decode
 from leanseek.types import MetadataValue
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
-    from bs4.element import PageElement, Tag
+    from lxml.etree import _Element
 
-_HIDDEN: Final = ("script", "style", "noscript", "template", "svg", "head", "title")
+_HIDDEN: Final = frozenset(("script", "style", "noscript", "template", "svg", "head", "title"))
 _FURNITURE: Final = ("nav", "footer", "header", "aside", "menu", "dialog")
 _ROLES: Final = frozenset(
     "navigation banner contentinfo search menu menubar dialog alertdialog complementary".split()
@@ -33,6 +31,8 @@ _CONSENT: Final = re.compile(
 )
 _LEAST: Final = 20
 """The share of a page's text, one part in so many, that must remain without what is left out."""
+_BOXES: Final = frozenset(("div", "ul", "section", "td"))
+_WHITE: Final = re.compile(r"\s+")
 _DESCRIBED: Final = ("description", "author", "keywords")
 _PARAGRAPHS: Final = re.compile(
     "address|article|aside|blockquote|body|details|dialog|div|dl|fieldset|figure|footer|form|h[1-6]|header|hr|"
@@ -58,77 +58,83 @@ def html(stream: io.BufferedReader, place: Place) -> Page:
 def html_page(raw: bytes, place: Place) -> Page:
     """The same for the bytes of a page."""
     try:
-        import bs4
+        from lxml import etree
     except ImportError as error:
-        raise MissingPackageError("Reading .html files", "beautifulsoup4", "files") from error
+        raise MissingPackageError("Reading .html files", "lxml", "files") from error
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", bs4.UnusualUsageWarning)
-        page = bs4.BeautifulSoup(decode(raw, place), "html.parser")
-    heading = page.title or page.find("h1")
-    title = " ".join(heading.get_text().split()) if heading else ""
+    source = decode(raw, place)
+    if not source.strip():
+        return Page("", "")
+    root = etree.fromstring(source.encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
+    if root is None:
+        return Page("", "")
+    heading = next(root.iter("title"), None)
+    if heading is None:
+        heading = next(root.iter("h1"), None)
+    title = " ".join("".join(heading.itertext()).split()) if heading is not None else ""
     metadata: dict[str, MetadataValue] = {}
-    for meta in page.find_all("meta"):
-        name = str(meta.get("name", "")).lower()
-        content = " ".join(str(meta.get("content", "")).split())
+    for meta in root.iter("meta"):
+        name = meta.get("name", "").lower()
+        content = " ".join(meta.get("content", "").split())
         if name in _DESCRIBED and content:
             metadata.setdefault(name, content)
-    for tag in page.find_all(_HIDDEN):
-        tag.extract()
-    everything = _text(page)
-    for tag in _furniture(page):
-        tag.extract()
-    main = _text(page)
+    furniture = _furniture(root)
+    everything = _text(root, frozenset())
+    main = _text(root, furniture) if furniture else everything
     return Page(title, main if len(main) * _LEAST >= len(everything) else everything, metadata)
 
 
-def _text(page: BeautifulSoup) -> str:
-    from bs4.element import CData, NavigableString, Tag
+def _text(root: _Element, left_out: Set[_Element]) -> str:
+    """The text of a page, but for what is hidden and these elements."""
+    from lxml import etree
 
-    verbatim = {
-        id(node) for pre in page.find_all("pre") if not pre.find_parent("pre") for node in pre.descendants
-    }
     parts: list[str] = []
-    for node in page.descendants:
-        if isinstance(node, Tag):
-            parts.append(_break(node.name))
-        elif isinstance(node, NavigableString) and type(node) in (NavigableString, CData):
-            parts.append(str(node) if id(node) in verbatim else " ".join(f"|{node}|".split())[1:-1])
-        parts.extend(_ending(node, page))
+    skipped = verbatim = 0
+    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+        if event in ("start", "end"):
+            step = 1 if event == "start" else -1
+            verbatim += step * (node.tag == "pre")
+            skipped += step * (node.tag in _HIDDEN or node in left_out)
+            parts.append(_break(node.tag))
+        text = node.text if event == "start" else node.tail
+        if text and not skipped:
+            parts.append(text if verbatim else _WHITE.sub(" ", text))
     paragraphs = (_lines(paragraph) for paragraph in "".join(parts).split(_PARAGRAPH))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def _furniture(page: BeautifulSoup) -> list[Tag]:
+def _furniture(root: _Element) -> set[_Element]:
     """The elements around a page's text that are there on every page of its site."""
-    text = {id(node) for root in page.find_all(("main", "article")) for node in root.descendants}
-    # What holds the text, or the heading, stays.
-    holders = {
-        id(parent) for node in page.find_all(("main", "article", "h1", "body")) for parent in node.parents
-    }
-    found = []
-    for tag in page.find_all(True):
-        if tag.name in ("html", "body", "main", "article") or id(tag) in holders:
-            continue
-        inside = id(tag) in text
-        named = [*tag.get_attribute_list("class"), tag.get("id")]
-        if (
-            tag.name == "nav"
-            or tag.get("role") in ("navigation", "menu", "menubar")
-            or any(name and _CONSENT.fullmatch(str(name)) for name in named)
-            or (not inside and (tag.name in _FURNITURE or tag.get("role") in _ROLES))
-            or (
-                not inside
-                and tag.name in ("div", "ul", "section", "td")
-                and any(_furnishes(name) for name in named)
-            )
-        ):
-            found.append(tag)
+    from lxml import etree
+
+    # What holds the text, or its heading, stays.
+    holders: set[_Element] = set()
+    for node in root.iter("main", "article", "h1", "body"):
+        for parent in node.iterancestors():
+            if parent in holders:
+                break
+            holders.add(parent)
+    found = set()
+    inside = 0
+    for event, node in etree.iterwalk(root, events=("start", "end")):
+        if node.tag in ("main", "article"):
+            inside += 1 if event == "start" else -1
+        elif event == "start" and node.tag not in ("html", "body") and node not in holders:
+            role = node.get("role")
+            names = [*(node.get("class") or "").split(), node.get("id") or ""]
+            if (
+                node.tag == "nav"
+                or role in ("navigation", "menu", "menubar")
+                or any(_CONSENT.fullmatch(name) for name in names)
+                or (not inside and (node.tag in _FURNITURE or role in _ROLES))
+                or (not inside and node.tag in _BOXES and any(_plain(name) in _NAMES for name in names))
+            ):
+                found.add(node)
     return found
 
 
-def _furnishes(name: object) -> bool:
-    return isinstance(name, str) and name.lower().replace("-", "").replace("_", "") in _NAMES
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def _lines(paragraph: str) -> str:
@@ -147,12 +153,3 @@ def _break(name: str) -> str:
     if name == "br":
         return "\n"
     return " " if _CELLS.fullmatch(name) else ""
-
-
-def _ending(node: PageElement, page: PageElement) -> Iterator[str]:
-    """The breaks after the elements that end with this node."""
-    if getattr(node, "contents", None):
-        return
-    while node.next_sibling is None and node.parent is not None and node.parent is not page:
-        node = node.parent
-        yield _break(node.name)

@@ -279,7 +279,7 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("a.pdf", "pypdf"), ("a.html", "bs4"), ("a.parquet", "pyarrow")],
+    [("a.pdf", "pypdf"), ("a.html", "lxml"), ("a.parquet", "pyarrow")],
 )
 def test_an_absent_package_names_its_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
@@ -292,7 +292,7 @@ def test_an_absent_package_names_its_install_command(
 def test_reading_tables_imports_nothing_heavy() -> None:
     program = (
         "import sys; from leanseek.reading import read;"
-        "print({'torch', 'bs4', 'pypdf', 'docx', 'pyarrow', 'pandas'} & set(sys.modules))"
+        "print({'torch', 'lxml', 'pypdf', 'yaml', 'chardet', 'pyarrow', 'pandas'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out == "set()\n"
