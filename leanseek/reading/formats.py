@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from leanseek.errors import InputError
+from leanseek.reading.books import epub, ipynb
 from leanseek.reading.charset import looks_like_text
 from leanseek.reading.documents import DocumentBuilder
 from leanseek.reading.jsonlines import read_json, read_json_lines
+from leanseek.reading.mail import eml
 from leanseek.reading.markup import markdown, plain, restructured, xml
+from leanseek.reading.office import pptx, xlsx
 from leanseek.reading.pages import html
 from leanseek.reading.pdf import pdf
 from leanseek.reading.streams import Page, Place, opened
@@ -48,6 +51,11 @@ TEXTS: Final[dict[str, TextReader]] = {
     ".xml": xml,
     ".pdf": pdf,
     ".docx": docx,
+    ".pptx": pptx,
+    ".xlsx": xlsx,
+    ".epub": epub,
+    ".ipynb": ipynb,
+    ".eml": eml,
 }
 """Files that are a document each."""
 

@@ -55,8 +55,8 @@ def html(stream: io.BufferedReader, place: Place) -> Page:
     return html_page(stream.read(), place)
 
 
-def html_page(raw: bytes, place: Place) -> Page:
-    """The same for the bytes of a page."""
+def html_page(raw: bytes, place: Place, *, furnished: bool = True) -> Page:
+    """The same for the bytes of a page, with all of its text if it is not `furnished` with menus and the like."""
     try:
         from lxml import etree
     except ImportError as error:
@@ -78,7 +78,7 @@ def html_page(raw: bytes, place: Place) -> Page:
         content = " ".join(meta.get("content", "").split())
         if name in _DESCRIBED and content:
             metadata.setdefault(name, content)
-    furniture = _furniture(root)
+    furniture = _furniture(root) if furnished else set()
     everything = _text(root, frozenset())
     main = _text(root, furniture) if furniture else everything
     return Page(title, main if len(main) * _LEAST >= len(everything) else everything, metadata)

@@ -180,7 +180,7 @@ def docx(stream: io.BufferedReader, place: Place) -> Page:
 
 def _part(root: Element) -> Iterator[str]:
     for node in root:
-        if _value(node, "type") not in _SEPARATORS:
+        if attribute(node, "type") not in _SEPARATORS:
             yield from blocks(node)
 
 
@@ -192,17 +192,18 @@ def _heading(document: Element, package: Package, related: dict[str, Related]) -
             for defined in package.part(part.name):
                 called = next((node for node in defined if local_name(node) == "name"), None)
                 if called is not None:
-                    names[_value(defined, "styleId")] = _value(called, "val").lower()
+                    names[attribute(defined, "styleId")] = attribute(called, "val").lower()
     for paragraph in document.iter():
         if local_name(paragraph) == "p":
             marks = (mark for part in paragraph if local_name(part) == "pPr" for mark in part)
             style = next((mark for mark in marks if local_name(mark) == "pStyle"), None)
-            if style is not None and names.get(_value(style, "val"), "").startswith(("title", "heading")):
+            if style is not None and names.get(attribute(style, "val"), "").startswith(("title", "heading")):
                 text = " ".join("".join(_runs(paragraph, [])).split())
                 if text:
                     return text
     return ""
 
 
-def _value(node: Element, name: str) -> str:
+def attribute(node: Element, name: str) -> str:
+    """An attribute's value by its name without its namespace; "" without one."""
     return next((value for key, value in node.items() if key.rpartition("}")[2] == name), "")
