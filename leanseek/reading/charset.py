@@ -28,8 +28,9 @@ _WHITE: Final = b" \t\n\r"
 # Pages, XML and source code name their encoding in their first lines.
 _DECLARED: Final = re.compile(rb"(?:charset|coding)\s{0,9}[=:]\s{0,9}[\"']?([A-Za-z0-9][\w.:-]{0,40})")
 _DECLARED_WITHIN: Final = 1024
-# ISO-2022, HZ and UTF-7 write other scripts in ASCII's bytes: they are valid UTF-8 whatever they say.
-_SEVEN_BITS: Final = ("iso2022", "hz", "utf-7")
+SEVEN_BITS: Final = ("iso2022", "hz", "utf-7")
+"""How the names of encodings begin that write other scripts in ASCII's bytes and so look like UTF-8."""
+
 _ESCAPED: Final = b"\x1b$"
 _WIDE: Final = ("utf-16", "utf-32")
 _SURE: Final = 0.1
@@ -69,7 +70,9 @@ def charset(sample: bytes, given: str | None = None) -> Charset:
     Valid UTF-8 is UTF-8. Otherwise it is the encoding `given`, or what the text declares in its first lines, if it
     fits; UTF-8 where most of what is beyond ASCII is valid UTF-8, so that only parts are damaged; else a guess.
     """
-    if given is not None and given.startswith(_SEVEN_BITS) and sample.isascii():
+    # Without a mark Windows' order of bytes is the likelier one.
+    given = f"{given}-le" if given in _WIDE else given
+    if given is not None and given.startswith(SEVEN_BITS) and sample.isascii():
         return Charset(given)
     # A stray NUL makes no UTF-16; much that is neither ASCII nor white space may.
     if b"\0" in sample and len(sample.translate(None, _PRINTABLE)) * 4 >= len(sample):
@@ -82,7 +85,7 @@ def charset(sample: bytes, given: str | None = None) -> Charset:
     if _valid_utf8(sample):
         if _ESCAPED in sample and sample.isascii() and (guess := _guess(sample)) is not None:
             return Charset(guess, guessed=True)
-        return Charset(declared) if declared.startswith(_SEVEN_BITS) and sample.isascii() else UTF8
+        return Charset(declared) if declared.startswith(SEVEN_BITS) and sample.isascii() else UTF8
     if declared and not declared.startswith(_WIDE) and decodes(sample, declared):
         return Charset(declared)
     if given is not None:

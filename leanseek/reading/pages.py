@@ -95,7 +95,7 @@ def _text(root: _Element, left_out: Set[_Element]) -> str:
             step = 1 if event == "start" else -1
             verbatim += step * (node.tag == "pre")
             skipped += step * (node.tag in _HIDDEN or node in left_out)
-            parts.append(_break(node.tag))
+            parts.append(_break(node.tag) if step > 0 or node.tag != "br" else "")
         text = node.text if event == "start" else node.tail
         if text and not skipped:
             parts.append(text if verbatim else _WHITE.sub(" ", text))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from leanseek.errors import InputError, StorageError
-from leanseek.reading.charset import MARKS, UTF8, Charset, charset, is_binary
+from leanseek.reading.charset import MARKS, SEVEN_BITS, UTF8, Charset, charset, is_binary
 from leanseek.types import MetadataValue
 
 STANDARD_INPUT: Final = "-"
@@ -222,7 +222,7 @@ def decode(raw: bytes, place: Place) -> str:
 def _attempts(name: str) -> tuple[str, ...]:
     """The encodings to try on each line. Text of one byte a character is hardly ever valid UTF-8 by chance."""
     single = len(bytes(range(256)).decode(name, "replace")) == 256
-    return ("utf-8", name) if single else (name,)
+    return ("utf-8", name) if single and not name.startswith(SEVEN_BITS) else (name,)
 
 
 def _decoded(raw: bytes, names: tuple[str, ...], place: Place) -> str:

@@ -222,13 +222,6 @@ def test_empty_files_hold_no_document(tmp_path: Path, name: str, raw: bytes) -> 
     assert report.empty == (1 if name in ("e.txt", "e.md", "e.html") else 0)
 
 
-def test_a_pdf_without_text_is_an_empty_document(tmp_path: Path) -> None:
-    pytest.importorskip("pypdf")
-    report = ReadReport()
-    assert list(read(write(tmp_path / "scan.pdf", pdf("")), report=report)) == []
-    assert report.empty == 1 and "scan.pdf" in report.messages[0]
-
-
 def test_invalid_bytes_and_other_encodings_of_texts(tmp_path: Path) -> None:
     report = ReadReport()
     raws = [b"caf\xe9", b"a\0b", "äöü".encode("utf-16"), "äöü".encode("utf-8-sig"), "äöü".encode("utf-32")]
