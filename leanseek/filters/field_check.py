@@ -36,7 +36,11 @@ class FieldSource(Protocol):
     """One segment's metadata fields."""
 
     def fields(self) -> Sequence[str]:
-        """The names of all fields, those that are null in every document included."""
+        """The names of the fields."""
+        ...
+
+    def knows(self, field: str) -> bool:
+        """Whether a document has the field, be it null in all of them."""
         ...
 
     def kinds(self, field: str) -> Mapping[Kind, Element]:
@@ -51,7 +55,6 @@ def check_fields(condition: Filter, sources: Sequence[FieldSource]) -> None:
     holds; the message shows the nearest name, or the condition as it should be.
     """
     held: dict[str, dict[Kind, Element]] = {}
-    names: set[str] | None = None
     for leaf in condition.leaves():
         if leaf.field in BUILT_IN:
             continue
@@ -61,9 +64,8 @@ def check_fields(condition: Filter, sources: Sequence[FieldSource]) -> None:
                 kinds = {**source.kinds(leaf.field), **kinds}
             held[leaf.field] = kinds
         if not held[leaf.field]:
-            names = {name for source in sources for name in source.fields()} if names is None else names
-            if leaf.field not in names:
-                raise unknown_field(leaf.field, names)
+            if not any(source.knows(leaf.field) for source in sources):
+                raise unknown_field(leaf.field, {name for source in sources for name in source.fields()})
         elif not isinstance(leaf, IsNull) and leaf.kinds().isdisjoint(held[leaf.field]):
             raise _mismatch(leaf, held[leaf.field])
 

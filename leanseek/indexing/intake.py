@@ -16,7 +16,7 @@ from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.segment import Segment, held_segments, stores_postings
 from leanseek.indexing.segment_writer import SegmentBuilder
-from leanseek.reading.fields import valid
+from leanseek.reading.fields import shortened, valid
 from leanseek.reading.metadata import InfiniteError, MetadataBuilder, MetadataError
 from leanseek.text import Analyzer, load_analyzer
 from leanseek.types import Document, Int64Array, Progress
@@ -139,7 +139,7 @@ class Intake:
                 f"document {place + 1} of the input has the id {id!r}; "
                 "an id is not empty and has no tab, line break, NUL or lone surrogate"
             )
-        who = f"document {place + 1} of the input ({_shortened(id)!r})"
+        who = f"document {place + 1} of the input ({shortened(id)!r})"
         texts: dict[str, str] = {}
         for name, text in (
             ("text", document.text),
@@ -159,7 +159,7 @@ class Intake:
         try:
             found.add("", metadata)
         except MetadataError as error:
-            raise InputError(f"{who}: the field {error.field!r} {error}") from error
+            raise InputError(f"{who}: the field {shortened(error.field)!r} {error}") from error
         for name, reason in found.left_out.items():
             if isinstance(reason, InfiniteError):
                 raise InputError(f"{who}: the field {name!r} {reason}; give None, or leave it out")
@@ -202,10 +202,6 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-def _shortened(id: str) -> str:
-    return id if len(id) <= 80 else f"{id[:79]}…"
 
 
 def _duplicate(document: str, place: int, who: str) -> DuplicateIdError:

@@ -152,6 +152,17 @@ class PassageStore:
         statement = "SELECT name FROM fields ORDER BY name" if self._form else DISTINCT_FIELDS
         return [field for (field,) in self._query(statement, (), (str,))]
 
+    def knows(self, field: str) -> bool:
+        """Whether a document has a metadata field, be it null in all of them."""
+        statement, name = "SELECT 1 FROM fields WHERE name = ?", field
+        if not self._form:
+            # A name of a field is the only place where JSON has these quotes.
+            statement, name = (
+                "SELECT 1 FROM passages WHERE instr(metadata, ?) LIMIT 1",
+                f"{json.dumps(field)}: ",
+            )
+        return bool(self._query(statement, (name,), (int,)))
+
     def kinds(self, field: str) -> dict[Kind, Element]:
         """The kinds of elements that a metadata field has, each with an example."""
         found: dict[Kind, Element] = {}

@@ -13,6 +13,7 @@ from leanseek.reading.fields import (
     Layout,
     layout,
     listed,
+    shortened,
     valid,
 )
 from leanseek.reading.metadata import MetadataBuilder, MetadataError, cell_value
@@ -137,7 +138,7 @@ class DocumentBuilder:
                 # BEIR keeps a document's further fields in an object of this name.
                 found.add("" if name == "metadata" else name, record[name])
         except MetadataError as error:
-            raise place.error(f"the field {error.field!r} {error}") from error
+            raise place.error(f"the field {shortened(error.field)!r} {error}") from error
         for name, reason in found.left_out.items():
             if name not in self._left_out:
                 self._left_out.add(name)

@@ -81,6 +81,11 @@ def _usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
     return next((plain[name] for name in usual if name in plain), None)
 
 
+def shortened(name: str) -> str:
+    """A name for a message."""
+    return name if len(name) <= 80 else f"{name[:79]}…"
+
+
 def valid(text: str) -> str:
     """The text with lone surrogates turned into U+FFFD and without NUL; itself where it has neither."""
     if "\0" in text:

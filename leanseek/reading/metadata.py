@@ -32,6 +32,7 @@ _ARRAY: Final = 1000
 """From so many numbers on, nested lists are taken for an array."""
 _STEPS: Final = 1_000_000
 """The most values that one document's metadata may be made of, which ends what refers to itself again and again."""
+_DEEPEST: Final = 64
 _INTEGER_BITS: Final = 4096
 """Python reads no integers back that are much longer."""
 _UINT64: Final = 1 << 64
@@ -85,17 +86,16 @@ class MetadataBuilder:
 
         Raises MetadataError for any other object, and for a decimal that no float equals.
         """
-        try:
-            self._add(valid(name), value)
-        except RecursionError:
-            raise _at(name, MetadataError("is nested too deeply, or holds itself")) from None
+        self._add(valid(name), value, 0)
 
-    def _add(self, name: str, value: object) -> None:
+    def _add(self, name: str, value: object, depth: int) -> None:
         try:
             value = self._opened(value)
             if not isinstance(value, dict):
                 self.values.setdefault(name, self._value(value))
                 return
+            _check_depth(depth)
+            parts = [(f"{name}.{_key(key)}" if name else _key(key), part) for key, part in value.items()]
         except InfiniteError as error:
             self.values.setdefault(name, None)
             self.left_out[name] = error
@@ -104,9 +104,10 @@ class MetadataBuilder:
             self.left_out[name] = error
             return
         except MetadataError as error:
-            raise _at(name, error) from error.__cause__
-        for key, part in value.items():
-            self._add(f"{name}.{_key(key)}" if name else _key(key), part)
+            error.field = error.field or name
+            raise
+        for below, part in parts:
+            self._add(below, part, depth + 1)
 
     def _value(self, value: object) -> MetadataValue:
         """The value of a field, of one that `_opened` gave."""
@@ -114,22 +115,25 @@ class MetadataBuilder:
             return _sound(value)
         if _is_array(value):
             raise LeftOutError(_ARRAYS)
-        items = self._json(value)
+        items = self._json(value, 0)
         scalars = [item for item in items if not isinstance(item, (list, dict))]
         if len(scalars) < len(items):
             return json.dumps(items, ensure_ascii=False)
         return [item for item in scalars if item is not None]
 
-    def _json(self, items: list[object]) -> list[Any]:
+    def _json(self, items: list[object], depth: int) -> list[Any]:
         """The items as JSON has them."""
+        _check_depth(depth)
         found: list[Any] = []
         for item in items:
             self._step()
             plain = self._opened(item)
             if isinstance(plain, dict):
-                found.append(dict(zip(map(_key, plain), self._json(list(plain.values())), strict=True)))
+                found.append(
+                    dict(zip(map(_key, plain), self._json(list(plain.values()), depth + 1), strict=True))
+                )
             else:
-                found.append(self._json(plain) if isinstance(plain, list) else _sound(plain))
+                found.append(self._json(plain, depth + 1) if isinstance(plain, list) else _sound(plain))
         return found
 
     def _opened(self, value: object) -> object:
@@ -146,7 +150,7 @@ class MetadataBuilder:
 
     def _sorted(self, items: Set[object]) -> list[object]:
         """The items of a set, whose own order is another in every process: numbers, strings, and what has parts."""
-        found = [item for item in self._json(list(items)) if item is not None]
+        found = [item for item in self._json(list(items), 0) if item is not None]
         parts = {id(item): json.dumps(item) for item in found if isinstance(item, (list, dict))}
         rank: dict[type, int] = {str: 1, list: 2, dict: 2}
         return sorted(found, key=lambda item: (rank.get(type(item), 0), parts.get(id(item), item)))
@@ -174,9 +178,9 @@ def cell_value(cell: str) -> MetadataValue:
     return _TRUTH[cell] if cell in _TRUTH else valid(cell)
 
 
-def _at(name: str, error: MetadataError) -> MetadataError:
-    error.field = error.field or name
-    return error
+def _check_depth(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise MetadataError("is nested too deeply, or holds itself")
 
 
 def _key(key: object) -> str:
