@@ -53,13 +53,24 @@ def hit_record(hit: Hit) -> dict[str, Any]:
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:
-    """Why a least probability has left no hit, as the JSON object that the documentation describes."""
-    return {
-        "hits": len(answer.hits),
-        "threshold": answer.threshold,
-        "left_out": answer.left_out,
-        "nearest": hit_record(answer.nearest) if answer.nearest is not None else None,
-    }
+    """What there is to say of an answer beside its hits, as the JSON object that the documentation describes.
+
+    What does not apply is left out, so that there may be nothing.
+    """
+    record: dict[str, Any] = {}
+    if answer.nothing is not None:
+        record |= {"hits": 0, "reason": answer.nothing.reason, "message": answer.nothing.sentence}
+    if answer.nearest is not None:
+        record |= {
+            "threshold": answer.threshold,
+            "left_out": answer.left_out,
+            "nearest": hit_record(answer.nearest),
+        }
+    if answer.reached is not None:
+        record |= {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
+    if answer.tokens_lost:
+        record["query_tokens_lost"] = answer.tokens_lost
+    return record
 
 
 def write_record(path: Path, record: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,13 +141,23 @@ class Reached(NamedTuple):
     asked: int
 
 
+class Nothing(NamedTuple):
+    """Why a search has no hit: `reason` for programs, `sentence` for people, which goes on after a colon."""
+
+    reason: Literal[
+        "empty_index", "empty_query", "filter", "no_words", "unknown_words", "no_match", "threshold"
+    ]
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The hits of a query, and the candidates left out by a least probability.
 
     `threshold`: that probability, None where none was given. `left_out`: how many candidates do not reach it.
     `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
-    `reached`: how far the re-ranking came; None without re-ranking.
+    `reached`: how far the re-ranking came; None without re-ranking. `nothing`: why there is no hit; None where there is
+    one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off.
     """
 
     hits: list[Hit]
@@ -155,6 +165,8 @@ class Answer:
     left_out: int = 0
     nearest: Hit | None = None
     reached: Reached | None = None
+    nothing: Nothing | None = None
+    tokens_lost: int = 0
 
 
 class Ranked(NamedTuple):

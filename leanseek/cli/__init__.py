@@ -11,6 +11,7 @@ import typer
 
 from leanseek.cli.guard import Guarded
 from leanseek.cli.help import Helped
+from leanseek.cli.words import Worded
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
@@ -82,7 +83,8 @@ def program(wanted: str | None = None) -> typer.Typer:
                 if grouped or wanted in (None, function):
                     command = getattr(import_module(f"leanseek.cli.{file}"), function)
                     title = None if grouped else panel
-                    place.command(function.replace("_", "-"), cls=Helped, rich_help_panel=title)(command)
+                    kind = Worded if function == "search" else Helped
+                    place.command(function.replace("_", "-"), cls=kind, rich_help_panel=title)(command)
     return app
 
 

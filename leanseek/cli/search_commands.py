@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def search(
     index: opt.IndexPath,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query, in quotes.")],
+    query: Annotated[list[str], typer.Argument(metavar="QUERY", help="The query, with or without quotes.")],
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
     explain: Annotated[
         bool,
@@ -74,7 +74,7 @@ def search(
         progress_bar(as_json) as progress,
     ):
         answer = searcher.answer(
-            query,
+            " ".join(query),
             k,
             filter=filter,
             # People always see a snippet; programs get it with the explanation.
@@ -84,28 +84,23 @@ def search(
             relevant_only=relevant_only,
             progress=progress,
         )
-        hits, notes = answer.hits, searcher.notes
-        fields = searcher.fields if filter is not None and not hits else ()
+        cut = searcher.truncation.query_sentence()
+        notes = [*searcher.notes, *([cut] if cut else [])]
     if as_json:
-        for hit in hits:
+        for hit in answer.hits:
             print_json(hit_record(hit))
-        if answer.nearest is not None:
-            print_json(answer_record(answer), err=True)
-        if answer.reached is not None:
-            reached = {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
-            print_json({**reached, "notes": list(notes)}, err=True)
-    elif hits:
-        print_hits(hits, explain)
+        if told := answer_record(answer):
+            print_json({**told, "notes": notes}, err=True)
+        return
+    if answer.hits:
+        print_hits(answer.hits, explain)
     elif answer.nearest is not None:
         typer.echo(
             nothing_relevant(answer, "--relevant-only" if relevant_only else "--min-probability"), err=True
         )
-    else:
-        # A filter that nothing meets may name a field that no document has.
-        met = f" that meets the filter; the index has the fields {', '.join(fields)}" if filter else ""
-        typer.echo(f"Nothing found{met}.", err=True)
-    if not as_json:
-        print_notes(notes)
+    elif answer.nothing is not None:
+        typer.echo(f"Nothing found: {printable(answer.nothing.sentence)}.", err=True)
+    print_notes(notes)
 
 
 def nothing_relevant(answer: Answer, option: str) -> str:
@@ -148,6 +143,7 @@ def run(
     """Search for a file of queries and write a TREC run."""
     from leanseek.errors import UsageError
     from leanseek.reading import read_queries, write_run
+    from leanseek.reading.judgments import has_space
     from leanseek.searcher import Searcher
 
     if relevance not in ("auto", "none") and min_probability is None and not relevant_only:
@@ -156,7 +152,7 @@ def run(
         )
     loaded = read_queries(queries)
     started = time.perf_counter()
-    answered = 0
+    answered = spaced = 0
     with (
         Searcher.open(
             index,
@@ -179,7 +175,7 @@ def run(
             return lambda stage, done, total: progress(stage, start + done, len(loaded))
 
         def results() -> Iterator[tuple[Query, list[Ranked]]]:
-            nonlocal answered
+            nonlocal answered, spaced
             for start in range(0, len(loaded), 64):
                 block = loaded[start : start + 64]
                 texts = [query.text for query in block]
@@ -197,11 +193,17 @@ def run(
                     strict=True,
                 ):
                     answered += bool(ranked)
+                    spaced += len(ranked) if has_space(query.id) else sum(has_space(id) for id, _ in ranked)
                     yield query, ranked
                 progress("searching", start + len(block), len(loaded))
 
         lines = write_run(out, results(), tag=tag)
-        truncation, notes = searcher.truncation, searcher.notes
+        truncation, notes = searcher.truncation, list(searcher.notes)
+    if spaced:
+        notes.append(
+            f"{count(spaced, 'line')} of the run with white space in an id: the ids are percent-encoded there and Q0% "
+            "marks the line; leanseek decodes them when it reads the run"
+        )
     seconds = time.perf_counter() - started
     if as_json:
         print_json(
@@ -212,7 +214,7 @@ def run(
                 "seconds": round(seconds, 3),
                 "out": out,
                 "truncation": asdict(truncation),
-                "notes": list(notes),
+                "notes": notes,
             }
         )
         return
@@ -223,8 +225,7 @@ def run(
     )
     if truncation.truncated:
         typer.echo(
-            f"{count(truncation.truncated, 'query', 'queries')} cut at the encoder's "
-            f"{truncation.max_tokens} tokens: {count(truncation.tokens_lost, 'token')} lost.",
+            truncation.query_sentence(),
             err=out == "-",
         )
     print_notes(notes)

@@ -64,6 +64,26 @@ class TruncationReport:
             self.max_tokens if self.documents else other.max_tokens,
         )
 
+    def since(self, earlier: TruncationReport) -> TruncationReport:
+        """What has come to an earlier report to make this one."""
+        return TruncationReport(
+            self.documents - earlier.documents,
+            self.tokens - earlier.tokens,
+            self.truncated - earlier.truncated,
+            self.tokens_lost - earlier.tokens_lost,
+            self.max_tokens,
+        )
+
+    def query_sentence(self) -> str:
+        """The report for people where the texts are queries; empty if nothing was cut."""
+        if not self.truncated:
+            return ""
+        queries = "query" if self.truncated == 1 else "queries"
+        return (
+            f"{self.truncated:,} {queries} cut at the encoder's {self.max_tokens:,} tokens: "
+            f"{_count(self.tokens_lost, 'token')} lost."
+        )
+
     def sentence(self) -> str:
         """The report for people, with the option that avoids a loss."""
         if not self.documents:

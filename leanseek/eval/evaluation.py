@@ -209,6 +209,7 @@ class Job(NamedTuple):
     ) -> StoredResult:
         """Answer the queries, score the answers and write everything; result.json, which completes it, comes last."""
         queries = self.collection.queries(self.split)
+        before = searcher.truncation
         answers = answer(
             searcher,
             queries,
@@ -218,7 +219,7 @@ class Job(NamedTuple):
             candidates=self.candidates,
             progress=progress,
         )
-        notes = searcher.notes
+        notes, truncation = searcher.notes, searcher.truncation.since(before)
         # No single search re-ranks stored candidates, so it is not timed.
         latency = (
             time_queries(lambda text: searcher.search(text, HITS, depth=self.system.depth), queries, progress)
@@ -237,8 +238,7 @@ class Job(NamedTuple):
         write_run(folder / RUN, zip(queries, answers.ranked, strict=True), tag=self.system.label)
         write_per_query(folder, scores.per_query)
         odd = odd_judgments(f"'{self.collection.name}' ({self.split})", qrels, queries, searcher.missing)
-        truncation = searcher.truncation
-        lost = (truncation.sentence(),) if truncation.truncated else ()
+        lost = (truncation.query_sentence(),) if truncation.truncated else ()
         encoder = plan.settings.encoder
         result = Result(
             collection=self.collection.name,

@@ -13,7 +13,7 @@ from leanseek.reading.streams import Place
 
 QUERY_IDS: Final = (
     "query_id", "qid", "queryid", "topic_id", "topicid", "topic_number", "question_id", "query_number", "qnum",
-    "qno", "_id", "id", "number", "num", "topic", "q_id", *ID_NAMES,
+    "qno", "q_id", *ID_NAMES, "number", "num", "topic",
 )  # fmt: skip
 QUERY_TEXTS: Final = (
     "text", "query", "query_text", "question", "question_text", "title", "contents", "content", "raw_query",
@@ -27,6 +27,8 @@ GRADES: Final = ("score", "relevance", "rel", "grade", "label", "judgment", "jud
 
 _DELIMITERS: Final = ("\t", ",", ";", "|")
 _LARGEST_CELL: Final = 2**31 - 1
+_MOST: Final = 1000
+"""Columns of a header that are looked at."""
 
 
 def plain(name: str) -> str:
@@ -37,7 +39,7 @@ def plain(name: str) -> str:
 def column(names: Sequence[str], usual: Sequence[str], taken: Sequence[int | None] = ()) -> int | None:
     """The place of the first of the usual names among `names`, other than those taken; None if there is none."""
     places: dict[str, int] = {}
-    for place, name in enumerate(names):
+    for place, name in enumerate(names[:_MOST]):
         if place not in taken:
             places.setdefault(plain(name), place)
     return next((places[name] for name in usual if name in places), None)

@@ -80,7 +80,8 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
 def _judgments(start: Sequence[str], source: Iterator[str], place: Place) -> Iterator[Judgment]:
     """The judgments of a file, of which `start` has the lines up to the first that is not blank."""
     first = start[-1]
-    if first.lstrip().startswith(("{", "[")):
+    cells = first.split()
+    if cells[0].startswith(("{", "[")) and not (len(cells) == 4 and is_whole_number(cells[3])):
         return _from_json(chain(start, source), place)
     lines = chain((first,), (line for line in source if not line.isspace()))
     mark, names = _header(first)
@@ -192,7 +193,7 @@ def _grade(given: object, place: Place) -> int:
             "; grades are not fractions, so scale them" if isinstance(text, str) and _is_number(text) else ""
         )
         raise place.error(f"the grade is {given!r}; it must be a whole number, such as 0, 1 or 2{hint}")
-    if len(whole) > len(str(-MAX_GRADE)) + 1 or abs(int(whole)) > MAX_GRADE:
+    if abs(int(whole)) > MAX_GRADE:
         raise place.error(f"the grade is {given}; grades lie between -{MAX_GRADE} and {MAX_GRADE}")
     return int(whole)
 
@@ -249,6 +250,6 @@ def text_lines(path: str, place: Place) -> Iterator[str]:
 
 
 def is_whole_number(cell: str) -> bool:
-    """Whether a cell is digits with an optional sign."""
+    """Whether a cell is digits with an optional sign, no more of them than numbers of 64 bits have."""
     digits = cell[1:] if cell[:1] in ("-", "+") else cell
-    return digits.isascii() and digits.isdecimal()
+    return digits.isascii() and digits.isdecimal() and len(digits) < 20

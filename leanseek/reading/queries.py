@@ -105,7 +105,8 @@ def _parser(rows: Sequence[str], kind: str, place: Place) -> _Parser:
     filled = [row for row in rows if not row.isspace()]
     first = filled[0].lstrip() if filled else ""
     if kind in _JSON_LINES or first.startswith("{") or re.match(r"\[\s*(?:[\[{\"\]]|$)", first):
-        return _json_lines if kind in _JSON_LINES or _is_json_line(first, place) else _json
+        several = len(filled) > 1 and _is_json_line(first, place)
+        return _json_lines if kind in _JSON_LINES or several else _json
     if is_markup(first) or (filled and kind in _MARKUP):
         return read_topics
     tabbed = "\t" in first.rstrip() or sum("\t" in row for row in filled) * 2 > len(filled)
@@ -134,16 +135,17 @@ def _json_lines(rows: Sequence[str], place: Place) -> Iterator[Query]:
 
 def _json(rows: Sequence[str], place: Place) -> Iterator[Query]:
     number = 0
+    in_list = next(row for row in rows if not row.isspace()).lstrip().startswith("[")
     for value in json_values(iter(rows), place):
         if isinstance(value, str):
             number += 1
             yield Query(str(number), value)
         else:
-            yield from _records(value, place)
+            yield from _records(value, place, by_id=not in_list)
 
 
-def _records(value: object, place: Place) -> Iterator[Query]:
-    """The query that is a JSON object, or all those that are in it: in a list, or by their ids."""
+def _records(value: object, place: Place, by_id: bool = False) -> Iterator[Query]:
+    """The query that is a JSON object, or those in a list in it; `by_id`: or all its values, by their ids."""
     if not isinstance(value, dict):
         raise place.error('not a JSON object; a query is one, such as {"_id": "1", "text": "..."}')
     inner = next((value[name] for name in _LISTS if isinstance(value.get(name), (list, dict))), None)
@@ -151,10 +153,10 @@ def _records(value: object, place: Place) -> Iterator[Query]:
         for record in inner:
             yield from _records(record, place)
     elif inner is not None:
-        yield from _records(inner, place)
-    elif _is_by_id(value):
+        yield from _records(inner, place, by_id=True)
+    elif by_id and _is_by_id(value):
         for id, text in value.items():
-            yield Query(id, text if isinstance(text, str) else _text(text, id, place))
+            yield Query(id, _text(text if isinstance(text, dict) else {"text": text}, id, place))
     else:
         if isinstance(value.get("turn"), list):
             raise place.error("a conversation of turns is not read; write each turn as a query with an id")
@@ -167,8 +169,7 @@ def _records(value: object, place: Place) -> Iterator[Query]:
 def _is_by_id(value: Mapping[str, object]) -> bool:
     names = list(value)
     named = column(names, QUERY_IDS) is not None or column(names, QUERY_TEXTS) is not None
-    texts = all(isinstance(text, str) for text in value.values())
-    return bool(value) and not named and (texts or all(isinstance(text, dict) for text in value.values()))
+    return not named and isinstance(next(iter(value.values()), None), (str, dict))
 
 
 def _text(record: Mapping[str, object], id: object, place: Place) -> str:
@@ -184,7 +185,10 @@ def _named(record: Mapping[str, object], usual: Sequence[str], part: str, place:
     taken = [column(names, QUERY_TEXTS)] if part == "id" else []
     found = column(names, usual, taken)
     if found is None:
-        raise place.error(f"no {part} field (looked for {', '.join(usual)}); the query has {listed(names)}")
+        looked = ", ".join(usual[:8])
+        raise place.error(
+            f"no {part} field (looked for {looked} and the like); the query has {listed(names)}"
+        )
     return record[names[found]]
 
 
@@ -198,6 +202,8 @@ def _is_header(row: str) -> bool:
 def _table(rows: Sequence[str], place: Place) -> Iterator[Query]:
     first = next((row for row in rows if not row.isspace()), "")
     mark = delimiter(first)
+    if mark not in first and any("\t" in row for row in rows):
+        mark = "\t"
     id: int | None = 0
     text, width, quoted = 1, 0, False
     number = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -70,14 +70,14 @@ class QueryEncoder:
                 self._encoder = recorded_encoder(self._recorded, self._device, for_queries=True)
             return self._encoder
 
-    def encode(self, queries: Sequence[str]) -> Float32Array:
-        """(m, D) the queries' vectors; what the encoder's limit cuts off is counted."""
+    def encode(self, queries: Sequence[str]) -> tuple[Float32Array, TruncationReport]:
+        """(m, D) the queries' vectors, and what the encoder's limit has cut off them, which is counted too."""
         encoder = self.load()
         encoded = encoder.encode_queries(queries)
         report = TruncationReport.of(encoded.tokens, encoder.max_tokens)
         with self._lock:
             self._truncation += report
-        return encoded.vectors
+        return encoded.vectors, report
 
     @property
     def truncation(self) -> TruncationReport:
@@ -114,7 +114,7 @@ class Request:
     `allowed` (n,) is True for the passages that the filter admits, None for all. `documents` (n,) is the number of
     each passage's document, None where every passage is a result of its own. `judge` gives the results their
     probabilities, `second` re-ranks them; None leaves that out. `progress` is called with the queries answered, or
-    the hits re-ranked.
+    the hits re-ranked. `cut` gets a report of each block of queries that is encoded.
     """
 
     generation: Generation
@@ -128,6 +128,7 @@ class Request:
     second: SecondStage | None
     explain: bool
     progress: Progress | None
+    cut: list[TruncationReport] = field(default_factory=list)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -98,7 +98,11 @@ def encoded(request: Request, block: Sequence[str]) -> tuple[list[int], list[str
     """Places in the block, texts and vectors (m, D) of the queries that are not blank; no vectors in sparse mode."""
     places = [place for place, query in enumerate(block) if query.strip()]
     texts = [block[place] for place in places]
-    return places, texts, request.generation.encoder.encode(texts) if request.mode != "sparse" else None
+    if request.mode == "sparse":
+        return places, texts, None
+    vectors, report = request.generation.encoder.encode(texts)
+    request.cut.append(report)
+    return places, texts, vectors
 
 
 def searched(

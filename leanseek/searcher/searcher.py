@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
@@ -196,7 +196,7 @@ class Searcher:
     ) -> Answer:
         """`search`, with what the least probability has left out and, where no hit reaches it, what came nearest.
 
-        `progress` is called with the hits that are re-ranked.
+        Where there is no hit it says why. `progress` is called with the hits that are re-ranked.
 
         Raises UsageError or FilterError.
         """
@@ -204,7 +204,12 @@ class Searcher:
             self._open_generation(), self._second, [query], k, options, explain=explain, progress=progress
         )
         [answer] = answers(request, search_all(request))
-        return answer
+        lost = sum(report.tokens_lost for report in request.cut)
+        if answer.hits:
+            return replace(answer, tokens_lost=lost) if lost else answer
+        from leanseek.searcher.nothing import why_nothing
+
+        return replace(answer, tokens_lost=lost, nothing=why_nothing(request, query, answer))
 
     def search_batch(
         self,

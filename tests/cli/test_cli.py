@@ -113,15 +113,23 @@ def test_a_run_file(index: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.trec"
     (report,) = lines(call("run", index, queries, "--out", out, "--json").stdout)
     assert (report["queries"], report["answered"]) == (3, 2)
-    # The id "a b" cannot stand in a run file.
     refused(call("run", index, "nowhere.tsv", "--out", out), ExitCode.INPUT, "nowhere.tsv")
 
 
-def test_run_refuses_ids_with_spaces_before_writing(index: Path, tmp_path: Path) -> None:
-    queries = tmp_path / "queries.tsv"
-    queries.write_text("q1\tstatins\n")
-    refused(call("run", index, queries, "--out", tmp_path / "r.trec"), ExitCode.INPUT, "a b")
-    assert not (tmp_path / "r.trec").exists()
+def test_ids_with_spaces_from_the_run_to_its_scores(index: Path, tmp_path: Path) -> None:
+    queries, run, qrels = tmp_path / "queries.tsv", tmp_path / "r.trec", tmp_path / "qrels.tsv"
+    queries.write_text("q 1\tstatins\nq2\tslipstream\n")
+    done = call("run", index, queries, "--out", run)
+    assert done.exit_code == 0, done.output
+    assert "note: 1 line of the run with white space in an id" in done.stderr
+    assert [line.split()[:3] for line in run.read_text(encoding="utf-8").splitlines()] == [
+        ["q%201", "Q0%", "a%20b"],
+        ["q2", "Q0", "🚀"],
+    ]
+    qrels.write_text("query-id\tcorpus-id\tscore\nq 1\ta b\t1\nq2\tc\t1\nq2\t🚀\t0\n", encoding="utf-8")
+    options = ("--qrels", qrels, "--measures", "RR@10", "--per-query", "--json")
+    (report,) = lines(call("eval", "score", run, *options).stdout)
+    assert {query: values["RR@10"] for query, values in report["per_query"].items()} == {"q 1": 1, "q2": 0}
 
 
 def test_filters_with_errors_point_at_the_place(index: Path) -> None:

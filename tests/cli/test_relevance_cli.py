@@ -95,9 +95,14 @@ def test_an_empty_answer_is_no_error_and_is_explained(index: Path) -> None:
 
 def test_no_candidates_at_all_is_told_as_ever(index: Path) -> None:
     asked = call("search", index, "wing", "--relevant-only", "--filter", "year > 3000")
-    assert asked.exit_code == 0 and asked.stderr.startswith("Nothing found that meets the filter")
-    assert call("search", index, "  ", "--relevant-only").stderr == "Nothing found.\n"
-    assert call("search", index, "  ", "--relevant-only", "--json").output == ""
+    assert asked.exit_code == 0
+    assert asked.stderr.startswith("Nothing found: none of the 60 documents meets the filter")
+    assert call("search", index, "  ", "--relevant-only").stderr == "Nothing found: the query is empty.\n"
+    told = call("search", index, "  ", "--relevant-only", "--json")
+    assert told.stdout == ""
+    assert lines(told.stderr) == [
+        {"hits": 0, "reason": "empty_query", "message": "the query is empty", "notes": []}
+    ]
 
 
 def test_runs_leave_out_what_is_improbable(index: Path, tmp_path: Path) -> None:

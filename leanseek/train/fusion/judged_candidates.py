@@ -109,7 +109,7 @@ def gather(
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
         texts = [query.text for query in block]
-        vectors = encoder.encode(texts)
+        vectors, _ = encoder.encode(texts)
         by_terms = snapshot.sparse.search_batch(texts, DEPTH, None)
         by_vector = snapshot.dense_search(vectors, DEPTH, None)
         for query, vector, sparse, dense in zip(block, vectors, by_terms, by_vector, strict=True):
