@@ -124,7 +124,9 @@ class PassageWriter:
         # Once for all rows, as the metadata have no index by row.
         source = rows_of("source.metadata", form)
         execute(f"INSERT INTO metadata SELECT new, field, kind, value {source} JOIN kept ON old = row")
-        known = "name FROM source.fields" if form else "DISTINCT key FROM source.passages, json_each(metadata)"
+        known = (
+            "name FROM source.fields" if form else "DISTINCT key FROM source.passages, json_each(metadata)"
+        )
         self._fields |= dict.fromkeys(name for (name,) in execute(f"SELECT {known}"))
         execute("DROP TABLE kept")
         execute("COMMIT")
