@@ -6,6 +6,7 @@ from .corpus import encode_corpus as encode_corpus
 from .models import DEFAULT_MODEL as DEFAULT_MODEL
 from .models import ResolvedModel as ResolvedModel
 from .models import resolve_model as resolve_model
+from .registry import load_document_encoder as load_document_encoder
 from .registry import load_encoder as load_encoder
 from .registry import load_query_encoder as load_query_encoder
 from .registry import prepare_queries as prepare_queries

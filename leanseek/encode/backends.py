@@ -65,7 +65,7 @@ class Backends(Generic[_Model]):
         return self.export.folder(model_fingerprint(model.path), "float32").is_dir()
 
     def _may_export(self, model: ResolvedModel, device: str | None) -> bool:
-        on_cpu = device == "cpu" or (device is None and not _may_have_accelerator())
+        on_cpu = device == "cpu" or (device is None and not may_have_accelerator())
         needed = ("onnxruntime",) if self.is_exported(model) else PACKAGES
         return on_cpu and all(importlib.util.find_spec(package) for package in needed)
 
@@ -81,6 +81,6 @@ def int8_fingerprint(fingerprint: str) -> str:
     return derived_fingerprint(fingerprint, _INT8)
 
 
-def _may_have_accelerator() -> bool:
+def may_have_accelerator() -> bool:
     """Whether torch could find one; importing torch to find out costs seconds."""
     return shutil.which("nvidia-smi") is not None or sys.platform == "darwin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,24 +167,29 @@ def encode_corpus(
 class Encoding:
     """How the index writer gets vectors of texts, and the queries that the user gave to learn from."""
 
+    encoder: Encoder
     documents: Callable[[Sequence[str], Tick], tuple[Float32Array, TruncationReport]]
     queries: Callable[[Sequence[str]], Float32Array]
     learning_queries: Sequence[str] = ()
 
 
 def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool) -> Encoding:
-    """Encoding by `encoder`, documents through the vector cache unless `cache` is False."""
+    """Encoding by `encoder`, documents through the vector cache unless `cache` is False.
+
+    Threads take turns: an encoder of one's own need not be safe to share.
+    """
     vectors = VectorCache(encoder.fingerprint) if cache else None
+    turn = threading.Lock()
 
     def documents(texts: Sequence[str], tick: Tick) -> tuple[Float32Array, TruncationReport]:
-        with encoder_errors(encoder):
+        with turn, encoder_errors(encoder):
             return encode_corpus(encoder, texts, vectors, tick)
 
     def queries(texts: Sequence[str]) -> Float32Array:
-        with encoder_errors(encoder):
+        with turn, encoder_errors(encoder):
             return encoder.encode_queries(texts).vectors
 
-    return Encoding(documents, queries, learning_queries)
+    return Encoding(encoder, documents, queries, learning_queries)
 
 
 @contextmanager

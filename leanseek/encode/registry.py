@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from functools import partial
 
-from leanseek.encode.backends import Backends
+from leanseek.encode.backends import Backends, may_have_accelerator
 from leanseek.encode.base import Encoder
 from leanseek.encode.export import PACKAGES
 from leanseek.encode.models import ResolvedModel, model_fingerprint, resolve_model, settings_in
@@ -52,6 +52,18 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
             return BACKENDS.by_onnx(resolved, device)
         return _torch(resolved, device)
     return load_encoder(name, device)
+
+
+def load_document_encoder(name: str, device: str | None = None) -> Encoder:
+    """The encoder with the fingerprint of `load_encoder(name)` for adding documents to an index.
+
+    Without an accelerator that is the one for queries: it encodes as fast as torch and starts at once. Where there may
+    be an accelerator it is torch.
+
+    Raises:
+        As `load_encoder`.
+    """
+    return (load_encoder if may_have_accelerator() else load_query_encoder)(name, device)
 
 
 def prepare_queries(name: str) -> bool:

@@ -8,11 +8,12 @@ the (small) catalog whole and close it, so that later commits do not affect them
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,9 @@ LOCK = "LOCK"
 ONE_AT_A_TIME = threading.RLock()
 """Closing any descriptor of a file drops all POSIX locks that the process has on it, SQLite's own included:
 while one thread reads the catalog's bytes for its checksum no other may be in a transaction on it."""
+
+CHANGE_COUNTER = slice(24, 28)
+"""Where SQLite's header counts the transactions."""
 
 SCHEMA = """
 CREATE TABLE state (
@@ -94,6 +98,22 @@ class State:
     tombstones: Mapping[int, Int64Array]
     learning_queries: tuple[str, ...] = ()
     """The user's queries for reductions to learn from; empty where they learn from the documents."""
+
+    def after(self, change: Change, generation: int) -> State:
+        """What `read_state` gives after a commit without settings; the tombstones need not be read again for it."""
+        removed = set(change.removed)
+        segments = [segment for segment in self.segments if segment.number not in removed]
+        tombstones = {number: rows for number, rows in self.tombstones.items() if number not in removed}
+        for number, rows in change.tombstones.items():
+            tombstones[number] = np.union1d(tombstones.get(number, np.zeros(0, dtype=np.int64)), rows)
+        return replace(
+            self,
+            generation=generation,
+            next_segment=max([self.next_segment, *(segment.number + 1 for segment in change.added)]),
+            origin=change.origin,
+            segments=tuple(sorted([*segments, *change.added])),
+            tombstones=dict(sorted(tombstones.items())),
+        )
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,18 @@ def read_state(folder: Path) -> State:
         raise damaged(folder, error) from error
 
 
+def stamp(folder: Path) -> tuple[int, ...]:
+    """Numbers that are others after any commit, and for another catalog in its place; OSError where there is none.
+
+    They are read under the writer lock: no commit is under way, and a journal left by a crash is not undone yet.
+    """
+    with ONE_AT_A_TIME, (folder / CATALOG).open("rb") as file:
+        header = file.read(CHANGE_COUNTER.stop)
+        found = os.fstat(file.fileno())
+    counter = int.from_bytes(header[CHANGE_COUNTER], "big")
+    return (counter, found.st_ino, found.st_size, found.st_mtime_ns, journal(folder / CATALOG).exists())
+
+
 def damaged(folder: Path, error: Exception) -> IndexDamagedError:
     return IndexDamagedError(
         f"the catalog of '{folder}' is damaged ({error}). Restore it from a copy, or remove the folder and "
@@ -208,8 +240,7 @@ def write_seal(folder: Path, generation: int) -> None:
     with ONE_AT_A_TIME:
         draft.write_text(seal_line(generation, checksum(folder / CATALOG)))
     sync(draft)
-    draft.replace(folder / SEAL)
-    sync(folder)
+    draft.replace(folder / SEAL)  # not flushed: after a crash the older seal is none the worse
 
 
 def seal_line(generation: int, digest: str) -> str:

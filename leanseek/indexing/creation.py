@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, load_query_encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
 from leanseek.indexing.settings import EncoderSettings, IndexSettings, LeanSettings, SparseSettings
@@ -93,12 +93,12 @@ def encoder_settings(encoder: Encoder) -> EncoderSettings:
 def recorded_encoder(
     recorded: EncoderSettings, device: str | None = None, for_queries: bool = False
 ) -> Encoder:
-    """Load the encoder that an index was made with; `for_queries` takes the back end that starts fastest.
+    """Load the encoder that an index was made with, for documents or, by the back end that starts fastest, for queries.
 
     Raises ModelError where it cannot be loaded, or is another one by now.
     """
     try:
-        encoder = (load_query_encoder if for_queries else load_encoder)(recorded.name, device)
+        encoder = (load_query_encoder if for_queries else load_document_encoder)(recorded.name, device)
     except ModelError as error:
         raise ModelError(
             f"the index was made with the encoder '{recorded.name}', which cannot be loaded: {error}"

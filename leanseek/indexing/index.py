@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ class Index:
     def __init__(self, path: Path, state: State, encoder: Encoder | None = None) -> None:
         self.path = path
         self._writer = Writer(path, state, encoder)
+        # At the interpreter's exit too: a merge under way is dropped, nothing else is.
+        weakref.finalize(self, self._writer.abandon)
 
     @classmethod
     def create(
@@ -121,6 +124,20 @@ class Index:
         folder = Path(path)
         state = read_state(folder)
         return cls(folder, state, given_encoder(state.settings, encoder))
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self, *, patience: float | None = 10.0) -> str | None:
+        """Finish the merge that an add has begun, and let go of all files; every change is on the disk without it.
+
+        A merge that takes longer than `patience` seconds is dropped, and a later add begins it again; None waits
+        for it. Returns why small segments are left unmerged, or None. The object can be used again.
+        """
+        return self._writer.close(patience)
 
     @property
     def settings(self) -> IndexSettings:

@@ -14,7 +14,7 @@ from leanseek.encode.corpus import Encoding
 from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageError
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
 from leanseek.indexing.integrity import storage_errors
-from leanseek.indexing.segment import Segment, held_segments, stores_postings
+from leanseek.indexing.segment import Segment, stores_postings
 from leanseek.indexing.segment_writer import SegmentBuilder
 from leanseek.reading.fields import shortened, valid
 from leanseek.reading.metadata import InfiniteError, MetadataBuilder, MetadataError
@@ -35,8 +35,15 @@ class Intake:
     """Documents on their way into new segments of an index."""
 
     def __init__(
-        self, path: Path, state: State, number: int, encoding: Encoding | None, progress: Progress
+        self,
+        path: Path,
+        state: State,
+        number: int,
+        encoding: Encoding | None,
+        progress: Progress,
+        older: Sequence[Segment],
     ) -> None:
+        """Segments will be numbered from `number`; `older` are those of `state`, which stay open."""
         self.replaced = 0
         self.superseded = (0, 0)
         """Documents and passages of the new segments that later ones of the same input have replaced."""
@@ -52,8 +59,8 @@ class Intake:
         self._analyzer: Analyzer | None = None
         if sparse is not None and stores_postings(state.settings):
             self._analyzer = load_analyzer(sparse.analyzer)
+        self._older = list(older)
         self._held = ExitStack()
-        self._older = self._held.enter_context(held_segments(path, state, state.segments, dense=False))
         self._tombstones: dict[int, set[int]] = {}
         self._finished: list[SegmentRecord] = []
         self._builder: SegmentBuilder | None = None
@@ -74,6 +81,10 @@ class Intake:
             builder = self._builder
             if builder and (builder.tokens >= SEGMENT_TOKENS or builder.passages >= SEGMENT_PASSAGES):
                 self._close_segment()
+                # Later documents of this input may repeat ids of this segment.
+                done = Segment(self._path, self._finished[-1], self._state, dense=False, sparse=False)
+                self._held.callback(done.close)
+                self._older.append(done)
 
     def finish(self) -> tuple[list[SegmentRecord], dict[int, Int64Array]]:
         """The new segments, flushed to the disk, and the ordinals that later documents replace."""
@@ -185,8 +196,6 @@ class Intake:
             record = self._builder.finish(self._encoding, self._progress)
         self._finished.append(record)
         self._builder = None
-        # Later documents of this input may repeat ids of this segment.
-        self._older.append(Segment(self._path, record, self._state, dense=False))
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -27,7 +27,7 @@ class FileRecord(NamedTuple):
 
 
 def record_files(folder: Path) -> tuple[FileRecord, ...]:
-    """All files under a folder; they and the folder's names are flushed to the disk."""
+    """All files under a folder, by name; they and the folder's names are flushed to the disk."""
     paths = sorted(folder.rglob("*"))
     records = []
     for path in paths:
@@ -37,7 +37,7 @@ def record_files(folder: Path) -> tuple[FileRecord, ...]:
             records.append(FileRecord(name, path.stat().st_size, checksum(path)))
     for path in [*(path for path in paths if path.is_dir()), folder]:
         sync(path)
-    return tuple(records)
+    return tuple(sorted(records))
 
 
 def file_problem(folder: Path, file: FileRecord) -> str | None:

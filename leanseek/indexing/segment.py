@@ -30,7 +30,14 @@ DENSE = "dense"
 class Segment:
     """A committed segment, opened for reading: its files stay readable even after they are removed."""
 
-    def __init__(self, index: Path, record: SegmentRecord, state: State, dense: bool = True) -> None:
+    def __init__(
+        self,
+        index: Path,
+        record: SegmentRecord,
+        state: State,
+        dense: bool = True,
+        sparse: bool = True,
+    ) -> None:
         folder = index / record.folder
         for file in record.files:
             size = (folder / file.name).stat().st_size
@@ -42,11 +49,10 @@ class Segment:
         self.record = record
         self.passages = PassageStore(folder)
         self.deleted: BoolArray | None = None
-        tombstones = state.tombstones.get(record.number)
-        if tombstones is not None:
-            self.deleted = np.zeros(record.passages, dtype=np.bool_)
-            self.deleted[tombstones] = True
-        self.postings = PostingsReader(folder / SPARSE) if stores_postings(state.settings) else None
+        self._tombstones: Int64Array | None = None
+        self.delete(state)
+        sparse = sparse and stores_postings(state.settings)
+        self.postings = PostingsReader(folder / SPARSE) if sparse else None
         self.dense: DenseIndex | None = None
         self._kind: DenseKind | None = None
         if dense and state.settings.dense is not None:
@@ -74,6 +80,16 @@ class Segment:
     def learned(self) -> Learned | None:
         """What its vectors are reduced by, None where they are not."""
         return self._kind.carry(self.dense) if self._kind is not None else None
+
+    def delete(self, state: State) -> None:
+        """Take what is deleted as `state` has it. For the writer alone: a snapshot's segments never change."""
+        tombstones = state.tombstones.get(self.record.number)
+        if tombstones is not self._tombstones:
+            self._tombstones = tombstones
+            self.deleted = None
+            if tombstones is not None:
+                self.deleted = np.zeros(self.size, dtype=np.bool_)
+                self.deleted[tombstones] = True
 
     def find_live(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The ordinals of the parts of each of these documents that is here and not deleted."""
@@ -114,12 +130,10 @@ def open_segments(
 
 
 @contextmanager
-def held_segments(
-    index: Path, state: State, records: Iterable[SegmentRecord], dense: bool = True
-) -> Iterator[list[Segment]]:
+def held_segments(index: Path, state: State, records: Iterable[SegmentRecord]) -> Iterator[list[Segment]]:
     """Segments for the writer; under its lock no file is removed, so that a missing one is damage."""
     try:
-        opened = open_segments(index, state, records, dense)
+        opened = open_segments(index, state, records)
     except FileNotFoundError as error:
         raise IndexDamagedError(missing_file(index, error)) from error
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,6 +115,14 @@ class SegmentBuilder:
         return sum(reports, TruncationReport())
 
 
+class Merged(NamedTuple):
+    """A merge's new segment: its passage i was passage `ordinals[i]` of segment `origin[i]` of those merged."""
+
+    record: SegmentRecord
+    origin: Int64Array
+    ordinals: Int64Array
+
+
 def merge_segments(
     segments: Sequence[Segment],
     folder: Path,
@@ -122,11 +131,11 @@ def merge_segments(
     progress: Progress,
     encoding: Callable[[], Encoding],
     relearn: bool = False,
-) -> SegmentRecord:
+) -> Merged:
     """Write the live passages of `segments` as one new segment into `folder`, which must not exist.
 
     Nothing is analysed or encoded again. Reduced vectors keep the reduction of the largest segment, unless
-    `relearn`; `encoding` is called only where one is learned.
+    `relearn`; `encoding` is called only where one is learned. What `progress` raises ends the merge.
     """
     folder.mkdir(parents=True)
     kept = [segment.live for segment in segments]
@@ -152,9 +161,10 @@ def merge_segments(
     if segments[0].postings is not None:
         (folder / SPARSE).mkdir()
         postings = [segment.postings for segment in segments if segment.postings is not None]
-        merge_sparse(postings, origin, ordinals, folder / SPARSE)
+        merge_sparse(postings, origin, ordinals, folder / SPARSE, lambda: progress("merging", total, total))
     if settings.dense is not None and settings.encoder is not None:
-        blocks = _merged_vectors(segments, origin, ordinals, settings.encoder.dimensions)
+        vectors = _merged_vectors(segments, origin, ordinals, settings.encoder.dimensions)
+        blocks = _told(vectors, lambda: progress("merging", total, total))
 
         def lesson() -> Lesson:
             known = None if relearn else largest_learned(segments)
@@ -169,7 +179,7 @@ def merge_segments(
 
         _write_dense(folder, settings, len(new_rows), blocks, lesson)
     report = truncation((segment.record for segment in segments), settings)
-    return _record(folder, number, documents, len(new_rows), report)
+    return Merged(_record(folder, number, documents, len(new_rows), report), origin, ordinals)
 
 
 def truncation(records: Iterable[SegmentRecord], settings: IndexSettings) -> TruncationReport:
@@ -193,6 +203,12 @@ def _merged_vectors(
             mine = origin[here] == number
             if segment.dense is not None and mine.any():
                 block[mine] = segment.dense.vectors(ordinals[here][mine])
+        yield block
+
+
+def _told(blocks: Iterable[Float32Array], tell: Callable[[], None]) -> Iterator[Float32Array]:
+    for block in blocks:
+        tell()
         yield block
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,31 +16,34 @@ import numpy as np
 
 from leanseek.encode import Encoder
 from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
-from leanseek.errors import IndexDamagedError, InputError, UsageError
+from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
-from leanseek.indexing.catalog import SEGMENTS, Change, SegmentRecord, State, commit, read_state
+from leanseek.indexing.catalog import SEGMENTS, Change, SegmentRecord, State, commit, read_state, stamp
 from leanseek.indexing.creation import Plan, recorded_encoder
 from leanseek.indexing.dense.registry import DENSE
 from leanseek.indexing.folder import is_segment_name, writer_lock
-from leanseek.indexing.intake import SEGMENT_PASSAGES, Intake, OnDuplicate
-from leanseek.indexing.integrity import file_problem, storage_errors
-from leanseek.indexing.segment import held_segments
+from leanseek.indexing.intake import Intake, OnDuplicate
+from leanseek.indexing.integrity import storage_errors
+from leanseek.indexing.merges import AbandonedError, Merge, check_files, due, remove_abandoned
+from leanseek.indexing.segment import Segment, held_segments, missing_file
 from leanseek.indexing.segment_writer import merge_segments, truncation
 from leanseek.indexing.settings import with_learned
-from leanseek.types import Document, Int64Array, Progress
+from leanseek.types import Document, Int64Array, Progress, silent
 
-MOST_SEGMENTS = 8
-"""With more, an add merges the smaller ones, so that a search visits few."""
+MOST_UNMERGED = 16
+"""With more segments that are in no merge, an add merges some of them itself before it returns."""
+STOPPED_WITHIN = 5.0
+"""Seconds that a merge which is no longer wanted has to stop: it looks after every block of some thousand passages."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
     """What an add did.
 
-    `truncation` is None for an index without vectors. `unmerged` is why many small segments were not merged; the
-    documents are in the index nevertheless, and `compact` merges them. `unlearned` is what was learned from judged
-    queries and does not hold for the rebuilt index. `left_out` are the metadata fields that were not stored, each
-    with the reason.
+    `truncation` is None for an index without vectors. `unmerged` is why small segments could not be merged since the
+    last call; the documents are in the index nevertheless, and `compact` merges them. `unlearned` is what was learned
+    from judged queries and does not hold for the rebuilt index. `left_out` are the metadata fields that were not
+    stored, each with the reason.
     """
 
     documents: int
@@ -69,39 +75,75 @@ class Deletion(NamedTuple):
 
 
 class Writer:
-    """The writer of the index at `path`. `state` is that of the last commit it has seen."""
+    """The writer of the index at `path`. `state` is that of the last commit it has seen.
+
+    Between changes it keeps what makes the next one cheap: the state, the segments opened for looking ids up, the
+    encoder with its cache, and a merge in the background. `close` lets go of them.
+    """
 
     def __init__(self, path: Path, state: State, encoder: Encoder | None = None) -> None:
         self.path = path
         self.state = state
+        self._stamp: tuple[int, ...] | None = None
+        self._opened: dict[int, Segment] = {}
         self._encoder = encoder
+        self._encodings: dict[bool, Encoding] = {}
+        self._encoder_lock = threading.RLock()
+        self._merge: Merge | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the writer lock, with the state of now. Raises IndexLockedError where another process has it."""
         with writer_lock(self.path):
-            self.state = read_state(self.path)
+            if self._stamp is None or _stamp(self.path) != self._stamp:
+                self.state = read_state(self.path)
+                self._stamp = _stamp(self.path)
             self.remove_orphans()
             yield
 
     def commit(self, change: Change) -> None:
         """Make a change the index's next generation."""
-        commit(self.path, change)
-        self.state = read_state(self.path)
+        self._stamp = None
+        generation = commit(self.path, change)
+        if change.settings is None and change.learning_queries is None:
+            self.state = self.state.after(change, generation)
+        else:
+            self.state = read_state(self.path)
+        self._stamp = _stamp(self.path)
         self.remove_orphans()
 
     def remove_orphans(self) -> None:
         """Remove what no catalog names: left by a crash, or replaced by the last commit."""
         named = {segment.folder for segment in self.state.segments}
+        for number in [number for number in self._opened if f"{SEGMENTS}/{number:06d}" not in named]:
+            self._opened.pop(number).close()
         for folder in (self.path / SEGMENTS).glob("*"):
             if f"{SEGMENTS}/{folder.name}" not in named and is_segment_name(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
+        remove_abandoned(self.path / SEGMENTS)
+
+    def close(self, patience: float | None = None) -> str | None:
+        """Finish the merge under way, and let go of files; see Index.close."""
+        try:
+            return self._finish_merges(patience)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything at once; a merge under way stops and leaves nothing."""
+        self._drop_merge()
+        for segment in self._opened.values():
+            segment.close()
+        self._opened.clear()
+        self._encodings.clear()
 
     def add(
         self, documents: Iterable[Document], on_duplicate: OnDuplicate, progress: Progress, cache: bool
     ) -> AddReport:
         """See Index.add."""
-        return self._add(documents, on_duplicate, progress, cache, self.state, Change())
+        unmerged = self._commit_merge()
+        report = self._add(documents, on_duplicate, progress, cache, self.state, Change())
+        return replace(report, unmerged=self._begin_merge(progress) or unmerged)
 
     def rebuild(
         self,
@@ -113,6 +155,7 @@ class Writer:
         cache: bool,
     ) -> AddReport:
         """See Index.rebuild."""
+        self._drop_merge()
         state = self.state
         settings = with_learned(plan.settings, state.settings) if plan is not None else state.settings
         given = plan.learning_queries if plan is not None else state.learning_queries
@@ -127,6 +170,7 @@ class Writer:
         except BaseException:
             self._encoder = previous
             raise
+        report = replace(report, unmerged=self._merge_now(progress))
         if state.settings.fusion is None or settings.fusion is not None:
             return report
         return replace(
@@ -137,6 +181,7 @@ class Writer:
 
     def delete(self, ids: Sequence[str], condition: Filter | None, ignore_missing: bool) -> int:
         """See Index.delete."""
+        self._commit_merge()
         deletions, missing = self._deletions(ids, condition)
         if missing and not ignore_missing:
             some = ", ".join(repr(document) for document in missing[:5])
@@ -153,6 +198,7 @@ class Writer:
 
     def compact(self, relearn: bool, progress: Progress) -> CompactReport:
         """See Index.compact."""
+        self._drop_merge()
         state = self.state
         before = len(state.segments)
         removed = sum(len(ordinals) for ordinals in state.tombstones.values())
@@ -167,7 +213,7 @@ class Writer:
                 )
             self._encoding(state)  # an encoder that is gone is reported before the work is done, not after
         if before > 1 or removed or relearn:
-            self._merge(state.segments, progress, relearn)
+            self._merge_all(state.segments, progress, relearn)
         return CompactReport(before, len(self.state.segments), removed, self.state.generation)
 
     def _add(
@@ -185,7 +231,8 @@ class Writer:
         encoding = None
         if state.settings.dense is not None and state.settings.encoder is not None:
             encoding = self._encoding(state, cache)
-        intake = Intake(self.path, state, self.state.next_segment, encoding, progress)
+        older = self._segments(state)
+        intake = Intake(self.path, state, self.state.next_segment, encoding, progress, older)
         try:
             intake.add(documents, on_duplicate)
             added, tombstones = intake.finish()
@@ -201,7 +248,6 @@ class Writer:
         except BaseException:
             intake.abandon()
             raise
-        unmerged = self._limit_segments(progress)
         documents_again, passages_again = intake.superseded
         return AddReport(
             documents=sum(segment.documents for segment in added) - documents_again,
@@ -209,18 +255,44 @@ class Writer:
             replaced=intake.replaced,
             generation=self.state.generation,
             truncation=truncation(added, state.settings) if state.settings.encoder is not None else None,
-            unmerged=unmerged,
             left_out=intake.left_out,
         )
 
     def _encoding(self, state: State, cache: bool = True) -> Encoding:
+        """How this index encodes; called by a merge in its thread too, where that has to learn."""
         recorded = state.settings.encoder
         if recorded is None:
             raise UsageError(f"'{self.path}' has no vectors to learn from")
-        if self._encoder is None or self._encoder.fingerprint != recorded.fingerprint:
-            # Not loaded yet, or another process has rebuilt the index with another encoder since.
-            self._encoder = recorded_encoder(recorded)
-        return make_encoding(self._encoder, state.learning_queries, cache)
+        with self._encoder_lock:
+            if self._encoder is None or self._encoder.fingerprint != recorded.fingerprint:
+                # Not loaded yet, or another process has rebuilt the index with another encoder since.
+                self._encoder = recorded_encoder(recorded)
+            known = self._encodings.get(cache)
+            if (
+                known is None
+                or known.encoder is not self._encoder
+                or known.learning_queries != state.learning_queries
+            ):
+                known = make_encoding(self._encoder, state.learning_queries, cache)
+                self._encodings[cache] = known
+            return known
+
+    def _segments(self, state: State) -> list[Segment]:
+        """The segments of `state`, opened once for looking up ids and metadata."""
+        for record in state.segments:
+            opened = self._opened.get(record.number)
+            if opened is not None and opened.record != record:
+                self._opened.pop(record.number).close()
+                opened = None
+            if opened is None:
+                try:
+                    opened = Segment(self.path, record, state, dense=False, sparse=False)
+                except FileNotFoundError as error:
+                    # Under the writer lock no file is removed.
+                    raise IndexDamagedError(missing_file(self.path, error)) from error
+                self._opened[record.number] = opened
+            opened.delete(state)
+        return [self._opened[record.number] for record in state.segments]
 
     def _deletions(
         self, ids: Sequence[str], condition: Filter | None
@@ -228,40 +300,33 @@ class Writer:
         """What a delete takes from each segment, by its number, and the ids that no segment has."""
         deletions: dict[int, Deletion] = {}
         missing = dict.fromkeys(ids)
-        with held_segments(self.path, self.state, self.state.segments, dense=False) as segments:
-            if condition is not None and segments:
-                check_fields(condition, [segment.passages for segment in segments])
-            for segment in segments:
-                found = segment.find_live(ids)
-                for document in found:
-                    missing.pop(document, None)
-                mask = np.zeros(segment.size, dtype=np.bool_)
-                mask[[ordinal for parts in found.values() for ordinal in parts]] = True
-                if condition is not None:
-                    mask |= condition.mask(segment.passages, segment.size)
-                if segment.deleted is not None:
-                    mask &= ~segment.deleted
-                ordinals = np.flatnonzero(mask)
-                if len(ordinals):
-                    documents = sum(number == 0 for _, number in segment.passages.keys(ordinals))
-                    empties = len(ordinals) == len(segment.live)
-                    deletions[segment.record.number] = Deletion(ordinals, documents, empties)
+        segments = self._segments(self.state)
+        if condition is not None and segments:
+            check_fields(condition, [segment.passages for segment in segments])
+        for segment in segments:
+            found = segment.find_live(ids)
+            for document in found:
+                missing.pop(document, None)
+            mask = np.zeros(segment.size, dtype=np.bool_)
+            mask[[ordinal for parts in found.values() for ordinal in parts]] = True
+            if condition is not None:
+                mask |= condition.mask(segment.passages, segment.size)
+            if segment.deleted is not None:
+                mask &= ~segment.deleted
+            ordinals = np.flatnonzero(mask)
+            if len(ordinals):
+                documents = sum(number == 0 for _, number in segment.passages.keys(ordinals))
+                empties = len(ordinals) == len(segment.live)
+                deletions[segment.record.number] = Deletion(ordinals, documents, empties)
         return deletions, list(missing)
 
-    def _merge(self, records: Sequence[SegmentRecord], progress: Progress, relearn: bool = False) -> None:
-        """Put one new segment in the place of several."""
+    def _merge_all(self, records: Sequence[SegmentRecord], progress: Progress, relearn: bool) -> None:
+        """Put one new segment in the place of these, under the lock."""
         state = self.state
         folder = self.path / SEGMENTS / f"{state.next_segment:06d}"
         try:
             with storage_errors(self.path), held_segments(self.path, state, records) as segments:
-                for record in records:
-                    # Merging gives new checksums: damage must be found while the old ones still show it.
-                    for file in record.files:
-                        if (problem := file_problem(self.path / record.folder, file)) is not None:
-                            raise IndexDamagedError(
-                                f"'{self.path}': {record.folder}/{file.name} {problem}. "
-                                "Restore the index from a copy, or index again."
-                            )
+                check_files(self.path, records)
                 merged = merge_segments(
                     segments,
                     folder,
@@ -274,27 +339,114 @@ class Writer:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self.commit(
-            Change(added=[merged], removed=[record.number for record in records], origin=state.origin)
-        )
+        removed = [record.number for record in records]
+        self.commit(Change(added=[merged.record], removed=removed, origin=state.origin))
 
-    def _limit_segments(self, progress: Progress) -> str | None:
-        """Merge the smaller segments where there are many; returns what hindered it, or None.
+    # Whatever happens in a merge of small segments, Ctrl-C included, only leaves searching slower: the documents are
+    # in, and it must not look as if the add had failed. What hindered it is returned.
 
-        The documents are in by now. Whatever happens here, Ctrl-C included, only leaves searching slower, so
-        it must not look as if the add had failed.
-        """
-        # Full segments stay as they are: copying them again and again would make adding quadratic.
-        growing = [segment for segment in self.state.segments if segment.passages < SEGMENT_PASSAGES]
-        if len(growing) <= MOST_SEGMENTS:
+    def _begin_merge(self, progress: Progress) -> str | None:
+        """Merge what is due in the background; where too much waits for the merge under way, some of it now."""
+        if self._merge is None:
+            return self._start_merge()
+        waiting = set(self.state.segments) - set(self._merge.records)
+        if len(waiting) <= MOST_UNMERGED or not (records := due(list(waiting))):
             return None
-        growing.sort(key=lambda segment: segment.passages)
+        return self._merge_some(records, progress)
+
+    def _start_merge(self) -> str | None:
+        """Begin to merge what is due in the background."""
+        if records := due(self.state.segments):
+            try:
+                with storage_errors(self.path):
+                    encoding = partial(self._encoding, self.state)
+                    self._merge = Merge(self.path, self.state, records, encoding, silent)
+                    self._merge.start()
+            except Exception as error:
+                self._merge = None
+                return _hindrance(error)
+        return None
+
+    def _drop_merge(self) -> None:
+        merge, self._merge = self._merge, None
+        if merge is not None:
+            merge.discard(STOPPED_WITHIN)
+
+    def _commit_merge(self) -> str | None:
+        """Commit the merge that has ended since the last call, if there is one."""
+        if self._merge is None or self._merge.running:
+            return None
+        merge, self._merge = self._merge, None
+        return self._commit_one(merge)
+
+    def _commit_one(self, merge: Merge) -> str | None:
         try:
-            self._merge(growing[: len(growing) - MOST_SEGMENTS // 2], progress)
-        except KeyboardInterrupt:
-            return "merging small segments was interrupted"
+            if merge.failure is not None:
+                # Another process may have been faster, and removed the files.
+                present = set(merge.records) <= set(self.state.segments)
+                return _hindrance(merge.failure) if present else None
+            with storage_errors(self.path):
+                change = merge.place(self.state)
+            if change is not None:
+                self.commit(change)
         except Exception as error:
-            return f"merging small segments failed: {str(error) or type(error).__name__}"
+            with suppress(LeanseekError):  # a folder put in its place must not be in the next segment's way
+                self.state = read_state(self.path)
+                self.remove_orphans()
+            return _hindrance(error)
+        finally:
+            merge.discard()
+        return None
+
+    def _merge_some(self, records: Sequence[SegmentRecord], progress: Progress) -> str | None:
+        """Merge segments now."""
+        merge = None
+        try:
+            encoding = partial(self._encoding, self.state)
+            merge = Merge(self.path, self.state, records, encoding, progress)
+            merge.run()
+        except (Exception, KeyboardInterrupt) as error:
+            if merge is not None:
+                merge.discard()
+            return _hindrance(error)
+        return self._commit_one(merge)
+
+    def _merge_now(self, progress: Progress) -> str | None:
+        """Merge all that is due."""
+        unmerged = None
+        while unmerged is None and (records := due(self.state.segments)):
+            unmerged = self._merge_some(records, progress)
+        return unmerged
+
+    def _finish_merges(self, patience: float | None) -> str | None:
+        """Wait for the merge under way and for what is due after it, for at most so many seconds, and commit them."""
+        until = None if patience is None else time.monotonic() + patience
+        unmerged = None
+        while unmerged is None and self._merge is not None:
+            try:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                if not self._merge.wait(left):
+                    return f"merging small segments took more than {patience:g} seconds"
+                with self.locked():
+                    unmerged = self._commit_merge() or self._start_merge()
+            except (LeanseekError, KeyboardInterrupt) as error:
+                unmerged = _hindrance(error)
+        return unmerged
+
+
+def _hindrance(error: BaseException) -> str | None:
+    """Why small segments were not merged, for a report; None where that is as it should be."""
+    if isinstance(error, AbandonedError):
+        return None
+    if isinstance(error, KeyboardInterrupt):
+        return "merging small segments was interrupted"
+    return f"merging small segments failed: {str(error) or type(error).__name__}"
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        return stamp(path)
+    except OSError:
         return None
 
 

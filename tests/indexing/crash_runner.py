@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import faiss  # noqa: F401 - imported before the fork, used after it
 from support import HashEncoder, make_documents
 
-from leanseek.indexing import intake, writer
+from leanseek.indexing import intake, merges
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.index import Index
 
@@ -27,13 +28,19 @@ def operate(operation: str, path: str, seed: int) -> None:
         return
     index = Index.open(path, encoder=encoder)
     if operation == "grow":  # as "add", but in many segments, and merged at once: two commits
-        intake.BATCH, intake.SEGMENT_PASSAGES, writer.MOST_SEGMENTS = 20, 40, 2
+        intake.BATCH, intake.SEGMENT_PASSAGES, merges.MERGED_AT_ONCE = 20, 40, 2  # type: ignore[misc]
+    if operation == "trickle":
+        for document in make_documents(30, seed, prefix="n"):
+            index.add([document], on_duplicate="replace")
+            with Path(f"{path}.added").open("a") as acknowledged:
+                acknowledged.write(f"{document.id}\n")
     if operation in ("add", "grow"):
         index.add(make_documents(150, seed, prefix="n"), on_duplicate="replace")
     elif operation == "delete":
         index.delete([f"d{number}" for number in range(seed, 300, 7)], ignore_missing=True)
     elif operation == "compact":
         index.compact()
+    index.close(patience=None)
 
 
 for line in sys.stdin:

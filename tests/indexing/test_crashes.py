@@ -19,6 +19,7 @@ from support import HashEncoder, contents_of, make_documents, model_of
 from leanseek.errors import IndexNotFoundError
 from leanseek.indexing.catalog import read_state
 from leanseek.indexing.index import Index
+from leanseek.indexing.merges import DRAFT
 from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 
@@ -108,6 +109,40 @@ def test_a_killed_writer_loses_nothing(operation: str, runner: Runner, tmp_path:
         shutil.rmtree(trial)
     # The kills must have landed inside the operation, or this test shows nothing.
     assert outcomes["kept"] >= KILLS_EACH // 3
+
+
+def test_what_an_add_has_returned_survives_a_kill_at_any_time(runner: Runner, tmp_path: Path) -> None:
+    chance = random.Random(11)
+    original = tmp_path / "original"
+    Index.create(original, encoder=HashEncoder()).add(make_documents(40, 1))
+    before = contents_of(original)
+    added = make_documents(30, 3, prefix="n")
+    shutil.copytree(original, tmp_path / "whole")
+    duration = runner.run("trickle", tmp_path / "whole", 3)
+    assert contents_of(tmp_path / "whole") == before | model_of(added)
+    merged_away = len(added) + 1 - len(read_state(tmp_path / "whole").segments)
+    assert merged_away > len(added) // 2, "nothing was merged in the background"
+
+    drafts = stopped_early = 0
+    for number in range(KILLS_EACH):
+        trial = tmp_path / f"trial{number}"
+        shutil.copytree(original, trial)
+        runner.run("trickle", trial, 3, kill_after=chance.uniform(0, duration))
+        acknowledgements = Path(f"{trial}.added")
+        acknowledged = acknowledgements.read_text().split() if acknowledgements.exists() else []
+        stopped_early += len(acknowledged) < len(added)
+        drafts += any(folder.name.startswith(DRAFT) for folder in (trial / "segments").iterdir())
+        # The one that was under way is in or not; its acknowledgement may have been killed too.
+        allowed = [before | model_of(added[: len(acknowledged) + more]) for more in (0, 1)]
+        assert contents_of(trial) in allowed
+        assert verify(trial).sound
+        runner.run("trickle", trial, 3)
+        assert contents_of(trial) == before | model_of(added)
+        named = {segment.folder for segment in read_state(trial).segments}
+        assert {f"segments/{folder.name}" for folder in (trial / "segments").iterdir()} == named
+        shutil.rmtree(trial)
+    assert stopped_early >= KILLS_EACH // 2
+    assert drafts, "no kill came while a merge was under way"
 
 
 def test_a_killed_first_index_can_be_repeated(runner: Runner, tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ from leanseek.indexing.catalog import SEGMENTS, Change, State, commit, read_stat
 from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.folder import writer_lock
 from leanseek.indexing.index import Index
+from leanseek.indexing.merges import MERGED_AT_ONCE, MOST_SEGMENTS
 from leanseek.indexing.settings import EncoderSettings, SparseSettings
 from leanseek.indexing.verification import verify
-from leanseek.indexing.writer import MOST_SEGMENTS
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Document, Hit
 
@@ -124,6 +124,7 @@ def test_segments_stay_few(tmp_path: Path) -> None:
     documents = make_documents(60)
     for start in range(0, 60, 2):
         index.add(documents[start : start + 2])
+    assert index.close() is None
     assert len(read_state(tmp_path / "many").segments) <= MOST_SEGMENTS
     assert contents_of(tmp_path / "many") == model_of(documents)
 
@@ -410,13 +411,19 @@ def test_what_hinders_merging_does_not_undo_the_add(
     def hindered(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr("leanseek.indexing.writer.merge_segments", hindered)
+    for module in ("merges", "writer"):
+        monkeypatch.setattr(f"leanseek.indexing.{module}.merge_segments", hindered)
     index = create(tmp_path / "index")
     documents = make_documents(40)
-    reports = [index.add(documents[start : start + 4], cache=False) for start in range(0, 40, 4)]
+    reports = []
+    for start in range(0, 40, 4):
+        reports.append(index.add(documents[start : start + 4], cache=False))
+        index._writer._merge and index._writer._merge.wait(None)
     assert [report.documents for report in reports] == [4] * 10
-    assert [report.unmerged for report in reports[:MOST_SEGMENTS]] == [None] * MOST_SEGMENTS
-    assert told in (reports[-1].unmerged or "")
+    few = MERGED_AT_ONCE
+    assert [report.unmerged for report in reports[:few]] == [None] * few
+    assert all(told in (report.unmerged or "") for report in reports[few:])
+    assert told in (index.close() or "")
     assert contents_of(tmp_path / "index") == model_of(documents)
     with pytest.raises(StorageError if isinstance(trouble, OSError) else type(trouble)):
         index.compact()
@@ -426,13 +433,14 @@ def test_what_hinders_merging_does_not_undo_the_add(
 def test_full_segments_are_left_out_of_automatic_merges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leanseek.indexing.writer.SEGMENT_PASSAGES", 20)
+    monkeypatch.setattr("leanseek.indexing.merges.SEGMENT_PASSAGES", 20)
     index = create(tmp_path / "index")
     for number in range(MOST_SEGMENTS - 2):  # more than the largest that any merge would leave alone
         index.add(make_documents(20, prefix=f"full{number}-"), cache=False)
     full = read_state(index.path).segments
     for number in range(MOST_SEGMENTS + 1):
         index.add(make_documents(2, prefix=f"{number}-"), cache=False)
+    assert index.close() is None
     after = read_state(index.path).segments
     assert set(full) <= set(after)
     assert len(after) - len(full) < MOST_SEGMENTS

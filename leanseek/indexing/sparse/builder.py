@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +80,13 @@ class SparseBuilder:
 
 
 def merge_sparse(
-    readers: Sequence[PostingsReader], origin: Int64Array, ordinals: Int64Array, folder: Path
+    readers: Sequence[PostingsReader],
+    origin: Int64Array,
+    ordinals: Int64Array,
+    folder: Path,
+    tell: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write one segment's postings into an existing folder.
+    """Write one segment's postings into an existing folder; `tell` is called again and again meanwhile.
 
     Its passage i is passage `ordinals[i]` of `readers[origin[i]]`, (n,) int64 each; passages that are not named
     are left out, and terms that only they have. The files are those that `SparseBuilder` would write.
@@ -108,6 +112,7 @@ def merge_sparse(
     written: list[bytes] = []
     with PostingsWriter(folder, lengths) as writer:
         for first, last in _batches(np.cumsum(sizes)):
+            tell()
             present = _append(writer, *_gather(readers, places, new_ordinals, first, last))
             written.extend(vocabulary[first + term] for term in present.tolist())
         writer.finish(written)
