@@ -1,9 +1,11 @@
-"""NumPy files that can be written piece by piece and opened as memory maps."""
+"""NumPy files that can be written piece by piece and opened as memory maps; and small arrays in one file."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -17,6 +19,8 @@ _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = 128
 _MOST_HEADER = 256
 """More than NumPy takes for an array of a few dimensions."""
+_ALIGNED = 64
+_DTYPE = re.compile("[<|][iuf][1248]")
 _DESCRIPTION = re.compile(
     rb"\{'descr': '([<|]\w+)', 'fortran_order': False, 'shape': \(([0-9, ]*)\),? ?\} *\n", re.ASCII
 )
@@ -89,11 +93,52 @@ def open_array(path: Path, dtype: DTypeLike, shape: tuple[int | None, ...] = (No
         or any(want not in (None, have) for want, have in zip(shape, found, strict=False))
     ):
         wanted = " x ".join("any number of" if length is None else str(length) for length in shape)
-        raise IndexDamagedError(
-            f"'{path}' does not hold the {wanted} {little.name} values that belong there. Restore the index "
-            "from a copy, or index again; 'leanseek verify' lists all that is damaged."
-        )
+        raise damaged(path, f"the {wanted} {little.name} values that belong there")
     if not math.prod(found):
         # An empty file cannot be mapped.
         return np.empty(found, little)
     return np.asarray(np.memmap(path, little, "r", start, found))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write one-dimensional arrays into one file: a line of JSON with their dtypes and lengths, then their values."""
+    little = {
+        name: values.astype(values.dtype.newbyteorder("<"), copy=False) for name, values in arrays.items()
+    }
+    described = {name: (values.dtype.str, len(values)) for name, values in little.items()}
+    with path.open("wb") as file:
+        file.write(json.dumps(described).encode() + b"\n")
+        for values in little.values():
+            file.write(bytes(-file.tell() % _ALIGNED))
+            file.write(np.ascontiguousarray(values).data)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays that `write_arrays` wrote, in memory and read-only.
+
+    Raises IndexDamagedError where the file is cut short or not such a one, FileNotFoundError where there is none.
+    """
+    content = path.read_bytes()
+    head, end, _ = content.partition(b"\n")
+    arrays: dict[str, NDArray[Any]] = {}
+    at = len(head) + len(end)
+    try:
+        for name, (dtype, length) in json.loads(head).items():
+            if not _DTYPE.fullmatch(dtype):
+                raise ValueError(dtype)
+            at += -at % _ALIGNED
+            arrays[name] = np.frombuffer(content, dtype, length, at)
+            at += arrays[name].nbytes
+    except (ValueError, TypeError, AttributeError) as error:
+        raise damaged(path, "the arrays that belong there") from error
+    if at != len(content):
+        raise damaged(path, "the arrays that belong there")
+    return arrays
+
+
+def damaged(path: Path, wanted: str) -> IndexDamagedError:
+    """The error for a file that does not hold what it should."""
+    return IndexDamagedError(
+        f"'{path}' does not hold {wanted}. Restore the index from a copy, or index again; 'leanseek verify' lists all "
+        "that is damaged."
+    )

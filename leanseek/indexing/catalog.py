@@ -31,7 +31,8 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.types import Int64Array
 
 FORMAT = 2
-"""1: moments are strings in the segments' metadata. An index takes the newer format with its next segment."""
+"""1: moments are strings in the segments' metadata, and postings are never in one file. An index takes the newer format
+with its next segment."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 

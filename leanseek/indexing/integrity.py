@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from leanseek.errors import IndexDamagedError, LeanseekError, StorageError
-from leanseek.files import checksum, sync
+from leanseek.files import checksum, sync, sync_all
 
 _SEAL = "sha256"
 _REFUSALS = ("full", "readonly", "disk I/O", "unable to open", "locked", "too big")
@@ -27,17 +27,16 @@ class FileRecord(NamedTuple):
 
 
 def record_files(folder: Path) -> tuple[FileRecord, ...]:
-    """All files under a folder, by name; they and the folder's names are flushed to the disk."""
-    paths = sorted(folder.rglob("*"))
-    records = []
-    for path in paths:
-        if path.is_file():
-            sync(path)
-            name = path.relative_to(folder).as_posix()
-            records.append(FileRecord(name, path.stat().st_size, checksum(path)))
-    for path in [*(path for path in paths if path.is_dir()), folder]:
-        sync(path)
-    return tuple(sorted(records))
+    """All files under a folder, by name; they are flushed to the disk with the names of all folders, its own too."""
+    paths = [*folder.rglob("*")]
+    sync_all([*paths, folder, folder.parent])
+    return tuple(
+        sorted(
+            FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, checksum(path))
+            for path in paths
+            if path.is_file()
+        )
+    )
 
 
 def file_problem(folder: Path, file: FileRecord) -> str | None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.encode.corpus import Encoding, TruncationReport
-from leanseek.files import sync
 from leanseek.indexing.catalog import SegmentRecord
 from leanseek.indexing.dense.registry import kind_for
 from leanseek.indexing.integrity import record_files
@@ -231,8 +230,12 @@ def _record(
     folder: Path, number: int, documents: int, passages: int, report: TruncationReport
 ) -> SegmentRecord:
     """Flush a finished segment to the disk and describe it for the catalog."""
-    files = record_files(folder)
-    sync(folder.parent)
     return SegmentRecord(
-        number, documents, passages, report.tokens, report.truncated, report.tokens_lost, files
+        number,
+        documents,
+        passages,
+        report.tokens,
+        report.truncated,
+        report.tokens_lost,
+        record_files(folder),
     )

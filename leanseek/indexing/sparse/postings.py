@@ -19,6 +19,9 @@ passage in it.
 | frequencies | uint8 | postings | term frequency, 255 for that and more |
 | large_at, large | int64, int32 | few | the postings of frequency 255 and more, and those frequencies |
 | lengths | int32 | passages | number of terms of each passage |
+
+Each is a file `sparse.NAME.npy`. Few postings have all of them in one file, `sparse.arrays`: one passage would need
+as many files as millions.
 """
 
 from __future__ import annotations
@@ -32,12 +35,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.arrays import ArrayAppender, open_array, write_array
+from leanseek.indexing.arrays import (
+    ArrayAppender,
+    damaged,
+    open_array,
+    read_arrays,
+    write_array,
+    write_arrays,
+)
 from leanseek.types import BoolArray, Int64Array
 
 WINDOW_BITS = 16
 WINDOW = 1 << WINDOW_BITS
 LARGE = 255
+TOGETHER = 1 << 20
+"""Bytes of postings that are written as one file."""
 
 _COLUMNS: dict[str, type[np.generic]] = {
     "term_runs": np.int64,
@@ -50,6 +62,11 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "large_at": np.int64,
     "large": np.int32,
 }
+
+
+def together_path(folder: Path) -> Path:
+    """The file of all arrays together in the folder of a segment with few postings."""
+    return folder / "sparse.arrays"
 
 
 def array_path(folder: Path, name: str) -> Path:
@@ -67,9 +84,11 @@ class PostingsWriter:
         self._folder = folder
         self._lengths = lengths
         self._files: dict[str, ArrayAppender] = {}
+        self._held: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
+        """What is not in the files, which are made when there is too much of it."""
+        self._held_bytes = lengths.nbytes
+        self._written = dict.fromkeys(_COLUMNS, 0)
         self._terms = 0
-        for name, dtype in _COLUMNS.items():
-            self._files[name] = ArrayAppender(array_path(folder, name), dtype)
 
     def __enter__(self) -> PostingsWriter:
         return self
@@ -86,7 +105,7 @@ class PostingsWriter:
         `keys` (p,) ascending: term << 32 | ordinal, terms numbered from 0 within this call and each present;
         `frequencies` (p,) from 1.
         """
-        files, first = self._files, len(self._files["places"])
+        first = self._written["places"]
         ordinals = keys & 0xFFFFFFFF
         term_and_window = keys >> WINDOW_BITS
         starts = np.flatnonzero(np.diff(term_and_window, prepend=-1))
@@ -94,30 +113,59 @@ class PostingsWriter:
         large = np.flatnonzero(frequencies >= LARGE)
         bytes_ = np.minimum(frequencies, LARGE).astype(np.uint8)
 
-        files["term_runs"].append(len(files["run_windows"]) + np.searchsorted(run_terms, np.arange(terms)))
-        files["run_windows"].append(term_and_window[starts] & 0xFFFF)
-        files["run_starts"].append(starts + first)
+        self._put("term_runs", self._written["run_windows"] + np.searchsorted(run_terms, np.arange(terms)))
+        self._put("run_windows", term_and_window[starts] & 0xFFFF)
+        self._put("run_starts", starts + first)
         if len(starts):
-            files["run_frequency"].append(np.maximum.reduceat(bytes_, starts))
-            files["run_length"].append(np.minimum.reduceat(self._lengths[ordinals], starts))
-        files["places"].append(ordinals & (WINDOW - 1))
-        files["frequencies"].append(bytes_)
-        files["large_at"].append(large + first)
-        files["large"].append(frequencies[large])
+            self._put("run_frequency", np.maximum.reduceat(bytes_, starts))
+            self._put("run_length", np.minimum.reduceat(self._lengths[ordinals], starts))
+        self._put("places", ordinals & (WINDOW - 1))
+        self._put("frequencies", bytes_)
+        self._put("large_at", large + first)
+        self._put("large", frequencies[large])
         self._terms += terms
+        if self._held_bytes > TOGETHER:
+            self._flush()
 
     def finish(self, vocabulary: Sequence[bytes]) -> None:
         """Write the rest: the terms (UTF-8, ascending, one for each given to `append`) and the lengths."""
         if len(vocabulary) != self._terms:
             raise ValueError(f"{len(vocabulary)} terms are named, {self._terms} were written")
-        self._files["term_runs"].append(_one(len(self._files["run_windows"])))
-        self._files["run_starts"].append(_one(len(self._files["places"])))
+        self._put("term_runs", _one(self._written["run_windows"]))
+        self._put("run_starts", _one(self._written["places"]))
         ends = np.zeros(len(vocabulary) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary)), out=ends[1:])
-        blob = np.frombuffer(b"".join(vocabulary), np.uint8)
-        write_array(array_path(self._folder, "terms"), blob, np.uint8)
-        write_array(array_path(self._folder, "term_ends"), ends, np.int64)
-        write_array(array_path(self._folder, "lengths"), self._lengths, np.int32)
+        rest = {
+            "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
+            "term_ends": ends,
+            "lengths": np.asarray(self._lengths, np.int32),
+        }
+        if not self._files and self._held_bytes + ends.nbytes + len(rest["terms"]) <= TOGETHER:
+            columns = {
+                name: np.concatenate([np.empty(0, _COLUMNS[name]), *held])
+                for name, held in self._held.items()
+            }
+            write_arrays(together_path(self._folder), {**columns, **rest})
+            return
+        self._flush()
+        for name, values in rest.items():
+            write_array(array_path(self._folder, name), values)
+
+    def _put(self, name: str, values: NDArray[Any]) -> None:
+        """Add values to a column."""
+        values = np.asarray(values, dtype=_COLUMNS[name])
+        self._written[name] += len(values)
+        self._held_bytes += values.nbytes
+        self._held[name].append(values)
+
+    def _flush(self) -> None:
+        """Write what is held into the columns' own files."""
+        for name, dtype in _COLUMNS.items():
+            if name not in self._files:
+                self._files[name] = ArrayAppender(array_path(self._folder, name), dtype)
+            for values in self._held[name]:
+                self._files[name].append(values)
+            self._held[name].clear()
 
 
 def _one(value: int) -> NDArray[Any]:
@@ -141,6 +189,8 @@ class PostingsReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        together = together_path(folder)
+        self._together = read_arrays(together) if together.is_file() else None
         self.lengths = self._open("lengths", np.int32)
         self.term_ends = self._open("term_ends", np.int64)
         self._check("term_ends", len(self.term_ends) > 0 and _ascends(self.term_ends))
@@ -217,7 +267,12 @@ class PostingsReader:
         return Postings(ordinals, frequencies)
 
     def _open(self, name: str, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
-        return open_array(array_path(self.folder, name), dtype, (length,))
+        if self._together is None:
+            return open_array(array_path(self.folder, name), dtype, (length,))
+        found = self._together.get(name)
+        if found is None or found.dtype != np.dtype(dtype) or length not in (None, len(found)):
+            raise damaged(together_path(self.folder), f"the {name} of the postings")
+        return found
 
     def _check(self, name: str, sound: bool) -> None:
         if not sound:

@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError
-from leanseek.indexing.arrays import write_array
-from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader, SparseBuilder, merge_sparse
+from leanseek.indexing.arrays import read_arrays, write_array, write_arrays
+from leanseek.indexing.sparse import (
+    Bm25Index,
+    Bm25Parameters,
+    PostingsReader,
+    SparseBuilder,
+    merge_sparse,
+    postings,
+)
 
 passages = st.lists(
     st.lists(st.sampled_from(["a", "b", "ca", "é", "茶道"]), max_size=8).map(" ".join), max_size=12
@@ -102,16 +109,38 @@ def test_builder_counts_tokens(simple: Any) -> None:
     assert (builder.tokens, len(builder)) == (3, 2)
 
 
-def test_files_are_plain_numpy(segment: Any) -> None:
+def test_files_are_plain_numpy(segment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postings, "TOGETHER", 0)
     for path in segment(["a b", "b"]).folder.iterdir():
         array = np.load(path, allow_pickle=False)
         assert array.ndim == 1
     assert np.load(segment(["a b", "b"]).folder / "sparse.lengths.npy").tolist() == [2, 1]
 
 
-@pytest.fixture
-def folder(segment: Any, tmp_path: Path) -> Path:
+def test_few_postings_are_one_file_and_say_the_same(
+    many_texts: list[str], segment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["b " * 300, *many_texts[:3000]]
+    together = segment(texts)
+    monkeypatch.setattr(postings, "TOGETHER", 10_000)  # reached in the middle of them
+    monkeypatch.setattr("leanseek.indexing.sparse.builder._BATCH", 500)
+    apart = segment(texts)
+    assert [path.name for path in together.folder.iterdir()] == ["sparse.arrays"]
+    found = read_arrays(together.folder / "sparse.arrays")
+    assert {f"sparse.{name}.npy" for name in found} == {path.name for path in apart.folder.iterdir()}
+    for name, values in found.items():
+        array = np.load(apart.folder / f"sparse.{name}.npy")
+        assert array.dtype == values.dtype and np.array_equal(array, values)
+        assert values.ctypes.data % values.itemsize == 0
+
+
+@pytest.fixture(params=["apart", "together"])
+def folder(
+    segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
     """A segment of its own for a test to spoil."""
+    if request.param == "apart":
+        monkeypatch.setattr(postings, "TOGETHER", 0)
     source = segment(["a b c", "b " * 300, "c d", "茶道 a"])
     shutil.copytree(source.folder, tmp_path / "spoilt")
     return tmp_path / "spoilt"
@@ -148,8 +177,12 @@ def test_truncated_files_are_damaged(folder: Path) -> None:
     ],
 )
 def test_files_that_do_not_fit_are_damaged(folder: Path, name: str, values: np.ndarray) -> None:
-    write_array(folder / f"sparse.{name}.npy", values.ravel(), values.dtype.type)
-    with pytest.raises(IndexDamagedError, match=f"sparse.{name}|sparse.large"):
+    if (folder / "sparse.arrays").is_file():
+        arrays = read_arrays(folder / "sparse.arrays")
+        write_arrays(folder / "sparse.arrays", {**arrays, name: values.ravel()})
+    else:
+        write_array(folder / f"sparse.{name}.npy", values.ravel(), values.dtype.type)
+    with pytest.raises(IndexDamagedError, match=f"sparse.{name}|sparse.large|sparse.arrays.* {name}"):
         PostingsReader(folder)
 
 
@@ -159,7 +192,11 @@ def test_flipped_bytes_do_no_more_than_give_wrong_scores(
     data: st.DataObject, segment: Any, simple: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("flip")
-    for path in segment(["a b c", "b " * 300, "c d a", "d e"]).folder.iterdir():
+    with pytest.MonkeyPatch.context() as patch:
+        if data.draw(st.booleans()):
+            patch.setattr(postings, "TOGETHER", 0)
+        source = segment(["a b c", "b " * 300, "c d a", "d e"]).folder
+    for path in source.iterdir():
         shutil.copy(path, folder)
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     content = bytearray(path.read_bytes())
