@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -189,6 +189,9 @@ def add(
     )
     with progress_bar(as_json) as progress:
         report = opened.add(documents, on_duplicate=on_duplicate, progress=progress, cache=not no_cache)
+        if opened.merging:
+            progress("merging small segments", 0, None)
+        report = replace(report, unmerged=report.unmerged or opened.close(patience=None))
     show_added(index, report, reading, as_json)
 
 

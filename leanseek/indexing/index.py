@@ -140,6 +140,11 @@ class Index:
         return self._writer.close(patience)
 
     @property
+    def merging(self) -> bool:
+        """Whether a merge that an add has begun is under way."""
+        return self._writer.merging
+
+    @property
     def settings(self) -> IndexSettings:
         """What the index was created with, or rebuilt with since."""
         return self._writer.state.settings

@@ -91,6 +91,11 @@ class Writer:
         self._encoder_lock = threading.RLock()
         self._merge: Merge | None = None
 
+    @property
+    def merging(self) -> bool:
+        """Whether a merge is under way in the background."""
+        return self._merge is not None and self._merge.running
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the writer lock, with the state of now. Raises IndexLockedError where another process has it."""
