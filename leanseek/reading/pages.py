@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Set
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence, Set
+from typing import Final, Literal, NamedTuple
 
 from leanseek.errors import MissingPackageError
 from leanseek.reading.streams import Page, Place, decode
 from leanseek.types import MetadataValue
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element
 
 _HIDDEN: Final = frozenset(("script", "style", "noscript", "template", "svg", "head", "title"))
 _FURNITURE: Final = ("nav", "footer", "header", "aside", "menu", "dialog")
@@ -62,75 +59,119 @@ def html_page(raw: bytes, place: Place, *, furnished: bool = True) -> Page:
     except ImportError as error:
         raise MissingPackageError("Reading .html files", "lxml", "files") from error
 
-    source = decode(raw, place)
-    if not source.strip():
-        return Page("", "")
-    root = etree.fromstring(source.encode(), etree.HTMLParser(encoding="utf-8", huge_tree=True))
-    if root is None:
-        return Page("", "")
-    heading = next(root.iter("title"), None)
-    if heading is None:
-        heading = next(root.iter("h1"), None)
-    title = " ".join("".join(heading.itertext()).split()) if heading is not None else ""
+    # As events and not as a tree, of which the parser leaves out what is nested deeply.
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, target=_Events())
+    parser.feed(decode(raw, place).encode())
+    events: list[_Event] = parser.close()
     metadata: dict[str, MetadataValue] = {}
-    for meta in root.iter("meta"):
-        name = meta.get("name", "").lower()
-        content = " ".join(meta.get("content", "").split())
-        if name in _DESCRIBED and content:
-            metadata.setdefault(name, content)
-    furniture = _furniture(root) if furnished else set()
-    everything = _text(root, frozenset())
-    main = _text(root, furniture) if furniture else everything
+    for event in events:
+        if event.kind == "start" and event.value == "meta":
+            name = event.attributes.get("name", "").lower()
+            content = " ".join(event.attributes.get("content", "").split())
+            if name in _DESCRIBED and content:
+                metadata.setdefault(name, content)
+    furniture = _furniture(events) if furnished else set()
+    everything = _text(events, frozenset())
+    main = _text(events, furniture) if furniture else everything
+    title = _first(events, "title") or _first(events, "h1")
     return Page(title, main if len(main) * _LEAST >= len(everything) else everything, metadata)
 
 
-def _text(root: _Element, left_out: Set[_Element]) -> str:
-    """The text of a page, but for what is hidden and these elements."""
-    from lxml import etree
+class _Event(NamedTuple):
+    """The start or end of an element of the name `value`, or data, which is the value."""
 
+    kind: Literal["start", "end", "data"]
+    value: str
+    attributes: Mapping[str, str] = {}
+
+
+class _Events:
+    """What the parser calls; comments and instructions are left out."""
+
+    def __init__(self) -> None:
+        self._events: list[_Event] = []
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._events.append(_Event("start", tag, dict(attributes)))
+
+    def end(self, tag: str) -> None:
+        self._events.append(_Event("end", tag))
+
+    def data(self, text: str) -> None:
+        self._events.append(_Event("data", text))
+
+    def close(self) -> list[_Event]:
+        return self._events
+
+
+def _first(events: Sequence[_Event], name: str) -> str:
+    """The text of the first element of a name; "" without one."""
     parts: list[str] = []
-    skipped = verbatim = 0
-    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
-        if event in ("start", "end"):
-            step = 1 if event == "start" else -1
-            verbatim += step * (node.tag == "pre")
-            skipped += step * (node.tag in _HIDDEN or node in left_out)
-            parts.append(_break(node.tag) if step > 0 or node.tag != "br" else "")
-        text = node.text if event == "start" else node.tail
-        if text and not skipped:
-            parts.append(text if verbatim else _WHITE.sub(" ", text))
+    within = False
+    for event in events:
+        if event.value == name and event.kind != "data":
+            if event.kind == "end":
+                break
+            within = True
+        elif within and event.kind == "data":
+            parts.append(event.value)
+    return " ".join("".join(parts).split())
+
+
+def _text(events: Sequence[_Event], left_out: Set[int]) -> str:
+    """The text of a page, but for what is hidden and the elements that begin at these events."""
+    parts: list[str] = []
+    shown: list[bool] = []
+    verbatim = 0
+    for number, (kind, value, _) in enumerate(events):
+        if kind == "data":
+            if not shown or shown[-1]:
+                parts.append(value if verbatim else _WHITE.sub(" ", value))
+            continue
+        if kind == "start":
+            above = not shown or shown[-1]
+            shown.append(above and value not in _HIDDEN and number not in left_out)
+        elif shown:
+            shown.pop()
+        verbatim += (value == "pre") * (1 if kind == "start" else -1)
+        parts.append(_break(value) if kind == "start" or value != "br" else "")
     paragraphs = (_lines(paragraph) for paragraph in "".join(parts).split(_PARAGRAPH))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def _furniture(root: _Element) -> set[_Element]:
-    """The elements around a page's text that are there on every page of its site."""
-    from lxml import etree
-
+def _furniture(events: Sequence[_Event]) -> set[int]:
+    """The starts of the elements around a page's text that are there on every page of its site."""
     # What holds the text, or its heading, stays.
-    holders: set[_Element] = set()
-    for node in root.iter("main", "article", "h1", "body"):
-        for parent in node.iterancestors():
-            if parent in holders:
-                break
-            holders.add(parent)
-    found = set()
+    holders: set[int] = set()
+    found: set[int] = set()
+    above: list[int] = []
     inside = 0
-    for event, node in etree.iterwalk(root, events=("start", "end")):
-        if node.tag in ("main", "article"):
-            inside += 1 if event == "start" else -1
-        elif event == "start" and node.tag not in ("html", "body") and node not in holders:
-            role = node.get("role")
-            names = [*(node.get("class") or "").split(), node.get("id") or ""]
-            if (
-                node.tag == "nav"
-                or role in ("navigation", "menu", "menubar")
-                or any(_CONSENT.fullmatch(name) for name in names)
-                or (not inside and (node.tag in _FURNITURE or role in _ROLES))
-                or (not inside and node.tag in _BOXES and any(_plain(name) in _NAMES for name in names))
-            ):
-                found.add(node)
-    return found
+    for number, (kind, tag, attributes) in enumerate(events):
+        if kind == "data":
+            continue
+        if tag in ("main", "article"):
+            inside += 1 if kind == "start" else -1
+        if kind == "end":
+            if above:
+                above.pop()
+            continue
+        if tag in ("main", "article", "h1", "body"):
+            for holder in reversed(above):
+                if holder in holders:
+                    break
+                holders.add(holder)
+        above.append(number)
+        role = attributes.get("role")
+        names = [*attributes.get("class", "").split(), attributes.get("id", "")]
+        if tag not in ("html", "body", "main", "article") and (
+            tag == "nav"
+            or role in ("navigation", "menu", "menubar")
+            or any(_CONSENT.fullmatch(name) for name in names)
+            or (not inside and (tag in _FURNITURE or role in _ROLES))
+            or (not inside and tag in _BOXES and any(_plain(name) in _NAMES for name in names))
+        ):
+            found.add(number)
+    return found - holders
 
 
 def _plain(name: str) -> str:

@@ -265,3 +265,37 @@ def test_a_collection_is_the_same_in_every_table_format(
         assert [(d.id, d.title, d.text) for d in read(tmp_path / name)] == [
             (d.id, d.title, d.text) for d in documents
         ], name
+
+
+def csv_documents(path: Path, raw: str) -> tuple[list[str], list[str]]:
+    report = ReadReport()
+    found = [document.id for document in read(write(path, raw), on_error="skip", report=report)]
+    assert len(report.messages) == min(report.skipped, 10)
+    return found, [message.split(": ")[0].rpartition(":")[2] for message in report.messages]
+
+
+@pytest.mark.parametrize(
+    ("lost", "others"),
+    [
+        ('5,"never closed', "plain"),
+        ('5,"never closed', '"quoted"'),
+        ('5,"closed" badly', '"quoted"'),
+        ("5", '"a\nb"'),
+    ],
+)
+def test_a_damaged_row_costs_itself_alone(tmp_path: Path, lost: str, others: str) -> None:
+    rows = [f"{number},{others}" for number in range(100)]
+    rows[5] = lost
+    line = 2 + sum(row.count("\n") + 1 for row in rows[:5])
+    found, lines = csv_documents(tmp_path / "c.csv", "id,text\n" + "\n".join(rows))
+    assert found == [str(number) for number in range(100) if number != 5]
+    assert lines == [str(line)]
+
+
+def test_rows_after_more_damage_than_can_be_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leanseek.reading.tables._REREAD", 200)
+    raw = "id,text\n" + 'x","\n' * 50 + "1,a\n2,b\n"
+    found, lines = csv_documents(tmp_path / "c.csv", raw)
+    assert found == ["1", "2"] and lines == [str(number) for number in range(2, 12)]
