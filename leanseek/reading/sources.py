@@ -47,13 +47,16 @@ def read(
     - Tables: .jsonl, .ndjson, .json (a list of objects), .tsv (MS MARCO's two layouts, or a header), .csv,
       .parquet. The fields that hold id, text and title have usual names (`fields.ID_NAMES` and so on) or are
       named here; the others become metadata.
-    - Texts: .txt, .md, .markdown, .rst, .html, .htm, .pdf, .docx, one document each. The id is the path below
-      the source folder with "/" between its parts (the file's name, where the source is the file); the title
-      is the first heading or the title the file states, else the name without suffix; metadata has `path`
-      and, for .pdf, `pages`.
+    - Texts: the suffixes of `formats.TEXTS` (.md, .html, .pdf, .docx and so on), and any other file that is text by
+      its first bytes, one document each. The id is the path below the source folder with "/" between its parts (the
+      file's name, where the source is the file); the title is the one the file states or its first heading, else the
+      name; metadata has `path` and what the file states of itself.
 
-    - TREC documents (`<DOC>`, `<DOCNO>`): .trec, .trectext, and any file of another or no suffix, or .txt, that
+    - TREC documents (`<DOC>`, `<DOCNO>`): .trec, .trectext, and any file of another or no suffix, .txt or .xml, that
       begins with one.
+
+    `encoding` is that of texts that are not UTF-8 and do not name their own; by default it is guessed, and the report
+    names the file. Raises UsageError if it is not known.
 
     All but .parquet may be packed by gzip or bzip2. `on_error="skip"` counts unusable records and
     files in `report` and goes on. Documents with neither title nor text are left out and counted.
