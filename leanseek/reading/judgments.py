@@ -64,9 +64,15 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
             raise InputError(f"{place.file}: there are no judgments in it; {TREC}")
         start.append(line)
     qrels: dict[str, dict[str, int]] = {}
+    grades: dict[str, int] = {}
     for query, document, number in _judgments(start, source, place):
-        grade = _grade(number, place)
-        judged = qrels.setdefault(query, {})
+        grade = grades.get(number) if type(number) is str else None
+        if grade is None:
+            grade = _grade(number, place)
+            grades[str(number)] = grade
+        judged = qrels.get(query)
+        if judged is None:
+            judged = qrels[query] = {}
         if judged.setdefault(document, grade) != grade:
             raise place.error(
                 f"document {document!r} has the grade {grade} for query {query!r}, but {judged[document]} "
@@ -150,12 +156,13 @@ def _beir_columns(first: str, place: Place) -> tuple[int, int, int] | None:
 def _from_trec(lines: Iterable[str], place: Place) -> Iterator[Judgment]:
     for line in lines:
         cells = line.split()
-        if len(cells) != 4 and len(tabbed := line.strip("\r\n").split("\t")) == 4:
-            cells = [cell.strip() for cell in tabbed]
-        if len(cells) != 4 or not all(cells):
-            raise place.error(f"{len([cell for cell in cells if cell])} columns; {TREC}")
+        if len(cells) != 4:
+            tabbed = [cell.strip() for cell in line.strip("\r\n").split("\t")]
+            if len(tabbed) != 4 or not all(tabbed):
+                raise place.error(f"{len(cells)} columns; {TREC}")
+            cells = tabbed
         query, iteration, document, number = cells
-        if iteration.endswith(PERCENT):
+        if iteration[-1] == PERCENT:
             query, document = unquote(query), unquote(document)
         yield query, document, number
 

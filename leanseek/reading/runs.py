@@ -89,16 +89,17 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
     current = ""
     ranking: dict[str, float] = {}
     for row in filled:
-        cells = row.split()
-        if len(cells) != 6 and len(cells := _cells(row, 6)) != 6:
-            raise place.error(f"{len(cells)} columns; {TREC}")
-        query, marked, document, _, number, _ = cells
-        if marked.endswith(PERCENT):
-            query, document = unquote(query), unquote(document)
         try:
+            query, marked, document, _, number, _ = row.split()
             score = float(number)
         except ValueError:
-            raise place.error(f"the score is {number!r}; it must be a number") from None
+            cells = _cells(row, 6)
+            if len(cells) != 6:
+                raise place.error(f"{len(cells)} columns; {TREC}") from None
+            query, marked, document, _, number, _ = cells
+            score = _score(number, place)
+        if marked[-1] == PERCENT:
+            query, document = unquote(query), unquote(document)
         if not -inf < score < inf:
             raise place.error(f"the score is {number}; scores must be finite numbers")
         if query != current:
@@ -108,6 +109,13 @@ def _read_trec(filled: Iterator[str], rankings: dict[str, dict[str, float]], pla
         if document in ranking:
             raise _twice(document, query, place)
         ranking[document] = score
+
+
+def _score(number: str, place: Place) -> float:
+    try:
+        return float(number)
+    except ValueError:
+        raise place.error(f"the score is {number!r}; it must be a number") from None
 
 
 def _read_ms_marco(filled: Iterator[str], rankings: dict[str, dict[str, float]], place: Place) -> None:
@@ -194,11 +202,12 @@ def _blocks(results: Iterable[tuple[Query, Sequence[Scored]]], tag: str) -> Iter
                     "must be finite and descend"
                 )
             before = hit.score
-            ids = f"{query.id} Q0 {hit.id}"
-            if spaced or has_space(hit.id):
-                if not hit.id:
-                    raise InputError("the document id '' is empty; index the document under another")
-                ids = f"{encoded(query.id)} Q0{PERCENT} {encoded(hit.id)}"
+            if not spaced and not has_space(hit.id):
+                block.append(f"{query.id} Q0 {hit.id} {rank} {float(hit.score)!r} {tag}\n")
+                continue
+            if not hit.id:
+                raise InputError("the document id '' is empty; index the document under another")
+            ids = f"{encoded(query.id)} Q0{PERCENT} {encoded(hit.id)}"
             block.append(f"{ids} {rank} {float(hit.score)!r} {tag}\n")
         yield block
 

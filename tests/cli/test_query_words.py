@@ -58,7 +58,7 @@ def test_words(index: Path, words: tuple[object, ...], expected: list[str]) -> N
         (("pump", "--fitler", "x"), "--fitler"),
         (("pump", "-k"), "-k"),
         (("pump", "-k", "-3"), "k is -3"),
-        (("pump", "-k", "x"), "'x'"),
+        (("pump", "-k", "x"), "'-k'"),
         ((), "QUERY"),
     ],
 )

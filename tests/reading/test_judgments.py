@@ -57,9 +57,10 @@ def test_ids_with_spaces_between_tabs_or_percent_encoded_on_marked_lines(tmp_pat
 
 
 ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1, max_size=8)
+grades = st.dictionaries(ids, st.integers(-1000, 1000), min_size=1, max_size=4)
 
 
-@given(st.dictionaries(ids, st.dictionaries(ids, st.integers(-1000, 1000), min_size=1), min_size=1))
+@given(st.dictionaries(ids, grades, min_size=1, max_size=4))
 def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, qrels: dict[str, dict[str, int]]
 ) -> None:

@@ -61,13 +61,16 @@ def test_only_marked_lines_are_decoded(tmp_path: Path) -> None:
 
 
 words = st.text(
-    st.characters(categories=["L", "N", "P", "S", "Z", "Cc"], exclude_characters="\0"), min_size=1
+    st.characters(categories=["L", "N", "P", "S", "Z", "Cc"], exclude_characters="\0"), min_size=1, max_size=8
 )
 
 
 @given(
     st.dictionaries(
-        words, st.dictionaries(words, st.floats(-1e300, 1e300), min_size=1, max_size=5), min_size=1
+        words,
+        st.dictionaries(words, st.floats(-1e300, 1e300), min_size=1, max_size=5),
+        min_size=1,
+        max_size=4,
     )
 )
 def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, rankings: dict) -> None:
