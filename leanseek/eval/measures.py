@@ -49,12 +49,12 @@ def score(
     "pytrec_eval", "ranx", or None for the first that is installed.
 
     Raises UsageError for an unknown measure or provider, MissingPackageError for one that is not installed,
-    InputError for empty judgments, grades beyond ±1000, scores that are not finite, and rankings of which no
-    query is judged.
+    InputError for empty judgments, grades that are not whole or beyond ±1000, scores that are not finite, and
+    rankings of which no query is judged.
     """
     wanted = parse_measures(measures)
     parts = assign(dict.fromkeys(one for one in wanted.values() if not isinstance(one, PrAuc)), provider)
-    judged = {query: documents for query, documents in qrels.items() if documents}
+    judged = {query: _whole_grades(query, documents) for query, documents in qrels.items() if documents}
     _check(rankings, judged)
     answered = (query for query in judged if rankings.get(query))
     single = [name for name, one in wanted.items() if one != PrAuc(pooled=True)]
@@ -80,6 +80,25 @@ def score(
         rules=_rules(wanted, parts, self_hits),
         warnings=_warnings(rankings, judged, found_judged, dropped, empty),
     )
+
+
+def _whole_grades(query: str, judged: Mapping[str, int]) -> Mapping[str, int]:
+    """The grades as integers, which numbers of other packages and 2.0 can be too. Raises InputError for any other."""
+    if all(type(grade) is int for grade in judged.values()):
+        return judged
+    found = {}
+    for document, grade in judged.items():
+        try:
+            found[document] = int(grade)
+            whole = found[document] == grade
+        except (TypeError, ValueError, OverflowError):
+            whole = False
+        if not whole:
+            raise InputError(
+                f"document {document!r} has the grade {grade!r} for query {query!r}; grades are whole numbers, such as "
+                "0, 1 or 2"
+            )
+    return found
 
 
 def _check(rankings: Rankings, judged: Qrels) -> None:

@@ -109,6 +109,48 @@ def test_the_stored_run_scores_the_same(tmp_path: Path) -> None:
     assert read_results(tmp_path) == [stored]
 
 
+def test_ids_with_white_space_from_the_collection_to_the_scores(tmp_path: Path) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {"doc 4": "a bridge over a river", "doc\u30005": "a river", "50%": "a pump", "6": "nothing"}
+    rows = {
+        "corpus.jsonl": [{"_id": id, "text": text} for id, text in texts.items()],
+        "queries.jsonl": [{"_id": "q 1", "text": "bridge river"}, {"_id": "q2", "text": "pump"}],
+    }
+    for name, records in rows.items():
+        (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+    judged = "query-id\tcorpus-id\tscore\nq 1\tdoc 4\t2\nq2\t50%\t1\n"
+    (folder / "qrels" / "test.tsv").write_text(judged)
+    [(stored, _)] = evaluate(open_collection(folder), SPARSE, out=tmp_path / "out", measures=("nDCG@10",))
+    assert stored.per_query() == {"q 1": {"nDCG@10": 1.0}, "q2": {"nDCG@10": 1.0}}
+    run, qrels = read_run(stored.run_path), read_qrels(stored.qrels_path)
+    assert list(run.rankings["q 1"]) == ["doc 4", "doc\u30005"] and qrels == {
+        "q 1": {"doc 4": 2},
+        "q2": {"50%": 1},
+    }
+    assert score(run.rankings, qrels, ["nDCG@10"]).means == stored.result.means
+    # trec_eval's own reader has other ids, and the same scores.
+    with (
+        stored.run_path.open(encoding="utf-8") as file,
+        stored.qrels_path.open(encoding="utf-8") as judgments,
+    ):
+        judge = pytrec_eval.RelevanceEvaluator(pytrec_eval.parse_qrel(judgments), {"ndcg_cut.10"})
+        theirs = judge.evaluate(pytrec_eval.parse_run(file))
+    assert theirs == {"q%201": {"ndcg_cut_10": 1.0}, "q2": {"ndcg_cut_10": 1.0}}
+
+
+def test_queries_that_the_encoder_cut_are_warned_of_once(tmp_path: Path) -> None:
+    encoder = new_encoder(tmp_path)
+    encoder.max_tokens = 3
+    [(test, _), (dev, _)] = evaluate(Small(), System(encoder=encoder), out=tmp_path, splits=("test", "dev"))
+    lost = [max(len(query.text.split()) - encoder.max_tokens, 0) for query in Small().queries()]
+    for stored, cut in ((test, lost), (dev, lost[:2])):
+        queries = "query" if sum(map(bool, cut)) == 1 else "queries"
+        told = f"{sum(map(bool, cut))} {queries} cut at the encoder's 3 tokens: {sum(cut)} tokens lost."
+        assert (told in stored.result.warnings) == any(cut)
+    assert any(lost)
+
+
 def test_two_runs_of_the_same_command_give_the_same_bytes(tmp_path: Path) -> None:
     encoder = HashEncoder()
     runs = []

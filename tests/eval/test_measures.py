@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,12 @@ def test_lists_of_names() -> None:
     assert gains.per_query["1"] == {"nDCG(gains={1: 3})@5": near(3 / dcg([3, 2]))}
 
 
+def test_whole_numbers_of_other_types_are_grades() -> None:
+    plain = score(RUN, {"1": {"a": 2, "b": -1}}).means
+    for kind in (float, np.int64, np.float32, Decimal):
+        assert score(RUN, {"1": {"a": kind(2), "b": kind(-1)}}).means == plain
+
+
 def test_what_cannot_be_scored() -> None:
     for arguments, error, message in (
         ((RUN, {}), InputError, "no judgments"),
@@ -306,6 +313,10 @@ def test_what_cannot_be_scored() -> None:
         (({"9": {"a": 1.0}}, QRELS), InputError, "none of the run's 1 queries is judged"),
         (({"1": {"a": math.nan}}, QRELS), InputError, "query '1' has document 'a' with the score nan"),
         (({"1": {"a": 1.0}}, {"1": {"a": 10**9}}), InputError, "grades lie between"),
+        ((RUN, {"1": {"a": 0.5}}), InputError, "document 'a' has the grade 0.5 for query '1'"),
+        ((RUN, {"1": {"a": "high"}}), InputError, "grade 'high'"),
+        ((RUN, {"1": {"a": math.nan}}), InputError, "grade nan"),
+        ((RUN, {"1": {"a": None}}), InputError, "grade None"),
         ((RUN, QRELS, []), UsageError, "no measure is named"),
         ((RUN, QRELS, "nDCG@10"), UsageError, "a sequence of names"),
     ):
