@@ -1,7 +1,7 @@
+from .conditions import LIKE_A_DATE as LIKE_A_DATE
 from .field_check import check_fields as check_fields
 from .moments import stored_moment as stored_moment
 from .nodes import BUILT_IN as BUILT_IN
-from .nodes import MOMENT as MOMENT
 from .nodes import And as And
 from .nodes import ColumnSource as ColumnSource
 from .nodes import Comparison as Comparison

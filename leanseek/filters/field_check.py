@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from leanseek.errors import FilterError
+from leanseek.filters.conditions import Operator
 from leanseek.filters.nodes import (
     BUILT_IN,
     Comparison,
@@ -17,7 +18,6 @@ from leanseek.filters.nodes import (
     Kind,
     Leaf,
     Membership,
-    Operator,
     quote,
     quote_name,
 )

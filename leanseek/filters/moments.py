@@ -49,6 +49,21 @@ def span(text: str) -> tuple[str, str] | None:
     return None
 
 
+def band(text: str) -> tuple[str, str]:
+    """(low, high): texts before `low` are moments before those that `text` means, texts from `high` on after them.
+
+    A zone moves a moment by less than two days; `text` is one that has a `span`.
+    """
+    day = date.fromisoformat(
+        text[:DAY] + "-01-01"[len(text) - DAY :] if len(text) < DAY else text[:DAY]
+    ).toordinal()
+    low, high = day - 2, day + {4: 368, 7: 33}.get(len(text), 3)
+    return (
+        date.fromordinal(low).isoformat() if low > 0 else "",
+        date.fromordinal(high).isoformat() if high <= _LAST_DAY else _AFTER_ALL,
+    )
+
+
 def _moment(text: str) -> str | None:
     # The longest fractions and zones are far shorter; the first comparison spares most strings the others.
     if len(text) < DAY or text[4] != "-" or (match := _ISO.fullmatch(text)) is None:

@@ -15,12 +15,21 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from leanseek.filters.moments import DAY, moment_text, span, stored_moment
+from leanseek.filters.conditions import (
+    Condition,
+    Operator,
+    moment_order,
+    moments_among,
+    moments_ordered,
+    moments_within,
+    none_of,
+    places,
+    strings_ordered,
+)
+from leanseek.filters.moments import moment_text, span, stored_moment
 from leanseek.types import BoolArray, Int64Array, MetadataValue, Scalar
 
 Kind: TypeAlias = Literal["number", "string", "bool", "moment"]
-Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
-Parameters: TypeAlias = list[str | int | float]
 
 BUILT_IN = ("id", "title")
 """The fields that every document has. They are strings, also where they look like a date."""
@@ -32,8 +41,6 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\
 # Exactly the letters that SQLite's lower() changes.
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _INT64 = 2**63
-MOMENT = "kind = 'moment'"
-"""How a condition asks for moments; a store whose rows have them as strings looks for it."""
 
 
 class Element(NamedTuple):
@@ -120,7 +127,12 @@ class ColumnSource(Protocol):
 
     `value` and `kind` are those of `leanseek.filters.elements`, `value` as `stored`; the column has no declared
     type. The built-in fields `id` and `title` have one row for every passage, of kind 'string'.
+
+    `form` is 1, or 0 for rows that have moments as strings and numbers from 2**63 on as floats. Those are to have an
+    SQL function `stored_moment`.
     """
+
+    form: int
 
     def select(self, field: str, where: str, parameters: Sequence[str | int | float]) -> Int64Array:
         """(r,) int64: the ordinals of the field's rows that satisfy `where`, in any order, perhaps repeated.
@@ -159,8 +171,11 @@ class Leaf(Filter):
         """Whether one element satisfies the condition."""
 
     @abstractmethod
-    def sql(self) -> tuple[str, Parameters]:
-        """The same condition for SQLite, with the values for its `?`."""
+    def sql(self, form: int) -> list[Condition]:
+        """The same condition for SQLite, as one or more of which one holds: each steps through the index alone.
+
+        `form` is that of the rows, see `ColumnSource`.
+        """
 
     @abstractmethod
     def kinds(self) -> frozenset[Kind]:
@@ -174,7 +189,8 @@ class Leaf(Filter):
 
     def mask(self, columns: ColumnSource, size: int) -> BoolArray:
         passed = np.zeros(size, dtype=np.bool_)
-        passed[columns.select(self.field, *self.sql())] = True
+        for where, parameters in self.sql(1 if self.field in BUILT_IN else columns.form):
+            passed[columns.select(self.field, where, parameters)] = True
         return passed
 
 
@@ -196,24 +212,28 @@ class Comparison(Leaf):
             return not _equal(item, self.value)
         bounds = _span(self.value)
         if item.kind == "moment" and bounds is not None:
-            order, bound = _moment_order(self.operator, bounds)
+            order, bound = moment_order(self.operator, bounds)
             return bool(_ORDER[order](item.value, bound))
         return item.kind == self.value.kind and bool(_ORDER[self.operator](item.value, self.value.value))
 
-    def sql(self) -> tuple[str, Parameters]:
+    def sql(self, form: int) -> list[Condition]:
         operator = "=" if self.operator == "!=" else self.operator
         where, parameters = f"kind = ? AND value {operator} ?", [self.value.kind, self.value.stored]
-        bounds = _span(self.value)
-        if bounds is not None and operator == "=":
-            where, parameters = f"{where} OR {MOMENT} AND value >= ? AND value < ?", [*parameters, *bounds]
-        elif bounds is not None:
-            order, bound = _moment_order(self.operator, bounds)
-            where, parameters = f"{where} OR {MOMENT} AND value {order} ?", [*parameters, bound]
-        elif isinstance(self.value.stored, str) and self.value.kind == "number":
-            # Segments of the first form hold such numbers as floats.
+        if self.value.kind == "number" and isinstance(self.value.stored, str):
+            # Segments of form 0 hold such numbers as floats.
             where = f"kind = ? AND CASE typeof(value) WHEN 'text' THEN value {operator} ? ELSE value {operator} ? END"
             parameters.append(_float(self.value.value))
-        return (f"NOT ({where})" if self.operator == "!=" else where), parameters
+        found: list[Condition] = [(where, parameters)]
+        if _span(self.value) is not None:
+            text = str(self.value.value)
+            found = (
+                moments_ordered(text, operator, form)
+                if operator != "="
+                else [*found, moments_within(text, form)]
+            )
+        elif isinstance(self.value.value, str) and operator != "=":
+            found = [strings_ordered(self.value.value, operator, form)]
+        return [none_of(found)] if self.operator == "!=" else found
 
     def kinds(self) -> frozenset[Kind]:
         return _comparable(self.value)
@@ -233,32 +253,14 @@ class Membership(Leaf):
     def holds(self, item: Element) -> bool:
         return any(_equal(item, value) for value in self.values) != self.negated
 
-    def sql(self) -> tuple[str, Parameters]:
-        conditions: list[str] = []
-        parameters: Parameters = []
+    def sql(self, form: int) -> list[Condition]:
+        found: list[Condition] = []
         for kind in get_args(Kind):
             if same := [item.stored for item in self.values if item.kind == kind]:
-                conditions.append(f"(kind = ? AND value IN ({', '.join('?' * len(same))}))")
-                parameters += [kind, *same]
-        for part, beginnings in self._beginnings().items():
-            conditions.append(f"({MOMENT} AND {part} IN ({', '.join('?' * len(beginnings))}))")
-            parameters += beginnings
-        found = " OR ".join(conditions)
-        return (f"NOT ({found})" if self.negated else found), parameters
-
-    def _beginnings(self) -> dict[str, list[str]]:
-        """The moments that the values mean: parts of `value` in SQL, and what they can be equal to."""
-        found: dict[str, list[str]] = {}
-        for value in self.values:
-            bounds, text = _span(value), str(value.text)
-            if bounds is not None:
-                # A year, a month and a day are what their moments begin with.
-                whole = len(text) > DAY
-                part = (
-                    "substr(value, 1, instr(value, ' ') - 1)" if whole else f"substr(value, 1, {len(text)})"
-                )
-                found.setdefault(part, []).append(bounds[0] if whole else text)
-        return found
+                found.append((f"kind = ? AND value IN ({places(same)})", [kind, *same]))
+        texts = dict.fromkeys(str(value.value) for value in self.values if _span(value) is not None)
+        found += moments_among(list(texts), form)
+        return [none_of(found)] if self.negated else found
 
     def kinds(self) -> frozenset[Kind]:
         return frozenset().union(*map(_comparable, self.values))
@@ -278,9 +280,9 @@ class Contains(Leaf):
     def holds(self, item: Element) -> bool:
         return item.text is not None and self.text.translate(_LOWER) in item.text.translate(_LOWER)
 
-    def sql(self) -> tuple[str, Parameters]:
+    def sql(self, form: int) -> list[Condition]:
         text = "CASE kind WHEN 'moment' THEN substr(value, instr(value, ' ') + 1) ELSE value END"
-        return f"kind IN ('string', 'moment') AND instr(lower({text}), lower(?)) > 0", [self.text]
+        return [(f"kind IN ('string', 'moment') AND instr(lower({text}), lower(?)) > 0", [self.text])]
 
     def kinds(self) -> frozenset[Kind]:
         return frozenset({"string", "moment"})
@@ -373,12 +375,6 @@ class Not(Filter):
 def _span(value: Element) -> tuple[str, str] | None:
     """The moments that a value of an expression means."""
     return span(value.value) if value.kind == "string" and isinstance(value.value, str) else None
-
-
-def _moment_order(operator: Operator, bounds: tuple[str, str]) -> tuple[Operator, str]:
-    """An order with the moments from the first to before the end, as one with either of the two."""
-    first, end = bounds
-    return ("<" if operator[0] == "<" else ">="), (end if operator in ("<=", ">") else first)
 
 
 def _equal(item: Element, value: Element) -> bool:

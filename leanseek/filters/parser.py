@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 from leanseek.errors import FilterError
+from leanseek.filters.conditions import Operator
 from leanseek.filters.nodes import (
     BUILT_IN,
     KEYWORDS,
@@ -21,7 +22,6 @@ from leanseek.filters.nodes import (
     IsNull,
     Membership,
     Not,
-    Operator,
     Or,
     number_element,
 )

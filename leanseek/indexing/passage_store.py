@@ -14,9 +14,9 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import BUILT_IN, MOMENT, Element, Kind, stored_moment
+from leanseek.filters import BUILT_IN, Element, Kind, stored_moment
 from leanseek.indexing.arrays import open_array
-from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri, rows_of
+from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri
 from leanseek.types import Int64Array, Metadata, Scalar, content
 
 Found = TypeVar("Found")
@@ -61,7 +61,7 @@ class PassageStore:
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise self._damaged(error) from error
         self._database.create_function("stored_moment", 1, stored_moment, deterministic=True)
-        ((self._form,),) = self._query("PRAGMA user_version", (), (int,))
+        ((self.form,),) = self._query("PRAGMA user_version", (), (int,))
         ((count,),) = self._query("SELECT count(*) FROM passages", (), (int,))
         if count != len(self.rows):
             raise IndexDamagedError(f"'{folder}' has {count} passages and {len(self.rows)} ordinals")
@@ -142,20 +142,18 @@ class PassageStore:
                 parameters,
             )
         else:
-            # All conditions but those on moments are the same for both forms, and read nothing but the index.
-            table = rows_of("metadata", 0 if MOMENT in where and not self._form else 1)
-            rows = self._rows(f"SELECT row {table} WHERE field = ? AND ({where})", (field, *parameters))
+            rows = self._rows(f"SELECT row FROM metadata WHERE field = ? AND ({where})", (field, *parameters))
         return self._ordinals_of(rows)
 
     def fields(self) -> list[str]:
         """The names of the metadata fields, sorted; of a segment of form 0 those that have a value."""
-        statement = "SELECT name FROM fields ORDER BY name" if self._form else DISTINCT_FIELDS
+        statement = "SELECT name FROM fields ORDER BY name" if self.form else DISTINCT_FIELDS
         return [field for (field,) in self._query(statement, (), (str,))]
 
     def knows(self, field: str) -> bool:
         """Whether a document has a metadata field, be it null in all of them."""
         statement, name = "SELECT 1 FROM fields WHERE name = ?", field
-        if not self._form:
+        if not self.form:
             # A name of a field is the only place where JSON has these quotes.
             statement, name = (
                 "SELECT 1 FROM passages WHERE instr(metadata, ?) LIMIT 1",

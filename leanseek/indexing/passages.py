@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.errors import IndexDamagedError
-from leanseek.filters import elements, stored_moment
+from leanseek.filters import LIKE_A_DATE, elements, stored_moment
 from leanseek.indexing.arrays import write_array
 from leanseek.types import Int64Array, Metadata, Scalar
 
@@ -44,7 +44,6 @@ WRITE_BLOCK = 1000
 WRITE_CHARACTERS = 4_000_000
 """Passages are written at either number, whichever comes first."""
 COPY_BLOCK = 65_536
-LIKE_A_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 
 
 class StoredPassage(NamedTuple):
@@ -189,17 +188,18 @@ def file_uri(folder: Path) -> str:
     return (folder / FILE).absolute().as_uri()
 
 
-def rows_of(table: str, form: int) -> str:
-    """An SQL clause that gives the rows of a metadata table of that form as those of the present form.
+def rows_of(table: str, form: int, where: str = "1") -> str:
+    """An SQL clause for the rows of a metadata table of that form that satisfy a condition, in the present form.
 
     Form 0 needs the function `stored_moment`.
     """
     if form:
-        return f"FROM {table}"
+        return f"FROM (SELECT row, field, kind, value FROM {table} WHERE {where})"
+    # With a limit SQLite asks for the moment of each row once, and not wherever it is mentioned.
+    moment = f"iif(kind = 'string' AND value GLOB '{LIKE_A_DATE}', stored_moment(value), NULL) AS moment"
     return (
         "FROM (SELECT row, field, iif(moment IS NULL, kind, 'moment') AS kind, ifnull(moment, value) AS value "
-        f"FROM (SELECT *, iif(kind = 'string' AND value GLOB '{LIKE_A_DATE}', stored_moment(value), NULL) AS moment "
-        f"FROM {table}))"
+        f"FROM (SELECT *, {moment} FROM {table} WHERE {where} LIMIT -1))"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,15 +28,18 @@ from leanseek.filters import (
     Or,
     elements,
     parse_filter,
+    stored_moment,
 )
 from leanseek.types import Int64Array, MetadataValue
 
 
 class Table:
-    """A segment's metadata as the index keeps it: one row an element, id and title apart."""
+    """A segment's metadata as the index keeps it, in either form: one row an element, id and title apart."""
 
-    def __init__(self, documents: Sequence[Mapping[str, MetadataValue]]) -> None:
+    def __init__(self, documents: Sequence[Mapping[str, MetadataValue]], form: int = 1) -> None:
+        self.form = form
         self.connection = sqlite3.connect(":memory:")
+        self.connection.create_function("stored_moment", 1, stored_moment)
         self.connection.execute("CREATE TABLE metadata(field TEXT, value, kind TEXT, ordinal INTEGER)")
         self.connection.execute("CREATE TABLE passages(ordinal INTEGER PRIMARY KEY, id TEXT, title TEXT)")
         for ordinal, fields in enumerate(documents):
@@ -43,7 +49,7 @@ class Table:
             self.connection.executemany(
                 "INSERT INTO metadata VALUES (?, ?, ?, ?)",
                 [
-                    (field, item.stored, item.kind, ordinal)
+                    (field, *(stored(item) if form else stored_before(item)), ordinal)
                     for field, value in fields.items()
                     if field not in ("id", "title")
                     for item in elements(value)
@@ -59,6 +65,19 @@ class Table:
                 f"SELECT ordinal FROM metadata WHERE field = ? AND ({where})", [field, *parameters]
             )
         return np.array([row[0] for row in cursor], dtype=np.int64)
+
+
+def stored(item: Element) -> tuple[str | int | float, str]:
+    return item.stored, item.kind
+
+
+def stored_before(item: Element) -> tuple[str | int | float, str]:
+    """The row of form 0: moments are strings, large numbers floats."""
+    if item.kind == "moment":
+        return str(item.text), "string"
+    if isinstance(item.value, int) and item.value >= 2**63:
+        return float(item.value) if item.value < 2**1023 else math.inf, item.kind
+    return item.value, item.kind
 
 
 def passing(expression: str | Filter, documents: Sequence[Mapping[str, MetadataValue]]) -> list[str]:
@@ -248,6 +267,50 @@ DOCUMENTS = st.lists(
 )
 
 
+DATES = st.one_of(
+    st.sampled_from(
+        [
+            "2024",
+            "2024-03",
+            "2024-03-01",
+            "2024-03-02",
+            "2024-02-29",
+            "0001-01-01",
+            "9999-12-31",
+            "2024-3",
+            "",
+        ]
+    ),
+    st.datetimes(datetime(2024, 2, 28), datetime(2024, 3, 3)).map(datetime.isoformat),
+    st.builds(
+        "{}{}".format,
+        st.sampled_from(
+            ["2024-02-29T23:30:00", "2024-03-01T00:00", "2024-03-01 24:00:00", "9999-12-31T23:59:59.5"]
+        ),
+        st.sampled_from(["", "Z", "+01:00", "-0030", "+14"]),
+    ),
+    st.text("2024-01:3TZ+", max_size=6),
+)
+DATED = DATES.map(lambda text: Element(text, "string"))
+DATED_NAMES = st.sampled_from(["when", "when", "when", "id"])
+DATED_FILTERS = st.one_of(
+    leaves(DATED_NAMES, DATED),
+    st.builds(Comparison, DATED_NAMES, st.sampled_from(["<", "<=", ">", ">="]), DATED),
+    st.builds(Membership, DATED_NAMES, st.lists(DATED, min_size=17, max_size=20).map(tuple), st.booleans()),
+)
+DATED_DOCUMENTS = st.lists(
+    st.builds(
+        lambda id_, when: {"id": id_, "title": "", "when": when},
+        DATES,
+        st.one_of(DATES, st.lists(DATES, max_size=2)),
+    ),
+    max_size=8,
+)
+PLAIN = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
+}  # fmt: skip
+
+
 @settings(max_examples=400, deadline=None)
 @given(FILTERS, DOCUMENTS)
 @example(Contains("a", "\0B"), [{"id": "", "title": "", "a": "A\0b"}])
@@ -255,6 +318,61 @@ DOCUMENTS = st.lists(
 def test_mask_equals_matches(parsed: Filter, documents: list[dict[str, MetadataValue]]) -> None:
     mask = parsed.mask(Table(documents), len(documents))
     assert mask.tolist() == [parsed.matches(fields) for fields in documents]
+
+
+@settings(max_examples=400, deadline=None)
+@given(DATED_FILTERS, DATED_DOCUMENTS)
+def test_mask_of_moments_equals_matches_in_both_forms(
+    parsed: Filter, documents: list[dict[str, MetadataValue]]
+) -> None:
+    for form in (0, 1):
+        mask = parsed.mask(Table(documents, form), len(documents))
+        assert mask.tolist() == [parsed.matches(fields) for fields in documents]
+
+
+def test_a_value_passes_as_a_plain_evaluation_says() -> None:
+    """The whole language on single values, against Python's own operators."""
+    values: list[MetadataValue] = [
+        1,
+        1.5,
+        2**64,
+        -3,
+        "b",
+        "B",
+        True,
+        False,
+        "2024-03-01",
+        "2024-03-01T10:00:00+02:00",
+        None,
+    ]
+    for sign, function in PLAIN.items():
+        for constant in (1, 1.5, 2**64, "b", "2024-03-01T08:00:00Z"):
+            expected = []
+            for value in values:
+                first, second = plain(value), plain(constant)
+                if isinstance(first, str) and isinstance(constant, str):
+                    second = constant
+                alike = type(first) is type(second)
+                if value is None or (not alike and sign != "!="):
+                    expected.append(False)
+                else:
+                    expected.append(True if not alike else bool(function(first, second)))
+            written = f'"{constant}"' if isinstance(constant, str) else str(constant)
+            found = passing(f"v {sign} {written}", [{"v": value} for value in values])
+            assert found == [f"d{number}" for number, kept in enumerate(expected) if kept], (sign, constant)
+
+
+def plain(value: MetadataValue) -> object:
+    """A value in a type of its own for each kind."""
+    if isinstance(value, bool) or value is None or isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Fraction(value)
 
 
 @settings(max_examples=400, deadline=None)
