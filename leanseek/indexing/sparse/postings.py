@@ -135,7 +135,7 @@ class PostingsWriter:
         self._put("run_starts", _one(self._written["places"]))
         ends = np.zeros(len(vocabulary) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary)), out=ends[1:])
-        rest = {
+        rest: dict[str, NDArray[Any]] = {
             "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
             "term_ends": ends,
             "lengths": np.asarray(self._lengths, np.int32),
