@@ -11,7 +11,7 @@ import typer
 
 from leanseek.cli.guard import Guarded
 from leanseek.cli.help import Helped
-from leanseek.cli.words import Worded
+from leanseek.cli.query_words import Worded
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
