@@ -168,8 +168,8 @@ TrainingCollections: TypeAlias = Annotated[
         help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT if it is not train.",
     ),
 ]
-QRELS_HELP = "Judgments, as TREC or BEIR writes them; gzip too."
-QUERIES_HELP = "BEIR queries.jsonl, TSV, or TREC topics."
+QRELS_HELP = "Judgments: TREC's or BEIR's, a table under a header, or JSON; gzip too."
+QUERIES_HELP = "BEIR queries.jsonl, JSON, TSV, CSV, or TREC topics."
 Results: TypeAlias = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Where results and indexes go.")
 ]

@@ -118,7 +118,8 @@ def nothing_relevant(answer: Answer, option: str) -> str:
 def run(
     index: opt.IndexPath,
     queries: Annotated[
-        str, typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, TREC topics, or - for stdin.")
+        str,
+        typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, CSV, TREC topics, or - for stdin."),
     ],
     out: Annotated[str, typer.Option(metavar="RUN.trec", help="The run file to write; - for stdout.")],
     tag: Annotated[str, typer.Option(metavar="NAME", help="The run's name, its last column.")] = "leanseek",
