@@ -33,7 +33,7 @@ _MOST: Final = 1000
 
 def plain(name: str) -> str:
     """A column's name for comparison: `Query-ID`, `query id` and `query_id` are the same."""
-    return re.sub(r"[\s-]+", "_", name.strip().strip('"').casefold())
+    return re.sub(r"[\s-]+", "_", name.strip(' \t\r\n"#').casefold())
 
 
 def column(names: Sequence[str], usual: Sequence[str], taken: Sequence[int | None] = ()) -> int | None:

@@ -31,11 +31,12 @@ _JSON_LINES: Final = (".jsonl", ".ndjson")
 _TABLES: Final = (".tsv", ".csv")
 _MARKUP: Final = (".xml", ".sgml", ".html", ".htm")
 _NOT_QUERIES: Final = (".parquet", ".pdf", ".docx")
+_NOT_LINES: Final = (".json", ".yaml", ".yml", ".toml", ".md", ".rst")
 _LISTS: Final = ("queries", "topics", "questions", "data")
 # Some tracks have the query's priority between id and text: `20001:1:text`.
 _COLON: Final = re.compile(r"\s*+(?=[^\s\d:]*+\d)([^\s:]++):(?!/)(?:\d:)?(\s*+)([^\s:].*+)", re.DOTALL)
 _CLOCK: Final = re.compile(r"\s*+\d{1,2}:[0-5]\d\b")
-_NUMBERED: Final = re.compile(r"\s*+(\d{1,18})[\s.,;|)\]]")
+_NUMBERED: Final = re.compile(r"\s*+([^\s,;|]{0,20}?)(\d{1,18})[\s.,;|)\]]")
 _JUDGMENT: Final = re.compile(r"\S++\s++Q?0\s++\S++\s++-?\d++(?:\s++\S++\s++\S++)?\s*+")
 
 _Parser: TypeAlias = Callable[[Sequence[str], Place], Iterator[Query]]
@@ -117,6 +118,10 @@ def _parser(rows: Sequence[str], kind: str, place: Place) -> _Parser:
     apart = any(found[2] for row in colons if (found := _COLON.match(row)))
     if len(colons) * 2 > len(filled) and (len(filled) > 1 or not apart):
         return _colons
+    if kind in _NOT_LINES:
+        raise InputError(
+            f"{place.file}: {kind} is not a list of queries, a line each; write them as .txt, or as id, tab, text"
+        )
     return _lines
 
 
@@ -265,12 +270,16 @@ def _lines(rows: Sequence[str], place: Place) -> Iterator[Query]:
                 "a line that begins with a tag, in a file that is neither topics nor a table; write queries that "
                 "contain tags as id, tab, text"
             )
-    numbers = [int(found[1]) for _, row in filled if (found := _NUMBERED.match(row))]
-    if len(filled) > 1 and len(numbers) == len(filled) and all(a < b for a, b in pairwise(numbers)):
+    numbered = [(found[1], int(found[2])) for _, row in filled if (found := _NUMBERED.match(row))]
+    ascending = all(a[0] == b[0] and a[1] < b[1] for a, b in pairwise(numbered))
+    if len(filled) > 1 and len(numbered) == len(filled) and ascending:
         place.line = filled[0][0]
         raise place.error(
             "every line begins with a number, which may be the query's id or a word of it; write id, tab, text"
         )
+    if len(filled) > 1 and _is_header("\t".join(filled[0][1].split())):
+        place.line = filled[0][0]
+        raise place.error("this is the header of a table without tabs or commas; write id, tab, text")
     if len(filled) > 1 and all(_JUDGMENT.fullmatch(row) for _, row in filled):
         place.line = filled[0][0]
         raise place.error("these are judgments or a run, not queries; are the arguments swapped?")

@@ -97,6 +97,7 @@ def test_topics_of_named_facets_are_joined(tmp_path: Path) -> None:
         ("q.txt", "301:1:International Organized Crime\n302:1:Poliomyelitis & Post-Polio\n"),
         ("q.tsv", "query_id\tquery_text\n301\tInternational Organized Crime\n302\tPoliomyelitis & Post-Polio"),
         ("q.txt", "Topic ID\tTopic\n301\tInternational Organized Crime\n302\tPoliomyelitis & Post-Polio"),
+        ("q.txt", "#qid\tquery\n301\tInternational Organized Crime\n302\tPoliomyelitis & Post-Polio"),
         ("q.txt", "qid\tutterance\n301\tInternational Organized Crime\n302\tPoliomyelitis & Post-Polio"),
         ("q.txt", 'qid,query\n301,"International Organized Crime"\n302,Poliomyelitis & Post-Polio'),
         ("q.csv", '"Query-ID";"Query Text"\n301;"International\nOrganized Crime"\n302;Poliomyelitis & Post-Polio'),
@@ -196,6 +197,9 @@ def test_lone_surrogates_become_replacement_characters(tmp_path: Path) -> None:
         ("q.txt", b"heart\n<title> lungs\n", r"q\.txt:2: a line that begins with a tag"),
         ("q.txt", b"301 heart\n302 lungs\n", r"q\.txt:1: every line begins with a number"),
         ("q.txt", b"1. heart\n2. lungs\n", r"q\.txt:1: every line begins with a number"),
+        ("q.txt", b"wt09-1 heart\nwt09-2 lungs\n", r"q\.txt:1: every line begins with a number"),
+        ("q.txt", b"qid query\n1 heart\n", r"q\.txt:1: this is the header of a table without tabs"),
+        ("q.yaml", b"- text: heart\n", r"q\.yaml: \.yaml is not a list of queries"),
         ("q.txt", b"1 Q0 d1 1 2.5 t\n1 Q0 d2 2 1.5 t\n", r"q\.txt:1: these are judgments or a run"),
         (
             "q.tsv",
