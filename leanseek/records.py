@@ -33,6 +33,8 @@ def hit_record(hit: Hit) -> dict[str, Any]:
         record["passage"] = asdict(hit.passage)
     if hit.history:
         record["history"] = [standing._asdict() for standing in hit.history]
+    if hit.copies:
+        record["copies"] = list(hit.copies)
     explanation = hit.explanation
     if explanation is not None:
         record["stages"] = {
@@ -70,6 +72,8 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         record |= {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
     if answer.tokens_lost:
         record["query_tokens_lost"] = answer.tokens_lost
+    if answer.operators:
+        record["operators"] = [operator._asdict() for operator in answer.operators]
     return record
 
 

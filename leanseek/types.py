@@ -119,7 +119,8 @@ class Hit:
 
     `probability` is how probable it is that the hit is relevant, in [0, 1], and comparable across queries; None
     without a relevance model. `history` of a re-ranked list is where the hit was after the search and after each
-    re-ranker that scored it; empty without re-ranking.
+    re-ranker that scored it; empty without re-ranking. `copies` are the ids of other documents with the same text,
+    which the hit stands for where a search collapses them.
     """
 
     rank: int
@@ -132,6 +133,20 @@ class Hit:
     explanation: Explanation | None = None
     probability: float | None = None
     history: tuple[Standing, ...] = ()
+    copies: tuple[str, ...] = ()
+
+
+class Operator(NamedTuple):
+    """A word or phrase that a query requires or excludes, as it was `written`; `words`: without signs and marks.
+
+    `left` is how many documents the filter, the operators before it and this one leave; None before a search. The
+    first with 0 is why nothing was found.
+    """
+
+    written: str
+    words: str
+    excludes: bool
+    left: int | None = None
 
 
 class Reached(NamedTuple):
@@ -145,7 +160,14 @@ class Nothing(NamedTuple):
     """Why a search has no hit: `reason` for programs, `sentence` for people, which goes on after a colon."""
 
     reason: Literal[
-        "empty_index", "empty_query", "filter", "no_words", "unknown_words", "no_match", "threshold"
+        "empty_index",
+        "empty_query",
+        "filter",
+        "operators",
+        "no_words",
+        "unknown_words",
+        "no_match",
+        "threshold",
     ]
     sentence: str
 
@@ -157,7 +179,8 @@ class Answer:
     `threshold`: that probability, None where none was given. `left_out`: how many candidates do not reach it.
     `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
     `reached`: how far the re-ranking came; None without re-ranking. `nothing`: why there is no hit; None where there is
-    one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off.
+    one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off. `operators`: those of the query as
+    they were understood; none where it has none, or was taken literally.
     """
 
     hits: list[Hit]
@@ -167,6 +190,7 @@ class Answer:
     reached: Reached | None = None
     nothing: Nothing | None = None
     tokens_lost: int = 0
+    operators: tuple[Operator, ...] = ()
 
 
 class Ranked(NamedTuple):

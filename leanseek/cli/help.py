@@ -18,7 +18,7 @@ PANELS = {
     "Dense side": "dense",
     "Dense side: lean": "dims kind recall precision primary learning_queries",
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
-    "Filter and fusion": "mode filter fusion dense_weight depth",
+    "Filter and fusion": "mode filter literal operators collapse fusion dense_weight depth",
     "Relevance": "min_probability relevant_only relevance",
     "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long adaptive",
 }

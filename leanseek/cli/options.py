@@ -100,6 +100,20 @@ Depth: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Candidates of each side; by default 100, or K where larger.")
 ]
 
+AsText: TypeAlias = Annotated[
+    bool,
+    typer.Option("--literal", help="""Take "a phrase", -word, +word and NOT in the query as text."""),
+]
+Operators: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--operators", help="""Take "a phrase", -word, +word and NOT in queries as operators, not as text."""
+    ),
+]
+Collapse: TypeAlias = Annotated[
+    bool, typer.Option("--collapse", help="Show one of all documents with the same title and text.")
+]
+
 MinProbability: TypeAlias = Annotated[
     float | None,
     typer.Option(metavar="0..1", help="Return only hits at least this probably relevant, if any."),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 INDENT = 5
 ATTENDED = 10
 """How many of the tokens that a re-ranker attended to are printed."""
+COPIES = 5
+"""How many of the documents with the same text are named."""
 
 
 def console(stderr: bool = False) -> Console:
@@ -60,6 +62,8 @@ def print_hits(hits: list[Hit], explain: bool) -> None:
         if hit.explanation is not None:
             text = highlighted(hit.explanation.snippet)
             out.print(Padding(text, (0, 0, 0, INDENT)) if out.is_terminal else Text(" " * INDENT) + text)
+            if hit.copies:
+                out.print(Text(" " * INDENT + copies_line(hit), style="dim"), soft_wrap=True)
             if explain:
                 for line in (stages_line(hit), attention_line(hit)):
                     if line:
@@ -72,6 +76,13 @@ def chance(probability: float) -> str:
         return "<0.0001"
     places = 2 if probability >= 0.1 else 3 if probability >= 0.01 else 4
     return f"{probability:.{places}f}"
+
+
+def copies_line(hit: Hit) -> str:
+    """The first documents with the same text as the hit, and how many others there are."""
+    shown = ", ".join(map(printable, hit.copies[:COPIES]))
+    more = f" and {len(hit.copies) - COPIES:,} more" if len(hit.copies) > COPIES else ""
+    return f"same text: {shown}{more}"
 
 
 def stages_line(hit: Hit) -> str:

@@ -21,7 +21,7 @@ from leanseek.cli.output import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from leanseek.types import Answer, Progress, Query, Ranked
+    from leanseek.types import Answer, Operator, Progress, Query, Ranked
 
 
 def search(
@@ -37,6 +37,8 @@ def search(
     ] = False,
     mode: opt.Mode = None,
     filter: opt.Filter = None,
+    literal: opt.AsText = False,
+    collapse: opt.Collapse = False,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
@@ -82,6 +84,8 @@ def search(
             depth=depth,
             min_probability=min_probability,
             relevant_only=relevant_only,
+            literal=literal,
+            collapse=collapse,
             progress=progress,
         )
         cut = searcher.truncation.query_sentence()
@@ -92,6 +96,8 @@ def search(
         if told := answer_record(answer):
             print_json({**told, "notes": notes}, err=True)
         return
+    if explain and answer.operators:
+        typer.echo(understood(answer.operators), err=not answer.hits)
     if answer.hits:
         print_hits(answer.hits, explain)
     elif answer.nearest is not None:
@@ -101,6 +107,20 @@ def search(
     elif answer.nothing is not None:
         typer.echo(f"Nothing found: {printable(answer.nothing.sentence)}.", err=True)
     print_notes(notes)
+
+
+def understood(operators: Sequence[Operator]) -> str:
+    """The operators of a query in words: requires "new york" · excludes car."""
+    return " · ".join(
+        f"{'excludes' if one.excludes else 'requires'} {quoted(one.words)} "
+        f"({count(one.left or 0, 'document')} left)"
+        for one in operators
+    )
+
+
+def quoted(words: str) -> str:
+    """A word, or a phrase in quotation marks."""
+    return f'"{printable(words)}"' if len(words.split()) > 1 else printable(words)
 
 
 def nothing_relevant(answer: Answer, option: str) -> str:
@@ -126,6 +146,8 @@ def run(
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents for each query.")] = 1000,
     mode: opt.Mode = None,
     filter: opt.Filter = None,
+    operators: opt.Operators = False,
+    collapse: opt.Collapse = False,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     depth: opt.Depth = None,
@@ -189,6 +211,8 @@ def run(
                         depth=depth,
                         min_probability=min_probability,
                         relevant_only=relevant_only,
+                        literal=not operators,
+                        collapse=collapse,
                         progress=within(start) if rerank else None,
                     ),
                     strict=True,

@@ -116,7 +116,12 @@ class PassageStore:
 
     def contents(self, ordinals: Int64Array) -> list[str]:
         """The searched texts (title and body) of the passages at the given ordinals."""
-        return [content(passage.title, passage.text) for passage in self.get(ordinals)]
+        statement = "SELECT row, title, text FROM passages WHERE row IN"
+        found = {
+            row: content(title, text)
+            for row, title, text in self._lookup(statement, self.rows[ordinals].tolist(), (int, str, str))
+        }
+        return self._in_order(found, ordinals)
 
     def blocks(self, size: int) -> Iterator[Int64Array]:
         """All ordinals in ascending blocks of at most `size`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import Filter, check_fields
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
+from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import SparseIndex, open_sparse
@@ -91,7 +92,8 @@ class Snapshot:
         # Without a sparse side, snippets take the simplest analyser.
         analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
         self.passages = Passages(segments, analyzer)
-        self._masks: dict[Filter, BoolArray] = {}
+        self._sequences = Sequences(analyzer)
+        self._masks: dict[Filter | str, BoolArray] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -240,19 +242,32 @@ class Snapshot:
 
         Raises FilterError for a field that no document has, and a value that its field never holds.
         """
+
+        def masks() -> Iterator[BoolArray]:
+            if self.segments:  # an empty index knows no field
+                check_fields(condition, [segment.passages for segment in self.segments])
+            for segment in self.segments:
+                yield condition.mask(segment.passages, segment.size)
+
+        return self._remembered(condition, masks())
+
+    def containing(self, words: str) -> BoolArray:
+        """(size,) True for the live passages with these words one after the other; the last few are remembered."""
+        phrase = Phrase(words, self._sequences)
+        return self._remembered(words, map(phrase.mask, self.segments))
+
+    def _remembered(self, key: Filter | str, masks: Iterable[BoolArray]) -> BoolArray:
+        """(size,) the segments' masks (n,) together, without deleted passages; not made where it is remembered."""
         with self._lock:
-            if condition in self._masks:
-                return self._masks[condition]
-        if self.segments:  # an empty index knows no field
-            check_fields(condition, [segment.passages for segment in self.segments])
-        masks = [condition.mask(segment.passages, segment.size) for segment in self.segments]
+            if key in self._masks:
+                return self._masks[key]
         mask = np.concatenate([np.zeros(0, dtype=np.bool_), *masks])
         if self.live is not None:
             mask &= self.live
         with self._lock:
             if len(self._masks) >= REMEMBERED_FILTERS:
                 del self._masks[next(iter(self._masks))]
-            self._masks[condition] = mask
+            self._masks[key] = mask
         return mask
 
 

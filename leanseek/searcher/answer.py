@@ -13,6 +13,7 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
+from leanseek.searcher.search import first
 from leanseek.searcher.snippets import matched_terms, snippet
 from leanseek.text import Analyzer
 from leanseek.types import (
@@ -58,6 +59,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
                 cuts[place].left_out,
                 nearest_hit(request, query, ranking, cuts[place]),
                 reached,
+                operators=ranking.operators,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:
             request.progress("searching", done, len(request.queries))
@@ -105,7 +107,7 @@ def rerank(
 
     return [
         rerank_adaptively(
-            request,
+            request.alone(done + place),
             second,
             query,
             ranking,
@@ -142,9 +144,18 @@ def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> li
             )
             if explain
             else None,
+            copies=copies_of(snapshot, ranking, stored.id, place) if ranking.copies else (),
         )
         for place, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True))
     ]
+
+
+def copies_of(snapshot: Snapshot, ranking: Ranking, document: str, place: int) -> tuple[str, ...]:
+    """The ids of the other documents that the one at a place of the ranking stands for."""
+    copies = ranking.copies.get(int(ranking.ordinals[place]))
+    found = dict.fromkeys(snapshot.passages.ids(copies) if copies is not None else ())
+    found.pop(document, None)
+    return tuple(found)
 
 
 def stage(view: SideView | None, place: int) -> Stage | None:
@@ -196,11 +207,6 @@ def block_progress(request: Request, done: int, block: int) -> Progress | None:
     if progress is None or total == 1:
         return progress
     return lambda stage, pairs, of: progress(stage, done + block * pairs // max(of or 0, 1), total)
-
-
-def first(ranking: Ranking, k: int) -> Ranking:
-    """The first k of a ranking."""
-    return ranking.take(np.arange(min(k, len(ranking.ordinals))))
 
 
 def ranked(snapshot: Snapshot, ranking: Ranking) -> list[Ranked]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from leanseek.rerank.adaptive import ADAPTIVE, adaptive_scores, check_scorer
 from leanseek.rerank.base import Judged, Reranked, reorder
+from leanseek.searcher.collapse import collapse_hits
 from leanseek.searcher.ranking import Ranking, Sides, SideView
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
@@ -67,7 +68,7 @@ def rerank_adaptively(
         np.array([probabilities.get(ordinal, np.nan) for ordinal in shown]),
     )
     best = reorder([candidates.hits[ordinal] for ordinal in shown], by_scorer, reranker.name)
-    result = Reranked(best.hits, len(reached), asked)
+    result = Reranked(collapse_hits(best.hits) if request.collapse else best.hits, len(reached), asked)
     second.record([result])
     return result
 

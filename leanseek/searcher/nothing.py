@@ -16,7 +16,7 @@ SHOWN: Final = 5
 
 
 def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
-    """The reason why the answer to the only query of a request has no hit."""
+    """The reason why the answer to the only query of a request has no hit; `query` is its text without operators."""
     snapshot, allowed = request.snapshot, request.allowed
     total = documents(request, snapshot.live)
     if not total:
@@ -33,6 +33,11 @@ def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
             "filter",
             f"none of the {total:,} documents meets the filter; the index has the fields {named}",
         )
+    if sentence := left_nothing(answer, allowed is not None):
+        return Nothing("operators", sentence)
+    if answer.operators:
+        allowed = request.alone(0).allowed
+        met = documents(request, allowed)
     if answer.nearest is not None and answer.threshold is not None:
         return Nothing(
             "threshold",
@@ -53,10 +58,24 @@ def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
         if allowed is not None:
             return Nothing(
                 "filter",
-                f"{met:,} of {total:,} documents {'meets' if met == 1 else 'meet'} the filter, and none of those has a "
-                f"word of the query ({shown(words)})",
+                f"{met:,} of {total:,} documents {'meets' if met == 1 else 'meet'} the "
+                f"{'operators' if answer.operators else 'filter'}, and none of those has a word of the query "
+                f"({shown(words)})",
             )
     return Nothing("no_match", "no document matches the query")
+
+
+def left_nothing(answer: Answer, filtered: bool) -> str | None:
+    """Which operator leaves no document, and how to do without it; None where all leave some."""
+    for place, one in enumerate(answer.operators):
+        if not one.left:
+            others = " of those that the filter and the operators before it leave" if filtered or place else ""
+            return (
+                f"{'every' if one.excludes else 'no'} document{others} has {one.words!r}, which the query "
+                f"{'excludes' if one.excludes else 'requires'}; leave {one.written} out, or take the query literally "
+                "(--literal)"
+            )
+    return None
 
 
 def documents(request: Request, mask: BoolArray | None) -> int:

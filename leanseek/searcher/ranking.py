@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
-from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
+from leanseek.text import said_once
+from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Operator
 
 Mode = Literal["hybrid", "dense", "sparse"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
@@ -29,6 +31,8 @@ class Ranking(NamedTuple):
     """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow.
 
     `probabilities` (c,) float64: how probable it is that each is relevant; None where that was not computed.
+    `copies`: of some ordinals those of the passages with the same text that they stand for. `operators`: the query's,
+    with what they leave.
     """
 
     ordinals: Int64Array
@@ -37,6 +41,8 @@ class Ranking(NamedTuple):
     dense: SideView | None
     complete: bool
     probabilities: Float64Array | None = None
+    copies: Mapping[int, Int64Array] = MappingProxyType({})
+    operators: tuple[Operator, ...] = ()
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
@@ -45,11 +51,20 @@ class Ranking(NamedTuple):
             for view in (self.sparse, self.dense)
         )
         chances = self.probabilities[places] if self.probabilities is not None else None
-        return Ranking(self.ordinals[places], self.scores[places], sparse, dense, self.complete, chances)
+        return self._replace(
+            ordinals=self.ordinals[places],
+            scores=self.scores[places],
+            sparse=sparse,
+            dense=dense,
+            probabilities=chances,
+        )
 
 
 class Lists(NamedTuple):
-    """Each side's best scores (l,), descending, which relevance is judged by; `sparse` is None in dense mode."""
+    """Each side's best scores (l,), descending, which relevance is judged by; `sparse` is None in dense mode.
+
+    They are the sparse side's for the query's terms said once (see `evidence_on`).
+    """
 
     dense: Float32Array
     sparse: Float32Array | None
@@ -98,16 +113,30 @@ def search_sides(
     if vectors is None or not listed:
         dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
         return list(map(Sides, sparse, dense))
+    by_once = said_once_scores(snapshot, queries, sparse, listed, allowed)
     return [
-        Sides(
-            by_terms,
-            by_vector,
-            Lists(scores[:listed], None if by_terms is None else by_terms.scores[:listed]),
-        )
-        for by_terms, (by_vector, scores) in zip(
-            sparse, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
+        Sides(by_terms, by_vector, Lists(scores[:listed], once))
+        for by_terms, once, (by_vector, scores) in zip(
+            sparse, by_once, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
         )
     ]
+
+
+def said_once_scores(
+    snapshot: Snapshot,
+    queries: Sequence[str],
+    found: Sequence[Candidates | None],
+    listed: int,
+    allowed: BoolArray | None,
+) -> Iterator[Float32Array | None]:
+    """The best sparse scores (l,) of each query with its terms said once; those `found` where none repeats."""
+    for query, candidates in zip(queries, found, strict=True):
+        if candidates is None:
+            yield None
+            continue
+        once = said_once(query, snapshot.passages.analyzer)
+        best = candidates if once == query else snapshot.sparse.search(once, listed, allowed)
+        yield best.scores[:listed]
 
 
 def rank(

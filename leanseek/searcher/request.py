@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -14,17 +14,21 @@ from leanseek.errors import UsageError
 from leanseek.indexing.creation import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.admission import apply_operators
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.types import BoolArray, Float32Array, Int64Array, Progress
+from leanseek.types import BoolArray, Float32Array, Int64Array, Operator, Progress
+from leanseek.understanding import parse_query, without_repeats
 
 if TYPE_CHECKING:
     from leanseek.searcher.second_stage import SecondStage
 
 DEPTH = 100
 """Candidates from each side, unless more results are wanted."""
+BLOCK = 256
+"""Queries of a batch ranked together."""
 
 
 class SearchOptions(TypedDict, total=False):
@@ -37,6 +41,10 @@ class SearchOptions(TypedDict, total=False):
     `min_probability` in [0, 1] returns, of the candidates in their order, those that are at least so probably
     relevant; `relevant_only` takes the probability at which the relevance model returns 95 % of what is relevant.
     There may then be fewer than k results, or none: `Searcher.answer` says why.
+
+    `literal` takes quotation marks, -word, +word and NOT in queries as text instead of operators; by default so do
+    `rank_batch`, for evaluation, and `context`, for questions. `collapse` returns one of all hits with the same title
+    and text, the best by rank; the ids of the others are its `copies`.
     """
 
     filter: str | None
@@ -44,6 +52,8 @@ class SearchOptions(TypedDict, total=False):
     depth: int | None
     min_probability: float | None
     relevant_only: bool
+    literal: bool
+    collapse: bool
 
 
 class QueryEncoder:
@@ -114,7 +124,9 @@ class Request:
     `allowed` (n,) is True for the passages that the filter admits, None for all. `documents` (n,) is the number of
     each passage's document, None where every passage is a result of its own. `judge` gives the results their
     probabilities, `second` re-ranks them; None leaves that out. `progress` is called with the queries answered, or
-    the hits re-ranked. `cut` gets a report of each block of queries that is encoded.
+    the hits re-ranked. `cut` gets a report of each block of queries that is encoded. `operators` are those of each
+    query, whose text has them no longer; empty: no query has any. `collapse`: of results with the same text only the
+    first is one.
     """
 
     generation: Generation
@@ -129,6 +141,8 @@ class Request:
     explain: bool
     progress: Progress | None
     cut: list[TruncationReport] = field(default_factory=list)
+    operators: Sequence[Sequence[Operator]] = ()
+    collapse: bool = False
 
     @property
     def snapshot(self) -> Snapshot:
@@ -150,6 +164,34 @@ class Request:
         """How many candidates become results; None: all, so that a threshold can drop some without a gap."""
         return self.reach if self.threshold is None else None
 
+    def parts(self) -> Iterator[tuple[int, Request]]:
+        """The queries in order, as requests that admit the same passages for all theirs; each with its first place.
+
+        Those without operators come together, at most `BLOCK`, others alone: with what their operators admit as
+        `allowed`, and with how many documents each leaves.
+        """
+        start = 0
+        while start < len(self.queries):
+            end = start + 1
+            if self.operators and self.operators[start]:
+                yield start, self.alone(start)
+            else:
+                while end < min(start + BLOCK, len(self.queries)) and not (
+                    self.operators and self.operators[end]
+                ):
+                    end += 1
+                yield start, replace(self, queries=self.queries[start:end], operators=())
+            start = end
+
+    def alone(self, place: int) -> Request:
+        """The request of one of the queries, with its operators applied."""
+        alone = replace(self, queries=[self.queries[place]], operators=())
+        if not (self.operators and self.operators[place]):
+            return alone
+        mask, applied = apply_operators(self.snapshot, self.allowed, self.operators[place])
+        judge = self.judge and replace(self.judge, searched=int(np.count_nonzero(mask)))
+        return replace(alone, allowed=mask, judge=judge, operators=[applied])
+
 
 def make_request(
     generation: Generation,
@@ -161,12 +203,13 @@ def make_request(
     explain: bool = False,
     roll_up: bool = True,
     probabilities: bool = True,
+    literal: bool = False,
     progress: Progress | None = None,
 ) -> Request:
     """The request of a call with these options.
 
     `roll_up` makes the passages of a document one result. Without `probabilities` they are computed only where a
-    threshold or the depth of re-ranking needs them.
+    threshold or the depth of re-ranking needs them. `literal`: how queries are taken where the options do not say.
 
     Raises UsageError or FilterError, TypeError for an unknown option.
     """
@@ -192,6 +235,9 @@ def make_request(
         from leanseek.filters import parse_filter
 
         matching = snapshot.matching(parse_filter(filter))
+    operators: list[tuple[Operator, ...]] = []
+    if not options.get("literal", literal):
+        queries, operators = understood(queries)
     least, relevant_only = options.get("min_probability"), options.get("relevant_only", False)
     threshold = choose_threshold(generation.relevance, chosen, least, relevant_only)
     needed = probabilities or threshold is not None or (second is not None and second.by_probability)
@@ -212,4 +258,23 @@ def make_request(
         second=second,
         explain=explain,
         progress=progress,
+        operators=operators,
+        collapse=options.get("collapse", False),
     )
+
+
+def understood(queries: Sequence[str]) -> tuple[list[str], list[tuple[Operator, ...]]]:
+    """The texts of queries, without repeats, and their operators; no operators where no query has any.
+
+    Raises UsageError for a query that only excludes.
+    """
+    parsed = [parse_query(query) for query in queries]
+    for one in parsed:
+        if one.operators and not one.text:
+            written = " ".join(operator.written for operator in one.operators)
+            raise UsageError(
+                f"the query only excludes: {written}. Add a word to search for, as in 'pump {written}', or take the "
+                "query literally (literal=True, --literal)"
+            )
+    operators = [one.operators for one in parsed]
+    return [without_repeats(one.text) for one in parsed], operators if any(operators) else []

@@ -209,7 +209,7 @@ class Searcher:
             return replace(answer, tokens_lost=lost) if lost else answer
         from leanseek.searcher.nothing import why_nothing
 
-        return replace(answer, tokens_lost=lost, nothing=why_nothing(request, query, answer))
+        return replace(answer, tokens_lost=lost, nothing=why_nothing(request, request.queries[0], answer))
 
     def search_batch(
         self,
@@ -259,6 +259,7 @@ class Searcher:
             k,
             options,
             probabilities=False,
+            literal=True,
             progress=progress,
         )
         if candidates is None:
@@ -297,7 +298,9 @@ class Searcher:
         cut. Tokens are estimated at four characters each unless `count_tokens` counts them. With
         `min_probability` or `relevant_only` an empty context means that nothing relevant is in the index.
         """
-        request = make_request(self._open_generation(), self._second, [query], k, options, roll_up=False)
+        request = make_request(
+            self._open_generation(), self._second, [query], k, options, roll_up=False, literal=True
+        )
         [answer] = answers(request, search_all(request))
         from leanseek.searcher.context import pack
 

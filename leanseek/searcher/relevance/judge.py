@@ -15,6 +15,7 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode, Ranking, Sides
 from leanseek.searcher.relevance.features import DenseEvidence, Evidence, SparseEvidence
 from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
+from leanseek.text import said_once
 from leanseek.types import Float32Array
 
 AUTO = "auto"
@@ -126,12 +127,20 @@ class Judge:
 def evidence_on(
     snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, sides: Sides, searched: int
 ) -> Evidence:
-    """The evidence on the passages of a query's ranking; `searched`: how many passages there were to find."""
+    """The evidence on the passages of a query's ranking; `searched`: how many passages there were to find.
+
+    On the sparse side the query's terms count once: a term that is said n times scores n times as high, which says
+    nothing of a passage.
+    """
     lists = sides.lists
     assert lists is not None, "the sides were searched with lists"
     sparse = None
     if lists.sparse is not None and ranking.sparse is not None:
-        sparse = SparseEvidence(ranking.sparse.scores, lists.sparse, snapshot.sparse.idf(query))
+        once = said_once(query, snapshot.passages.analyzer)
+        scores = ranking.sparse.scores
+        if once != query:
+            scores = snapshot.sparse.score(once, ranking.ordinals)
+        sparse = SparseEvidence(scores, lists.sparse, snapshot.sparse.idf(query))
     cosines = ranking.dense.scores if ranking.dense is not None else ranking.scores
     return Evidence(DenseEvidence(vector, cosines, lists.dense), sparse, searched)
 

@@ -1,0 +1,5 @@
+"""From the query as it was typed to the query that is searched: operators, and words said over and over."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
