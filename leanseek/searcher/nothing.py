@@ -1,4 +1,4 @@
-"""Why a search has no hit: an empty index, a filter, words that the index does not have, a threshold."""
+"""Why a search has no hit: an empty index, a filter, operators, words that the index does not have, a threshold."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def left_nothing(answer: Answer, filtered: bool) -> str | None:
     """Which operator leaves no document, and how to do without it; None where all leave some."""
     for place, one in enumerate(answer.operators):
         if not one.left:
-            others = " of those that the filter and the operators before it leave" if filtered or place else ""
+            others = (
+                " of those that the filter and the operators before it leave" if filtered or place else ""
+            )
             return (
                 f"{'every' if one.excludes else 'no'} document{others} has {one.words!r}, which the query "
                 f"{'excludes' if one.excludes else 'requires'}; leave {one.written} out, or take the query literally "

@@ -88,7 +88,7 @@ def test_nothing_found_says_why(index: Path) -> None:
 def test_a_query_that_is_cut_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leanseek.searcher.request.recorded_encoder", lambda *_, **__: HashEncoder())
     Index.create(tmp_path / "i", encoder=HashEncoder()).add([Document("a", "pump")])
-    query = "pump " * 15
+    query = " ".join(["pump", *(f"w{number}" for number in range(14))])
     told = "1 query cut at the encoder's 12 tokens: 3 tokens lost."
     shown = call("search", tmp_path / "i", query)
     assert "pump" in shown.stdout and shown.stderr == f"note: {told}\n"

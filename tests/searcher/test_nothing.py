@@ -79,15 +79,20 @@ def test_an_empty_index(tmp_path: Path) -> None:
         assert why(searcher, "pump", filter="year = 2001").reason == "empty_index"
 
 
+def words_of(count: int) -> str:
+    """A query of so many different words."""
+    return " ".join(["pump", *(f"w{number}" for number in range(count - 1))])
+
+
 def test_an_answer_tells_how_much_of_its_query_was_cut(hybrid: Searcher, sparse: Searcher) -> None:
     limit = HashEncoder.max_tokens
-    assert [hybrid.answer("pump " * words).tokens_lost for words in (1, limit, limit + 1, 30)] == [
+    assert [hybrid.answer(words_of(words)).tokens_lost for words in (1, limit, limit + 1, 30)] == [
         0,
         0,
         1,
         18,
     ]
     assert hybrid.truncation.query_sentence() == "2 queries cut at the encoder's 12 tokens: 19 tokens lost."
-    assert answer_record(hybrid.answer("pump " * 13)) == {"query_tokens_lost": 1}
+    assert answer_record(hybrid.answer(words_of(13))) == {"query_tokens_lost": 1}
     assert answer_record(hybrid.answer("pump")) == {}
-    assert sparse.answer("pump " * 30).tokens_lost == 0
+    assert sparse.answer(words_of(30)).tokens_lost == 0

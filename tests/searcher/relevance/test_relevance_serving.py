@@ -136,6 +136,34 @@ def test_the_evidence_is_what_the_index_says_of_the_query(
         ]
 
 
+@pytest.mark.parametrize("condition", [None, "year >= 2001"])
+def test_a_word_said_often_is_no_better_evidence(searcher: Searcher, spy: Spy, condition: str | None) -> None:
+    often, once = "statin trial statin wing trial statin heart statin", "statin trial wing heart"
+    seen = {}
+    for query in (often, once):
+        spy.seen.clear()  # type: ignore[attr-defined]
+        hits = searcher.search(query, 1400, filter=condition, literal=True)
+        [evidence] = spy.seen  # type: ignore[attr-defined]
+        scores = dict(zip((hit.id for hit in hits), evidence.sparse.scores.tolist(), strict=True))
+        seen[query] = (evidence.sparse.listed.tolist(), evidence.sparse.idf.tolist(), scores)
+    assert seen[often] == seen[once]
+    # The order of a literal search is BM25's, for which a term counts as often as it is said.
+    assert searcher.search(often, 5, mode="sparse", literal=True) != searcher.search(once, 5, mode="sparse")
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense"])
+@pytest.mark.parametrize("often", ["statin " * 20, "statin trial" + " statin" * 19, "statin trial " * 20])
+def test_saying_it_twenty_times_changes_no_probability(searcher: Searcher, mode: str, often: str) -> None:
+    once = "statin trial" if "trial" in often else "statin"
+    assert searcher.search(often, 20, mode=mode) == searcher.search(once, 20, mode=mode)
+
+
+def test_operators_leave_fewer_passages_to_judge(searcher: Searcher, spy: Spy) -> None:
+    searcher.search("wing trial -statin")
+    [evidence] = spy.seen  # type: ignore[attr-defined]
+    assert evidence.size == sum("statin" not in ENGLISH.tokens(text(document)) for document in LIVE)
+
+
 @pytest.mark.parametrize("mode", ["hybrid", "dense"])
 def test_probabilities_change_neither_order_nor_scores(path: Path, searcher: Searcher, mode: str) -> None:
     plain = Searcher.open(path, encoder=HashEncoder(), relevance=None)
