@@ -11,7 +11,9 @@ No positions are stored: the postings of a phrase's terms leave few candidates, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable, Container
 from functools import reduce
 from itertools import accumulate
 from operator import or_
@@ -64,6 +66,11 @@ class Sequences:
                 self._memo[chunk] = known
         return known
 
+    def lacks(self, chunk: str, terms: Container[str]) -> bool:
+        """Whether a chunk has terms, none of them of these; sooner known than where they stand."""
+        found = self._analyzer.tokens(chunk)
+        return bool(found) and not any(term in terms for term in found)
+
     def _analysed(self, chunk: str) -> Places:
         found: dict[int, set[str]] = {}
         edges = [0] * (len(chunk) + 1)
@@ -74,9 +81,13 @@ class Sequences:
         covered = list(accumulate(edges))
         for word in word_pattern().finditer(chunk):
             if not any(covered[word.start() : word.end()]):
-                plain = unicodedata.normalize("NFKC", word.group()).casefold()
-                found.setdefault(word.start(), set()).add(LEFT_OUT + plain)
+                found.setdefault(word.start(), set()).add(LEFT_OUT + folded(word.group()))
         return tuple(frozenset(found[start]) for start in sorted(found))
+
+
+def folded(text: str) -> str:
+    """A text without differences of case and of compatibility forms."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 def chunks(text: str) -> list[str]:
@@ -128,12 +139,21 @@ class Phrase:
 
     def _checked(self, segment: Segment, ordinals: Int64Array) -> Int64Array:
         """(c,) those of the passages whose texts have the phrase."""
-        matcher = PhraseMatcher(self._places, self._sequences)
+        occurs = plain_matcher(self._places) or PhraseMatcher(self._places, self._sequences).occurs
         kept = [
-            block[[matcher.occurs(text) for text in segment.passages.contents(block)]]
+            block[[occurs(text) for text in segment.passages.contents(block)]]
             for block in (ordinals[start : start + BLOCK] for start in range(0, len(ordinals), BLOCK))
         ]
         return np.concatenate([ordinals[:0], *kept])
+
+
+def plain_matcher(places: Places) -> Callable[[str], bool] | None:
+    """What finds a phrase of words that are no terms, of which every text has some; None for any other phrase."""
+    if any(len(place) > 1 or not min(place).startswith(LEFT_OUT) for place in places):
+        return None
+    words = r"[\W_]+".join(re.escape(word[len(LEFT_OUT) :]) for place in places for word in place)
+    pattern = re.compile(rf"(?<![^\W_]){words}(?![^\W_])")
+    return lambda text: pattern.search(folded(text)) is not None
 
 
 class PhraseMatcher(dict[str, tuple[int, ...]]):
@@ -148,13 +168,19 @@ class PhraseMatcher(dict[str, tuple[int, ...]]):
         self._sequences = sequences
         self._last = 1 << (len(places) - 1)
         self._bits: dict[str, int] = {}
+        self._of_terms = not any(term.startswith(LEFT_OUT) for place in places for term in place)
         for number, place in enumerate(places):
             for term in place:
                 self._bits[term] = self._bits.get(term, 0) | 1 << number
 
     def __missing__(self, chunk: str) -> tuple[int, ...]:
-        places = self._sequences.of_chunk(chunk)
-        found = tuple(reduce(or_, (self._bits.get(term, 0) for term in place)) for place in places)
+        # A chunk of terms may also have a word that is none, but one of letters and digits alone is a single word.
+        whole = self._of_terms or (chunk.isascii() and chunk.isalnum())
+        if whole and self._sequences.lacks(chunk, self._bits):
+            found: tuple[int, ...] = (0,)
+        else:
+            places = self._sequences.of_chunk(chunk)
+            found = tuple(reduce(or_, (self._bits.get(term, 0) for term in place)) for place in places)
         if len(chunk) <= REMEMBERED_LENGTH:
             if len(self) >= REMEMBERED:
                 self.clear()
