@@ -32,7 +32,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def search(path: Path, *words: str) -> tuple[list[dict[str, object]], dict[str, object]]:
     """The hits of a search, and what was said beside them."""
-    result = CliRunner().invoke(app, ["search", str(path), *words, "--json"])
+    result = CliRunner().invoke(app, ["search", "--json", str(path), *words])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stderr) if result.stderr.strip() else {}
     return [json.loads(line) for line in result.stdout.splitlines()], told
