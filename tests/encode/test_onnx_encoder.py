@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leanseek import Document, Index, Searcher
 from leanseek.encode import Encoder, load_encoder, load_query_encoder, prepare_queries, resolve_model
 from leanseek.encode.models import model_fingerprint
 from leanseek.encode.onnx_encoder import EXPORT
@@ -137,6 +138,46 @@ print(sorted(heavy & set(sys.modules)))
         [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_an_add_imports_no_torch_once_exported(
+    tiny_model: TinyModel, model_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_model()
+    documents = [Document(f"d{number}", text) for number, text in enumerate(TEXTS)]
+    by_torch = Index.create(tmp_path / "index", encoder=str(folder), device="cpu")
+    by_torch.add(documents, cache=False)
+    monkeypatch.setenv("LEANSEEK_CACHE", str(model_cache))
+    load_encoder(f"onnx:{folder}")
+    program = """
+import sys
+from pathlib import Path
+from leanseek import Document, Index
+from leanseek.encode import registry
+if sys.argv[3] == "without an accelerator":
+    registry.may_have_accelerator = lambda: False
+else:
+    registry.may_have_accelerator = lambda: True
+index = Index.open(sys.argv[1])
+index.add([Document("added " + sys.argv[3], sys.argv[2])], cache=False)
+print(sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules)), index.settings.encoder.name)
+"""
+    for machine, loaded in (
+        ("without an accelerator", "[]"),
+        ("with one", "['sentence_transformers', 'torch'"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(by_torch.path), TEXTS[1], machine],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(loaded) and done.stdout.rstrip().endswith(str(folder))
+    # The same text has the same score, whichever back end has encoded it.
+    with Searcher.open(by_torch.path) as searcher:
+        hits = {hit.id: hit.score for hit in searcher.search(TEXTS[1], len(TEXTS) + 2, mode="dense")}
+    assert hits["added without an accelerator"] == pytest.approx(hits["d1"], abs=1e-5)
+    assert hits["added with one"] == pytest.approx(hits["d1"], abs=1e-5)
 
 
 def test_the_query_encoder_fits_the_index_of_the_torch_encoder(

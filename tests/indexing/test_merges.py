@@ -348,7 +348,7 @@ class Writes(RuleBasedStateMachine):
         copy = self.folder / "copy"
         shutil.copytree(self.folder / "index", copy, ignore=lambda *_: [])
         for index in self.writers:
-            index.close(patience=0)
+            index._writer.abandon()
         shutil.rmtree(self.folder / "index")
         copy.rename(self.folder / "index")
         self.writers[which] = self.open()
