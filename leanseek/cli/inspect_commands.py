@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
     """Show what an index holds and how it was made."""
     from leanseek.indexing import describe_index
+    from leanseek.text import newest_rules
 
     found = describe_index(index)
     if as_json:
@@ -49,6 +50,8 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
                 f"{', lossy lengths' if sparse.lossy_lengths else ''}",
             )
         )
+        if (newest := newest_rules(sparse.analyzer)) != sparse.analyzer:
+            rows.append(("", f"made by older rules; index the sources again to change to {newest}"))
     if settings.encoder is not None:
         encoder = settings.encoder
         rows.append(("dense", f"{settings.dense}, {encoder.dimensions} dimensions"))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from leanseek.errors import IndexDamagedError, UsageError
+from leanseek.text.registry import versioned
 
 LeanKind: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
 """How reduced vectors are searched: all of them, some lists of them, or along a graph."""
@@ -33,17 +34,21 @@ class EncoderSettings:
 class SparseSettings:
     """How the sparse side analyses and scores: one of the back ends, an analyser, BM25's parameters.
 
-    `lossy_lengths` rounds the passages' lengths down as Lucene does, for scores that equal Lucene's; the back end
-    `lucene` always does that.
+    `analyzer` is given the version of its rules, the newest where it names none (`load_analyzer`). `lossy_lengths`
+    rounds the passages' lengths down as Lucene does, for scores that equal Lucene's; the back end `lucene` always
+    does that.
     """
 
     backend: str = "bm25"
-    analyzer: str = "english"
+    analyzer: str = versioned("english")
     variant: str = "lucene"
     k1: float = 0.9
     b: float = 0.4
     delta: float = 0.5
     lossy_lengths: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "analyzer", versioned(self.analyzer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +122,11 @@ class IndexSettings:
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
         values = asdict(self)
+        # As earlier releases write them, so that fingerprints of what is theirs stay the same.
         if self.fusion is None:
-            # As earlier versions write it, so that fingerprints of an index that learned nothing stay the same.
             del values["fusion"]
+        if self.sparse is not None:
+            values["sparse"]["analyzer"] = self.sparse.analyzer.replace("@1", "")
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -154,6 +161,12 @@ def scoring(settings: IndexSettings) -> tuple[object, ...]:
 
 
 def known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that `kind` has fields for: a later minor version may have stored more."""
+    """Stored values that `kind` has fields for: a later minor version may have stored more.
+
+    An analyser that was stored without a version has the first.
+    """
     names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+    stored = {name: value for name, value in values.items() if name in names}
+    if kind is SparseSettings and "analyzer" in stored:
+        stored["analyzer"] = versioned(stored["analyzer"], 1)
+    return stored

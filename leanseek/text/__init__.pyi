@@ -4,6 +4,7 @@ from .chunking import Chunk as Chunk
 from .chunking import Chunking as Chunking
 from .registry import analyzer_names as analyzer_names
 from .registry import load_analyzer as load_analyzer
+from .registry import newest_rules as newest_rules
 from .repetition import said_once as said_once
 from .sentences import ends_sentence as ends_sentence
 from .sentences import split_sentences as split_sentences

@@ -1,4 +1,4 @@
-"""Analysers by name."""
+"""Analysers by name, and the versions of their rules."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from functools import cache
 from pathlib import Path
 
 from leanseek.errors import UsageError
-from leanseek.text.analyzer import Analyzer, WordAnalyzer
+from leanseek.text.analyzer import Analyzer
 
 _SIMPLE = "simple"
 _LUCENE = "lucene"
+
+VERSIONS = (1, 2)
+"""Of the rules of all analysers but `lucene`; indexes keep the version that they were made with."""
 
 
 def analyzer_names() -> list[str]:
@@ -17,6 +20,20 @@ def analyzer_names() -> list[str]:
     import Stemmer
 
     return [_SIMPLE, _LUCENE, *Stemmer.algorithms()]
+
+
+def versioned(spec: str, version: int = VERSIONS[-1]) -> str:
+    """The spec with the version of its rules, `english@2`, which is `version` where it has none; lucene has none."""
+    name, *options = (part.strip() for part in spec.strip().lower().split(";"))
+    if "@" not in name and name != _LUCENE:
+        name = f"{name}@{version}"
+    return ";".join([name, *(option.replace(" ", "") for option in options)])
+
+
+def newest_rules(spec: str) -> str:
+    """The spec of the analyser of that name and options by the newest rules."""
+    name, *options = versioned(spec).split(";")
+    return versioned(";".join([name.split("@")[0], *options]))
 
 
 def load_analyzer(spec: str) -> Analyzer:
@@ -27,52 +44,65 @@ def load_analyzer(spec: str) -> Analyzer:
     language. `"lucene"` gives the terms of Lucene's English analyser as Anserini and Pyserini use it, for scores
     that compare with theirs. `";stopwords=none"` behind a name keeps the stop words.
 
-    English leaves out words of one character, which scores higher on Cranfield, CISI, Vaswani and CoSQA than
-    keeping them (nDCG@10 .343, .372, .445, .362 against .342, .361, .441, .361; SciFact .676 against .680),
-    and so drops the possessive 's. English and simple drop accents: MIRACL Yoruba .727 against .599.
+    `"english@1"` has the rules of version 1, by which indexes of earlier releases were made; without a version a
+    name means the newest rules (`VERSIONS`).
 
-    Raises UsageError for an unknown name or option.
+    Raises UsageError for an unknown name, version or option.
     """
-    name, *options = spec.strip().lower().split(";")
-    name = name.strip()
+    spec = versioned(spec)
+    name, *options = spec.split(";")
+    name, _, version = name.partition("@")
     if name not in analyzer_names():
         raise UsageError(
             f"unknown analyser {name!r}. Known: {', '.join(analyzer_names())}. "
             "Take 'simple' for any other language (Chinese, Japanese and Korean included)."
         )
+    if name == _LUCENE and version:
+        raise UsageError(f"the analyser 'lucene' has no versions; name it without '@{version}'")
+    if name != _LUCENE and version not in map(str, VERSIONS):
+        raise UsageError(
+            f"unknown version {version!r} of the analyser {name!r}. Known: {', '.join(map(str, VERSIONS))}, as in "
+            f"'{name}@{VERSIONS[-1]}'; a newer one needs a newer leanseek: pip install --upgrade leanseek"
+        )
     keep_stopwords = False
     for option in options:
-        if option.replace(" ", "") != "stopwords=none":
+        if option != "stopwords=none":
             raise UsageError(
                 f"unknown analyser option {option!r} in {spec!r}. "
                 f"Known: stopwords=none, as in '{name};stopwords=none'."
             )
         keep_stopwords = True
-
-    canonical = f"{name};stopwords=none" if keep_stopwords else name
+    stopwords = frozenset[str]() if keep_stopwords or name == _SIMPLE else _stopwords(name)
     if name == _LUCENE:
         from leanseek.text.lucene_terms import LuceneAnalyzer
 
-        return LuceneAnalyzer(canonical, stopwords=frozenset() if keep_stopwords else _stopwords("english"))
-    if name == _SIMPLE:
-        return WordAnalyzer(canonical, stopwords=frozenset(), stem=None, shortest=1, fold_accents=True)
+        return LuceneAnalyzer(spec, stopwords=stopwords)
 
     import Stemmer
 
+    # The analyser's own memo takes the place of the stemmer's.
+    stem = None if name == _SIMPLE else Stemmer.Stemmer(name, 0).stemWord
     english = name in ("english", "porter")
-    return WordAnalyzer(
-        canonical,
-        stopwords=frozenset() if keep_stopwords else _stopwords("english" if english else name),
-        # The analyser's own memo takes the place of the stemmer's.
-        stem=Stemmer.Stemmer(name, 0).stemWord,
-        shortest=2 if english else 1,
-        fold_accents=english,
-        dotted_i=name == "turkish",
-    )
+    if version == "1":
+        from leanseek.text.former_words import FormerAnalyzer
+
+        return FormerAnalyzer(
+            spec,
+            stopwords=stopwords,
+            stem=stem,
+            shortest=2 if english else 1,
+            fold_accents=english or name == _SIMPLE,
+            dotted_i=name == "turkish",
+        )
+    from leanseek.text.letters import Folding
+    from leanseek.text.words import WordAnalyzer
+
+    return WordAnalyzer(spec, fold=Folding(name), stopwords=stopwords, stem=stem, english=english)
 
 
 @cache
-def _stopwords(language: str) -> frozenset[str]:
-    """The stop words of a language; none where there is no list."""
+def _stopwords(name: str) -> frozenset[str]:
+    """The stop words of an analyser's language; none where there is no list."""
+    language = "english" if name in (_LUCENE, "porter") else name
     path = Path(__file__).with_name("stopwords") / f"{language}.txt"
     return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
