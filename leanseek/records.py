@@ -104,6 +104,8 @@ def read_record(path: Path, kind: type[Kind], nested: Mapping[str, type]) -> Kin
 
 def _made(kind: type[Kind], values: Mapping[str, Any], nested: Mapping[str, type]) -> Kind:
     """A record of `kind` from JSON values; fields that only a later minor version has are ignored."""
+    if upgraded := getattr(kind, "upgraded", None):  # what earlier releases wrote in another way
+        values = upgraded(values)
     given: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name not in values:

@@ -17,6 +17,7 @@ from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.ranking import MODES, Mode
 from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage
+from leanseek.text.registry import VERSIONS
 
 CANDIDATES_DEPTH = 100
 
@@ -203,7 +204,8 @@ def sparse_label(settings: SparseSettings) -> str:
         if setting.name == "backend" or value == setting.default:
             continue
         if setting.name == "analyzer":
-            parts.append(str(value))
+            # The newest rules need no mention; @ is no character of a name.
+            parts.append(str(value).replace(f"@{VERSIONS[-1]}", "").replace("@", "-"))
         elif value is True:
             parts.append(setting.name)
         else:

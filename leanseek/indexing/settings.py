@@ -50,6 +50,11 @@ class SparseSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "analyzer", versioned(self.analyzer))
 
+    @staticmethod
+    def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Stored values as today's: an analyser that was stored without a version has the first."""
+        return {**values, "analyzer": versioned(values["analyzer"], 1)}
+
 
 @dataclass(frozen=True, slots=True)
 class LeanSettings:
@@ -141,6 +146,8 @@ class IndexSettings:
                 ("sparse", SparseSettings),
                 ("fusion", FusionSettings),
             ):
+                if name == "sparse" and values[name] is not None:
+                    values[name] = SparseSettings.upgraded(values[name])
                 if values[name] is not None:
                     values[name] = kind(**known(kind, values[name]))
             return cls(**known(cls, values))
@@ -161,12 +168,6 @@ def scoring(settings: IndexSettings) -> tuple[object, ...]:
 
 
 def known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored values that `kind` has fields for: a later minor version may have stored more.
-
-    An analyser that was stored without a version has the first.
-    """
+    """The values that `kind` has fields for: a later minor version may have stored more."""
     names = {field.name for field in fields(kind)}
-    stored = {name: value for name, value in values.items() if name in names}
-    if kind is SparseSettings and "analyzer" in stored:
-        stored["analyzer"] = versioned(stored["analyzer"], 1)
-    return stored
+    return {name: value for name, value in values.items() if name in names}

@@ -16,6 +16,8 @@ from leanseek.text.letters import CLASSES
 WORD: Final = "[lud][ludmz]*+"
 COMPOUND: Final = f"{WORD}(?:[-./_:,&']{WORD})*+"
 
+LETTER_A: Final = "\uff21"
+"""The letter A where it is no article: full width, as it is a letter beside Chinese and Japanese."""
 LONGEST_CODE: Final = 64
 """Characters of a code or identifier; what is longer, such as an address or encoded data, is only its parts."""
 _SHORT: Final = 3
@@ -131,8 +133,9 @@ class Compounds:
                 return
         if kind == "initials" and self._english and whole in _LATIN:
             return
-        # Of two letters they may look like a stop word: I.T.
-        found.append(Term(whole, start, end, kind == "word" or len(whole) > 2))
+        # Initials of two letters may look like a stop word: I.T.
+        plain = text[start:end] != LETTER_A if kind == "word" else len(whole) > 2
+        found.append(Term(whole, start, end, plain))
         if kind == "word" and 3 < end - start <= LONGEST_CODE and _CAMEL.search(classes, start, end):
             humps = [match.span() for match in _HUMP.finditer(classes, start, end)]
             humps = [

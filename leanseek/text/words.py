@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from leanseek.text.analyzer import Span
-from leanseek.text.compounds import COMPOUND, WORD, Compounds, Term
+from leanseek.text.compounds import COMPOUND, LETTER_A, WORD, Compounds, Term
 from leanseek.text.letters import CLASSES, LONGEST, Folding
 from leanseek.text.unspaced import UNSPACED, Unspaced
 
@@ -29,6 +29,8 @@ _PRONOUN = re.compile(
     re.IGNORECASE,
 )
 """I at the start of a clause, behind a word that no numeral follows, or before a verb that has a person."""
+_LETTER = re.compile(r"(?<=[a-z0-9] )A(?![^\s.,;:!?)/])")
+"""A in upper case behind a word in lower case: an article would be in lower case too."""
 
 _MEMO_CHUNKS = 1 << 19
 """Distinct chunks, or words, in a memo; past this it starts anew, which bounds each at some 100 MB."""
@@ -70,7 +72,7 @@ class WordAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as often as they occur."""
-        text = self._without_pronoun(text)
+        text = self._prepared(text)
         chunks = text.translate(_ASCII).split() if text.isascii() else text.split()
         return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
 
@@ -78,14 +80,20 @@ class WordAnalyzer:
         """The terms of `tokens(text)` with the characters each comes from, for highlighting and phrases."""
         return [
             Span(token, match.start() + start, match.start() + end)
-            for match in _CHUNK.finditer(self._without_pronoun(text))
+            for match in _CHUNK.finditer(self._prepared(text))
             for token, start, end in self.chunk_spans(match.group())
         ]
 
-    def _without_pronoun(self, text: str) -> str:
-        """A text of the same length without the English pronoun I; the numeral stays (type I, World War I)."""
-        if self._english and ("I " in text or "i " in text):
-            return _PRONOUN.sub(lambda match: f"{match[1] or ''} ", text)
+    def _prepared(self, text: str) -> str:
+        """A text of the same length: in English I and A are words or letters by what is around them.
+
+        The pronoun I is left out, the numeral stays (type I, World War I), and so does the letter A (vitamin A).
+        """
+        if self._english:
+            if "I " in text or "i " in text:
+                text = _PRONOUN.sub(lambda match: f"{match[1] or ''} ", text)
+            if " A" in text:
+                text = _LETTER.sub(LETTER_A, text)
         return text
 
     def chunk_tokens(self, chunk: str) -> tuple[str, ...]:

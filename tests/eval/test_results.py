@@ -112,3 +112,12 @@ def test_scores_and_queries_beside_it(tmp_path: Path) -> None:
     (folder / "per_query.jsonl").write_text("{}\n")
     with pytest.raises(InputError, match=r"per_query\.jsonl:1:"):
         stored.per_query()
+
+
+def test_a_result_from_before_the_analysers_had_versions_is_of_the_first(tmp_path: Path) -> None:
+    folder = result_folder(tmp_path, RESULT.collection, RESULT.split, RESULT.system)
+    write_result(folder, RESULT)
+    path = folder / "result.json"
+    path.write_text(path.read_text().replace('"english@2"', '"english"'))
+    stored = read_result(folder).result.settings.sparse
+    assert stored == SparseSettings(k1=1.2, analyzer="english@1")
