@@ -104,10 +104,12 @@ class Compounds:
             if "&" in signs:
                 group = [element for element in group if _letters(classes, element.start, element.end) > 1]
         for element in group:
-            self._add_element(found, text, classes, element)
+            self._add_element(found, text, classes, element, led=len(group) == 1)
 
-    def _add_element(self, found: list[Term], text: str, classes: str, element: _Element) -> None:
-        """Add the terms of a word or number by itself."""
+    def _add_element(
+        self, found: list[Term], text: str, classes: str, element: _Element, *, led: bool
+    ) -> None:
+        """Add the terms of a word or number by itself; `led`: a dot before it would be its own."""
         kind, start, end, _ = element
         whole = self._text(text, element)
         if kind == "series":
@@ -115,8 +117,8 @@ class Compounds:
             digits = [match.span() for match in _DIGITS.finditer(classes, start, end)]
             found.extend(Term(self._fold(text[at:stop]), at, stop, False) for at, stop in digits)
             return
-        dot = classes.startswith(".", start - 1) if start else False
-        dot = dot and (start == 1 or classes[start - 2] not in "ludmzcHLVTs.")
+        dot = led and start > 0 and classes[start - 1] == "."
+        dot = dot and (start == 1 or classes[start - 2] not in "ludmzcLVTHJs.")
         if kind == "number":
             whole = f"0.{whole}" if dot and "." not in whole else whole
             found.append(Term(whole, start - dot, end, False))

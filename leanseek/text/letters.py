@@ -6,7 +6,8 @@ Each character has a class, one letter or sign, so that patterns of words read a
 |---|---|
 | l, u, d | letters without case or in lower case, letters in upper case, digits |
 | m, z | what belongs to the letter before it, seen or not (vowel signs, soft hyphens); the zero-width space |
-| c, H, L, V, T | Han, kana and the like; Hangul syllables, and leading, vowel and trailing jamo |
+| c | Han, kana and the like |
+| L, V, T, H, J | Hangul: leading, vowel and trailing jamo; syllables of two and of three of them |
 | s | letters of Thai, Lao, Khmer, Myanmar and their kin, which are written without spaces |
 | - . , / _ : ' & + # | themselves, and signs that look the same |
 | o | all else |
@@ -34,7 +35,8 @@ _SCRIPTS: Final = tuple(
         ("L", "\u1100-\u115e\ua960-\ua97c"),
         ("V", "\u1161-\u11a7\ud7b0-\ud7c6"),
         ("T", "\u11a8-\u11ff\ud7cb-\ud7fb"),
-        ("H", "\uac00-\ud7a3"),
+        ("H", "".join(map(chr, range(0xAC00, 0xD7A4, 28)))),
+        ("J", "\uac00-\ud7a3"),
         (
             "c",
             "\u3005-\u3007\u3031-\u3035\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f"
@@ -87,6 +89,8 @@ _ALPHABETS: Final = {
 """The letters that a language tells apart, which its stemmer expects; all others lose accents and strokes."""
 _EVERY_SCRIPT: Final = frozenset({"english", "porter", "simple"})
 """Analysers that drop accents in every script; others leave Greek, Cyrillic and Arabic letters to their stemmers."""
+_JOINED: Final = frozenset({"persian"})
+"""Languages whose stemmer knows the zero-width non-joiner, which parts a word's endings from it."""
 _POINTED: Final = frozenset({"yiddish"})
 """Languages whose points are letters."""
 
@@ -140,6 +144,7 @@ class Folding:
             pointed=language in _POINTED,
         )
         self._dotted_i = language == "turkish"
+        self._joined = language in _JOINED
 
     def __call__(self, word: str) -> str:
         """The word's one spelling; "" where nothing of it is seen."""
@@ -148,7 +153,11 @@ class Folding:
         if word.isascii():
             return word.lower()
         # Unicode's order of marks takes quadratic time, and no term is longer.
-        word = _HIDDEN.sub("", word[: 4 * LONGEST])
+        word = word[: 4 * LONGEST]
+        if self._joined:
+            word = _HIDDEN.sub(lambda match: "\u200c" if match[0] == "\u200c" else "", word)
+        else:
+            word = _HIDDEN.sub("", word)
         folded = unicodedata.normalize("NFKC", word).casefold()
         folded = unicodedata.normalize("NFKC", folded).translate(self._letters)
         return unicodedata.normalize("NFKC", folded)

@@ -83,7 +83,8 @@ EXTRACT: Final = Rules(
 
 PASSAGE: Final = Rules(
     word=re.compile(
-        rf"[{_WIDE_HAN}]{{1,2}}[{_STOPS}{_WIDE_CLOSING}、，：；…!?.,;:]*"
+        # Signs behind it have a limit because they are looked through again for a sentence's end.
+        rf"[{_WIDE_HAN}]{{1,2}}[{_STOPS}{_WIDE_CLOSING}、，：；…!?.,;:]{{0,100}}"
         rf"|[{_INDOCHINA}]{{1,4}}"
         # No word is longer than this: what is, such as encoded data, is cut like a text.
         rf"|[^\s{_WIDE_HAN}{_INDOCHINA}]{{1,100}}"

@@ -13,8 +13,8 @@ from typing import Final
 from leanseek.text.compounds import Term
 from leanseek.text.letters import CLASSES
 
-UNSPACED: Final = "[cHLVT][cHLVTm]*+|s[sm]*+"
-_CHARACTER: Final = re.compile("[cs]m*+|L*[HV]V*+T*+m*+|L++m*+|T++m*+")
+UNSPACED: Final = "[cLVTHJ][cLVTHJm]*+|s[sm]*+"
+_CHARACTER: Final = re.compile("[cs]m*+|L*(?:[HV]V*+|J)T*+m*+|L++m*+|T++m*+")
 _LONGEST: Final = 32
 """Code points of a character; more than that are no writing."""
 _MEMO_CHARACTERS: Final = 1 << 16

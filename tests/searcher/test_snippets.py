@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,3 +210,17 @@ def test_snippets_of_a_real_collection(collection: Callable[[str], Path]) -> Non
         assert bool(extract.highlights) == bool(matched)
         for piece in marked(extract):
             assert set(ENGLISH.tokens(piece)) <= set(terms)
+
+
+@pytest.mark.parametrize(
+    "run", ["茶", "ก", "a-", "1.1.", "aA", "a\u0301", "(", "a. ", "end ", "end-1/", "e&"]
+)
+def test_repetition_takes_linear_time(run: str) -> None:
+    analyzer = load_analyzer("english")
+    text = f"{run * (100_000 // len(run))} end"
+    started = time.process_time()
+    shown = snippet(text, analyzer, ["end"])
+    assert matched_terms(text, analyzer, ["end"]) == ("end",)
+    assert any(shown.text[start:end] == "end" for start, end in shown.highlights)
+    # A quadratic step takes minutes.
+    assert time.process_time() - started < 15

@@ -72,3 +72,9 @@ def test_digits_and_hidden_characters_are_one_in_every_language() -> None:
 def test_yiddish_points_are_letters() -> None:
     assert Folding("yiddish")("פּאַ") == "פּאַ"
     assert Folding("simple")("פּאַ") == "פא"
+
+
+def test_persian_endings_behind_a_non_joiner_are_stemmed() -> None:
+    tokens = load_analyzer("persian").tokens
+    assert tokens("کتاب\u200cها") == tokens("کتاب")
+    assert tokens("می\u200cخواهم") == ["خواه"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +39,16 @@ def test_passages_know_more_abbreviations_than_extracts() -> None:
         "Then stop.",
     ]
     assert next(text[start:end] for start, end in split_sentences(text)) == "See sect."
+
+
+@pytest.mark.parametrize("rules", [EXTRACT, PASSAGE])
+@pytest.mark.parametrize(
+    "run", ["。", "茶。", "a. ", "A.", "(", '"', "1. ", "\n", ". ", "a", "ก", "!?", "e.g. "]
+)
+def test_repetition_takes_linear_time(run: str, rules: Rules) -> None:
+    for tail in (" End", "，茶", "x y"):
+        text = f"茶{run * (100_000 // len(run))}{tail}"
+        started = time.process_time()
+        assert split_sentences(text, rules)[-1].end == len(text)
+        # A quadratic step takes a minute.
+        assert time.process_time() - started < 10
