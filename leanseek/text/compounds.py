@@ -89,7 +89,8 @@ class Compounds:
 
     def _add_group(self, found: list[Term], text: str, classes: str, group: Sequence[_Element]) -> None:
         """Add the terms of elements that are bound together, or of one alone."""
-        if len(group) > 1:
+        led = len(group) == 1
+        if not led:
             start, end = group[0].start, group[-1].end
             signs = {element.sign for element in group[1:]}
             if end - start <= LONGEST_CODE:
@@ -104,7 +105,7 @@ class Compounds:
             if "&" in signs:
                 group = [element for element in group if _letters(classes, element.start, element.end) > 1]
         for element in group:
-            self._add_element(found, text, classes, element, led=len(group) == 1)
+            self._add_element(found, text, classes, element, led=led)
 
     def _add_element(
         self, found: list[Term], text: str, classes: str, element: _Element, *, led: bool
