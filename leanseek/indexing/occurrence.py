@@ -24,7 +24,7 @@ import numpy as np
 from leanseek.indexing.segment import Segment
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
-from leanseek.text.analyzer import word_pattern
+from leanseek.text.former_words import word_pattern
 from leanseek.types import BoolArray, Int64Array
 
 Places: TypeAlias = tuple[frozenset[str], ...]
