@@ -6,6 +6,7 @@ import math
 import operator
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -483,3 +484,37 @@ def test_place_in_a_long_expression_is_shown() -> None:
     _, shown, caret, _ = str(raised.value).split("\n")
     assert shown[caret.index("^")] == "!"
     assert shown.startswith("  … ") and shown.endswith(" …")
+
+
+MILLION = 1_000_000
+LONG = {
+    "brackets": "(" * MILLION,
+    "negations": "not " * (MILLION // 4),
+    "backslashes": 'a = "' + "\\" * MILLION,
+    "quotes": '"' * MILLION,
+    "blanks": "a " + " " * MILLION + "= 1",
+    "digits": "a = " + "1" * MILLION,
+    "a fraction": "a = 0." + "1" * MILLION,
+    "an exponent": "a = 1e" + "9" * MILLION,
+    "digits before a letter": "a = " + "1" * MILLION + "x",
+    "dots": "a" + ".a" * (MILLION // 2) + " = 1",
+    "more dots": "a" + "." * MILLION,
+    "conditions": "a = 1 or " * (MILLION // 9) + "a = 1",
+    "values": "a in (" + "1," * (MILLION // 2) + "1)",
+    "commas": "a in (" + "," * MILLION,
+    "backquotes": "`" + "``" * (MILLION // 2),
+    "escapes": 'a = "' + "\\n" * (MILLION // 2) + '"',
+    "a fraction of a second": 'a = "2024-03-01T00:00:00.' + "0" * MILLION + '"',
+    "signs": "a = " + "+-" * (MILLION // 2),
+    "surrogates": "\ud800" * MILLION,
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_megabyte_is_read_or_refused_in_linear_time(kind: str) -> None:
+    started = time.perf_counter()
+    try:
+        parse_filter(LONG[kind])
+    except FilterError as error:
+        assert len(str(error)) < 600
+    assert time.perf_counter() - started < 10  # a second on a busy machine; what is quadratic takes hours
