@@ -216,7 +216,9 @@ SAMPLES: dict[str, bytes] = {
 NASTY = (
     b"\0", b"\xff", b"\xfe\xff", b"\r", b'"', b"'", b"<", b">", b"<!--", b"-->", b"<![CDATA[", b"&#x0;", b"&lol;", b"{",
     b"}", b"[", b"]", b"(", b")", b",", b"\t", b"\n\n", b"\\", b"\\ud800", b"1e999", b"-", b"NaN", b"---\n",
-    b"\xed\xa0\x80",    b"<DOC>", b"</DOC>", b"9" * 400, b" " * 200, b"<a>" * 200, b"[" * 2000, b'{"a":' * 500, b"null", b"true", b"%PDF-",
+    b"\xed\xa0\x80", b"<DOC>", b"</DOC>", b"9" * 400, b" " * 200, b"<a>" * 200, b"[" * 2000, b'{"a":' * 500, b"null",
+    b"true",
+    b"%PDF-",
     b"endobj",
 )  # fmt: skip
 

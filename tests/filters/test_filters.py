@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -363,7 +364,7 @@ def test_a_value_passes_as_a_plain_evaluation_says() -> None:
             assert found == [f"d{number}" for number, kept in enumerate(expected) if kept], (sign, constant)
 
 
-def plain(value: MetadataValue) -> object:
+def plain(value: MetadataValue) -> Any:
     """A value in a type of its own for each kind."""
     if isinstance(value, bool) or value is None or isinstance(value, list):
         return value

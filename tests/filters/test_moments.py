@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -147,7 +148,7 @@ def test_moments_in_their_spellings(text: str, moment: str) -> None:
     assert moment_text(f"{moment} {text}") == text
 
 
-ZONES = st.one_of(
+ZONES: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.just(UTC),
     st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
