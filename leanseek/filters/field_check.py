@@ -29,6 +29,7 @@ PLURALS: Final[Mapping[Kind, str]] = {
     "moment": "dates and times",
 }
 _SHOWN: Final = 20
+_COMPARED: Final = 10_000
 _LONGEST: Final = 60
 
 
@@ -73,8 +74,11 @@ def check_fields(condition: Filter, sources: Sequence[FieldSource]) -> None:
 def unknown_field(field: str, names: set[str]) -> FilterError:
     """The error for a field that is none of the `names`."""
     known = [*BUILT_IN, *sorted(names - set(BUILT_IN))]
-    plain = {name.casefold(): name for name in reversed(known)}
-    near = [plain[name] for name in difflib.get_close_matches(_cut(field).casefold(), plain, 3)]
+    given = _cut(field).casefold()
+    # Names of another length cannot be near; comparing very many would take longer than the search.
+    alike = [name for name in known if abs(len(name) - len(given)) <= max(2, len(given) // 2)][:_COMPARED]
+    plain = {name.casefold(): name for name in reversed(alike)}
+    near = [plain[name] for name in difflib.get_close_matches(given, plain, 3)]
     meant = f"; did you mean {' or '.join(map(quote_name, near))}?" if near else "."
     shown = ", ".join(_cut(quote_name(name)) for name in known[:_SHOWN])
     more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""

@@ -222,6 +222,38 @@ def test_parquet(tmp_path: Path) -> None:
     assert (second.id, second.title, second.metadata["score"], second.metadata["tags"]) == ("2", "", 0.5, [])
 
 
+def test_parquet_moments_and_numbers(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    winter, summer = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC), datetime.datetime(2024, 7, 1, 12)
+    table = arrow.table(
+        {
+            "id": ["a", "b"],
+            "text": ["first", "second"],
+            "at": arrow.array(
+                [winter, summer.replace(tzinfo=datetime.UTC)], arrow.timestamp("us", "Europe/Berlin")
+            ),
+            "fine": arrow.array([winter, None], arrow.timestamp("ns", "UTC")),
+            "key": arrow.array([2**64 - 1, 1], arrow.uint64()),
+            "vector": arrow.array([[0.5] * 64] * 2, arrow.list_(arrow.float32(), 64)),
+        }
+    )
+    parquet.write_table(table, tmp_path / "c.parquet")
+    report = ReadReport()
+    first, second = read(tmp_path / "c.parquet", report=report)
+    assert first.metadata == {
+        "at": "2024-01-01T12:00:00+00:00", "fine": "2024-01-01T12:00:00+00:00", "key": 2**64 - 1
+    }  # fmt: skip
+    assert second.metadata == {"at": "2024-07-01T12:00:00+00:00", "fine": None, "key": 1}
+    assert len(report.messages) == 1 and "'vector'" in report.messages[0]
+
+    exact = arrow.array([decimal.Decimal("1.234567890123456789")], arrow.decimal128(38, 18))
+    parquet.write_table(arrow.table({"id": ["a"], "text": ["t"], "price": exact}), tmp_path / "d.parquet")
+    with pytest.raises(InputError, match=r":1: the field 'price' holds the decimal 1\.234567890123456789"):
+        list(read(tmp_path / "d.parquet"))
+
+
 def test_parquet_with_strings_that_are_not_utf8(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
