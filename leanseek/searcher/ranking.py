@@ -13,7 +13,7 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
-from leanseek.text import said_once
+from leanseek.text import each_term_once
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Operator
 
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -63,7 +63,7 @@ class Ranking(NamedTuple):
 class Lists(NamedTuple):
     """Each side's best scores (l,), descending, which relevance is judged by; `sparse` is None in dense mode.
 
-    They are the sparse side's for the query's terms said once (see `evidence_on`).
+    They are the sparse side's for the query's terms, each once (see `evidence_on`).
     """
 
     dense: Float32Array
@@ -113,28 +113,28 @@ def search_sides(
     if vectors is None or not listed:
         dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
         return list(map(Sides, sparse, dense))
-    by_once = said_once_scores(snapshot, queries, sparse, listed, allowed)
+    listed_scores = scores_of_terms_once(snapshot, queries, sparse, listed, allowed)
     return [
         Sides(by_terms, by_vector, Lists(scores[:listed], once))
         for by_terms, once, (by_vector, scores) in zip(
-            sparse, by_once, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
+            sparse, listed_scores, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
         )
     ]
 
 
-def said_once_scores(
+def scores_of_terms_once(
     snapshot: Snapshot,
     queries: Sequence[str],
     found: Sequence[Candidates | None],
     listed: int,
     allowed: BoolArray | None,
 ) -> Iterator[Float32Array | None]:
-    """The best sparse scores (l,) of each query with its terms said once; those `found` where none repeats."""
+    """The best sparse scores (l,) of each query with each of its terms once; those `found` where none repeats."""
     for query, candidates in zip(queries, found, strict=True):
         if candidates is None:
             yield None
             continue
-        once = said_once(query, snapshot.passages.analyzer)
+        once = each_term_once(query, snapshot.passages.analyzer)
         best = candidates if once == query else snapshot.sparse.search(once, listed, allowed)
         yield best.scores[:listed]
 

@@ -5,7 +5,7 @@ from .chunking import Chunking as Chunking
 from .registry import analyzer_names as analyzer_names
 from .registry import load_analyzer as load_analyzer
 from .registry import newest_rules as newest_rules
-from .repetition import said_once as said_once
 from .sentences import ends_sentence as ends_sentence
 from .sentences import split_sentences as split_sentences
 from .sentences import split_words as split_words
+from .term_repeats import each_term_once as each_term_once

@@ -1,4 +1,4 @@
-"""From the query as it was typed to the query that is searched: operators, and words said over and over."""
+"""From the query as it was typed to the query that is searched: operators, and repeated words."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Words said over and over: `pump pump pump pump` asks for what `pump` asks for."""
+"""Emphatic repeats: `pump pump pump pump` asks for what `pump` asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARKS = (
 
 
 def without_repeats(query: str) -> str:
-    """A query in which what is said three times or more in a row, one word or up to 32, is said once.
+    """A query in which what comes three times or more in a row, one word or up to 32, comes once.
 
     Case and the marks around words do not count; numbers may repeat. A single word stays where the query has it first.
     A query without such repeats is returned as it is, to the character. Time is linear in its length.

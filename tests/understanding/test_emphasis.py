@@ -1,4 +1,4 @@
-"""Words said over and over are said once; what a language repeats stays."""
+"""Emphatic repeats are reduced to one; what a language repeats stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from leanseek.understanding import without_repeats
         ("Pumpe läuft " * 5, "Pumpe läuft"),
     ],
 )
-def test_repeats_are_said_once(query: str, once: str) -> None:
+def test_repeats_are_each_term_once(query: str, once: str) -> None:
     assert without_repeats(query) == once
 
 
@@ -50,7 +50,7 @@ words = st.lists(st.sampled_from("pump freezes in a cold winter night 7".split()
 
 
 @given(words, st.integers(3, 20))
-def test_any_query_said_over_and_over(query: list[str], times: int) -> None:
+def test_any_query_repeated_as_a_whole(query: list[str], times: int) -> None:
     once = without_repeats(" ".join(query))
     if any(word != "7" for word in query) and once == " ".join(query) and len(set(query)) == len(query):
         assert without_repeats(" ".join(query * times)) == once

@@ -15,7 +15,7 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode, Ranking, Sides
 from leanseek.searcher.relevance.features import DenseEvidence, Evidence, SparseEvidence
 from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
-from leanseek.text import said_once
+from leanseek.text import each_term_once
 from leanseek.types import Float32Array
 
 AUTO = "auto"
@@ -129,14 +129,14 @@ def evidence_on(
 ) -> Evidence:
     """The evidence on the passages of a query's ranking; `searched`: how many passages there were to find.
 
-    On the sparse side the query's terms count once: a term that is said n times scores n times as high, which says
+    On the sparse side the query's terms count once: a term that comes n times scores n times as high, which tells
     nothing of a passage.
     """
     lists = sides.lists
     assert lists is not None, "the sides were searched with lists"
     sparse = None
     if lists.sparse is not None and ranking.sparse is not None:
-        once = said_once(query, snapshot.passages.analyzer)
+        once = each_term_once(query, snapshot.passages.analyzer)
         scores = ranking.sparse.scores
         if once != query:
             scores = snapshot.sparse.score(once, ranking.ordinals)

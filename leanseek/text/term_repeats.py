@@ -1,11 +1,11 @@
-"""A text in which nothing is said twice."""
+"""A text without the repeats of its terms."""
 
 from __future__ import annotations
 
 from leanseek.text.analyzer import Analyzer
 
 
-def said_once(text: str, analyzer: Analyzer) -> str:
+def each_term_once(text: str, analyzer: Analyzer) -> str:
     """A text with the same terms, each once, in the order of their first places; the text itself where none repeats.
 
     What an analyser makes of a part of a text it has to make of that part alone, as those of `load_analyzer` do.
