@@ -146,19 +146,22 @@ def searched(index: Index) -> object:
 
 def test_what_changes_during_a_merge_is_in_the_merged_segment(tmp_path: Path, held: threading.Event) -> None:
     index = Index.create(tmp_path / "index", encoder=HashEncoder())
-    documents = fill(index, merges.MERGED_AT_ONCE)
+    together = make_documents(3, 7, prefix="t")
+    index.add(together, cache=False)
+    documents = fill(index, merges.MERGED_AT_ONCE - 1)
     assert index.merging
     reader = Searcher.open(index.path, encoder=HashEncoder())
     before = reader.search_batch(QUERIES, 50)
     deleted, replaced, *others = documents
     index.delete([deleted.id])  # its segment goes whole
-    newer = [Document(replaced.id, "statin wing kinase"), Document("x", "wing trial")]
+    index.delete([together[1].id])
+    newer = [Document(id, f"statin wing {id}") for id in (replaced.id, together[0].id, "x")]
     index.add(newer, on_duplicate="replace", cache=False)
     assert index.merging
     held.set()
     assert index.close() is None
     assert len(read_state(index.path).segments) == 2
-    expected = [*others, *newer]
+    expected = [together[2], *others, *newer]
     assert contents_of(index.path) == model_of(expected)
     fresh = Index.create(tmp_path / "fresh", encoder=HashEncoder())
     fresh.add(expected, cache=False)
@@ -233,6 +236,7 @@ ENDS = {
     "exit": "",
     "exception": "raise SystemExit(3)",
     "close": "assert index.close() is None",
+    "kill": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
 }
 
 
@@ -258,8 +262,11 @@ def test_a_process_that_ends_leaves_no_orphans(tmp_path: Path, end: str) -> None
         [sys.executable, "-c", program, str(path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout=60,
-        check=end != "exception",
+        check=end not in ("exception", "kill"),
     )
+    if end == "kill":
+        assert any(part.name.startswith(merges.DRAFT) for part in (path / SEGMENTS).iterdir())
+        Index.open(path).delete([], ignore_missing=True)  # a writer
     named = {Path(segment.folder).name for segment in read_state(path).segments}
     assert {part.name for part in (path / SEGMENTS).iterdir()} == named
     assert len(named) == (2 if end == "close" else 6)
