@@ -418,7 +418,8 @@ def test_what_hinders_merging_does_not_undo_the_add(
     reports = []
     for start in range(0, 40, 4):
         reports.append(index.add(documents[start : start + 4], cache=False))
-        index._writer._merge and index._writer._merge.wait(None)
+        if (merge := index._writer._merge) is not None:
+            assert merge.wait(30)
     assert [report.documents for report in reports] == [4] * 10
     few = MERGED_AT_ONCE
     assert [report.unmerged for report in reports[:few]] == [None] * few
