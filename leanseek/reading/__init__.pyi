@@ -5,5 +5,7 @@ from .pydocs import python_documentation as python_documentation
 from .queries import read_queries as read_queries
 from .runs import read_run as read_run
 from .runs import write_run as write_run
+from .sources import Reading as Reading
 from .sources import read as read
+from .streams import LeftOut as LeftOut
 from .streams import ReadReport as ReadReport

@@ -20,10 +20,13 @@ from leanseek.reading.metadata import MetadataBuilder, MetadataError, cell_value
 from leanseek.reading.streams import Place, ReadReport
 from leanseek.types import Document, Metadata, MetadataValue
 
-OnError: TypeAlias = Literal["fail", "skip"]
+OnError: TypeAlias = Literal["auto", "fail", "skip"]
+"""Of an unusable record or file: raise its error, count it and go on, or `auto`: go on where a folder of mixed files
+holds it, and raise where it was named or is part of a collection."""
 
 _UNWRITABLE: Final = re.compile("[\x01-\x1f\x7f\x85\u2028\u2029]")
 _KNOWN_LAYOUTS: Final = 256
+_LETTER: Final = re.compile(r"[^\W\d_]")
 
 
 class DocumentBuilder:
@@ -35,34 +38,75 @@ class DocumentBuilder:
         self.fields = fields
         self.report = report
         self.encoding = encoding
-        self._skip = on_error == "skip"
+        self._left_out: set[str] = set()
+        self._on_error = on_error
         self._layouts: dict[tuple[str, ...], Layout] = {}
         self._title_seen = fields.title is None
-        self._left_out: set[str] = set()
+        self.begin("", found=False)
+
+    def begin(self, file: str, found: bool, composes: bool = True) -> None:
+        """Records of another file follow, whose id is `file`.
+
+        `found`: it is one of many in a folder, so that it tells of itself in a line, and its records may lack ids,
+        which are then made of the file and their number. `composes`: they may also lack a text field, all fields
+        being the text then.
+        """
+        self.skips = self._on_error == "skip" or (self._on_error == "auto" and found)
+        self.refused = 0
+        self._file = file
+        self._found = found
+        self._composes = found and composes
+        self._noted: set[str] = set()
+        self._row = 0
+        self._layouts.clear()
+
+    def end(self) -> None:
+        """The file is read: where many of its records were refused, the line about the first tells how many."""
+        if self._found and self.refused > 1:
+            self.report.messages[self._refusal] += f" (and {self.refused - 1:,} more of its records)"
 
     def refuse(self, error: InputError) -> None:
-        """Raise the error, or count it and note its message."""
-        if not self._skip:
+        """Raise the error of a record, or count it and note its message."""
+        self._row += 1
+        self._refuse(error)
+
+    def _refuse(self, error: InputError) -> None:
+        if not self.skips:
             raise error
         self.report.skipped += 1
-        self.report.note(str(error))
+        self.refused += 1
+        if not self._found:
+            self.report.note(str(error))
+        elif self.refused == 1:
+            self._refusal = len(self.report.messages)
+            self.report.note(str(error), always=True)
+
+    def _note(self, kind: str, message: str) -> None:
+        """Report something about a file: in a folder of every file, but once for all its records."""
+        if not self._found:
+            self.report.note(message)
+        elif kind not in self._noted:
+            self.report.note(message, always=True)
+            self._noted.add(kind)
 
     def note_reading(self, place: Place) -> None:
         """Report how a file was read, after its last document: by a guess of its encoding, or in part."""
         if place.guess:
             self.report.guessed += 1
-            self.report.note(
-                f"{place.file}: not UTF-8; read as {place.guess}, which is a guess: --encoding names another"
+            self._note(
+                "guess",
+                f"{place.file}: not UTF-8; read as {place.guess}, which is a guess: --encoding names another",
             )
         if place.notes:
             self.report.partial += 1
-            self.report.note(f"{place.file}: {'; '.join(place.notes)}")
+            self._note("part", f"{place.file}: {'; '.join(place.notes)}")
 
     def document(self, record: object, place: Place, *, cells: bool = False) -> Document | None:
         """The document of a record (a dict), or None where it was refused or is empty.
 
         `cells`: the values are strings of a text table, in which numbers are recognised.
         """
+        self._row += 1
         try:
             if not isinstance(record, dict):
                 raise place.error(_not_an_object(record))
@@ -70,8 +114,8 @@ class DocumentBuilder:
             parts = self._layouts.get(names)
             if parts is None:
                 parts = self._layout(names, place)
-            id = _id(record[parts.id], parts.id, place)
-            text = record[parts.text]
+            id = _id(record[parts.id], parts.id, place) if parts.id is not None else self._number()
+            text = record[parts.text] if parts.text is not None else _composed(record, place)
             if type(text) is not str:
                 text = _text(text, parts.text, place)
             title = record[parts.title] if parts.title is not None else ""
@@ -86,11 +130,14 @@ class DocumentBuilder:
             return self.take(id, text, title, metadata, place)
         except InputError as error:
             place.repaired = False
-            self.refuse(error)
+            self._refuse(error)
         except RecursionError:
             place.repaired = False
-            self.refuse(place.error("the record's fields are nested too deeply"))
+            self._refuse(place.error("the record's fields are nested too deeply"))
         return None
+
+    def _number(self) -> str:
+        return f"{self._file}#{self._row}"
 
     def take(self, id: str, text: str, title: str, metadata: Metadata, place: Place) -> Document | None:
         """The document, its characters checked; None where it is empty. Raises InputError for a bad id."""
@@ -107,17 +154,18 @@ class DocumentBuilder:
         if not sound_text.strip() and not sound_title.strip():
             if place.notes:
                 self.report.scanned += 1
-                self.report.note(f"{place}: {'; '.join(place.notes)}")
+                self._note("empty", f"{place}: {'; '.join(place.notes)}")
                 place.notes.clear()
             else:
                 self.report.empty += 1
-                self.report.note(f"{place}: the document {sound_id!r} is empty and was left out")
+                self._note("empty", f"{place}: the document {sound_id!r} is empty and was left out")
             return None
         if repaired:
             self.report.repaired += 1
-            self.report.note(
+            self._note(
+                "repaired",
                 f"{place}: characters that are not valid {place.guess or place.encoding or 'UTF-8'}, or NULs, were "
-                "replaced or removed; if the file is in another encoding, name it with --encoding"
+                "replaced or removed; if the file is in another encoding, name it with --encoding",
             )
         self.report.read += 1
         return Document(sound_id, sound_text, sound_title, metadata)
@@ -146,7 +194,20 @@ class DocumentBuilder:
         return found.values
 
     def _layout(self, names: tuple[str, ...], place: Place) -> Layout:
-        found = layout(names, self.fields, place)
+        composed = self._composes and self.fields.text is None
+        found = layout(names, self.fields, place, self._found, composed)
+        if found.id is None and not self._layouts:
+            self.report.note(
+                f"{place.file}: its records have no id field and are numbered ({self._file}#1 and on); --id-field "
+                "names one",
+                always=True,
+            )
+        if found.text is None and not self._layouts:
+            self.report.note(
+                f"{place.file}: its records have no text field, so that all fields ({listed(names)}) are the text; "
+                "--text-field names one",
+                always=True,
+            )
         if found.title is not None:
             self._title_seen = True
         elif not self._title_seen:
@@ -158,6 +219,20 @@ class DocumentBuilder:
             self._layouts.clear()
         self._layouts[names] = found
         return found
+
+
+def _composed(record: Mapping[str, object], place: Place) -> str:
+    """All fields of a record as its text, a line each. Raises InputError where none of them has words."""
+    filled = {name: value for name, value in record.items() if value not in (None, "", [], {})}
+    if not any(
+        isinstance(value, (str, list, dict)) and _LETTER.search(str(value)) for value in filled.values()
+    ):
+        raise place.error(f"the record has no text in its fields ({listed(tuple(record))})")
+    return "\n".join(f"{name}: {_line(value)}" for name, value in filled.items())
+
+
+def _line(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _id(value: object, name: str, place: Place) -> str:

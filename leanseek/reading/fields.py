@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from leanseek.reading.streams import Place
@@ -12,6 +12,8 @@ from leanseek.reading.streams import Place
 ID_NAMES: Final = ("_id", "id", "docid", "doc_id", "pid", "docno", "document_id", "passage_id", "uid")
 TEXT_NAMES: Final = ("text", "contents", "content", "body", "passage", "segment", "document", "abstract")
 TITLE_NAMES: Final = ("title", "headline", "heading")
+ROW_NUMBERS: Final = "#"
+"""In place of an id field: records get ids of their file and their number in it, such as `members.csv#2`."""
 _SHOWN: Final = 12
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -29,18 +31,35 @@ class Fields:
 
 
 class Layout(NamedTuple):
-    """The fields of one kind of record; `rest` is what becomes metadata."""
+    """The fields of one kind of record; `rest` is what becomes metadata.
 
-    id: str
-    text: str
+    `id` is None where records are numbered, `text` where all fields make up the text.
+    """
+
+    id: str | None
+    text: str | None
     title: str | None
     rest: tuple[str, ...]
 
 
-def layout(names: Sequence[str], fields: Fields, place: Place) -> Layout:
-    """Assign a record's fields to id, text, title and rest. Raises InputError without an id or a text field."""
-    id_name = _field(names, fields.id, ID_NAMES, "id", place)
-    text_name = _field(names, fields.text, TEXT_NAMES, "text", place)
+def layout(
+    names: Sequence[str], fields: Fields, place: Place, numbered: bool = False, composed: bool = False
+) -> Layout:
+    """Assign a record's fields to id, text, title and rest. Raises InputError without an id or a text field.
+
+    `numbered` records need no id field, and `composed` ones no text field.
+    """
+    id_name = text_name = None
+    if fields.id == ROW_NUMBERS and ROW_NUMBERS not in names:
+        numbered, fields = True, replace(fields, id=None)
+    if not numbered or fields.id in names or (fields.id is None and _usual(names, ID_NAMES) is not None):
+        id_name = _field(names, fields.id, ID_NAMES, "id", place)
+    if (
+        not composed
+        or fields.text in names
+        or (fields.text is None and _usual(names, TEXT_NAMES) is not None)
+    ):
+        text_name = _field(names, fields.text, TEXT_NAMES, "text", place)
     title_name = fields.title if fields.title in names else None
     if fields.title is None:
         title_name = _usual(names, TITLE_NAMES)
@@ -72,6 +91,7 @@ def _field(names: Sequence[str], given: str | None, usual: Sequence[str], part: 
         raise place.error(
             f"no {part} field (looked for {', '.join(usual)}); the record has {listed(names)}; "
             f"name the right one with --{part}-field, or {part}_field= in Python"
+            + (f"; --id-field '{ROW_NUMBERS}' numbers the records" if part == "id" else "")
         )
     return found
 

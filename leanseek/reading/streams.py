@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from leanseek.errors import InputError, StorageError
@@ -21,6 +22,33 @@ _BUFFER: Final = 1 << 20
 _PROBE: Final = 8192
 KEPT_MESSAGES: Final = 10
 """Messages that a report holds; the counts go on."""
+SHOWN_PATHS: Final = 5
+"""Paths that a line of a report names; the report itself has them all."""
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Files and folders of one kind that a reading passed over: why, or what to do to have them read."""
+
+    kind: str
+    why: str
+    paths: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """The first few of them for people, with the reason."""
+        one, several = self.kind, f"{self.kind}s"
+        for head, plural in (
+            ("index ", "indexes "),
+            ("file ", "files "),
+            ("folder ", "folders "),
+            ("link ", "links "),
+        ):
+            if one.startswith(head):
+                several = plural + one.removeprefix(head)
+        number = len(self.paths)
+        shown = ", ".join(self.paths[:SHOWN_PATHS])
+        more = f" and {number - SHOWN_PATHS:,} more" if number > SHOWN_PATHS else ""
+        return f"{number:,} {one if number == 1 else several} not read: {shown}{more} ({self.why})"
 
 
 @dataclass(slots=True)
@@ -44,12 +72,29 @@ class ReadReport:
     ignored: int = 0
     """Files of a folder whose kind is not read."""
     messages: list[str] = field(default_factory=list)
-    """The first messages about documents skipped, empty, repaired, read in part or by a guess, with their places."""
+    """The first messages about documents skipped, empty, repaired, read in part or by a guess, with their places; of a
+    folder's files all of them, one a file."""
+    left_out: list[LeftOut] = field(default_factory=list, compare=False)
+    """What was found in folders and not read, by kind."""
 
-    def note(self, message: str) -> None:
-        """Add the message if it is among the first."""
-        if len(self.messages) < KEPT_MESSAGES:
+    def note(self, message: str, always: bool = False) -> None:
+        """Add the message if it is among the first, or `always`."""
+        if always or len(self.messages) < KEPT_MESSAGES:
             self.messages.append(message)
+
+    def leave_out(self, kind: str, why: str, path: str) -> None:
+        """Note a file or folder that is passed over."""
+        one = next((one for one in self.left_out if (one.kind, one.why) == (kind, why)), None)
+        if one is None:
+            one = LeftOut(kind, why)
+            self.left_out.append(one)
+        one.paths.append(path)
+
+    def details(self) -> list[str]:
+        """What was left out and why, a line each; the first messages, and how many more there are."""
+        lines = [one.sentence() for one in self.left_out] + self.messages[:KEPT_MESSAGES]
+        more = len(self.messages) - KEPT_MESSAGES
+        return [*lines, f"and {more:,} more such files; --json lists them all"] if more > 0 else lines
 
     def sentence(self) -> str:
         """The counts in words; zero counts are left out, except that of the documents read."""
@@ -142,9 +187,11 @@ def _decompressed(stream: io.BufferedReader, name: str) -> io.BufferedReader:
 
         unpacked = cast(BinaryIO, bz2.BZ2File(stream))
     elif start[:4] == b"\x28\xb5\x2f\xfd":
-        raise InputError(f"{name}: Zstandard data is not read; decompress the file first: zstd -d {name}")
+        raise InputError(
+            f"{name}: Zstandard data is not read; decompress the file first: zstd -d {quote(name)}"
+        )
     elif start == b"\xfd7zXZ\x00":
-        raise InputError(f"{name}: xz data is not read; decompress the file first: xz -d {name}")
+        raise InputError(f"{name}: xz data is not read; decompress the file first: xz -d {quote(name)}")
     else:
         return stream
     # With a buffer of its own lines are found in C rather than by a Python call each.

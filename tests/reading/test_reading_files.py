@@ -82,8 +82,8 @@ def test_a_folder_is_walked_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     assert (report.read, report.ignored) == (6, 1)
     assert [document.id for document in read(str(folder / "b.txt"), folder / "a")] == [
         "b.txt",
-        "x y 😀.md",
-        "z.rst",
+        "a/x y 😀.md",
+        "a/z.rst",
     ]
 
 
