@@ -9,6 +9,7 @@ from .indexing.dense.lean.lean_index import LeanVecIndex as LeanVecIndex
 from .indexing.index import Index as Index
 from .indexing.settings import LeanSettings as LeanSettings
 from .indexing.settings import SparseSettings as SparseSettings
+from .indexing.synchronisation import SyncReport as SyncReport
 from .indexing.verification import verify as verify
 from .indexing.writer import AddReport as AddReport
 from .reading.queries import read_queries as read_queries

@@ -94,7 +94,7 @@ class TruncationReport:
             return f"{encoded}: nothing was cut (this encoder reads texts of any length)."
         if not self.truncated:
             return f"{encoded}: nothing was cut (all fit the encoder's {self.max_tokens:,} tokens)."
-        words = max(10, int(self.max_tokens * _WORDS_PER_TOKEN) // 10 * 10)
+        words = words_that_fit(self.max_tokens)
         were = "was" if self.truncated == 1 else "were"
         return (
             f"{self.truncated:,} of {_count(self.documents, 'document')} "
@@ -104,6 +104,11 @@ class TruncationReport:
             "cannot be found by meaning. To encode everything, split documents with --chunk WORDS "
             f"(--chunk {words} fits)."
         )
+
+
+def words_that_fit(tokens: int) -> int:
+    """How many words of English have about so many tokens."""
+    return max(10, int(tokens * _WORDS_PER_TOKEN) // 10 * 10)
 
 
 def _count(number: int, noun: str) -> str:
@@ -171,6 +176,8 @@ class Encoding:
     documents: Callable[[Sequence[str], Tick], tuple[Float32Array, TruncationReport]]
     queries: Callable[[Sequence[str]], Float32Array]
     learning_queries: Sequence[str] = ()
+    tokens: Callable[[Sequence[str]], Int32Array] | None = None
+    """The lengths (n,) of documents in tokens; None for an encoder that cannot count without encoding."""
 
 
 def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool) -> Encoding:
@@ -189,7 +196,8 @@ def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool
         with turn, encoder_errors(encoder):
             return encoder.encode_queries(texts).vectors
 
-    return Encoding(encoder, documents, queries, learning_queries)
+    count = getattr(encoder, "count_tokens", None)
+    return Encoding(encoder, documents, queries, learning_queries, count)
 
 
 @contextmanager

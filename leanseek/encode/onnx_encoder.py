@@ -70,6 +70,10 @@ class OnnxEncoder:
         """Vectors (n, D) of passages, with the model's own document prompt."""
         return self._encode(texts, self._settings.document_prompt)
 
+    def count_tokens(self, texts: Sequence[str]) -> Int32Array:
+        """The lengths (n,) of documents before any cut, prompt and special tokens included."""
+        return self._tokenizer([self._settings.document_prompt + text for text in texts]).lengths
+
     def _encode(self, texts: Sequence[str], prompt: str) -> Encoded:
         ids, lengths = self._tokenizer([prompt + text for text in texts])
         vectors: Float32Array = np.empty((len(texts), self.dimensions), dtype=np.float32)

@@ -14,7 +14,7 @@ from leanseek.encode.base import Encoded
 from leanseek.encode.batches import batches
 from leanseek.encode.tokenizer import TextTokenizer, encodable
 from leanseek.errors import MissingPackageError, ModelError
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Int32Array
 
 _BUDGET = 2048
 _BUDGET_ACCELERATOR = 65536
@@ -47,6 +47,10 @@ class TorchEncoder:
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of passages, with the model's own document prompt."""
         return self._encode(texts, self._model.encode_document, self._prompts[1])
+
+    def count_tokens(self, texts: Sequence[str]) -> Int32Array:
+        """The lengths (n,) of documents before any cut, prompt and special tokens included."""
+        return self._tokenizer([self._prompts[1] + text for text in texts]).lengths
 
     def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
         texts = [encodable(text) for text in texts]

@@ -5,6 +5,8 @@ from .info import describe_index as describe_index
 from .settings import LeanSettings as LeanSettings
 from .settings import SparseSettings as SparseSettings
 from .snapshot import Snapshot as Snapshot
+from .synchronisation import FileChange as FileChange
+from .synchronisation import SyncReport as SyncReport
 from .tokens.token_writer import TokenReport as TokenReport
 from .tokens.token_writer import forget_tokens as forget_tokens
 from .tokens.token_writer import store_tokens as store_tokens

@@ -11,11 +11,12 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from shlex import quote
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,7 +29,11 @@ from leanseek.errors import (
 from leanseek.files import checksum, sync
 from leanseek.indexing.integrity import FileRecord, storage_errors
 from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.source_records import SourceChange, Sources, load_roots, load_sources
+from leanseek.reading.folders import Root
 from leanseek.types import Int64Array
+
+Loaded = TypeVar("Loaded")
 
 FORMAT = 2
 """1: moments are strings in the segments' metadata, and postings are never in one file. An index takes the newer format
@@ -130,6 +135,8 @@ class Change:
     """New settings: where every segment is new, or with nothing changed but the fusion."""
     learning_queries: Sequence[str] | None = None
     """None leaves them as they are."""
+    sources: SourceChange | None = None
+    """What becomes known of the files that documents came from."""
 
 
 def create_catalog(folder: Path, settings: IndexSettings, learning_queries: Sequence[str] = ()) -> None:
@@ -157,13 +164,33 @@ def read_state(folder: Path) -> State:
     Raises IndexNotFoundError where there is no index, IndexFormatError for one of a newer format and
     IndexDamagedError where the catalog cannot be read.
     """
+    return _read(folder, load)
+
+
+def read_sources(folder: Path) -> Sources:
+    """What the index knows of the files it was made from. Raises as `read_state`."""
+    return _read(folder, lambda database: load_sources(database, folder, _origin(database)))
+
+
+def read_roots(folder: Path) -> tuple[Root, ...]:
+    """The folders below which the index knows files by their paths. Raises as `read_state`."""
+    return _read(folder, lambda database: load_roots(database, folder, _origin(database)))
+
+
+def _origin(database: sqlite3.Connection) -> str | None:
+    (origin,) = database.execute("SELECT origin FROM state").fetchone()
+    return str(origin) if origin is not None else None
+
+
+def _read(folder: Path, load: Callable[[sqlite3.Connection], Loaded]) -> Loaded:
+    """What `load` finds in the catalog, in one transaction."""
     path = folder / CATALOG
     if not path.is_file():
         what = "is not a folder" if folder.exists() and not folder.is_dir() else "holds no leanseek index"
         if not folder.exists():
             what = "does not exist"
         raise IndexNotFoundError(
-            f"'{folder}' {what}. Make an index with: leanseek index SOURCE --into {folder}"
+            f"'{folder}' {what}. Make an index with: leanseek index SOURCE --into {quote(str(folder))}"
         )
     try:
         # A writer killed in mid-commit leaves a journal, and undoing what it began is a write.
@@ -218,6 +245,8 @@ def commit(folder: Path, change: Change) -> int:
                 "INSERT OR IGNORE INTO tombstones VALUES (?, ?)",
                 [(number, ordinal) for ordinal in ordinals.tolist()],
             )
+        if change.sources is not None:
+            change.sources.write(database, folder)
         if change.learning_queries is not None:
             put_learning_queries(database, change.learning_queries)
         if change.settings is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
+from leanseek.encode.corpus import words_that_fit
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
 from leanseek.indexing.settings import EncoderSettings, IndexSettings, LeanSettings, SparseSettings
@@ -13,6 +14,8 @@ from leanseek.indexing.sparse import check_sparse
 from leanseek.text import load_analyzer
 from leanseek.text.chunking import Chunking
 
+AUTO_OVERLAP = 5
+"""Passages that are made to fit the encoder share a fifth of their words with the next."""
 MOST_LEARNING_QUERIES = 10_000
 """More teach a reduction nothing new."""
 
@@ -32,7 +35,7 @@ def make_plan(
     lean: LeanSettings = LeanSettings(),  # noqa: B008 - frozen
     learning_queries: Iterable[str] = (),
     sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
-    chunk_words: int | None = None,
+    chunk_words: int | Literal["auto"] | None = None,
     chunk_overlap: int = 0,
     device: str | None = None,
 ) -> Plan:
@@ -40,7 +43,9 @@ def make_plan(
 
     Raises UsageError, ModelError or MissingPackageError.
     """
-    if chunk_words is not None:
+    if isinstance(chunk_words, str) and chunk_words != "auto":
+        raise UsageError(f"chunk_words is {chunk_words!r}; it must be a number of words, 'auto' or None")
+    if isinstance(chunk_words, int):
         Chunking(chunk_words, chunk_overlap)
     if sparse is not None:
         check_sparse(sparse)
@@ -74,6 +79,11 @@ def make_plan(
             f"dims is {lean.dims}; the vectors of '{loaded.name}' have {loaded.dimensions}, so it must be from 1 to "
             f"{loaded.dimensions}, or 'auto'"
         )
+    chunk_tokens = None
+    if chunk_words == "auto":
+        chunk_tokens = loaded.max_tokens if loaded is not None else None
+        chunk_words = words_that_fit(chunk_tokens) if chunk_tokens is not None else None
+        chunk_overlap = chunk_words // AUTO_OVERLAP if chunk_words is not None else 0
     settings = IndexSettings(
         dense=dense if loaded is not None else None,
         encoder=encoder_settings(loaded) if loaded is not None else None,
@@ -81,6 +91,7 @@ def make_plan(
         sparse=sparse,
         chunk_words=chunk_words,
         chunk_overlap=chunk_overlap,
+        chunk_tokens=chunk_tokens,
     )
     return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES])
 

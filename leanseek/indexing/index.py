@@ -7,16 +7,20 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import IndexExistsError, UsageError
 from leanseek.filters import parse_filter
-from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_state
+from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_sources, read_state
 from leanseek.indexing.creation import Plan, given_encoder, make_plan
 from leanseek.indexing.folder import claim_folder, remove_files
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.indexing.settings import FusionSettings, IndexSettings, LeanSettings, SparseSettings
+from leanseek.indexing.synchronisation import SyncReport
 from leanseek.indexing.writer import AddReport, CompactReport, Writer
+from leanseek.reading import Fields, OnError, ReadReport
+from leanseek.reading.sources import ReadOptions, unread
 from leanseek.types import Document, Progress, silent
 
 
@@ -44,7 +48,7 @@ class Index:
         lean: LeanSettings = LeanSettings(),  # noqa: B008 - frozen
         learning_queries: Iterable[str] = (),
         sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
-        chunk_words: int | None = None,
+        chunk_words: int | Literal["auto"] | None = None,
         chunk_overlap: int = 0,
         device: str | None = None,
     ) -> Index:
@@ -54,7 +58,8 @@ class Index:
         protocol; None, or `dense=None`, makes an index without vectors. `dense` is "flat" (exact), "lean"
         (reduced as `lean` specifies, see `LeanVecIndex`; `learning_queries` are texts to learn from, in place of
         some made from the documents), or "auto": lean from 20,000 vectors on. `sparse=None` makes one without
-        postings. `chunk_words` splits documents into passages of about so many words.
+        postings. `chunk_words` splits documents into passages of at most so many words; "auto" makes them fit the
+        encoder's window, and leaves documents whole where there is none.
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
         """
@@ -189,6 +194,35 @@ class Index:
         """
         with self._writer.locked():
             return self._writer.rebuild(documents, plan, origin, on_duplicate, progress or silent, cache)
+
+    def sync(
+        self,
+        *sources: str | os.PathLike[str],
+        id_field: str | None = None,
+        text_field: str | None = None,
+        title_field: str | None = None,
+        encoding: str | None = None,
+        on_error: OnError = "auto",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        cache: bool = True,
+    ) -> SyncReport:
+        """Bring the index up to its sources (see `read`) in one commit: add what is new, replace what differs, and
+        delete what files below the sources no longer hold. Documents from elsewhere stay.
+
+        Files whose size and times are those recorded are not opened, others are compared by their contents, and only
+        documents that differ are encoded. A file that cannot be read whole loses nothing. `dry_run` changes nothing.
+        Fields and encoding are those of the reading that the index was made by, unless they are named. After an
+        error, or Ctrl-C, the index is as it was.
+
+        Raises as `read` and `add` do: DuplicateIdError where two documents of the sources share an id.
+        """
+        with self._writer.locked():
+            options = ReadOptions(Fields(id_field, text_field, title_field), encoding)
+            if options == ReadOptions():
+                options = read_sources(self.path).options
+            reading = unread(sources, options, on_error, ReadReport())
+            return self._writer.sync(reading, dry_run, progress or silent, cache)
 
     def delete(
         self, ids: Iterable[str] = (), *, filter: str | None = None, ignore_missing: bool = False

@@ -15,7 +15,7 @@ from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageEr
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.segment import Segment, stores_postings
-from leanseek.indexing.segment_writer import SegmentBuilder
+from leanseek.indexing.segment_writer import SegmentBuilder, chunking_of
 from leanseek.reading.fields import shortened, valid
 from leanseek.reading.metadata import InfiniteError, MetadataBuilder, MetadataError
 from leanseek.text import Analyzer, load_analyzer
@@ -45,6 +45,8 @@ class Intake:
     ) -> None:
         """Segments will be numbered from `number`; `older` are those of `state`, which stay open."""
         self.replaced = 0
+        self.replaced_ids: list[str] = []
+        """Of documents in older segments."""
         self.superseded = (0, 0)
         """Documents and passages of the new segments that later ones of the same input have replaced."""
         self.left_out: dict[str, str] = {}
@@ -60,6 +62,7 @@ class Intake:
         if sparse is not None and stores_postings(state.settings):
             self._analyzer = load_analyzer(sparse.analyzer)
         self._older = list(older)
+        self._chunking = chunking_of(state.settings, encoding)
         self._held = ExitStack()
         self._tombstones: dict[int, set[int]] = {}
         self._finished: list[SegmentRecord] = []
@@ -71,7 +74,7 @@ class Intake:
             raise UsageError("documents is a single Document; give a list of them")
         seen = 0
         for batch in batches(documents):
-            batch = [self._checked(document, place) for place, document in enumerate(batch, seen)]
+            batch = [checked(document, place, self.left_out) for place, document in enumerate(batch, seen)]
             with storage_errors(self._path):
                 self._check(batch, seen, on_duplicate)
                 for place, document in enumerate(batch, seen):
@@ -126,61 +129,16 @@ class Intake:
                 if parts[0] not in marked:
                     marked.update(parts)
                     self.replaced += 1
+                    self.replaced_ids.append(document)
                     if ours:
                         documents, passages = self.superseded
                         self.superseded = (documents + 1, passages + len(parts))
 
-    def _checked(self, document: Document, place: int) -> Document:
-        """The document as it can be stored: texts without NUL and lone surrogates, metadata as JSON has it.
-
-        Raises InputError, which names the document and the field, for what cannot be stored.
-        """
-        if not isinstance(document, Document):
-            raise InputError(
-                f"document {place + 1} of the input is a {type(document).__name__}; "
-                "give leanseek.Document objects, as leanseek.read yields them"
-            )
-        id = document.id
-        if not isinstance(id, str):
-            raise InputError(
-                f"document {place + 1} of the input has the id {id!r:.60} ({type(id).__name__}); an id is a string"
-            )
-        if not id or any(mark in id for mark in "\t\r\n") or valid(id) != id:
-            raise InputError(
-                f"document {place + 1} of the input has the id {id!r}; "
-                "an id is not empty and has no tab, line break, NUL or lone surrogate"
-            )
-        who = f"document {place + 1} of the input ({shortened(id)!r})"
-        texts: dict[str, str] = {}
-        for name, text in (
-            ("text", document.text),
-            ("title", "" if document.title is None else document.title),
-        ):
-            if not isinstance(text, str):
-                raise InputError(
-                    f"{who} has the {name} {text!r:.60} ({type(text).__name__}); a {name} is a string"
-                )
-            texts[name] = valid(str.__str__(text))
-        metadata = {} if document.metadata is None else document.metadata
-        if not isinstance(metadata, Mapping):
-            raise InputError(
-                f"{who} has metadata of the type {type(metadata).__name__}; they are a mapping from names to values"
-            )
-        found = MetadataBuilder()
-        try:
-            found.add("", metadata)
-        except MetadataError as error:
-            raise InputError(f"{who}: the field {shortened(error.field)!r} {error}") from error
-        for name, reason in found.left_out.items():
-            if isinstance(reason, InfiniteError):
-                raise InputError(f"{who}: the field {name!r} {reason}; give None, or leave it out")
-            self.left_out.setdefault(name, str(reason))
-        return Document(str.__str__(id), texts["text"], texts["title"], found.values)
-
     def _add(self, document: Document, place: int, on_duplicate: OnDuplicate) -> None:
         if self._builder is None:
             folder = self._path / SEGMENTS / f"{self._number:06d}"
-            self._builder = SegmentBuilder(folder, self._number, self._state.settings, self._analyzer)
+            settings = self._state.settings
+            self._builder = SegmentBuilder(folder, self._number, settings, self._analyzer, self._chunking)
             self._number += 1
         if document.id in self._builder:
             if on_duplicate == "reject":
@@ -217,5 +175,55 @@ def _duplicate(document: str, place: int, who: str) -> DuplicateIdError:
     return DuplicateIdError(
         f"document {place + 1} of the input: {who} the id {document!r}. "
         "Give each document its own id, or let later ones replace earlier ones with --on-duplicate replace. "
-        "(The id of a text file is its path below the source: index the folder above them all.)"
+        "What changed in files since they were indexed is brought in by leanseek sync. (The id of a text file is its "
+        "path below the folder that was indexed first.)"
     )
+
+
+def checked(document: Document, place: int, left_out: dict[str, str]) -> Document:
+    """The document as it can be stored: texts without NUL and lone surrogates, metadata as JSON has it.
+
+    `left_out` gets the fields that cannot be stored and need not be, with the reason. Raises InputError, which names
+    the document and the field, for what else cannot be stored.
+    """
+    if not isinstance(document, Document):
+        raise InputError(
+            f"document {place + 1} of the input is a {type(document).__name__}; "
+            "give leanseek.Document objects, as leanseek.read yields them"
+        )
+    id = document.id
+    if not isinstance(id, str):
+        raise InputError(
+            f"document {place + 1} of the input has the id {id!r:.60} ({type(id).__name__}); an id is a string"
+        )
+    if not id or any(mark in id for mark in "\t\r\n") or valid(id) != id:
+        raise InputError(
+            f"document {place + 1} of the input has the id {id!r}; "
+            "an id is not empty and has no tab, line break, NUL or lone surrogate"
+        )
+    who = f"document {place + 1} of the input ({shortened(id)!r})"
+    texts: dict[str, str] = {}
+    for name, text in (
+        ("text", document.text),
+        ("title", "" if document.title is None else document.title),
+    ):
+        if not isinstance(text, str):
+            raise InputError(
+                f"{who} has the {name} {text!r:.60} ({type(text).__name__}); a {name} is a string"
+            )
+        texts[name] = valid(str.__str__(text))
+    metadata = {} if document.metadata is None else document.metadata
+    if not isinstance(metadata, Mapping):
+        raise InputError(
+            f"{who} has metadata of the type {type(metadata).__name__}; they are a mapping from names to values"
+        )
+    found = MetadataBuilder()
+    try:
+        found.add("", metadata)
+    except MetadataError as error:
+        raise InputError(f"{who}: the field {shortened(error.field)!r} {error}") from error
+    for name, reason in found.left_out.items():
+        if isinstance(reason, InfiniteError):
+            raise InputError(f"{who}: the field {name!r} {reason}; give None, or leave it out")
+        left_out.setdefault(name, str(reason))
+    return Document(str.__str__(id), texts["text"], texts["title"], found.values)

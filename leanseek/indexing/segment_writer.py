@@ -29,15 +29,21 @@ BLOCK = 8192
 class SegmentBuilder:
     """Collects documents into a new segment folder."""
 
-    def __init__(self, folder: Path, number: int, settings: IndexSettings, analyzer: Analyzer | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        settings: IndexSettings,
+        analyzer: Analyzer | None,
+        chunking: Chunking | None,
+    ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self._number = number
         self._settings = settings
         self._passages = PassageWriter(folder)
         self._sparse = SparseBuilder(analyzer) if analyzer is not None else None
-        words = settings.chunk_words
-        self._chunking = Chunking(words, settings.chunk_overlap) if words is not None else None
+        self._chunking = chunking
 
     @property
     def passages(self) -> int:
@@ -54,7 +60,7 @@ class SegmentBuilder:
 
     def add(self, document: Document) -> None:
         """Append a document whose id is not here yet."""
-        passages = [*self._split(document)]
+        passages = [*passages_of(document, self._chunking)]
         self._passages.add(passages)
         if self._sparse is not None:
             for passage in passages:
@@ -80,15 +86,6 @@ class SegmentBuilder:
         """Close the files: the folder will be removed."""
         self._passages.close()
 
-    def _split(self, document: Document) -> Iterator[StoredPassage]:
-        chunks = self._chunking.split(document.text) if self._chunking is not None else []
-        if not chunks:
-            yield StoredPassage(document.id, 0, 1, 0, document.title, document.text, document.metadata)
-        for number, chunk in enumerate(chunks):
-            yield StoredPassage(
-                document.id, number, len(chunks), chunk.start, document.title, chunk.text, document.metadata
-            )
-
     def _write_vectors(self, encoding: Encoding, progress: Progress) -> TruncationReport:
         reports: list[TruncationReport] = []
         store = PassageStore(self.folder)
@@ -112,6 +109,26 @@ class SegmentBuilder:
         finally:
             store.close()
         return sum(reports, TruncationReport())
+
+
+def chunking_of(settings: IndexSettings, encoding: Encoding | None) -> Chunking | None:
+    """How an index splits documents; None where it does not. `encoding` counts the tokens of passages that must fit."""
+    if settings.chunk_words is None:
+        return None
+    limit = settings.chunk_tokens
+    count = encoding.tokens if encoding is not None else None
+    return Chunking(settings.chunk_words, settings.chunk_overlap, count if limit is not None else None, limit)
+
+
+def passages_of(document: Document, chunking: Chunking | None) -> Iterator[StoredPassage]:
+    """The parts that a document is split into, or the one that it is."""
+    chunks = chunking.split(document.text, document.title) if chunking is not None else []
+    if not chunks:
+        yield StoredPassage(document.id, 0, 1, 0, document.title, document.text, document.metadata)
+    for number, chunk in enumerate(chunks):
+        yield StoredPassage(
+            document.id, number, len(chunks), chunk.start, document.title, chunk.text, document.metadata
+        )
 
 
 class Merged(NamedTuple):

@@ -112,8 +112,9 @@ class FusionSettings:
 class IndexSettings:
     """The whole of an index's configuration; None where a side, or chunking, is absent.
 
-    `dense` is `flat`, `lean`, or `auto`: reduced where a segment has so many vectors that it pays. `fusion` is None
-    where none was learned: searches then take the default.
+    A passage has at most `chunk_words` words, and with `chunk_tokens` no more of the encoder's tokens than that, its
+    title included. `dense` is `flat`, `lean`, or `auto`: reduced where a segment has so many vectors that it pays.
+    `fusion` is None where none was learned: searches then take the default.
     """
 
     dense: str | None = None
@@ -122,6 +123,7 @@ class IndexSettings:
     sparse: SparseSettings | None = None
     chunk_words: int | None = None
     chunk_overlap: int = 0
+    chunk_tokens: int | None = None
     fusion: FusionSettings | None = None
 
     def to_json(self) -> str:
@@ -132,6 +134,8 @@ class IndexSettings:
             del values["fusion"]
         if self.sparse is not None:
             values["sparse"]["analyzer"] = self.sparse.analyzer.replace("@1", "")
+        if self.chunk_tokens is None:
+            del values["chunk_tokens"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -164,7 +168,7 @@ def with_learned(settings: IndexSettings, former: IndexSettings) -> IndexSetting
 def scoring(settings: IndexSettings) -> tuple[object, ...]:
     """What decides the scores that a fusion was learned from."""
     encoder = settings.encoder.fingerprint if settings.encoder is not None else None
-    return encoder, settings.sparse, settings.chunk_words, settings.chunk_overlap
+    return encoder, settings.sparse, settings.chunk_words, settings.chunk_overlap, settings.chunk_tokens
 
 
 def known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache as cached
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,17 @@ from leanseek.encode import Encoder
 from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
 from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
-from leanseek.indexing.catalog import SEGMENTS, Change, SegmentRecord, State, commit, read_state, stamp
+from leanseek.indexing.catalog import (
+    SEGMENTS,
+    Change,
+    SegmentRecord,
+    State,
+    commit,
+    read_roots,
+    read_sources,
+    read_state,
+    stamp,
+)
 from leanseek.indexing.creation import Plan, recorded_encoder
 from leanseek.indexing.dense.registry import DENSE
 from leanseek.indexing.folder import is_segment_name, writer_lock
@@ -26,8 +38,12 @@ from leanseek.indexing.intake import Intake, OnDuplicate
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.merges import AbandonedError, Merge, check_files, due, remove_abandoned
 from leanseek.indexing.segment import Segment, held_segments, missing_file
-from leanseek.indexing.segment_writer import merge_segments, truncation
+from leanseek.indexing.segment_writer import chunking_of, merge_segments, passages_of, truncation
 from leanseek.indexing.settings import with_learned
+from leanseek.indexing.source_records import SourceChange, holds_all, sources_of
+from leanseek.indexing.synchronisation import Synchronisation, SyncReport
+from leanseek.reading import Reading
+from leanseek.text.chunking import Chunking
 from leanseek.types import Document, Int64Array, Progress, silent
 
 MOST_UNMERGED = 16
@@ -67,10 +83,10 @@ class CompactReport:
 
 
 class Deletion(NamedTuple):
-    """What a delete takes from one segment: ordinals (c,) of so many documents, all that are left if `empties`."""
+    """What a delete takes from one segment: ordinals (c,) of these documents, all that are left if `empties`."""
 
     ordinals: Int64Array
-    documents: int
+    ids: Sequence[str]
     empties: bool
 
 
@@ -146,6 +162,8 @@ class Writer:
         self, documents: Iterable[Document], on_duplicate: OnDuplicate, progress: Progress, cache: bool
     ) -> AddReport:
         """See Index.add."""
+        if isinstance(documents, Reading):
+            documents.below(read_roots(self.path))
         unmerged = self._commit_merge()
         report = self._add(documents, on_duplicate, progress, cache, self.state, Change())
         return replace(report, unmerged=self._begin_merge(progress) or unmerged)
@@ -184,6 +202,50 @@ class Writer:
             "and is dropped; searches fuse by the default",
         )
 
+    def sync(self, reading: Reading, dry_run: bool, progress: Progress, cache: bool) -> SyncReport:
+        """See Index.sync."""
+        unmerged = self._commit_merge()
+        state = self.state
+
+        @cached
+        def chunking() -> Chunking | None:
+            return chunking_of(state.settings, self._encoding(state, cache) if state.settings.dense else None)
+
+        work = Synchronisation(
+            read_sources(self.path),
+            reading,
+            self._segments(state),
+            lambda document: [*passages_of(document, chunking())],
+        )
+        documents = work.documents()
+        first = next(documents, None)
+        if dry_run:
+            for _ in documents:
+                pass
+            return work.report(state.generation, dry_run)
+        change = Change(origin=state.origin if holds_all(state.origin, reading.sources) else None)
+        if first is not None:
+            added = self._add(chain([first], documents), "replace", progress, cache, state, change, work)
+            report = work.report(self.state.generation, dry_run)
+            return replace(
+                report, truncation=added.truncation, unmerged=self._begin_merge(progress) or unmerged
+            )
+        change = self._completed(change, work)
+        if change.removed or change.tombstones or change.sources is not None:
+            self.commit(change)
+        return work.report(self.state.generation, dry_run)
+
+    def _completed(self, change: Change, work: Synchronisation) -> Change:
+        """The change with what a synchronisation deletes, and what it knows of its sources, added."""
+        deletions, _ = self._deletions(work.gone(), None)
+        none = np.zeros(0, dtype=np.int64)
+        tombstones = dict(change.tombstones)
+        for number, part in deletions.items():
+            tombstones[number] = np.union1d(tombstones.get(number, none), part.ordinals)
+        removed = [*change.removed, *_emptied(self.state, tombstones)]
+        tombstones = {number: rows for number, rows in tombstones.items() if number not in removed}
+        return replace(change, removed=removed, tombstones=tombstones, sources=work.sources())
+
     def delete(self, ids: Sequence[str], condition: Filter | None, ignore_missing: bool) -> int:
         """See Index.delete."""
         self._commit_merge()
@@ -198,8 +260,9 @@ class Writer:
             # A segment that has nothing left goes whole.
             emptied = [number for number, part in deletions.items() if part.empties]
             kept = {number: part.ordinals for number, part in deletions.items() if not part.empties}
-            self.commit(Change(removed=emptied, tombstones=kept))
-        return sum(part.documents for part in deletions.values())
+            superseded = [id for part in deletions.values() for id in part.ids]
+            self.commit(Change(removed=emptied, tombstones=kept, sources=SourceChange(superseded=superseded)))
+        return sum(len(part.ids) for part in deletions.values())
 
     def compact(self, relearn: bool, progress: Progress) -> CompactReport:
         """See Index.compact."""
@@ -229,8 +292,9 @@ class Writer:
         cache: bool,
         state: State,
         change: Change,
+        work: Synchronisation | None = None,
     ) -> AddReport:
-        """Add documents to what `state` has, in one commit with the rest of the change."""
+        """Add documents to what `state` has, in one commit with the rest of the change, and what `work` deletes."""
         if on_duplicate not in ("reject", "replace"):
             raise UsageError(f"on_duplicate is '{on_duplicate}'; it can be 'reject' or 'replace'")
         encoding = None
@@ -244,12 +308,18 @@ class Writer:
             # A segment whose last passages are replaced goes whole.
             removed = [*change.removed, *_emptied(state, tombstones)]
             tombstones = {number: rows for number, rows in tombstones.items() if number not in removed}
+            fresh = change.settings is not None
             if change.removed and not added:
                 raise InputError(f"the input holds no documents; '{self.path}' was left as it was")
             progress("committing", 0, None)
+            change = replace(change, added=added, tombstones=tombstones, removed=removed)
+            if work is not None:
+                change = self._completed(change, work)
+            else:
+                change = replace(change, sources=sources_of(documents, intake.replaced_ids, fresh))
             renewed = change.settings not in (None, self.state.settings)
-            if added or tombstones or removed or change.origin or renewed:
-                self.commit(replace(change, added=added, tombstones=tombstones, removed=removed))
+            if added or change.tombstones or change.removed or change.origin or renewed:
+                self.commit(change)
         except BaseException:
             intake.abandon()
             raise
@@ -320,9 +390,9 @@ class Writer:
                 mask &= ~segment.deleted
             ordinals = np.flatnonzero(mask)
             if len(ordinals):
-                documents = sum(number == 0 for _, number in segment.passages.keys(ordinals))
+                gone = [id for id, number in segment.passages.keys(ordinals) if number == 0]
                 empties = len(ordinals) == len(segment.live)
-                deletions[segment.record.number] = Deletion(ordinals, documents, empties)
+                deletions[segment.record.number] = Deletion(ordinals, gone, empties)
         return deletions, list(missing)
 
     def _merge_all(self, records: Sequence[SegmentRecord], progress: Progress, relearn: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from leanseek.errors import UsageError
 from leanseek.text.sentences import PASSAGE, sentence_ends
+from leanseek.types import content
 
 
 class Chunk(NamedTuple):
@@ -22,12 +23,15 @@ class Chunk(NamedTuple):
 class Chunking:
     """How texts are split: passages of at most `words` words, neighbours sharing about `overlap` of them.
 
-    A word is a run without white space; in scripts that do not separate words, two characters (Chinese and
-    Japanese) or four (Thai, Lao, Burmese, Khmer). Raises UsageError unless 0 <= overlap < words.
+    Where `count` gives the lengths of texts in tokens, passages with more than `limit`, their title included, are
+    split further. A word is a run without white space; in scripts that do not separate words, two characters
+    (Chinese and Japanese) or four (Thai, Lao, Burmese, Khmer). Raises UsageError unless 0 <= overlap < words.
     """
 
     words: int
     overlap: int = 0
+    count: Callable[[Sequence[str]], Iterable[int]] | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.words < 1:
@@ -37,13 +41,41 @@ class Chunking:
                 f"--overlap is {self.overlap}; it must be 0 or more, and less than --chunk ({self.words})"
             )
 
-    def split(self, text: str) -> list[Chunk]:
-        """The passages in order: each character that is no white space is in one; none for a blank text.
+    def split(self, text: str, title: str = "") -> list[Chunk]:
+        """The passages of a text with this title, in order: each character that is no white space is in one.
 
+        There are none for a blank text.
         Passages begin and end with sentences. A sentence of more than `words` words is cut between words. The
         overlap is made of whole sentences and comes as close to `overlap` words as these allow, ties going to
         the smaller; it is 0 where the next sentence would otherwise not fit.
         """
+        chunks = self._split(text)
+        if self.count is None or self.limit is None or not chunks:
+            return chunks
+        lengths = self.count([content(title, chunk.text) for chunk in chunks])
+        parts = [
+            part
+            for chunk, length in zip(chunks, lengths, strict=True)
+            for part in ([chunk] if length <= self.limit else self._narrowed(chunk, title, length))
+        ]
+        # Where neighbours overlap, a part of one may be wholly inside the other.
+        kept: list[Chunk] = []
+        for part in sorted(parts, key=lambda part: (part.start, -len(part.text))):
+            if not kept or part.start + len(part.text) > kept[-1].start + len(kept[-1].text):
+                kept.append(part)
+        return kept
+
+    def _narrowed(self, chunk: Chunk, title: str, length: int) -> list[Chunk]:
+        """A passage of too many tokens, `length`, in parts that fit, or of one word where none does."""
+        assert self.limit is not None
+        words = sum(1 for _ in PASSAGE.word.finditer(chunk.text))
+        if words <= 1:
+            return [chunk]
+        fewer = max(1, min(words - 1, words * self.limit // length))
+        narrow = replace(self, words=fewer, overlap=min(self.overlap, fewer // 5))
+        return [part._replace(start=chunk.start + part.start) for part in narrow.split(chunk.text, title)]
+
+    def _split(self, text: str) -> list[Chunk]:
         words = [match.span() for match in PASSAGE.word.finditer(text)]
         if len(words) <= self.words:
             return [_chunk(text, words, 0, len(words))] if words else []
