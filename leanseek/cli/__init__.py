@@ -21,6 +21,7 @@ EPILOG = (
 PANELS = {
     "Index": {
         "index_commands": "index add",
+        "sync_command": "sync",
         "maintenance_commands": "delete compact tokens",
     },
     "Search": {"search_commands": "search run", "demo": "demo"},

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,9 +30,9 @@ def index(
     text_field: opt.TextField = None,
     title_field: opt.TitleField = None,
     encoding: opt.Encoding = None,
-    on_error: opt.OnError = "fail",
+    on_error: opt.OnError = "auto",
     on_duplicate: opt.OnDuplicate = "reject",
-    chunk: opt.Chunk = None,
+    chunk: opt.ChunkAuto = "auto",
     overlap: opt.Overlap = 0,
     encoder: opt.Encoder = None,
     device: opt.Device = None,
@@ -99,8 +99,10 @@ def index(
 
     # Standard input cannot be known to be the same again.
     origin = None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
-    if overlap and chunk is None:
+    if overlap and not chunk.isdecimal():
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
+    if not chunk.isdecimal() and chunk not in ("auto", "none"):
+        raise UsageError(f"--chunk is '{chunk}'; give a number of words, auto or none")
     if encoder is not None and dense == "none":
         raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
     if analyzer is None:
@@ -110,6 +112,21 @@ def index(
             "--learning-queries goes with --dense lean or auto: exact search has nothing to learn"
         )
     texts = [query.text for query in read_queries(learning_queries)] if learning_queries is not None else []
+    reading = ReadReport()
+    documents = read(
+        *sources,
+        id_field=id_field,
+        text_field=text_field,
+        title_field=title_field,
+        encoding=encoding,
+        on_error=on_error,
+        report=reading,
+    )
+    chunk_words: int | Literal["auto"] | None = None
+    if chunk.isdecimal():
+        chunk_words = int(chunk)
+    elif chunk == "auto" and documents.holds_texts:
+        chunk_words = "auto"
     terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
     plan = make_plan(
         encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
@@ -117,7 +134,7 @@ def index(
         lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary),
         learning_queries=texts,
         sparse=None if sparse == "none" else terms,
-        chunk_words=chunk,
+        chunk_words=chunk_words,
         chunk_overlap=overlap,
         device=device,
     )
@@ -131,19 +148,10 @@ def index(
                 "or replace it all with --overwrite."
             )
 
-    reading = ReadReport()
     with progress_bar(as_json) as progress:
         report = Index.make(
             into,
-            read(
-                *sources,
-                id_field=id_field,
-                text_field=text_field,
-                title_field=title_field,
-                encoding=encoding,
-                on_error=on_error,
-                report=reading,
-            ),
+            documents,
             plan,
             origin=origin,
             check=check,
@@ -166,7 +174,7 @@ def add(
     text_field: opt.TextField = None,
     title_field: opt.TitleField = None,
     encoding: opt.Encoding = None,
-    on_error: opt.OnError = "fail",
+    on_error: opt.OnError = "auto",
     on_duplicate: opt.OnDuplicate = "reject",
     encoder: opt.Encoder = None,
     no_cache: opt.NoCache = False,
@@ -212,7 +220,7 @@ def show_added(index: Path, report: AddReport, reading: ReadReport, as_json: boo
         print_json({**asdict(report), "reading": asdict(reading)})
         return
     typer.echo(f"{reading.sentence()}.")
-    for line in reading.messages:
+    for line in reading.details():
         typer.echo(f"  {line}")
     parts = f" in {count(report.passages, 'passage')}" if report.passages != report.documents else ""
     replaced = f", {count(report.replaced, 'earlier one')} replaced" if report.replaced else ""

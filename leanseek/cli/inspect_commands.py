@@ -67,7 +67,10 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
     rows += [("rerank" if not place else "", line) for place, line in enumerate(token_lines(found))]
     if settings.chunk_words is not None:
-        rows.append(("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping"))
+        limit = f", at most {settings.chunk_tokens} tokens" if settings.chunk_tokens is not None else ""
+        rows.append(
+            ("chunking", f"{settings.chunk_words} words, {settings.chunk_overlap} overlapping{limit}")
+        )
     if found.fields:
         rows.append(("filter by", ", ".join(("id", "title", *found.fields))))
     for name, value in rows:

@@ -36,7 +36,11 @@ Encoding: TypeAlias = Annotated[
     ),
 ]
 OnError: TypeAlias = Annotated[
-    Literal["fail", "skip"], typer.Option(help="Stop at a record that cannot be read, or count and skip it.")
+    Literal["auto", "fail", "skip"],
+    typer.Option(
+        help="Stop at a record or file that cannot be read, or skip and report it. auto skips in folders of mixed "
+        "files and stops in what is named and in collections."
+    ),
 ]
 OnDuplicate: TypeAlias = Annotated[
     Literal["reject", "replace"],
@@ -44,6 +48,15 @@ OnDuplicate: TypeAlias = Annotated[
 ]
 Chunk: TypeAlias = Annotated[
     int | None, typer.Option(metavar="WORDS", help="Split documents into passages of about this many words.")
+]
+ChunkAuto: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--chunk",
+        metavar="WORDS",
+        help="Split documents into passages of at most so many words; auto, where sources are text files, so that they "
+        "fit the encoder; none leaves them whole.",
+    ),
 ]
 Overlap: TypeAlias = Annotated[
     int, typer.Option(metavar="WORDS", help="Words that neighbouring passages share.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def with_stored(model: TokenModel, index: Path) -> TokenModel:
     except (LeanseekError, OSError) as error:
         warnings.warn(
             f"the token vectors stored in '{index}' cannot be used: {error}. Passages are read as they come; store "
-            f"them again with: leanseek tokens '{index}'",
+            f"them again with: leanseek tokens {quote(str(index))}",
             TokenStoreWarning,
             stacklevel=2,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from shlex import quote
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -60,7 +61,7 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
         raise RelevanceFileError(
             f"{name} is for the encoder {model.fingerprint[:12]}, and the index's vectors are of "
             f"{encoder.fingerprint[:12]} ({encoder.name}): its probabilities would mean nothing. Train one for this "
-            f"encoder: leanseek train relevance COLLECTION --encoder {encoder.name} --out FILE"
+            f"encoder: leanseek train relevance COLLECTION --encoder {quote(encoder.name)} --out FILE"
         )
     return model
 
