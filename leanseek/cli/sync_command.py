@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -75,6 +75,9 @@ def sync(
                 progress=progress,
                 cache=not no_cache,
             )
+            if opened.merging:
+                progress("merging small segments", 0, None)
+            report = replace(report, unmerged=report.unmerged or opened.close(patience=None))
         show(report, str(index), as_json)
 
     if watch:
