@@ -89,7 +89,7 @@ def test_time_is_linear_in_the_text(unit: str) -> None:
     text = unit * (1_000_000 // len(unit.encode()))
     for phrase in (unit * 40 + " end", f"{text[:20_000]} end"):
         places = sequences.places(phrase)
-        started = time.perf_counter()
+        started = time.process_time()
         occurs = plain_matcher(places) or PhraseMatcher(places, sequences).occurs
         assert not occurs(text)
-        assert time.perf_counter() - started < 60
+        assert time.process_time() - started < 60

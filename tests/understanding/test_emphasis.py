@@ -63,6 +63,6 @@ def test_any_query_repeated_as_a_whole(query: list[str], times: int) -> None:
 def test_time_is_linear_in_the_query(unit: str) -> None:
     query = unit * (1_000_000 // len(unit))
     for text in (query, f"{query[:500_000]} {' '.join(map(str, range(80_000)))} {query[:10_000]}"):
-        started = time.perf_counter()
+        started = time.process_time()
         without_repeats(text)
-        assert time.perf_counter() - started < 60
+        assert time.process_time() - started < 60

@@ -149,6 +149,6 @@ def test_time_is_linear_in_the_query(unit: str) -> None:
         f'{unit * (1_000_000 // len(unit))}"',
         f'"{unit * 500_000}',
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         parse_query(query[:1_000_000])
-        assert time.perf_counter() - started < 30
+        assert time.process_time() - started < 30
