@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from leanseek.errors import InputError
@@ -126,7 +126,7 @@ class DocumentBuilder:
                 if cells:
                     metadata = {name: cell_value(record[name]) for name in parts.rest}
                 else:
-                    metadata = self._metadata(record, parts.rest, place)
+                    metadata = self.metadata(record, parts.rest, place)
             return self.take(id, text, title, metadata, place)
         except InputError as error:
             place.repaired = False
@@ -170,10 +170,10 @@ class DocumentBuilder:
         self.report.read += 1
         return Document(sound_id, sound_text, sound_title, metadata)
 
-    def _metadata(
-        self, record: Mapping[str, object], names: tuple[str, ...], place: Place
+    def metadata(
+        self, record: Mapping[str, object], names: Iterable[str], place: Place
     ) -> dict[str, MetadataValue]:
-        """The metadata of a record's other fields. Raises InputError for what is none."""
+        """The metadata that the named fields of a record are. Raises InputError for what is none."""
         found = MetadataBuilder()
         try:
             nested: list[str] = []

@@ -202,7 +202,8 @@ def _text_file(
     page = TEXTS[kind](stream, place)
     # A file without text is an empty document: its name alone is not a title.
     title = page.title or (_stem(path, kind) if page.text.strip() else "")
-    return builder.take(id, page.text, title, {"path": path, **page.metadata}, place)
+    metadata = builder.metadata({"path": path, **page.metadata}, ("path", *page.metadata), place)
+    return builder.take(id, page.text, title, metadata, place)
 
 
 def _files(source: str, report: ReadReport) -> list[Found]:

@@ -255,6 +255,12 @@ def test_vectors_of_a_file_are_left_out_and_named_once(tmp_path: Path) -> None:
     assert len(report.messages) == 1 and "the field 'embedding' holds arrays" in report.messages[0]
 
 
+def test_metadata_of_a_text_file_are_stored_by_the_same_rule(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(b"From: A <a@exam\0ple.org>\nSubject: Pump\n\nIt freezes.\n")
+    (document,) = read(tmp_path / "a.eml")
+    assert document.metadata["from"] == "A <a@example.org>"
+
+
 def test_a_member_of_an_integer_enumeration_is_its_number(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "i", encoder=None)
     index.add([Document("t1", "Pump leaks oil.", metadata={"priority": Priority.HIGH})])
