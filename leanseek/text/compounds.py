@@ -16,8 +16,6 @@ from leanseek.text.letters import CLASSES
 WORD: Final = "[lud][ludmz]*+"
 COMPOUND: Final = f"{WORD}(?:[-./_:,&']{WORD})*+"
 
-LETTER_A: Final = "\uff21"
-"""The letter A where it is no article: full width, as it is a letter beside Chinese and Japanese."""
 LONGEST_CODE: Final = 64
 """Characters of a code or identifier; what is longer, such as an address or encoded data, is only its parts."""
 _SHORT: Final = 3
@@ -137,7 +135,7 @@ class Compounds:
         if kind == "initials" and self._english and whole in _LATIN:
             return
         # Initials of two letters may look like a stop word: I.T.
-        plain = text[start:end] != LETTER_A if kind == "word" else len(whole) > 2
+        plain = len(whole) > 2 if kind == "initials" else not _is_label(text, start, end)
         found.append(Term(whole, start, end, plain))
         if kind == "word" and 3 < end - start <= LONGEST_CODE and _CAMEL.search(classes, start, end):
             humps = [match.span() for match in _HUMP.finditer(classes, start, end)]
@@ -182,6 +180,11 @@ def _binding(classes: str, start: int, end: int) -> str:
     if classes.find("d", start, end) >= 0:
         return "&_-/:."
     return "&_-/:" if _letters(classes, start, end) <= _SHORT else "&_"
+
+
+def _is_label(text: str, start: int, end: int) -> bool:
+    """Whether it is an A with a sign beside it, which is no article: hepatitis A/B."""
+    return text[start:end] == "A" and text[end : end + 1] in tuple("-/") and text[end + 1 : end + 2].isalnum()
 
 
 def _letters(classes: str, start: int, end: int) -> int:

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from leanseek.text.analyzer import Span
-from leanseek.text.compounds import COMPOUND, LETTER_A, WORD, Compounds, Term
+from leanseek.text.compounds import COMPOUND, WORD, Compounds, Term
 from leanseek.text.letters import CLASSES, LONGEST, Folding
 from leanseek.text.unspaced import UNSPACED, Unspaced
 
 _ASCII = "".join(chr(c) if chr(c).isalnum() or chr(c) in "-.,/_:'&+#" else " " for c in range(128))
 """A table for `str.translate`: ASCII with a space for characters of no term."""
-_EDGES = "-.,/_:'" + '()[]{}"!?;*<>|~`^$%=\\@\u201c\u201d\u2026'
+_EDGES = "-.,/_:'" + '()[]{}"!?;*<>|~`^$%=\\@\u2018\u2019\u201c\u201d\u2026'
 _WORD = re.compile(WORD)
 _SIGNS = str.maketrans("-/.,:", "     ")
 """Signs that bind no words without digits."""
+_NUMBER = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]+)?")
 _CHUNK = re.compile(r"\S+")
 _RUN = re.compile(f"(?P<unspaced>{UNSPACED})|{COMPOUND}")
 _HEBREW_QUOTE = re.compile("(?<=[\u05d0-\u05ea])[\"'](?=[\u05d0-\u05ea])")
 
-_PRONOUN = re.compile(
-    r"(^|[.!?;:,(\"\u201c]\s*+|\b(?:am|and|are|as|because|before|but|can|could|did|do|does|had|have|how|if|may|might|"
-    r"must|or|shall|should|since|so|than|that|then|though|until|was|were|what|when|where|whether|which|while|who|why|"
-    r"will|would)\s++)[Ii](?=\s)|\b[Ii](?=\s++(?:am|believe|feel|guess|hope|know|like|suppose|think|want|wish)\b)",
-    re.IGNORECASE,
+_LETTERS = frozenset({"I", "i", "A", "A,", "A.", "A:"})
+"""Chunks that are words or letters of English by what is around them."""
+_BEFORE_PRONOUN = frozenset(
+    "am and are as because before but can could did do does had have how if may might must or shall should since so "
+    "than that then though until was were what when where whether which while who why will would".split()
 )
-"""I at the start of a clause, behind a word that no numeral follows, or before a verb that has a person."""
-_LETTER = re.compile(r"(?<=[a-z0-9] )A(?![^\s.,;:!?)/])")
-"""A in upper case behind a word in lower case: an article would be in lower case too."""
+_AFTER_PRONOUN = frozenset("am believe feel guess hope know like suppose think want wish".split())
 
+Value = TypeVar("Value")
+_SEVERAL = "\0"
+"""In place of a term: the chunk may have several, or depends on its neighbours."""
 _MEMO_CHUNKS = 1 << 19
 """Distinct chunks, or words, in a memo; past this it starts anew, which bounds each at some 100 MB."""
 _MEMO_LENGTH = 40
@@ -56,14 +58,16 @@ class WordAnalyzer:
         stem: Callable[[str], str] | None,
         english: bool = False,
     ) -> None:
-        """`english`: leave out what is left of its contractions, and the pronoun I."""
+        """`english`: leave out what is left of its contractions, and with the stop words the pronoun I."""
         self._spec = spec
         self._fold = fold
         self._words = _Words(frozenset(map(fold, stopwords)), stem)
         self._compounds = Compounds(fold, english=english)
         self._unspaced = Unspaced(fold)
         self._english = english
-        self._chunks = _Chunks(self)
+        self._letters = _LETTERS if english and stopwords else frozenset[str]()
+        self._single = _Memo(self._single_term)
+        self._several = _Memo(self._several_terms)
 
     @property
     def spec(self) -> str:
@@ -72,44 +76,62 @@ class WordAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as often as they occur."""
-        text = self._prepared(text)
         chunks = text.translate(_ASCII).split() if text.isascii() else text.split()
-        return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
+        found = list(map(self._single.__getitem__, chunks))
+        tokens: list[str] = []
+        done = 0
+        # Nearly all chunks have one term or none: those are taken many at a time.
+        for _ in range(found.count(_SEVERAL)):
+            at = found.index(_SEVERAL, done)
+            tokens += filter(None, found[done:at])
+            if chunks[at] in self._letters:
+                tokens += (span.token for span in _letter(chunks, at))
+            else:
+                tokens += self._several[chunks[at]]
+            done = at + 1
+        tokens += filter(None, found[done:])
+        return tokens
 
     def spans(self, text: str) -> list[Span]:
         """The terms of `tokens(text)` with the characters each comes from, for highlighting and phrases."""
+        matches = list(_CHUNK.finditer(text.translate(_ASCII) if text.isascii() else text))
+        chunks = [match.group() for match in matches]
         return [
             Span(token, match.start() + start, match.start() + end)
-            for match in _CHUNK.finditer(self._prepared(text))
-            for token, start, end in self.chunk_spans(match.group())
+            for at, (match, chunk) in enumerate(zip(matches, chunks, strict=True))
+            for token, start, end in (
+                _letter(chunks, at) if chunk in self._letters else self._chunk_spans(chunk)
+            )
         ]
 
-    def _prepared(self, text: str) -> str:
-        """A text of the same length: in English I and A are words or letters by what is around them.
-
-        The pronoun I is left out, the numeral stays (type I, World War I), and so does the letter A (vitamin A).
-        """
-        if self._english:
-            if "I " in text or "i " in text:
-                text = _PRONOUN.sub(lambda match: f"{match[1] or ''} ", text)
-            if " A" in text:
-                text = _LETTER.sub(LETTER_A, text)
-        return text
-
-    def chunk_tokens(self, chunk: str) -> tuple[str, ...]:
-        """The terms of a text without white space."""
-        # Most of prose needs no more than this.
+    def _single_term(self, chunk: str) -> str:
+        """The term of a text without white space, "" where it has none, `_SEVERAL` where it may have more."""
         word = chunk.strip(_EDGES)
-        if word.isascii() and (len(word) > 1 or word == chunk) and "." not in chunk[: chunk.index(word)]:
+        # What is before a word may belong to it: .NET, 's.
+        if chunk[:1] == word[:1] or (len(word) > 1 and "." not in chunk[: chunk.index(word)]):
             if _is_plain(word):
-                term = self._words[self._fold(word)]
-                return (term,) if term else ()
+                if chunk in self._letters:
+                    return _SEVERAL
+                return self._words[word if word.islower() else self._fold(word)]
+            if _NUMBER.fullmatch(word):
+                return word.replace(",", "")
+        elif not word:
+            return ""
+        return _SEVERAL
+
+    def _several_terms(self, chunk: str) -> tuple[str, ...]:
+        """The terms of a text without white space."""
+        word = chunk.strip(_EDGES)
+        if chunk[0] == word[0]:
+            # Most of these are words with hyphens and 's, which need no look at each character.
+            if self._english and word.endswith(("'s", "\u2019s")):
+                word = word[:-2]
             parts = word.translate(_SIGNS).split(" ")
             if all(len(part) > 1 and part.isalpha() and _is_plain(part) for part in parts):
                 return tuple(term for part in parts if (term := self._words[self._fold(part)]))
-        return tuple(span.token for span in self.chunk_spans(chunk))
+        return tuple(span.token for span in self._chunk_spans(chunk))
 
-    def chunk_spans(self, chunk: str) -> list[Span]:
+    def _chunk_spans(self, chunk: str) -> list[Span]:
         """The terms of a text without white space, with their places in it."""
         if not chunk.isascii():
             chunk = _HEBREW_QUOTE.sub("\u05f4", chunk)
@@ -143,25 +165,47 @@ class WordAnalyzer:
         return found
 
 
+def _letter(chunks: Sequence[str], at: int) -> list[Span]:
+    """An I or A of English as a letter or numeral (type I, vitamin A), with its place; nothing where it is a word."""
+    before = chunks[at - 1] if at else ""
+    if chunks[at][0] == "A":
+        # An article would be in lower case there.
+        stays = before[-1:].islower() or before[-1:].isdigit()
+    else:
+        # At the start of a clause, behind words that no numeral follows, or before a verb that persons have.
+        after = chunks[at + 1].strip(_EDGES) if at + 1 < len(chunks) else ""
+        stays = len(chunks) == 1 or not (
+            not before
+            or before[-1] in ".!?;:,(\u201c"
+            or before.strip(_EDGES).lower() in _BEFORE_PRONOUN
+            or after in _AFTER_PRONOUN
+        )
+    return [Span(chunks[at][0].lower(), 0, 1)] if stays else []
+
+
 def _is_plain(word: str) -> bool:
-    """Whether an ASCII word has letters and digits alone, and no humps."""
-    return word.isalnum() and (word.islower() or word[1:].islower() or word.isupper() or word.isdigit())
+    """Whether a word has ASCII letters and digits alone, and no humps."""
+    return (
+        word.isalnum()
+        and word.isascii()
+        and (word.islower() or word[1:].islower() or word.isupper() or word.isdigit())
+    )
 
 
-class _Chunks(dict[str, tuple[str, ...]]):
-    """Memo of a text without white space -> its terms. Safe to share between threads."""
+class _Memo(dict[str, Value]):
+    """Memo of a text without white space -> what is made of it. Safe to share between threads."""
 
-    def __init__(self, analyzer: WordAnalyzer) -> None:
+    def __init__(self, make: Callable[[str], Value]) -> None:
         super().__init__()
-        self._analyzer = analyzer
+        self._make = make
 
-    def __missing__(self, chunk: str) -> tuple[str, ...]:
-        terms = self._analyzer.chunk_tokens(chunk)
+    def __missing__(self, chunk: str) -> Value:
+        value = self._make(chunk)
         if len(chunk) <= _MEMO_LENGTH:
             if len(self) >= _MEMO_CHUNKS:
                 self.clear()
-            self[chunk] = terms
-        return terms
+            self[chunk] = value
+        return value
 
 
 class _Words(dict[str, str]):
