@@ -35,7 +35,7 @@ def eml(stream: io.BufferedReader, place: Place) -> Page:
         value = _header(message, name)
         if value:
             metadata[name] = value
-    with suppress(ValueError, TypeError, IndexError):
+    with suppress(ValueError, TypeError, IndexError, OverflowError):
         metadata["date"] = parsedate_to_datetime(_header(message, "date")).isoformat()
     texts: list[str] = []
     attached: list[str] = []
