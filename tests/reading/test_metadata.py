@@ -336,7 +336,9 @@ def same(value: Any, found: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return isinstance(found, list) and len(value) == len(found) and all(map(same, value, found))
     if isinstance(value, datetime.datetime):
-        return datetime.datetime.fromisoformat(found) == value
+        # Times that a zone leaves out or has twice equal none of another zone.
+        moment = value if value.tzinfo is None else value.astimezone(datetime.UTC)
+        return datetime.datetime.fromisoformat(found) == moment
     if isinstance(value, (datetime.date, datetime.time)):
         return type(value).fromisoformat(found) == value
     if isinstance(value, uuid.UUID):
