@@ -262,7 +262,9 @@ def test_metadata_of_a_text_file_are_stored_by_the_same_rule(tmp_path: Path) -> 
 
 
 def test_a_mail_with_an_impossible_zone_has_no_date(tmp_path: Path) -> None:
-    (tmp_path / "a.eml").write_text(f"Date: Fri, 1 Mar 2024 12:00:00 +{'9' * 400}\nSubject: Pump\n\nIt freezes.\n")
+    (tmp_path / "a.eml").write_text(
+        f"Date: Fri, 1 Mar 2024 12:00:00 +{'9' * 400}\nSubject: Pump\n\nIt freezes.\n"
+    )
     (document,) = read(tmp_path / "a.eml")
     assert "date" not in document.metadata and document.text == "It freezes."
 
