@@ -290,7 +290,7 @@ def test_many_damaged_queries_and_judgments(
 
 
 @pytest.mark.slow
-@settings(MANY, max_examples=3000)
+@settings(MANY, max_examples=1500)
 @given(QUERIES, FILTERS)
 def test_many_queries_and_filters(index: Path, query: str, condition: str) -> None:
     check_search(index, query, condition)
