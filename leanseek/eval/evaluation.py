@@ -83,7 +83,7 @@ def evaluate(
     >>> from leanseek.eval import System, open_collection
     >>> [outcome] = evaluate(open_collection("scifact"), System(mode="sparse"), out=Path("results"))
     >>> outcome.stored.result.means["nDCG@10"]
-    0.676...
+    0.685...
 
     `k` documents are ranked for each query and scored by `measures`, named as in ir_measures. The index is built below
     `out`, or in the folder `index`, and reused where it was made from the same collection with the same settings.
