@@ -84,7 +84,7 @@ def test_figures_are_those_of_an_independent_search_and_measure(
     [index] = (path.parent for path in tmp_path.rglob("catalog.sqlite"))
     queries = [query for query in cranfield.queries() if query.id in qrels]
     with Searcher.open(index) as searcher:
-        answers = searcher.search_batch([query.text for query in queries], k=1000)
+        answers = searcher.search_batch([query.text for query in queries], k=1000, literal=True)
     run = {
         query.id: {hit.id: hit.score for hit in hits} for query, hits in zip(queries, answers, strict=True)
     }

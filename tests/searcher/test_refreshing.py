@@ -113,7 +113,7 @@ def test_the_encoder_is_loaded_once_and_stays_over_a_refresh(tmp_path: Path, loa
     index = Index.create(tmp_path / "index", encoder=HashEncoder())
     index.add(version(0), cache=False)
     searcher = Searcher.open(tmp_path / "index")
-    long = "statin " * (HashEncoder.max_tokens + 3)
+    long = " ".join(f"statin{number}" for number in range(HashEncoder.max_tokens + 3))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: searcher.search(long), range(64)))
     assert loader.loaded == 1
