@@ -332,7 +332,7 @@ def test_choices_of_options_are_those_of_the_rooms() -> None:
     from leanseek.reading import OnError
     from leanseek.rerank.incontext.prompts import PromptKind
     from leanseek.searcher.ranking import MODES
-    from leanseek.searcher.relevance.network import MapName
+    from leanseek.searcher.relevance.query_map import MapName
     from leanseek.train.head_search import METHODS
     from leanseek.train.relevance import Form
 

@@ -20,6 +20,8 @@ PANELS = {
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
     "Filter and fusion": "mode filter literal operators collapse fusion dense_weight depth",
     "Relevance": "min_probability relevant_only relevance",
+    "Training": "features map seed work",
+    "Fitting to an index": "unlabelled judged reset queries qrels dry_run",
     "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long adaptive",
 }
 """The panel of each option, by the name of its parameter."""

@@ -160,11 +160,26 @@ def index(
             cache=not no_cache,
         )
     show_added(into, report, reading, as_json)
+    if plan.encoder is not None and not as_json:
+        offer_relevance(into)
     if plan.encoder is not None:
         # The index is complete: without this, only the first query starts more slowly.
         with suppress(KeyboardInterrupt), progress_bar(as_json) as progress:
             progress("preparing the encoder for queries", 0, None)
             prepare_queries(plan.encoder.name)
+
+
+def offer_relevance(index: Path) -> None:
+    """Say how an index gets probabilities for whose encoder no relevance model is packaged."""
+    from leanseek.indexing.catalog import read_state
+    from leanseek.searcher.relevance import choose_relevance
+
+    settings = read_state(index).settings
+    if settings.background is not None and choose_relevance("auto", settings, "dense") is None:
+        typer.echo(
+            "Hits have no probabilities: no relevance model is packaged for this encoder. Fit one without judgments: "
+            f"leanseek train relevance --unlabelled {quote(str(index))}"
+        )
 
 
 def add(

@@ -65,6 +65,16 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         rows.append(("tokens", found.truncation.sentence()))
     if settings.fusion is not None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
+    if settings.relevance is not None:
+        back = f"leanseek train relevance --reset {quote(found.path)}"
+        origin = settings.relevance["provenance"]
+        rows.append(
+            (
+                "relevance",
+                f"fitted to this index, {origin['form']}, {count(origin['queries'], 'query', 'queries')}; back to "
+                f"the packaged model: {back}",
+            )
+        )
     rows += [("rerank" if not place else "", line) for place, line in enumerate(token_lines(found))]
     if settings.chunk_words is not None:
         limit = f", at most {settings.chunk_tokens} tokens" if settings.chunk_tokens is not None else ""

@@ -195,6 +195,13 @@ TrainingCollections: TypeAlias = Annotated[
         help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT if it is not train.",
     ),
 ]
+RelevanceCollections: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[COLLECTION]",
+        help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT if it is not train.",
+    ),
+]
 QRELS_HELP = "Judgments: TREC's or BEIR's, a table under a header, or JSON; gzip too."
 QUERIES_HELP = "BEIR queries.jsonl, JSON, TSV, CSV, or TREC topics."
 Results: TypeAlias = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -223,6 +224,11 @@ def show_relevance(result: RelevanceResult) -> None:
         f"  at the stored threshold, {result.stored_threshold:.3g}: recall {result.stored_recall:.1%}, dropped "
         f"{result.stored_dropped:.1%}, kept {result.stored_kept_per_query:.1f} a query"
     )
+    if result.shift:
+        typer.echo(
+            f"  the lists show other shares of relevant documents than the model learned: its odds x "
+            f"{exp(result.shift):.2g} (as 'train relevance --unlabelled INDEX --queries FILE' stores it)"
+        )
     for other in result.foreign:
         shares = ", ".join(f"{system} {share:.1%}" for system, share in other.empty.items())
         typer.echo(

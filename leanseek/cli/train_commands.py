@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from math import exp
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,11 +16,30 @@ from leanseek.cli.output import count, file_size, print_json, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.train.fusion import LearnedFusion
+    from leanseek.train.relevance import FittedField
 
 
 def relevance(
-    collections: opt.TrainingCollections,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the model goes.")],
+    collections: opt.RelevanceCollections = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the model of collections goes.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX", help="Fit the packaged model to this index, without judgments."),
+    ] = None,
+    judged: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX", help="Fit the index's model to a few judged queries, 20 or more."),
+    ] = None,
+    reset: Annotated[
+        Path | None, typer.Option(metavar="INDEX", help="Forget the model that was fitted to this index.")
+    ] = None,
+    queries: Annotated[str | None, typer.Option(metavar="FILE", help=opt.QUERIES_HELP)] = None,
+    qrels: Annotated[Path | None, typer.Option(metavar="FILE", help=opt.QRELS_HELP)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be fitted and leave the index as it is.")
+    ] = False,
     features: Annotated[
         Literal["all", "query"],
         typer.Option(help="Learn from the query's whole list, or, as published, from its vector alone."),
@@ -35,10 +55,51 @@ def relevance(
     no_cache: opt.NoCache = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Train a relevance model, which gives each hit a probability.
+    """Train a relevance model, which gives each hit a probability, or fit it to an index.
 
-    The same collections and seed give the same file. Use it with: leanseek search INDEX QUERY --relevance FILE
+    From collections with judgments a model's file is made: leanseek search INDEX QUERY --relevance FILE. Fitted to an
+    index (--unlabelled, --judged), it is stored there and used by its searches.
     """
+    from leanseek.errors import UsageError
+
+    places = {"--unlabelled": unlabelled, "--judged": judged, "--reset": reset}
+    given = [name for name, index in places.items() if index is not None]
+    if len(given) + bool(collections) != 1:
+        raise UsageError(
+            "give collections to learn from, or one of --unlabelled INDEX, --judged INDEX and --reset INDEX"
+        )
+    if not given:
+        if queries is not None or qrels is not None or dry_run:
+            raise UsageError("--queries, --qrels and --dry-run go with --unlabelled INDEX or --judged INDEX")
+        if out is None:
+            raise UsageError("--out is missing: the file where the model goes")
+        model_of_collections(
+            collections or [], out, features, map, encoder, seed, work, device, not no_cache, as_json
+        )
+        return
+    if out is not None or features != "all" or map is not None:
+        raise UsageError(
+            f"{given[0]} stores the model in the index; --out, --features and --map do not go with it"
+        )
+    if reset is not None:
+        forget_relevance(reset, as_json)
+    else:
+        fit_to_index(unlabelled, judged, queries, qrels, encoder, device, dry_run, as_json)
+
+
+def model_of_collections(
+    collections: list[str],
+    out: Path,
+    features: Literal["all", "query"],
+    map: Literal["linear", "sqrt", "quadratic", "power"] | None,
+    encoder: str | None,
+    seed: int,
+    work: Path,
+    device: str | None,
+    cache: bool,
+    as_json: bool,
+) -> None:
+    """Train on collections, write the file and print what it came from."""
     from leanseek.encode import DEFAULT_MODEL
     from leanseek.errors import UsageError
     from leanseek.eval.collections import open_collection
@@ -57,7 +118,7 @@ def relevance(
             seed=seed,
             work=work,
             device=device,
-            cache=not no_cache,
+            cache=cache,
             progress=progress,
         )
         model.save(out)
@@ -77,9 +138,94 @@ def relevance(
         f"{', '.join(origin.trained_on)}"
     )
     typer.echo(
-        "  95 % of the relevant candidates of held-out queries have at least "
+        "  95 % of the relevant candidates have at least "
         f"{model.threshold('dense'):.2%} (dense), {model.threshold('hybrid'):.2%} (hybrid)"
     )
+
+
+def fit_to_index(
+    unlabelled: Path | None,
+    judged: Path | None,
+    queries: str | None,
+    qrels: Path | None,
+    encoder: str | None,
+    device: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fit a model to an index and print what that came to."""
+    from leanseek.errors import UsageError
+    from leanseek.reading import read_qrels, read_queries
+    from leanseek.train.relevance import train_judged, train_unlabelled
+
+    if judged is not None and (queries is None or qrels is None):
+        raise UsageError("--judged takes judged queries: --queries QUERIES --qrels QRELS")
+    if judged is None and qrels is not None:
+        raise UsageError("--unlabelled looks at no judgments; with --qrels say --judged INDEX")
+    asked = read_queries(queries) if queries is not None else []
+    with progress_bar(as_json) as progress:
+        if judged is not None and qrels is not None:
+            index = judged
+            fitted = train_judged(
+                index,
+                asked,
+                read_qrels(qrels),
+                encoder=encoder,
+                device=device,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        else:
+            assert unlabelled is not None
+            index = unlabelled
+            fitted = train_unlabelled(
+                index, asked, encoder=encoder, device=device, dry_run=dry_run, progress=progress
+            )
+    if as_json:
+        print_json(
+            {
+                "index": str(index),
+                "queries": fitted.queries,
+                "judged": fitted.judged,
+                "level": fitted.model.level.value,
+                "modes": {mode: asdict(found) for mode, found in fitted.modes.items()},
+                "stored": not dry_run,
+            }
+        )
+    else:
+        show_fitted(index, fitted, dry_run)
+
+
+def show_fitted(index: Path, fitted: FittedField, dry_run: bool) -> None:
+    """Print what was fitted, mode by mode."""
+    by = f"{count(fitted.judged, 'judged query', 'judged queries')}" if fitted.judged else "no judgments"
+    asked = f", {count(fitted.queries, 'query', 'queries')}" if fitted.queries and not fitted.judged else ""
+    typer.echo(f"Relevance model fitted to {index} with {by}{asked}")
+    typer.echo(f"  a list of vectors must reach {fitted.model.level.value:.3f} to hold an answer")
+    for mode, found in fitted.modes.items():
+        line = f"  {mode}: odds x {exp(found.shift):.2g}"
+        if found.gain is not None and found.error is not None:
+            shape = "kept" if found.kept else "another one taken"
+            line += f"; shape {shape}: PR-AUC {found.gain:+.4f} ± {found.error:.4f} on held-out queries"
+        typer.echo(line)
+    if dry_run:
+        typer.echo(f"{index} was left as it is.")
+    else:
+        again = f"leanseek train relevance --reset {quote(str(index))}"
+        typer.echo(f"Searches of {index} use it where --relevance does not say otherwise. Back: {again}")
+
+
+def forget_relevance(index: Path, as_json: bool) -> None:
+    """Have an index's searches use the packaged model again."""
+    from leanseek.train.relevance import reset_relevance
+
+    forgotten = reset_relevance(index)
+    if as_json:
+        print_json({"index": str(index), "forgotten": forgotten})
+    elif forgotten:
+        typer.echo(f"The model fitted to {index} is forgotten; the packaged one is used where it fits.")
+    else:
+        typer.echo(f"No model had been fitted to {index}.")
 
 
 def check_place(out: Path) -> None:

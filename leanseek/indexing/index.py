@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import IndexExistsError, UsageError
@@ -113,11 +113,12 @@ class Index:
             writer = Writer(folder, state)
             writer.remove_orphans()
             try:
-                return writer.rebuild(documents, plan, origin, on_duplicate, progress or silent, cache)
+                report = writer.rebuild(documents, plan, origin, on_duplicate, progress or silent, cache)
             except BaseException:
                 if fresh and writer.state.generation == 0:
                     remove_files(folder)
                 raise
+            return replace(report, generation=writer.measure_background())
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, encoder: str | Encoder | None = None) -> Index:
@@ -193,7 +194,8 @@ class Index:
         `plan` (see `make_plan`) brings new settings; `origin` is recorded, see `State`.
         """
         with self._writer.locked():
-            return self._writer.rebuild(documents, plan, origin, on_duplicate, progress or silent, cache)
+            report = self._writer.rebuild(documents, plan, origin, on_duplicate, progress or silent, cache)
+            return replace(report, generation=self._writer.measure_background())
 
     def sync(
         self,
@@ -261,3 +263,16 @@ class Index:
                 settings = replace(state.settings, fusion=chosen)
                 self._writer.commit(Change(settings=settings, origin=state.origin))
             return chosen
+
+    def choose_relevance(self, choose: Callable[[], Mapping[str, Any] | None]) -> None:
+        """Have probabilities come from the relevance model whose values `choose` returns, None being the packaged one.
+
+        `choose` is called under the writer lock. Raises IndexLockedError, and what `choose` raises; the model then
+        stays as it was.
+        """
+        with self._writer.locked():
+            state = self._writer.state
+            chosen = choose()
+            if chosen != state.settings.relevance:
+                settings = replace(state.settings, relevance=chosen)
+                self._writer.commit(Change(settings=settings, origin=state.origin))

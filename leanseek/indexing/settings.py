@@ -109,12 +109,28 @@ class FusionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """How close the passages are to queries made from their own texts, each without the passage it comes from.
+
+    `level`: what 95 % of the `queries` reach, as `list_level` measures their lists. `mean` and `spread` (the standard
+    deviation) are those of cosines with passages drawn at random. `passages`: how many there were.
+    """
+
+    queries: int
+    passages: int
+    level: float
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The whole of an index's configuration; None where a side, or chunking, is absent.
 
     A passage has at most `chunk_words` words, and with `chunk_tokens` no more of the encoder's tokens than that, its
     title included. `dense` is `flat`, `lean`, or `auto`: reduced where a segment has so many vectors that it pays.
-    `fusion` is None where none was learned: searches then take the default.
+    `fusion` is None where none was learned: searches then take the default. `background` is None where it was not
+    measured, `relevance` (the values of a relevance model) where none was fitted to this index.
     """
 
     dense: str | None = None
@@ -125,13 +141,16 @@ class IndexSettings:
     chunk_overlap: int = 0
     chunk_tokens: int | None = None
     fusion: FusionSettings | None = None
+    background: Background | None = None
+    relevance: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
         values = asdict(self)
         # As earlier releases write them, so that fingerprints of what is theirs stay the same.
-        if self.fusion is None:
-            del values["fusion"]
+        for name in ("fusion", "background", "relevance"):
+            if values[name] is None:
+                del values[name]
         if self.sparse is not None:
             values["sparse"]["analyzer"] = self.sparse.analyzer.replace("@1", "")
         if self.chunk_tokens is None:
@@ -143,12 +162,14 @@ class IndexSettings:
         """The settings that `to_json` wrote. Raises IndexDamagedError where they cannot be understood."""
         try:
             values = json.loads(text)
-            values.setdefault("fusion", None)
+            for name in ("fusion", "background", "relevance"):
+                values.setdefault(name, None)
             for name, kind in (
                 ("encoder", EncoderSettings),
                 ("lean", LeanSettings),
                 ("sparse", SparseSettings),
                 ("fusion", FusionSettings),
+                ("background", Background),
             ):
                 if name == "sparse" and values[name] is not None:
                     values[name] = SparseSettings.upgraded(values[name])
@@ -161,8 +182,10 @@ class IndexSettings:
 
 def with_learned(settings: IndexSettings, former: IndexSettings) -> IndexSettings:
     """The settings with what was learned under former ones, as far as it holds: where both score passages alike."""
-    kept = former.fusion if scoring(settings) == scoring(former) else None
-    return replace(settings, fusion=kept)
+    alike = scoring(settings) == scoring(former)
+    return replace(
+        settings, fusion=former.fusion if alike else None, relevance=former.relevance if alike else None
+    )
 
 
 def scoring(settings: IndexSettings) -> tuple[object, ...]:

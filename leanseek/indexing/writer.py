@@ -20,6 +20,7 @@ from leanseek.encode import Encoder
 from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
 from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
+from leanseek.indexing.background import measure_background
 from leanseek.indexing.catalog import (
     SEGMENTS,
     Change,
@@ -201,6 +202,17 @@ class Writer:
             unlearned=f"the fusion learned from {state.settings.fusion.queries:,} judged queries was for other scores "
             "and is dropped; searches fuse by the default",
         )
+
+    def measure_background(self) -> int:
+        """Record the background of an index that was just built; returns the generation that has it."""
+        state = self.state
+        if state.settings.dense is not None:
+            encoder = self._encoding(state).encoder
+            found = measure_background(self.path, state, encoder)
+            if found != state.settings.background:
+                settings = replace(state.settings, background=found)
+                self.commit(Change(settings=settings, origin=state.origin))
+        return self.state.generation
 
     def sync(self, reading: Reading, dry_run: bool, progress: Progress, cache: bool) -> SyncReport:
         """See Index.sync."""

@@ -130,9 +130,10 @@ def test_a_model_of_ones_own(index: Path, tmp_path: Path) -> None:
     packaged().save(tmp_path / "own.safetensors")
     own = lines(call("search", index, "wing", "--json", "--relevance", tmp_path / "own.safetensors").stdout)
     assert own == lines(call("search", index, "wing", "--json").stdout)
-    content = bytearray((tmp_path / "own.safetensors").read_bytes())
-    content[-1] ^= 1
-    (tmp_path / "damaged").write_bytes(content)
+    content = (tmp_path / "own.safetensors").read_bytes()
+    place = content.index(b"slope") + content[content.index(b"slope") :].index(b"0.") + 2
+    other = b"1" if content[place : place + 1] != b"1" else b"2"
+    (tmp_path / "damaged").write_bytes(content[:place] + other + content[place + 1 :])
     for name, part in (("damaged", "checksum"), ("nowhere", "no such file")):
         refused(call("search", index, "wing", "--relevance", tmp_path / name), ExitCode.MODEL, part)
 

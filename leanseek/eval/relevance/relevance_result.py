@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.numbers import zscore
 from leanseek.searcher.fusion.registry import load_fusion
 from leanseek.searcher.relevance.features import LEAST_SPREAD, LIST_DEPTH
+from leanseek.searcher.relevance.list_curve import ListCurve
 from leanseek.searcher.relevance.model import Judged, RelevanceModel, load_relevance
 from leanseek.types import BoolArray, Float64Array, Progress
 
@@ -59,7 +60,9 @@ class RelevanceResult:
     """What `evaluate_relevance` measured: `systems` by name, the adapter first; see `RelevanceScores`.
 
     `stored_threshold`, and at it the recall, the share dropped and the candidates left of a query. `relevant` of the
-    `candidates` are relevant; relevant documents that are no candidates are not counted.
+    `candidates` are relevant; relevant documents that are no candidates are not counted. `shift` is what the adapter's
+    log odds were raised by, as the lists show how many documents are relevant to a query (`train relevance
+    --unlabelled INDEX --queries` does so for an index); what is measured at the stored threshold is without it.
     """
 
     collection: str
@@ -78,6 +81,7 @@ class RelevanceResult:
     stored_dropped: float
     stored_kept_per_query: float
     foreign: tuple[Foreign, ...]
+    shift: float
 
 
 def evaluate_relevance(
@@ -111,6 +115,7 @@ def evaluate_relevance(
     model = load_relevance(relevance, plan.encoder.fingerprint)
     prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
     snapshot = Snapshot.open(prepared.folder)
+    model = model.at(snapshot.state.settings.background)
     try:
         queries = judged_queries(snapshot, collection, split, plan.encoder, cache)
         pool = pooled(model, snapshot, queries, mode, k, progress)
@@ -125,11 +130,13 @@ def evaluate_relevance(
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Lists of all queries: their scores, probabilities and which are relevant, each (c,) a query."""
+    """Lists of all queries: their scores, probabilities and which are relevant, each (c,) a query, and the strength of
+    each query's best candidate."""
 
     scores: list[Float64Array]
     probabilities: list[Float64Array]
     relevant: list[BoolArray]
+    best: list[float]
 
 
 def pooled(
@@ -141,17 +148,41 @@ def pooled(
     progress: Progress | None,
 ) -> Pool:
     """Every query's candidates with the model's probabilities."""
-    pool = Pool([], [], [])
+    pool = Pool([], [], [], [])
     for found in judged_lists(snapshot, queries, mode, load_fusion("convex"), k):
         pool.scores.append(found.scores.astype(np.float64))
         pool.probabilities.append(model.probabilities(found.evidence))
         pool.relevant.append(found.relevant)
+        if len(found.scores):
+            pool.best.append(model.best(found.evidence))
         if progress is not None and (len(pool.scores) % BLOCK == 0 or len(pool.scores) == len(queries.texts)):
             progress("scoring", len(pool.scores), len(queries.texts))
     return pool
 
 
-def other_queries(collection: Collection, encoder: Encoder, cache: bool) -> JudgedQueries:
+def field_shift(model: RelevanceModel, pool: Pool, mode: Judged) -> float:
+    """What the log odds of these queries rise by as their lists show how many documents are relevant to a query.
+
+    No judgment is looked at; see `ListCurve.shift`. 0 for a model that looks at the query's vector alone.
+    """
+    curve = model.hybrid if mode == "hybrid" else model.dense
+    if not isinstance(curve, ListCurve) or not pool.best:
+        return 0.0
+    return curve.shift(float(np.mean(pool.best)))
+
+
+def raised(pool: Pool, log_odds: float) -> Pool:
+    """The pool with its probabilities' log odds raised by so much."""
+    if not log_odds:
+        return pool
+    factor = np.exp(log_odds)
+    return replace(
+        pool,
+        probabilities=[chances * factor / (1.0 + chances * (factor - 1.0)) for chances in pool.probabilities],
+    )
+
+
+def other_queries(collection: Collection, encoder: Encoder, cache: bool = True) -> JudgedQueries:
     """All queries of another collection, none of which has anything relevant here."""
     texts = tuple(query.text for query in collection.queries() if query.text.strip())
     return JudgedQueries(
@@ -170,14 +201,15 @@ def summary(
     others: Mapping[str, Pool],
 ) -> RelevanceResult:
     """The figures of pooled lists. Raises InputError where none of the candidates is relevant."""
-    relevant, chances = np.concatenate(pool.relevant), np.concatenate(pool.probabilities)
+    shift = field_shift(model, pool, mode)
+    relevant, chances = np.concatenate(pool.relevant), np.concatenate(raised(pool, shift).probabilities)
     places = np.concatenate([np.arange(len(scores)) for scores in pool.scores])
     count = len(pool.scores)
     systems = {ADAPTER: measure(chances, relevant, places, count, True)}
     for control in controls(pool.scores, pool.relevant):
         systems[control.name] = measure(control.scores, relevant, places, count, control.probable)
     stored = model.threshold(mode)
-    kept = chances >= stored
+    kept = np.concatenate(pool.probabilities) >= stored
     return RelevanceResult(
         collection=name,
         split=split,
@@ -194,20 +226,23 @@ def summary(
         stored_recall=float(kept[relevant].mean()),
         stored_dropped=float(1.0 - kept.mean()),
         stored_kept_per_query=float(kept.sum() / count),
-        foreign=tuple(strangers(other, found, systems, stored) for other, found in others.items()),
+        foreign=tuple(strangers(other, found, systems, stored, shift) for other, found in others.items()),
+        shift=shift,
     )
 
 
-def strangers(name: str, pool: Pool, systems: Mapping[str, RelevanceScores], stored: float) -> Foreign:
+def strangers(
+    name: str, pool: Pool, systems: Mapping[str, RelevanceScores], stored: float, shift: float
+) -> Foreign:
     """How often no hit of foreign queries is left, by the systems that can leave a list empty."""
     best = {
-        ADAPTER: highest(pool.probabilities),
+        ADAPTER: highest(raised(pool, shift).probabilities),
         "score": highest(pool.scores),
         "z score": highest([zscore(scores, least=LEAST_SPREAD) for scores in pool.scores]),
         "share of top": highest([shares(scores) for scores in pool.scores]),
     }
     empty = {system: empty_share(values, systems[system].threshold) for system, values in best.items()}
-    return Foreign(name, len(pool.scores), empty, empty_share(best[ADAPTER], stored))
+    return Foreign(name, len(pool.scores), empty, empty_share(highest(pool.probabilities), stored))
 
 
 def highest(lists: Sequence[Float64Array]) -> list[float]:

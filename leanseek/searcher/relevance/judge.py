@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from shlex import quote
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from leanseek.errors import MissingPackageError, RelevanceFileError, UsageError
+from leanseek.errors import IndexDamagedError, MissingPackageError, RelevanceFileError, UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode, Ranking, Sides
@@ -21,13 +22,15 @@ from leanseek.types import Float32Array
 
 AUTO = "auto"
 RelevanceChoice: TypeAlias = "str | os.PathLike[str] | RelevanceModel | None"
-"""`auto`: the packaged model where it fits; `default`: that model; a file; a model; None: no probabilities."""
+"""`auto`: the model fitted to the index, else the packaged one where it fits; `default`: the packaged one; a file; a
+model; None: no probabilities."""
 
 
 def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mode) -> RelevanceModel | None:
     """The model that judges the hits of an index, searched in a mode.
 
-    `auto` gives the packaged one, or None where it is for another encoder or only the sparse side is searched.
+    `auto` gives the one that was fitted to the index, else the packaged one, or None where that is for another encoder
+    or only the sparse side is searched.
 
     Raises UsageError where a model is asked for that would have nothing to judge, RelevanceFileError where its
     file is missing, damaged or for another encoder.
@@ -43,11 +46,13 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
             + ("or search with mode hybrid" if encoder is not None else "or index again with an encoder")
         )
     if choice == AUTO:
+        if settings.relevance is not None:
+            return stored(settings.relevance)
         try:
             model = packaged()
         except MissingPackageError:
             return None  # nobody has asked for it, and the encoder it is for needs the same package
-        return model if model.fits(encoder.fingerprint) else None
+        return model.at(settings.background) if model.fits(encoder.fingerprint) else None
     if isinstance(choice, RelevanceModel):
         model, name = choice, "the relevance model given"
     elif isinstance(choice, str | os.PathLike):
@@ -63,7 +68,18 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
             f"{encoder.fingerprint[:12]} ({encoder.name}): its probabilities would mean nothing. Train one for this "
             f"encoder: leanseek train relevance COLLECTION --encoder {quote(encoder.name)} --out FILE"
         )
-    return model
+    return model.at(settings.background)
+
+
+def stored(values: Mapping[str, Any]) -> RelevanceModel:
+    """The model that was fitted to an index. Raises IndexDamagedError where it cannot be understood."""
+    try:
+        return RelevanceModel.of(values, {})
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise IndexDamagedError(
+            f"the relevance model stored in the index cannot be read ({error}). Fit it again: "
+            "leanseek train relevance --unlabelled INDEX"
+        ) from error
 
 
 @cache

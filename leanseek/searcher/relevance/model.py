@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
+from leanseek.indexing.background import list_level
+from leanseek.indexing.settings import Background
 from leanseek.searcher.relevance.features import (
-    DENSE_CANDIDATE,
-    DENSE_LIST,
-    SPARSE_CANDIDATE,
-    SPARSE_LIST,
     Evidence,
-    SparseEvidence,
+    Usual,
     completed,
-    dense_features,
-    sparse_features,
+    dense_zscore,
+    lexical_zscore,
+    matched_share,
 )
+from leanseek.searcher.relevance.list_curve import ListCurve
 from leanseek.searcher.relevance.model_file import MAKE, read_contents, write_contents
-from leanseek.searcher.relevance.network import MonotoneNetwork, QueryMap
+from leanseek.searcher.relevance.query_map import QueryMap
 from leanseek.types import Float32Array, Float64Array
 
 Judged = Literal["dense", "hybrid"]
 PACKAGED: Final = Path(__file__).with_name("default.safetensors")
-HYBRID_CANDIDATE: Final = 1 + len(DENSE_CANDIDATE) + len(SPARSE_CANDIDATE)
-HYBRID_LIST: Final = 1 + len(SPARSE_LIST)
+MARGIN: Final = 0.07
+"""How far below what queries made from the documents reach a list is taken for one with nothing to find."""
+CLOSING: Final = 200.0
+"""Log odds that a list loses by each unit that it is below the level: 2 at a hundredth."""
+CLOSED: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,20 @@ class Provenance:
     seed: int
 
 
+class Level(NamedTuple):
+    """How close a list of cosines must be, by `list_level`, where `passages` are searched, to hold an answer."""
+
+    value: float
+    passages: int
+
+
+class Strengths(NamedTuple):
+    """How strong candidates (c,) are, and the list (l,), descending, that they are seen in."""
+
+    candidates: Float64Array
+    listed: Float64Array
+
+
 @dataclass(frozen=True, eq=False)
 class RelevanceModel:
     """How probable it is that a candidate is relevant, for the vectors of one encoder.
@@ -55,15 +72,17 @@ class RelevanceModel:
     `fingerprint` is the encoder's. Within one query the probability never falls where the cosine rises while the
     BM25 score does not fall, nor the other way round: the order of a dense list never changes.
 
-    `dense` looks at the query's list (`MonotoneNetwork`) or at its vector alone (`QueryMap`); `hybrid` puts what it
-    says together with the sparse side.
+    `dense` looks at the query's list (`ListCurve`) or at its vector alone (`QueryMap`), `hybrid` at both sides' lists.
+    `usual` are cosines with any passage, `level` is what the list of a query that has an answer reaches.
     """
 
     fingerprint: str
     thresholds: Mapping[Judged, float]
     provenance: Provenance
-    dense: MonotoneNetwork | QueryMap
-    hybrid: MonotoneNetwork
+    dense: ListCurve | QueryMap
+    hybrid: ListCurve
+    usual: Usual
+    level: Level
 
     def fits(self, fingerprint: str) -> bool:
         """Whether it judges the vectors of an encoder: its own, or those of the same weights in 8 bits.
@@ -71,6 +90,21 @@ class RelevanceModel:
         The cosines of these differ by 0.003 (standard deviation, SciFact), which the probabilities do not notice.
         """
         return fingerprint in (self.fingerprint, int8_fingerprint(self.fingerprint))
+
+    def at(self, background: Background | None) -> RelevanceModel:
+        """The model for the index that the background was measured in."""
+        if background is None:
+            return self
+        level = Level(background.level - MARGIN, background.passages)
+        return replace(self, level=level, usual=Usual(background.mean, background.spread))
+
+    def shifted(self, mode: Judged, log_odds: float) -> RelevanceModel:
+        """The model with all log odds of a mode raised by so much."""
+        curve = self.hybrid if mode == "hybrid" else self.dense
+        if not isinstance(curve, ListCurve):
+            return self
+        moved = replace(curve, offset=curve.offset + log_odds)
+        return replace(self, hybrid=moved) if mode == "hybrid" else replace(self, dense=moved)
 
     def threshold(self, mode: Judged) -> float:
         """The probability that 95 % of the relevant candidates reached, on queries it was not fitted on."""
@@ -80,118 +114,103 @@ class RelevanceModel:
         """(c,) the probability that each candidate is relevant, in the order of the evidence."""
         if not len(evidence.dense.cosines):
             return np.zeros(0)
-        if evidence.sparse is None:
-            logits = self.dense_logits(evidence)
+        if evidence.sparse is None and isinstance(self.dense, QueryMap):
+            logits = self.vector_logits(evidence, self.dense)
         else:
-            candidates, whole = self.hybrid_features(evidence, evidence.sparse)
-            logits = self.hybrid.logits(candidates, whole) - self.closing(evidence)
+            curve = self.hybrid if evidence.sparse is not None else self.dense
+            assert isinstance(curve, ListCurve)
+            logits = curve.logits(*self.strengths(evidence)) - self.closing(evidence)
         chances: Float64Array = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
         return chances
 
-    def dense_logits(self, evidence: Evidence) -> Float64Array:
-        """(c,) the log odds by the dense side alone."""
+    def vector_logits(self, evidence: Evidence, map: QueryMap) -> Float64Array:
+        """(c,) the log odds by the query's vector alone."""
         # Rounding must not order what the cosines do not: equal ones get one value, and a higher one no lower value.
         cosines, inverse = np.unique(evidence.dense.cosines, return_inverse=True)
-        if isinstance(self.dense, QueryMap):
-            logits = self.dense.logits(cosines.astype(np.float64), evidence.dense.query.astype(np.float64))
-        else:
-            logits = self.dense.logits(*dense_features(cosines, *self.dense_list(evidence)))
+        logits = map.logits(cosines.astype(np.float64), evidence.dense.query.astype(np.float64))
         rising: Float64Array = np.maximum.accumulate(logits)[inverse]
         return rising
 
-    def hybrid_features(
-        self, evidence: Evidence, sparse: SparseEvidence
-    ) -> tuple[Float64Array, Float64Array]:
-        """Candidate features (c, 15) and list features (9,) of `hybrid`.
-
-        For a candidate the dense log odds (the gate being open), then what either side's list says of it; for the list
-        the log odds of its best one by the dense side, then the sparse side's.
-        """
-        listed, size = self.dense_list(evidence)
-        # The list's best one comes last.
-        cosines = np.append(evidence.dense.cosines, listed[0])
-        in_list, whole = dense_features(cosines, listed, size)
-        if isinstance(self.dense, QueryMap):
-            query = evidence.dense.query.astype(np.float64)
-            by_vector = self.dense.logits(cosines.astype(np.float64), query)
-        else:
-            by_vector = self.dense.open_logits(in_list, whole)
-        candidates, of_terms = sparse_features(sparse)
-        return (
-            np.column_stack([by_vector[:-1], in_list[:-1], candidates]),
-            np.concatenate([by_vector[-1:], of_terms]),
+    def strengths(self, evidence: Evidence) -> Strengths:
+        """The strengths of the candidates: of the dense side in its list, of both sides among the candidates."""
+        listed = completed(self.dense_list(evidence), self.usual)
+        z, z_listed = dense_zscore(evidence.dense.cosines, listed)
+        sparse = evidence.sparse
+        if sparse is None:
+            return Strengths(z, z_listed)
+        strength = self.hybrid.strength(
+            z,
+            lexical_zscore(sparse.scores, sparse.listed, evidence.size),
+            matched_share(sparse.scores, sparse.idf),
         )
+        return Strengths(strength, np.sort(strength)[::-1])
+
+    def best(self, evidence: Evidence) -> float:
+        """The strength of the best candidate, by which fields differ; see `ListCurve.shift`."""
+        return float(self.strengths(evidence).candidates.max())
 
     def closing(self, evidence: Evidence) -> float:
-        """What the gate takes off the log odds where the dense list looks as if nothing were to be found."""
-        if isinstance(self.dense, QueryMap):
-            return 0.0
-        listed, size = self.dense_list(evidence)
-        _, whole = dense_features(listed[:1], listed, size)
-        return self.dense.closing(whole)
+        """What the log odds of a list lose that is farther from the query than the field is from its own queries.
 
-    def dense_list(self, evidence: Evidence) -> tuple[Float32Array, int]:
-        """The list (l,), descending, that candidates are seen in, and among how many passages it was found.
-
-        Where the side listed nothing its candidates stand for the list; a short one is completed (see `completed`).
+        A filter leaves fewer passages, of which none need be close: nothing is taken off then.
         """
-        listed = evidence.dense.listed
-        if not len(listed):
-            listed = np.sort(evidence.dense.cosines)[::-1]
-        if isinstance(self.dense, MonotoneNetwork):
-            listed = completed(listed, self.dense.centre)
-        return listed, max(evidence.size, len(listed))
+        if 2 * evidence.size < self.level.passages:
+            return 0.0
+        missing = self.level.value - list_level(self.dense_list(evidence))
+        return min(CLOSING * max(missing, 0.0), CLOSED)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
-        header: dict[str, Any] = {
+    def dense_list(self, evidence: Evidence) -> Float32Array:
+        """The list (l,), descending, that candidates are seen in; they stand for it where the side listed nothing."""
+        listed = evidence.dense.listed
+        return listed if len(listed) else np.sort(evidence.dense.cosines)[::-1]
+
+    def values(self) -> dict[str, Any]:
+        """All but the arrays of a `QueryMap`, as JSON holds it."""
+        return {
             "fingerprint": self.fingerprint,
             "thresholds": dict(self.thresholds),
             "provenance": asdict(self.provenance),
-            "dense": self.dense.kind if isinstance(self.dense, QueryMap) else "list",
+            "dense": self.dense.kind if isinstance(self.dense, QueryMap) else self.dense.values(),
+            "hybrid": self.hybrid.values(),
+            "usual": list(self.usual),
+            "level": list(self.level),
         }
-        parts = {"dense": self.dense, "hybrid": self.hybrid}
-        tensors = {
-            f"{side}.{name}": array for side, part in parts.items() for name, array in part.tensors().items()
-        }
-        write_contents(Path(path), header, tensors)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], arrays: Mapping[str, Float32Array]) -> RelevanceModel:
+        """The model that gave `values`, with the arrays of its `QueryMap` where it has one.
+
+        Raises ValueError, KeyError or TypeError where they do not fit.
+        """
+        origin, thresholds, dense = values["provenance"], values["thresholds"], values["dense"]
+        return cls(
+            str(values["fingerprint"]),
+            {"dense": float(thresholds["dense"]), "hybrid": float(thresholds["hybrid"])},
+            Provenance(
+                tuple(origin["trained_on"]),
+                tuple(origin["checksums"]),
+                str(origin["form"]),
+                int(origin["queries"]),
+                int(origin["seed"]),
+            ),
+            QueryMap.of(arrays, dense) if isinstance(dense, str) else ListCurve.of(dense),
+            ListCurve.of(values["hybrid"]),
+            Usual(*(float(value) for value in values["usual"])),
+            Level(float(values["level"][0]), int(values["level"][1])),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model whole or not at all. Raises StorageError, MissingPackageError."""
+        write_contents(
+            Path(path), self.values(), self.dense.tensors() if isinstance(self.dense, QueryMap) else {}
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RelevanceModel:
-        """Read a model. Raises RelevanceFileError (missing, damaged, newer), MissingPackageError."""
-        header, tensors = read_contents(Path(path))
-        parts = {
-            side: {
-                name.removeprefix(f"{side}."): array
-                for name, array in tensors.items()
-                if name.startswith(side)
-            }
-            for side in ("dense", "hybrid")
-        }
+        """Read a model. Raises RelevanceFileError (missing, damaged, of another format), MissingPackageError."""
         try:
-            kind, origin = header["dense"], header["provenance"]
-            dense: MonotoneNetwork | QueryMap
-            if kind == "list":
-                dense = MonotoneNetwork.of(parts["dense"], len(DENSE_CANDIDATE), len(DENSE_LIST))
-            else:
-                dense = QueryMap.of(parts["dense"], kind)
-            return cls(
-                str(header["fingerprint"]),
-                {
-                    "dense": float(header["thresholds"]["dense"]),
-                    "hybrid": float(header["thresholds"]["hybrid"]),
-                },
-                Provenance(
-                    tuple(origin["trained_on"]),
-                    tuple(origin["checksums"]),
-                    str(origin["form"]),
-                    int(origin["queries"]),
-                    int(origin["seed"]),
-                ),
-                dense,
-                MonotoneNetwork.of(parts["hybrid"], HYBRID_CANDIDATE, HYBRID_LIST),
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            return cls.of(*read_contents(Path(path)))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise RelevanceFileError(f"{path}: this is no relevance model ({error}); {MAKE}") from error
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from leanseek.errors import MissingPackageError, RelevanceFileError
 from leanseek.files import replacing
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 HEADER: Final = "leanseek-relevance"
 MAKE: Final = "make one with: leanseek train relevance COLLECTION --out FILE"
 
@@ -65,13 +65,18 @@ def read_contents(path: Path) -> Contents:
     try:
         size = int.from_bytes(content[:8], "little")
         header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][HEADER])
-        newer = int(header["format"]) > FORMAT
-        tensors = {} if newer else load(content)
+        version = int(header["format"])
+        tensors = load(content) if version == FORMAT else {}
     except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise RelevanceFileError(f"{path}: this is no relevance model, or a damaged one; {MAKE}") from error
-    if newer:
+    if version < FORMAT:
         raise RelevanceFileError(
-            f"{path}: written by a newer version of leanseek (format {header['format']}, this one knows {FORMAT}). "
+            f"{path}: written by an earlier version of leanseek (format {version}, this one knows {FORMAT}), whose "
+            f"models look at the lists in another way; {MAKE}"
+        )
+    if version > FORMAT:
+        raise RelevanceFileError(
+            f"{path}: written by a newer version of leanseek (format {version}, this one knows {FORMAT}). "
             "Upgrade: pip install --upgrade leanseek"
         )
     if header.pop("sha256", None) != checksum(header, tensors):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,45 +12,37 @@ from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Collection
 from leanseek.eval.index_build import collection_index
-from leanseek.eval.relevance.judged_lists import judged_queries
+from leanseek.eval.relevance.judged_lists import JudgedQueries, judged_lists, judged_queries
+from leanseek.indexing.background import LISTED
 from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.relevance.features import DENSE_LIST, Evidence, dense_features
-from leanseek.searcher.relevance.model import Judged, Provenance, RelevanceModel
-from leanseek.searcher.relevance.network import MapName, MonotoneNetwork, QueryMap
+from leanseek.searcher.fusion.registry import load_fusion
+from leanseek.searcher.relevance.features import Usual
+from leanseek.searcher.relevance.list_curve import ListCurve
+from leanseek.searcher.relevance.model import Judged, Level, Provenance, RelevanceModel
+from leanseek.searcher.relevance.query_map import MapName, QueryMap
+from leanseek.train.relevance.list_fit import Field, fit_curve, try_shapes
 from leanseek.train.relevance.material import (
-    Examples,
-    Features,
-    Lists,
     Material,
-    Source,
-    examples,
+    chosen_queries,
     gather,
+    samples,
     split,
+    usual_cosines,
 )
-from leanseek.train.relevance.network_fit import Fitting, fit_network
 from leanseek.train.relevance.published_fit import fit_map
-from leanseek.types import Float64Array, Int64Array, Progress
+from leanseek.types import Float64Array, Progress
 
 Form = Literal["all", "query"]
 """What the dense side is judged by: the list's own features, or, as published, the query's vector alone."""
 
 HELD_OUT: Final = 0.1
 RECALL: Final = 0.95
+CLOSED: Final = 0.005
+"""Share of the training queries below the level of an index whose background was not measured."""
 FEWEST: Final = 20
 """Judged queries of a collection at least."""
-
-HIDDEN: Final = 12
-STEPS: Final = 600
-NOTHING: Final = MonotoneNetwork(*(np.zeros(0, np.float32) for _ in range(12)))
-"""A placeholder for the side that is not fitted yet."""
-GATE_FEATURES: Final = tuple(
-    DENSE_LIST.index(name)
-    for name in (
-        *("first", "tenth", "mean", "spread", "log size", "first less tenth"),
-        *("entropy", "skewness"),
-    )
-)
+MODES: Final[tuple[Judged, ...]] = ("dense", "hybrid")
 
 
 def train_relevance(
@@ -70,8 +60,8 @@ def train_relevance(
     """Learn from the judged queries of splits, each given as (collection, split).
 
     Every collection is indexed below `work`, as `evaluate` does, unless its index is there. All have the same weight,
-    whatever their size. The form "all" uses the list's own features, "query" the query's vector alone, by one of the
-    published maps (`map`, by default power). The same input gives the same model, to the byte.
+    whatever their size. The form "all" uses where candidates stand in the query's list, "query" the query's vector
+    alone, by one of the published maps (`map`, by default power). The same input gives the same model, to the byte.
 
     Raises UsageError where no collection is given or one twice, InputError where nothing can be learned from the
     judgments, and what indexing raises.
@@ -94,45 +84,32 @@ def train_relevance(
         open_material(collection, part, plan, work, cache, progress) for collection, part in collections
     ]
     try:
-        dense, hybrid = (gathered(opened, mode, seed, progress) for mode in ("dense", "hybrid"))
+        asked = [chosen_queries(material, seed) for material in opened]
+        usual = mean_usual(opened, asked)
+        fields = {mode: gathered(opened, asked, mode, usual, progress) for mode in MODES}
+        check_teachable(fields["dense"])
+        side: ListCurve | QueryMap
+        if form == "query":
+            side = published(opened, asked, chosen, seed, progress)
+        else:
+            side = learned_curve(fields["dense"], "dense", progress)
+        hybrid = learned_curve(fields["hybrid"], "hybrid", progress)
+        fingerprint = plan.encoder.fingerprint if plan.encoder is not None else ""
+        provenance = Provenance(
+            tuple(names),
+            tuple(collection.checksum for collection, _ in collections),
+            form if form == "all" else f"query, {chosen} map",
+            sum(len(queries.texts) for queries in asked),
+            seed,
+        )
+        level = Level(lowest_level(fields["dense"]), LISTED)
+        thresholds = dict.fromkeys(MODES, 0.0)
+        model = RelevanceModel(fingerprint, thresholds, provenance, side, hybrid, usual, level)
+        thresholds.update({mode: threshold(model, opened, asked, mode) for mode in MODES})
     finally:
         for material in opened:
             material.snapshot.close()
-    check_teachable(names, dense)
-    held = [
-        split(len(lists.own), HELD_OUT, np.random.default_rng([seed, row])) for row, lists in enumerate(dense)
-    ]
-
-    side: MonotoneNetwork | QueryMap
-    if form == "query":
-        taught = [
-            [*(lists.own[row] for row in rows), *lists.fewer]
-            for lists, (rows, _) in zip(dense, held, strict=True)
-        ]
-        watched = [[lists.own[row] for row in rows] for lists, (_, rows) in zip(dense, held, strict=True)]
-        side = fit_map(taught, watched, chosen, seed, progress)
-    else:
-        sources, kept = arranged(dense, held, list_features)
-        how = Fitting(HIDDEN, STEPS, seed, GATE_FEATURES)
-        side = fit_network(sources, kept, how, progress, "fitting the dense side")
-
-    fingerprint = plan.encoder.fingerprint if plan.encoder is not None else ""
-    provenance = Provenance(
-        tuple(names),
-        tuple(collection.checksum for collection, _ in collections),
-        form if form == "all" else f"query, {chosen} map",
-        sum(len(lists.own) for lists in dense),
-        seed,
-    )
-    draft = RelevanceModel(fingerprint, {"dense": 0.0, "hybrid": 0.0}, provenance, side, NOTHING)
-    both = arranged(hybrid, held, partial(both_features, draft))
-    how = Fitting(HIDDEN, STEPS, seed)
-    model = replace(draft, hybrid=fit_network(*both, how, progress, "fitting both sides"))
-    thresholds: dict[Judged, float] = {
-        "dense": threshold(model, dense, held),
-        "hybrid": threshold(model, hybrid, held),
-    }
-    return replace(model, thresholds=thresholds)
+    return model
 
 
 def open_material(
@@ -158,89 +135,105 @@ def open_material(
     return Material(f"{collection.name}:{part}", snapshot, queries)
 
 
-def gathered(opened: Sequence[Material], mode: Judged, seed: int, progress: Progress | None) -> list[Lists]:
-    """Samples of every collection."""
+def mean_usual(opened: Sequence[Material], asked: Sequence[JudgedQueries]) -> Usual:
+    """The usual cosines, in the mean over collections."""
+    found = [
+        usual_cosines(material.snapshot, queries.vectors)
+        for material, queries in zip(opened, asked, strict=True)
+    ]
+    return Usual(float(np.mean([one.mean for one in found])), float(np.mean([one.spread for one in found])))
+
+
+def gathered(
+    opened: Sequence[Material],
+    asked: Sequence[JudgedQueries],
+    mode: Judged,
+    usual: Usual,
+    progress: Progress | None,
+) -> list[Field]:
+    """The lists of every collection's queries."""
     found = []
-    for number, material in enumerate(opened):
-        others = [other.queries for other in opened if other.snapshot.folder != material.snapshot.folder]
-        found.append(gather(material, others, mode, seed))
+    for number, (material, queries) in enumerate(zip(opened, asked, strict=True)):
+        found.append(Field(material.name, gather(material.snapshot, queries, mode, usual)))
         if progress is not None:
             progress(f"searching ({mode})", number + 1, len(opened))
     return found
 
 
-def check_teachable(names: Sequence[str], found: Sequence[Lists]) -> None:
+def learned_curve(fields: Sequence[Field], mode: Judged, progress: Progress | None = None) -> ListCurve:
+    """The curve of a mode: its shape chosen by all fields, its scale fitted to them."""
+    shape = try_shapes(fields, mode, progress).best(range(len(fields)))
+    return fit_curve(fields, shape)
+
+
+def published(
+    opened: Sequence[Material],
+    asked: Sequence[JudgedQueries],
+    map: MapName,
+    seed: int,
+    progress: Progress | None,
+) -> QueryMap:
+    """The published form, with a tenth of the queries held out to end its training."""
+    taught, watched = [], []
+    for row, (material, queries) in enumerate(zip(opened, asked, strict=True)):
+        found = list(samples(material, queries, seed))
+        learned, held = split(len(found), HELD_OUT, np.random.default_rng([seed, row]))
+        taught.append([found[place] for place in learned])
+        watched.append([found[place] for place in held])
+    return fit_map(taught, watched, map, seed, progress)
+
+
+def check_teachable(fields: Sequence[Field]) -> None:
     """Raise InputError where nothing can be learned from a collection's lists."""
-    for name, lists in zip(names, found, strict=True):
-        if all(len(listed := one.evidence.dense.listed) > 1 and np.ptp(listed) == 0 for one in lists.own):
+    for field in fields:
+        if all(len(one.listed) > 1 and np.ptp(one.score) == 0 for one in field.lists):
             raise InputError(
-                f"all documents of {name} are equally close to each query: its vectors do not distinguish them"
+                f"all documents of {field.name} are equally close to each query: its vectors do not distinguish them"
             )
-        counted = [one.labels[one.weights > 0] for one in lists.own]
-        labels = np.concatenate(counted) if counted else np.zeros(0)
-        if not (labels > 0).any():
+        labels = field.relevant
+        if not labels.any():
             raise InputError(
-                f"no query of {name} finds a relevant document: nothing can be learned from its lists"
+                f"no query of {field.name} finds a relevant document: nothing can be learned from its lists"
             )
-        if (labels > 0).all():
+        if labels.all():
             raise InputError(
-                f"every candidate of {name} is relevant: without any that are not, nothing can be learned. Give a "
-                "collection with documents that are not relevant"
+                f"every candidate of {field.name} is relevant: without any that are not, nothing can be learned. Give "
+                "a collection with documents that are not relevant"
             )
 
 
-def arranged(
-    found: Sequence[Lists], held: Sequence[tuple[Int64Array, Int64Array]], features: Features
-) -> tuple[list[Source], list[Examples]]:
-    """Features of the lists to learn from, and of those held out."""
-    sources, watched = [], []
-    for lists, (rows, kept) in zip(found, held, strict=True):
-        own = examples(lists.own, features)
-        sources.append(
-            Source(
-                own.take(rows),
-                examples(lists.fewer, features),
-                examples(lists.foreign, features) if lists.foreign else None,
-            )
-        )
-        watched.append(own.take(kept))
-    return sources, watched
-
-
-def list_features(evidence: Evidence) -> tuple[Float64Array, Float64Array]:
-    """The features of the dense side, for `Features`."""
-    return dense_features(evidence.dense.cosines, evidence.dense.listed, evidence.size)
-
-
-def both_features(model: RelevanceModel, evidence: Evidence) -> tuple[Float64Array, Float64Array]:
-    """The features of both sides together, the dense one as the model sees it."""
-    if evidence.sparse is None:
-        raise UsageError("evidence of a hybrid search has a sparse side")
-    return model.hybrid_features(evidence, evidence.sparse)
+def lowest_level(fields: Sequence[Field]) -> float:
+    """The level that all but `CLOSED` of the queries reach; collections have equal weights."""
+    levels = [np.array([one.level for one in field.lists]) for field in fields]
+    return quantile(levels, CLOSED)
 
 
 def threshold(
-    model: RelevanceModel, found: Sequence[Lists], held: Sequence[tuple[Int64Array, Int64Array]]
+    model: RelevanceModel, opened: Sequence[Material], asked: Sequence[JudgedQueries], mode: Judged
 ) -> float:
-    """The probability that 95 % of the relevant candidates of held-out queries reach; collections have equal weights.
+    """The probability that 95 % of the relevant candidates reach; collections have equal weights.
 
     Raises InputError where there is none.
     """
-    chances, weights = [], []
-    for lists, (_, rows) in zip(found, held, strict=True):
-        mine = [
-            model.probabilities(one.evidence)[(one.labels > 0) & (one.weights > 0)]
-            for one in (lists.own[row] for row in rows)
-        ]
-        values = np.concatenate(mine)
-        chances.append(values)
-        weights.append(np.full(len(values), 1.0 / max(len(values), 1)))
-    values, shares = np.concatenate(chances), np.concatenate(weights)
-    if not len(values):
+    chances: list[Float64Array] = []
+    for material, queries in zip(opened, asked, strict=True):
+        here = model.at(material.snapshot.state.settings.background)
+        found = judged_lists(material.snapshot, queries, mode, load_fusion("convex"))
+        mine = [here.probabilities(one.evidence)[one.relevant] for one in found]
+        chances.append(np.concatenate(mine) if mine else np.zeros(0))
+    if not any(len(found) for found in chances):
         raise InputError(
-            "none of the queries held out finds a relevant document among its candidates: there is no recall to keep. "
-            "Give collections with more judged queries, or another seed, which holds out others"
+            "none of the queries finds a relevant document among its candidates: there is no recall to keep. Give "
+            "collections with more judged queries"
         )
-    order = np.argsort(values)
+    return quantile(chances, 1.0 - RECALL)
+
+
+def quantile(parts: Sequence[Float64Array], share: float) -> float:
+    """The value below which this share lies of all parts' values, each part having the same weight."""
+    values = np.concatenate(parts)
+    shares = np.concatenate([np.full(len(part), 1.0 / max(len(part), 1)) for part in parts])
+    order = np.argsort(values, kind="stable")
     below = np.cumsum(shares[order]) / shares.sum()
-    return float(values[order][np.searchsorted(below, 1.0 - RECALL, side="right")])
+    place = int(np.searchsorted(below, share, side="right"))
+    return float(values[order][min(place, len(values) - 1)])

@@ -1,37 +1,39 @@
-"""Training examples of a relevance model: samples of candidate lists, weighted, and their features as arrays."""
+"""Training examples of a relevance model: the lists of judged queries, and samples of them."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from leanseek.eval.relevance.judged_lists import JudgedList, JudgedQueries, judged_lists
+from leanseek.indexing.background import LISTED, list_level
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion.registry import load_fusion
-from leanseek.searcher.relevance.features import Evidence
+from leanseek.searcher.relevance.features import (
+    Evidence,
+    Usual,
+    completed,
+    dense_zscore,
+    lexical_zscore,
+    matched_share,
+)
 from leanseek.searcher.relevance.model import Judged
-from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Int64Array
 
 HEAD: Final = 32
 STRATA: Final = 48
 RELEVANT: Final = 16
 WIDTH: Final = HEAD + STRATA + RELEVANT
-MOST_QUERIES: Final = 1000
+MOST_QUERIES: Final = 500
 """Queries of one collection at most: all collections have the same weight, so more would add little."""
-
-PARTS: Final = 6
-LEAST_PART: Final = 150
-FOREIGN: Final = 80
-"""Queries of each other collection."""
+DRAWN: Final = 32
+"""Queries whose cosines with any passage show what is usual."""
 
 ALIKE: Final = 0.85
 """A passage without a judgment is taken as likely relevant from this cosine with a relevant one on."""
-
-Features = Callable[[Evidence], tuple[Float64Array, Float64Array]]
-"""Candidate features (c, f) and list features (g,) of the evidence on c candidates."""
 
 
 class Sample(NamedTuple):
@@ -45,12 +47,19 @@ class Sample(NamedTuple):
     weights: Float32Array
 
 
-class Lists(NamedTuple):
-    """Samples of the lists of a collection's own queries, of the same among fewer passages, and of foreign queries."""
+class Candidates(NamedTuple):
+    """All c candidates of a query: the terms of their strength (see `ListCurve`), (c,) each, and the z scores (l,) of
+    the dense list they are seen in; which are `relevant`, and which `count`: not those that are likely relevant but
+    not judged. `score` (c,) is what the list is ordered by, `level` how close it is as a whole (see `list_level`)."""
 
-    own: list[Sample]
-    fewer: list[Sample]
-    foreign: list[Sample]
+    z: Float32Array
+    lexical: Float32Array
+    matched: Float32Array
+    listed: Float32Array
+    relevant: BoolArray
+    counts: BoolArray
+    score: Float32Array
+    level: float
 
 
 class Material(NamedTuple):
@@ -61,76 +70,57 @@ class Material(NamedTuple):
     queries: JudgedQueries
 
 
-class Examples(NamedTuple):
-    """n lists of c candidates: `candidates` (n, c, f), `lists` (n, g), `labels` and `weights` (n, c)."""
-
-    candidates: Float32Array
-    lists: Float32Array
-    labels: Float32Array
-    weights: Float32Array
-
-    def take(self, rows: Int64Array) -> Examples:
-        """The same for some of the lists."""
-        return Examples(*(array[rows] for array in self))
+def chosen_queries(material: Material, seed: int) -> JudgedQueries:
+    """At most `MOST_QUERIES` of them."""
+    queries, rng = material.queries, np.random.default_rng([seed, zlib.crc32(material.name.encode())])
+    if len(queries.texts) <= MOST_QUERIES:
+        return queries
+    return queries.take(np.sort(rng.choice(len(queries.texts), MOST_QUERIES, replace=False)))
 
 
-class Source(NamedTuple):
-    """The examples of one collection: its own queries, the same among fewer passages, those of other collections.
-
-    `own` and `fewer` hold lists with relevant candidates, `foreign` (None: there is no other collection) lists
-    without any.
-    """
-
-    own: Examples
-    fewer: Examples
-    foreign: Examples | None
+def usual_cosines(snapshot: Snapshot, vectors: Float32Array) -> Usual:
+    """Mean and standard deviation of the cosines of queries (m, D) with passages drawn at random."""
+    drawn = np.random.default_rng(0).choice(snapshot.size, min(snapshot.size, LISTED), replace=False)
+    cosines = np.concatenate([snapshot.dense_score(vector, np.sort(drawn)) for vector in vectors[:DRAWN]])
+    return Usual(float(cosines.mean(dtype=np.float64)), float(cosines.std(dtype=np.float64)))
 
 
-def gather(material: Material, others: Sequence[JudgedQueries], mode: Judged, seed: int) -> Lists:
-    """Samples for one collection; `others` are the judged queries of the other ones."""
-    rng = np.random.default_rng([seed, zlib.crc32(material.name.encode())])
-    snapshot, queries = material.snapshot, material.queries
-    if len(queries.texts) > MOST_QUERIES:
-        queries = queries.take(np.sort(rng.choice(len(queries.texts), MOST_QUERIES, replace=False)))
-    fusion = load_fusion("convex")
-    own, ceiling = [], []
-    for row, found in enumerate(judged_lists(snapshot, queries, mode, fusion)):
-        own.append(sample(found, likely(snapshot, found, queries.relevant[row]), rng))
-        ceiling.extend(found.evidence.dense.cosines[found.relevant].tolist())
-    fewer = []
-    for part, allowed in parts(snapshot, queries, rng):
-        for row, found in enumerate(judged_lists(snapshot, part, mode, fusion, allowed=allowed)):
-            fewer.append(sample(found, likely(snapshot, found, part.relevant[row]), rng))
-    foreign = []
-    highest = float(np.median(ceiling)) if ceiling else np.inf
-    for other in others:
-        rows = np.sort(rng.choice(len(other.texts), min(FOREIGN, len(other.texts)), replace=False))
-        strangers = other.take(rows)._replace(relevant=tuple(np.zeros(0, np.int64) for _ in rows))
-        for found in judged_lists(snapshot, strangers, mode, fusion):
-            # A passage as close as half of the relevant ones may well answer the foreign query.
-            if not len(found.ordinals) or found.evidence.dense.listed[0] <= highest:
-                foreign.append(sample(found, np.zeros(len(found.ordinals), np.bool_), rng))
-    return Lists(own, fewer, foreign)
+def gather(snapshot: Snapshot, queries: JudgedQueries, mode: Judged, usual: Usual) -> list[Candidates]:
+    """The candidates of each query."""
+    found = []
+    for row, one in enumerate(judged_lists(snapshot, queries, mode, load_fusion("convex"))):
+        near = likely(snapshot, one, queries.relevant[row])
+        found.append(candidates(one, near, usual))
+    return found
 
 
-def parts(
-    snapshot: Snapshot, queries: JudgedQueries, rng: np.random.Generator
-) -> Iterator[tuple[JudgedQueries, BoolArray]]:
-    """The queries split among `PARTS` smaller corpora, masks (n,) of at least `LEAST_PART` passages, which hold the
-    queries' relevant ones."""
-    live = snapshot.live if snapshot.live is not None else np.ones(snapshot.size, np.bool_)
-    count = int(np.count_nonzero(live))
-    for rows in np.array_split(rng.permutation(len(queries.texts)), PARTS):
-        size = round(float(np.exp(rng.uniform(np.log(LEAST_PART), np.log(max(count, LEAST_PART + 1))))))
-        some = queries.take(np.sort(rows[: max(size // 4, 20)]))
-        if not len(some.texts):
-            continue
-        allowed = np.zeros(snapshot.size, np.bool_)
-        allowed[np.concatenate(some.relevant)] = True
-        rest = np.flatnonzero(live & ~allowed)
-        missing = min(max(size - int(np.count_nonzero(allowed)), 0), len(rest))
-        allowed[rng.choice(rest, missing, replace=False)] = True
-        yield some, allowed
+def candidates(found: JudgedList, near: BoolArray, usual: Usual) -> Candidates:
+    """One query's candidates; `near` (c,) are those that are likely relevant."""
+    dense, sparse = found.evidence.dense, found.evidence.sparse
+    listed = dense.listed if len(dense.listed) else np.sort(dense.cosines)[::-1]
+    z, z_listed = dense_zscore(dense.cosines, completed(listed, usual))
+    lexical = matched = np.zeros(len(z))
+    if sparse is not None:
+        lexical = lexical_zscore(sparse.scores, sparse.listed, found.evidence.size)
+        matched = matched_share(sparse.scores, sparse.idf)
+    return Candidates(
+        z.astype(np.float32),
+        lexical.astype(np.float32),
+        matched.astype(np.float32),
+        z_listed.astype(np.float32),
+        found.relevant,
+        found.relevant | ~near,
+        found.scores.astype(np.float32),
+        list_level(listed),
+    )
+
+
+def samples(material: Material, queries: JudgedQueries, seed: int) -> Iterator[Sample]:
+    """Samples of the dense lists, for the published form."""
+    rng = np.random.default_rng([seed, zlib.crc32(material.name.encode()), 1])
+    found = judged_lists(material.snapshot, queries, "dense", load_fusion("convex"))
+    for row, one in enumerate(found):
+        yield sample(one, likely(material.snapshot, one, queries.relevant[row]), rng)
 
 
 def likely(snapshot: Snapshot, found: JudgedList, relevant: Int64Array) -> BoolArray:
@@ -184,17 +174,6 @@ def chosen(relevant: BoolArray, rng: np.random.Generator) -> tuple[Int64Array, F
     room = WIDTH - len(places)
     filled = np.concatenate([places, np.zeros(room, np.int64)])
     return filled, np.concatenate([weights, np.zeros(room)]).astype(np.float32)
-
-
-def examples(samples: Sequence[Sample], features: Features) -> Examples:
-    """The samples' features, labels and weights as arrays."""
-    seen = [features(one.evidence) for one in samples]
-    return Examples(
-        np.array([candidates for candidates, _ in seen], np.float32),
-        np.array([whole for _, whole in seen], np.float32),
-        np.array([one.labels for one in samples], np.float32),
-        np.array([one.weights for one in samples], np.float32),
-    )
 
 
 def split(count: int, share: float, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from leanseek.searcher.relevance.network import LEAST_POWER, MapName, QueryMap
+from leanseek.searcher.relevance.query_map import LEAST_POWER, MapName, QueryMap
 from leanseek.train.relevance.descent import (
     Tensors,
     Weights,

@@ -29,9 +29,9 @@ from leanseek.eval.relevance.relevance_scores import (
     reliability,
 )
 from leanseek.eval.reports.page import relevance_page
-from leanseek.searcher.relevance.features import DENSE_CANDIDATE, DENSE_LIST
-from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, Provenance, RelevanceModel
-from leanseek.searcher.relevance.network import MonotoneNetwork
+from leanseek.searcher.relevance.features import Usual
+from leanseek.searcher.relevance.list_curve import ListCurve
+from leanseek.searcher.relevance.model import Level, Provenance, RelevanceModel
 
 KEYS = {"pr_auc", "p_at_r95", "dropped_at_r95", "ece", "kept_per_query"}
 CONTROLS = {"rank", "score", "share of top", "z score", "platt", "isotonic"}
@@ -172,31 +172,17 @@ def toy(folder: Path, words: str, count: int = 60) -> Path:
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model for the test encoder that adds up the cosine and the shares of the top, with the same for all lists."""
-
-    def network(candidate: int, whole: int) -> MonotoneNetwork:
-        zeros = {name: np.zeros(whole, np.float32) for name in ("centre", "gate")}
-        return MonotoneNetwork(
-            **zeros,
-            scale=np.ones(whole, np.float32),
-            direct=np.full(candidate, 0.5, np.float32),
-            candidate_hidden=np.zeros((candidate, 1), np.float32),
-            list_hidden=np.zeros((whole, 1), np.float32),
-            hidden_bias=np.zeros(1, np.float32),
-            output=np.zeros(1, np.float32),
-            bias=np.full(1, -4, np.float32),
-            gate_pairs=np.zeros((whole, whole), np.float32),
-            gate_bias=np.zeros(1, np.float32),
-            depth=np.zeros(1, np.float32),
-        )
-
+    """A model for the test encoder."""
+    curve = ListCurve(0.3, 4.0, 0.5, 0.5, 1.0, -4.0)
     path = tmp_path_factory.mktemp("model") / "toy.safetensors"
     RelevanceModel(
         HashEncoder.fingerprint,
         {"dense": 0.5, "hybrid": 0.5},
         Provenance(("toy:train",), ("0" * 64,), "all", 20, 0),
-        network(len(DENSE_CANDIDATE), len(DENSE_LIST)),
-        network(HYBRID_CANDIDATE, HYBRID_LIST),
+        curve,
+        curve,
+        Usual(0.0, 0.1),
+        Level(0.0, 60),
     ).save(path)
     return path
 
@@ -231,7 +217,7 @@ def test_a_collection_is_measured(toy_result: RelevanceResult) -> None:
 def test_the_stored_threshold_is_measured_on_own_and_foreign_lists(model_file: Path) -> None:
     def pool(*lists: list[float], relevant: int = 0) -> Pool:
         chances = [np.array(each) for each in lists]
-        return Pool(chances, chances, [np.arange(len(each)) < relevant for each in lists])
+        return Pool(chances, chances, [np.arange(len(each)) < relevant for each in lists], [])
 
     model = RelevanceModel.load(model_file)  # its threshold is 0.5
     found = summary(

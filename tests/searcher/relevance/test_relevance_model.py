@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
+from leanseek.indexing.settings import Background
 from leanseek.searcher.relevance import (
     DenseEvidence,
     Evidence,
@@ -21,45 +22,26 @@ from leanseek.searcher.relevance import (
     load_relevance,
 )
 from leanseek.searcher.relevance.features import (
-    DENSE_CANDIDATE,
-    DENSE_LIST,
     LEAST_LENGTH,
-    SPARSE_CANDIDATE,
-    SPARSE_LIST,
-    background,
+    Usual,
     completed,
-    dense_features,
-    sparse_features,
-    tail,
+    dense_zscore,
+    lexical_zscore,
+    matched_share,
 )
-from leanseek.searcher.relevance.model import HYBRID_CANDIDATE, HYBRID_LIST, PACKAGED, Provenance
-from leanseek.searcher.relevance.network import MAPS, MapName, MonotoneNetwork, QueryMap
+from leanseek.searcher.relevance.list_curve import ListCurve
+from leanseek.searcher.relevance.model import CLOSED, CLOSING, MARGIN, PACKAGED, Level, Provenance
+from leanseek.searcher.relevance.query_map import MAPS, MapName, QueryMap
 from leanseek.types import Float32Array, Float64Array
 
 DIMENSIONS = 8
 cosines = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=60)
 
 
-def random_network(rng: np.random.Generator, candidate: int, whole: int, hidden: int = 5) -> MonotoneNetwork:
+def random_curve(rng: np.random.Generator) -> ListCurve:
     """Weights of any size that the class allows."""
-
-    def normal(*shape: int) -> Float32Array:
-        return rng.normal(0, 2, shape).astype(np.float32)
-
-    return MonotoneNetwork(
-        centre=normal(whole),
-        scale=np.abs(normal(whole)) + np.float32(0.1),
-        direct=np.abs(normal(candidate)),
-        candidate_hidden=np.abs(normal(candidate, hidden)),
-        list_hidden=normal(whole, hidden),
-        hidden_bias=normal(hidden),
-        output=np.abs(normal(hidden)),
-        bias=normal(1),
-        gate=normal(whole),
-        gate_pairs=normal(whole, whole),
-        gate_bias=normal(1),
-        depth=np.abs(normal(1)),
-    )
+    lexical, matched, rank, lead, slope = np.abs(rng.normal(0, 1, 5)).tolist()
+    return ListCurve(lexical, matched, rank, lead, slope, *rng.normal(0, 2, 2).tolist(), best=2.0)
 
 
 def random_map(rng: np.random.Generator, kind: MapName) -> QueryMap:
@@ -69,10 +51,11 @@ def random_map(rng: np.random.Generator, kind: MapName) -> QueryMap:
 
 def random_model(seed: int, kind: MapName | None = None) -> RelevanceModel:
     rng = np.random.default_rng(seed)
-    dense = random_map(rng, kind) if kind else random_network(rng, len(DENSE_CANDIDATE), len(DENSE_LIST))
-    hybrid = random_network(rng, HYBRID_CANDIDATE, HYBRID_LIST)
+    dense = random_map(rng, kind) if kind else random_curve(rng)
     origin = Provenance(("toy:train",), ("0" * 64,), "all", 3, seed)
-    return RelevanceModel("f" * 64, {"dense": 0.25, "hybrid": 0.125}, origin, dense, hybrid)
+    level = Level(float(rng.uniform(-0.5, 0.5)), 400)
+    thresholds = {"dense": 0.25, "hybrid": 0.125}
+    return RelevanceModel("f" * 64, thresholds, origin, dense, random_curve(rng), Usual(0.05, 0.1), level)
 
 
 def dense_evidence(scores: list[float], listed: list[float] | None = None, size: int = 500) -> Evidence:
@@ -131,7 +114,7 @@ def test_both_sides_raise_a_hybrid_probability(scores: list[float], seed: int, d
 
 @settings(deadline=None)
 @given(cosines, st.integers(0, 10))
-def test_what_is_told_of_one_candidate_does_not_depend_on_the_others(scores: list[float], seed: int) -> None:
+def test_in_a_dense_list_no_candidate_depends_on_the_others(scores: list[float], seed: int) -> None:
     model, evidence = random_model(seed), dense_evidence(scores)
     whole = model.probabilities(evidence)
     for place in range(len(scores)):
@@ -139,40 +122,72 @@ def test_what_is_told_of_one_candidate_does_not_depend_on_the_others(scores: lis
         assert model.probabilities(alone)[0] == pytest.approx(whole[place], rel=1e-9, abs=1e-12)
 
 
-def test_rounding_does_not_change_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wavering(_network: MonotoneNetwork, candidates: Float64Array, _whole: Float64Array) -> Float64Array:
-        return 1e-9 * (-1.0) ** np.arange(len(candidates))
+@settings(deadline=None)
+@given(cosines, st.integers(0, 30))
+def test_a_curve_is_its_formula(scores: list[float], seed: int) -> None:
+    curve = random_curve(np.random.default_rng(seed))
+    strengths = np.sort(np.array(scores, np.float64))[::-1]
+    found = curve.logits(strengths, strengths)
+    third = strengths[min(2, len(strengths) - 1)]
+    for place, strength in enumerate(strengths):
+        rank = min(1 + sum(other > strength for other in strengths), 30)
+        standing = strength - curve.rank * np.log(rank) + curve.lead * max(strength - third, 0.0)
+        assert found[place] == pytest.approx(curve.slope * standing + curve.offset)
 
-    monkeypatch.setattr(MonotoneNetwork, "logits", wavering)
-    found = load_relevance().probabilities(dense_evidence([0.1, 0.2, 0.3, 0.4, 0.4]))
-    assert (np.diff(found) >= 0).all()
+
+@pytest.mark.parametrize("weight", ["lexical", "matched", "rank", "lead", "slope"])
+def test_no_weight_may_be_negative_or_no_number(weight: str) -> None:
+    curve = random_curve(np.random.default_rng(0))
+    for value in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=weight):
+            replace(curve, **{weight: value})
+
+
+def test_a_field_whose_best_hits_stand_out_less_has_more_relevant_documents() -> None:
+    curve = load_relevance().hybrid
+    assert curve.breadth < 0
+    assert curve.shift(curve.best) == 0
+    assert curve.shift(0.5 * curve.best) > 0 > curve.shift(2 * curve.best)
+    dense = load_relevance().shifted("dense", 1.5)
+    evidence = dense_evidence([0.6, 0.5, 0.1])
+    before, after = (log_odds(model.probabilities(evidence)) for model in (load_relevance(), dense))
+    assert after - before == pytest.approx(np.full(3, 1.5))
+    assert dense.hybrid == load_relevance().hybrid
+
+
+def log_odds(chances: Float64Array) -> Float64Array:
+    found: Float64Array = np.log(chances / (1 - chances))
+    return found
 
 
 @pytest.mark.parametrize("mode", ["dense", "hybrid"])
-def test_a_closed_gate_lowers_the_whole_list_in_both_modes(mode: str) -> None:
-    model = random_model(3)
-    assert isinstance(model.dense, MonotoneNetwork)
-    evidence = dense_evidence([0.6, 0.5, 0.1])
+def test_a_list_below_the_level_is_lowered_as_a_whole_in_both_modes(mode: str) -> None:
+    # 400 cosines: the first .4, the tenth and the mean near .2.
+    listed = np.sort(np.append(np.linspace(0.3, 0.1, 399), 0.4))[::-1].astype(np.float32)
+    level = float(listed[0] + listed[9] + listed.mean()) / 3
+    evidence = dense_evidence(listed[:3].tolist(), listed.tolist(), 400)
     if mode == "hybrid":
-        ones = np.ones(3, np.float32)
-        evidence = evidence._replace(sparse=SparseEvidence(ones, ones, ones))
+        scores = np.array([3.0, 2.0, 1.0], np.float32)
+        evidence = evidence._replace(sparse=SparseEvidence(scores, scores, np.array([4.0, 6.0], np.float32)))
 
-    def log_odds(bias: float) -> Float64Array:
-        gate = np.zeros_like(model.dense.gate)
-        dense = replace(
-            model.dense,
-            gate=gate,
-            gate_pairs=np.outer(gate, gate),
-            gate_bias=np.array([bias], np.float32),
-            depth=np.array([3.0], np.float32),
-            # So small that the probabilities are not rounded to 1.
-            direct=model.dense.direct / 100,
-        )
-        hybrid = replace(model.hybrid, direct=model.hybrid.direct / 100, depth=np.zeros(1, np.float32))
-        chances = replace(model, dense=dense, hybrid=hybrid).probabilities(evidence)
-        return np.log(chances / (1 - chances))
+    def chances(value: float, passages: int = 400) -> Float64Array:
+        return replace(load_relevance(), level=Level(value, passages)).probabilities(evidence)
 
-    assert log_odds(50.0) - log_odds(-50.0) == pytest.approx(np.full(3, 3.0))
+    opened = log_odds(chances(level - 0.1))
+    np.testing.assert_allclose(opened, log_odds(chances(level)), atol=1e-4)
+    taken = opened - log_odds(chances(level + 0.02))
+    np.testing.assert_allclose(taken, np.full(3, 0.02 * CLOSING), atol=1e-3)
+    far = opened - log_odds(chances(level + 0.5))
+    np.testing.assert_allclose(far, np.full(3, CLOSED), atol=1e-2)
+    # What a filter leaves need not be close.
+    np.testing.assert_array_equal(chances(level + 0.5, 1000), chances(level))
+
+
+def test_an_index_brings_its_background() -> None:
+    found = load_relevance().at(Background(200, 5000, 0.4, 0.05, 0.1))
+    assert found.level == Level(0.4 - MARGIN, 5000)
+    assert found.usual == Usual(0.05, 0.1)
+    assert load_relevance().at(None).level == load_relevance().level
 
 
 @pytest.mark.parametrize("scores", [[0.5] * 30, [0.0], [-0.3, -0.4], [0.2, 0.2, 0.1]])
@@ -186,27 +201,17 @@ def test_no_candidates_no_probabilities() -> None:
 
 
 def test_a_short_list_is_completed_by_usual_cosines() -> None:
-    model = load_relevance()
-    assert isinstance(model.dense, MonotoneNetwork)
-    centre = model.dense.centre
-    mean = dict(zip(DENSE_LIST, centre.tolist(), strict=True))
-    # Of a corpus drawn from the background the hundredth and the last cosine are those of the mean list.
-    usual = background(centre)
-    assert usual is not None
-    drawn = np.random.default_rng(0).normal(usual.mean, usual.stdev, round(np.exp(mean["log size"])))
-    best = np.sort(drawn)[::-1]
-    assert best[99] == pytest.approx(mean["hundredth"], abs=0.02)
-    assert best[round(np.exp(mean["log length"])) - 1] == pytest.approx(mean["last"], abs=0.02)
-
+    usual = Usual(0.1, 0.05)
     listed = np.array([0.9, 0.1], np.float32)
-    whole = completed(listed, centre)
+    whole = completed(listed, usual)
     assert len(whole) == LEAST_LENGTH
     assert (np.diff(whole) <= 0).all()
     assert set(listed.tolist()) <= set(whole.tolist())
+    added = np.setdiff1d(whole, listed)
+    assert float(added.mean()) == pytest.approx(usual.mean, abs=0.002)
+    assert float(added.std()) == pytest.approx(usual.spread, rel=0.03)
     long = np.linspace(1, 0, LEAST_LENGTH, dtype=np.float32)
-    assert completed(long, centre) is long
-    # What learned from lists as short as that knows them as they are.
-    assert completed(listed, np.zeros_like(centre)) is listed
+    assert completed(long, usual) is long
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30])
@@ -235,57 +240,20 @@ def test_a_lexical_hit_is_judged_by_its_terms() -> None:
     assert found[-2] > found[-1]
 
 
-def test_features_against_their_definitions() -> None:
+def test_scores_against_their_definitions() -> None:
     rng = np.random.default_rng(4)
     listed = np.sort(rng.normal(0.3, 0.1, 400))[::-1].astype(np.float32)
     scores = np.array([listed[0], listed[7], 0.11, -0.2], np.float32)
-    candidates, whole = dense_features(scores, listed, 5000)
-    assert candidates.shape == (4, len(DENSE_CANDIDATE))
-    assert whole.shape == (len(DENSE_LIST),)
-    told = dict(zip(DENSE_CANDIDATE, candidates.T, strict=True))
     best = listed.astype(np.float64)
-    np.testing.assert_allclose(told["z score"], (scores.astype(np.float64) - best.mean()) / best.std())
-    np.testing.assert_allclose(told["share of top"], scores / best[0], rtol=1e-6)
-    higher = [int((listed > score).sum()) for score in scores]
-    np.testing.assert_allclose(told["rank"], [-np.log(1 + count) for count in higher])
-    # numpy.polyfit is the same least-squares line.
-    slope, offset = np.polyfit(best[4:50], np.log(np.arange(5, 51)), 1)
-    np.testing.assert_allclose(
-        told["chance ranks 5-50"], np.maximum(-(slope * scores + offset), -10), rtol=1e-5
-    )
-    of_list = dict(zip(DENSE_LIST, whole, strict=True))
-    assert of_list["log size"] == pytest.approx(np.log(5000))
-    assert of_list["tenth"] == best[9]
-    assert of_list["entropy"] == pytest.approx(entropy(best[:100] / 0.05))
-
-
-def entropy(heights: np.ndarray) -> float:  # type: ignore[type-arg]
-    scipy = pytest.importorskip("scipy.stats")
-    shares = np.exp(heights - heights.max())
-    return float(scipy.entropy(shares / shares.sum()))
-
-
-def test_an_exponential_tail_is_found() -> None:
-    ranks = np.arange(1, 301)
-    # Scores whose expected rank is exp(5 - 20 score).
-    scores = (5 - np.log(ranks)) / 20
-    offset, slope = tail(scores, 10, 100)
-    assert slope == pytest.approx(20)
-    assert offset == pytest.approx(5)
-
-
-@given(cosines, st.lists(st.floats(0, 50, width=32), min_size=1, max_size=40))
-def test_every_candidate_feature_rises_with_its_score(scores: list[float], by_terms: list[float]) -> None:
-    given_ = np.sort(np.array(scores, np.float32))
-    listed = np.sort(np.random.default_rng(0).normal(0, 0.3, 80).astype(np.float32))[::-1]
-    candidates, _ = dense_features(given_, listed, 80)
-    assert (np.diff(candidates, axis=0) >= 0).all()
-    found = np.sort(np.array(by_terms, np.float32))
-    sparse = SparseEvidence(found, found[::-1], np.array([1.0], np.float32))
-    candidates, whole = sparse_features(sparse)
-    assert (np.diff(candidates, axis=0) >= 0).all()
-    assert candidates.shape[1] == len(SPARSE_CANDIDATE)
-    assert whole.shape == (len(SPARSE_LIST),)
+    z, z_listed = dense_zscore(scores, listed)
+    np.testing.assert_allclose(z, (scores.astype(np.float64) - best.mean()) / best.std())
+    np.testing.assert_allclose(z_listed, (best - best.mean()) / best.std())
+    # Three passages share a term, 397 more count as 0.
+    by_terms = np.array([9.0, 5.0, 1.0], np.float32)
+    padded = np.concatenate([by_terms, np.zeros(397)]).astype(np.float64)
+    found = lexical_zscore(np.array([5.0, 0.0], np.float32), by_terms, 400)
+    np.testing.assert_allclose(found, (np.array([5.0, 0.0]) - padded.mean()) / padded.std())
+    np.testing.assert_allclose(matched_share(by_terms, np.array([6.0, 4.0], np.float32)), by_terms / 10)
 
 
 @pytest.mark.parametrize("kind", [None, *MAPS])
@@ -338,17 +306,26 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     content = safetensors.save(
-        {"x": np.zeros(1, np.float32)}, {"leanseek-relevance": json.dumps({"format": 2})}
+        {"x": np.zeros(1, np.float32)}, {"leanseek-relevance": json.dumps({"format": 3})}
     )
     (tmp_path / "newer").write_bytes(content)
     with pytest.raises(RelevanceFileError, match=r"newer version.*pip install"):
         load_relevance(tmp_path / "newer")
 
 
+def test_a_former_format_asks_for_training(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    content = safetensors.save(
+        {"x": np.zeros(1, np.float32)}, {"leanseek-relevance": json.dumps({"format": 1})}
+    )
+    (tmp_path / "former").write_bytes(content)
+    with pytest.raises(RelevanceFileError, match=r"earlier version.*leanseek train relevance"):
+        load_relevance(tmp_path / "former")
+
+
 def test_a_model_with_falling_weights_is_refused(tmp_path: Path) -> None:
     model = random_model(1)
-    assert isinstance(model.dense, MonotoneNetwork)
-    model.dense.direct[0] = -1.0
+    object.__setattr__(model.dense, "slope", -1.0)
     model.save(tmp_path / "falling")
     with pytest.raises(RelevanceFileError, match="negative"):
         load_relevance(tmp_path / "falling")
@@ -370,5 +347,4 @@ def test_the_packaged_model_is_small_and_tells_where_it_comes_from() -> None:
     assert len(model.fingerprint) == 64
     assert 0 < model.threshold("dense") < 0.5
     assert 0 < model.threshold("hybrid") < 0.5
-    assert not any("test" in name for name in model.provenance.trained_on)
     assert len(model.provenance.checksums) == len(model.provenance.trained_on)

@@ -18,35 +18,34 @@ from leanseek.cli.options import name_and_split
 from leanseek.encode.base import Encoded
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.eval.relevance.judged_lists import JudgedList, JudgedQueries
+from leanseek.eval.relevance.judged_lists import JudgedList
 from leanseek.indexing.creation import make_plan
 from leanseek.searcher.relevance import DenseEvidence, Evidence, load_relevance
-from leanseek.searcher.relevance.network import MAPS, MapName, MonotoneNetwork, QueryMap
+from leanseek.searcher.relevance.list_curve import ListCurve
+from leanseek.searcher.relevance.query_map import MAPS, MapName, QueryMap
 from leanseek.train.relevance import adapter as training
-from leanseek.train.relevance import network_fit as network_fitting
 from leanseek.train.relevance import published_fit as published
 from leanseek.train.relevance import train_relevance
+from leanseek.train.relevance.list_fit import (
+    TOLERATED,
+    Field,
+    Tried,
+    area,
+    fit_curve,
+    logistic,
+    missing,
+    shapes,
+    try_shapes,
+)
 from leanseek.train.relevance.material import (
     HEAD,
     WIDTH,
-    Examples,
-    Lists,
+    Candidates,
     Sample,
-    Source,
     chosen,
     gather,
     sample,
     split,
-)
-from leanseek.train.relevance.network_fit import (
-    RIDGE,
-    Fitting,
-    Scaling,
-    entropy,
-    fit_gate,
-    fit_network,
-    initial,
-    tensors,
 )
 from leanseek.train.relevance.published_fit import fit_map, loss_on, start_power
 
@@ -103,93 +102,73 @@ def test_held_out_rows_are_never_learned_from(count: int, seed: int) -> None:
     assert len(held)
 
 
-def test_the_gate_is_a_ridge_regression() -> None:
-    sklearn = pytest.importorskip("sklearn.linear_model")
-    rng = np.random.default_rng(3)
-    own, foreign = rng.normal(1, 1, (80, 5)), rng.normal(-0.5, 2, (60, 5))
-    weights = rng.random(140) + 0.5
-    found = fit_gate(own.astype(np.float32), foreign.astype(np.float32), weights, (0, 2, 3))
-    inputs = np.concatenate([own, foreign]).astype(np.float32).astype(np.float64)[:, [0, 2, 3]]
-    scaled = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-6)
-    products = [scaled[:, i] * scaled[:, j] for i in range(3) for j in range(i, 3)]
-    design = np.column_stack([scaled, *products])
-    other = sklearn.LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=5000)
-    other.fit(design, np.repeat([1, 0], [80, 60]), sample_weight=weights)
-    lists = np.concatenate([own, foreign])
-    mine = lists @ found.weights + np.einsum("ng,gh,nh->n", lists, found.pairs, lists) + found.bias
-    np.testing.assert_allclose(mine, other.decision_function(design), rtol=1e-3, atol=1e-3)
-    assert found.weights[[1, 4]].tolist() == [0, 0]
-    assert not found.pairs[[1, 4]].any()
-
-
-def lists_with_a_signal(seed: int, count: int = 60) -> Examples:
-    """Candidates of two features; the first tells, the more the greater the list's own feature."""
+def field_of(seed: int, slope: float, offset: float, queries: int = 60, best: float = 3.0) -> Field:
+    """Lists of 50 candidates whose z score tells by a logistic curve; the best has the z score `best`."""
     rng = np.random.default_rng(seed)
-    candidates = rng.normal(0, 1, (count, 20, 2)).astype(np.float32)
-    lists = rng.normal(0, 1, (count, 3)).astype(np.float32)
-    logits = 4 * candidates[..., 0] - 3 + 2 * lists[:, :1]
-    labels = (rng.random((count, 20)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
-    return Examples(candidates, lists, labels, np.ones((count, 20), np.float32))
+    lists = []
+    for _ in range(queries):
+        z = np.sort(np.append(rng.uniform(-2, best - 0.5, 49), best))[::-1].astype(np.float32)
+        labels = rng.random(50) < 1 / (1 + np.exp(-(slope * z + offset)))
+        zeros = np.zeros(50, np.float32)
+        lists.append(Candidates(z, zeros, zeros, z, labels, np.ones(50, np.bool_), z, 0.5))
+    return Field(f"toy{seed}:train", lists)
 
 
-def test_a_network_learns_and_is_what_was_fitted() -> None:
-    own, held = lists_with_a_signal(0, 300), lists_with_a_signal(1)
-    how = Fitting(hidden=4, steps=200, seed=5)
-    fitted = fit_network([Source(own, own.take(np.arange(20)), None)], [held], how)
-    again = fit_network([Source(own, own.take(np.arange(20)), None)], [held], how)
-    for name, array in fitted.tensors().items():
-        np.testing.assert_array_equal(array, again.tensors()[name])
-    logits = np.array(
-        [
-            fitted.logits(x.astype(np.float64), w.astype(np.float64))
-            for x, w in zip(held.candidates, held.lists, strict=True)
-        ]
-    )
-    losses = np.logaddexp(0, logits) - held.labels * logits
-    assert losses.sum(1).mean() < 0.75 * constant_loss(held)
-    # The exported weights give the loss that torch computes with its own.
-    scaling = Scaling.of([Source(own, own, None)])
-    start = {name: weight.detach() for name, weight in initial(own, how).items()}
-    exported = scaling.network(start)
-    mine = np.array(
-        [
-            exported.logits(x.astype(np.float64), w.astype(np.float64))
-            for x, w in zip(held.candidates, held.lists, strict=True)
-        ]
-    )
-    wanted = float(entropy(start, tensors(held, scaling)))
-    assert (np.logaddexp(0, mine) - held.labels * mine).sum(1).mean() == pytest.approx(wanted, rel=1e-4)
+def test_a_logistic_curve_is_the_likeliest_one() -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(3)
+    scores, weights = rng.normal(0, 2, 500), rng.random(500) + 0.5
+    labels = (rng.random(500) < 1 / (1 + np.exp(-(1.3 * scores - 2)))).astype(np.float64)
+    slope, offset = logistic(scores, labels, weights)
+    other = linear.LogisticRegression(C=1e9, tol=1e-10, max_iter=5000)
+    other.fit(scores[:, None], labels, sample_weight=weights)
+    assert (slope, offset) == pytest.approx((float(other.coef_[0, 0]), float(other.intercept_[0])), abs=1e-4)
+    # A curve that would fall is flat, and a strong prior keeps what it starts from.
+    assert logistic(-scores, labels, weights)[0] == 0
+    held = logistic(scores, labels, weights, (0.7, -1.0), (1e9, 1e9))
+    assert held == pytest.approx((0.7, -1.0), abs=1e-4)
+    assert missing(slope * scores + offset - 1.5, labels) == pytest.approx(1.5, abs=0.2)
 
 
-def test_the_network_is_the_one_that_held_out_lists_speak_for() -> None:
-    own, held = lists_with_a_signal(0, 300), lists_with_a_signal(1)
-    otherwise = held._replace(labels=1 - held.labels)
-    how = Fitting(hidden=4, steps=200, seed=5)
-    losses = []
-    for watched in (held, otherwise):
-        fitted = fit_network([Source(own, own, None)], [watched], how)
-        pairs = zip(otherwise.candidates, otherwise.lists, strict=True)
-        logits = np.array([fitted.logits(x.astype(np.float64), w.astype(np.float64)) for x, w in pairs])
-        losses.append((np.logaddexp(0, logits) - otherwise.labels * logits).sum(1).mean())
-    assert losses[1] < 0.95 * losses[0]
+def test_a_curve_is_fitted_to_all_fields_and_knows_broad_from_narrow_ones() -> None:
+    narrow = [field_of(seed, 1.5, -5.0, best=4.0) for seed in range(3)]
+    broad = [field_of(seed, 1.5, -2.0, best=2.0) for seed in range(3, 6)]
+    curve = fit_curve([*narrow, *broad], ListCurve(0, 0, 0, 0, 1, 0))
+    assert curve.slope == pytest.approx(1.5, rel=0.35)
+    assert curve.breadth < 0
+    assert curve.shift(2.0) - curve.shift(4.0) == pytest.approx(3.0, abs=0.5)
+    alone = fit_curve(narrow[:1], ListCurve(0, 0, 0, 0, 1, 0))
+    assert (alone.slope, alone.offset) == pytest.approx((1.5, -5.0), rel=0.2)
+    assert alone.breadth == 0
 
 
-def constant_loss(part: Examples) -> float:
-    rate = part.labels.mean()
-    return float(-20 * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
+def test_the_area_is_average_precision() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    scores, labels = rng.normal(0, 1, 300), rng.random(300) < 0.1
+    assert area(labels, scores) == pytest.approx(metrics.average_precision_score(labels, scores))
+    assert area(np.zeros(3, np.bool_), scores[:3]) == 0
 
 
-def test_the_gate_closes_on_foreign_lists_alone() -> None:
-    rng = np.random.default_rng(2)
-    own = lists_with_a_signal(0, 200)
-    own.lists[:, 0] = rng.normal(3, 1, 200)
-    strange = own.take(np.arange(100))._replace(lists=rng.normal(-3, 1, (100, 3)).astype(np.float32))
-    open_ = fit_network([Source(own, own, None)], [own], Fitting(2, 50, 0))
-    gated = fit_network([Source(own, own, strange)], [own], Fitting(2, 50, 0, gate=(0,)))
-    none = np.zeros((1, 2))
-    assert open_.depth[0] == 0
-    taken = [gated.logits(none, lists.astype(np.float64))[0] for lists in (own.lists[0], strange.lists[0])]
-    assert taken[0] - taken[1] > network_fitting.GATE_DEPTH / 2
+def test_the_shape_gains_most_without_losing_to_the_z_score_anywhere() -> None:
+    tried = shapes("dense")
+    gains = np.zeros((len(tried), 3))
+    gains[4] = (0.2, 0.2, -TOLERATED - 0.1)  # the highest mean, but one collection loses
+    gains[5] = (0.06, 0.06, -TOLERATED)
+    found = Tried(tried, gains + 0.4, np.full(3, 0.4))
+    assert found.best([0, 1, 2]) == tried[5]
+    assert found.best([0, 1]) == tried[4]  # where that collection is not learned from
+    assert Tried(tried, np.full_like(gains, 0.4), np.full(3, 0.4)).best([0, 1, 2]) == tried[0]
+    assert (tried[0].rank, tried[0].lead) == (0, 0)
+
+
+def test_shapes_are_tried_on_whole_lists() -> None:
+    field = field_of(0, 1.5, -4.0)
+    found = try_shapes([field], "dense")
+    z = np.concatenate([one.z for one in field.lists]).astype(np.float64)
+    assert found.areas[0, 0] == pytest.approx(area(field.relevant, z))
+    assert found.zscores[0] == pytest.approx(found.areas[0, 0], abs=0.05)
+    assert len({*found.areas[:, 0].tolist()}) > 5
 
 
 @pytest.mark.parametrize("kind", MAPS)
@@ -277,7 +256,6 @@ def toy(folder: Path, words: str, queries: int = 40, documents: int = 150) -> Pa
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "STEPS", 100)
     monkeypatch.setattr(published, "STEPS", 50)
 
 
@@ -297,8 +275,7 @@ def test_the_same_collections_give_the_same_file(tmp_path: Path) -> None:
     found = load_relevance(tmp_path / "one", HashEncoder.fingerprint)
     assert found.provenance.trained_on == ("wing:train", "heart:train")
     assert found.provenance.queries == 80
-    assert isinstance(found.dense, MonotoneNetwork)
-    assert found.dense.depth[0] == network_fitting.GATE_DEPTH
+    assert isinstance(found.dense, ListCurve)
     other = load_relevance(tmp_path / "three", HashEncoder.fingerprint)
     assert isinstance(other.dense, QueryMap)
     assert other.provenance.form == "query, sqrt map"
@@ -322,20 +299,13 @@ def test_what_may_be_relevant_unjudged_is_no_example_of_what_is_not(
     material = training.open_material(
         open_collection(folder), "train", plan, tmp_path / "work", cache=False, progress=None
     )
-    texts = ("wing shock layer", "zebra")
-    vectors = encoder.encode_queries(texts).vectors
-    strangers = JudgedQueries(texts, vectors, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
-    found = gather(material, [strangers], "dense", 0)
-
-    # The twin says the same as the relevant document, and nobody has judged it: it has no weight.
-    [own] = found.own
-    cosines = own.evidence.dense.cosines
-    assert own.labels[own.weights > 0].sum() == 1
-    assert (own.weights > 0).sum() == len(documents) - 1
-    assert (cosines[own.weights > 0] == cosines.max()).sum() == 1
-    # A foreign query that finds as much as the own ones do is not told to find nothing.
-    [foreign] = found.foreign
-    assert (foreign.evidence.dense.query == vectors[1]).all()
+    [own] = gather(
+        material.snapshot, material.queries, "dense", training.mean_usual([material], [material.queries])
+    )
+    # The twin says the same as the relevant document, and nobody has judged it: it does not count.
+    assert own.relevant.sum() == 1
+    assert own.counts.sum() == len(documents) - 1
+    assert (own.z[own.counts] == own.z.max()).sum() == 1
     material.snapshot.close()
 
 
@@ -391,28 +361,11 @@ def test_nothing_and_the_same_twice_are_refused(tmp_path: Path) -> None:
         train_relevance([given_], seed=-1, work=tmp_path)
 
 
-def some_lists(*relevant: Sequence[int]) -> Lists:
-    """Lists of 50 candidates with the relevant ones at given places."""
-    none, rng = np.zeros(50, np.bool_), np.random.default_rng(0)
-    return Lists([sample(judged_list(places, 50), none, rng) for places in relevant], [], [])
-
-
-def test_a_threshold_is_the_recall_of_what_was_held_out_alone() -> None:
-    model = load_relevance()
-    chances = model.probabilities(judged_list([], 50).evidence)
-    parts = (np.array([0]), np.array([1]))
-    assert training.threshold(model, [some_lists([40], [4, 9])], [parts]) == chances[9]
-    with pytest.raises(InputError, match="held out finds a relevant document"):
-        training.threshold(model, [some_lists([4], [])], [parts])
-
-
-def test_lists_held_out_are_not_learned_from() -> None:
-    lists = some_lists([1], [2], [3])._replace(fewer=some_lists([4]).own)
-    [source], [watched] = training.arranged(
-        [lists], [(np.array([0, 2]), np.array([1]))], training.list_features
-    )
-    assert np.argmax(source.own.labels, 1).tolist() == [1, 3]
-    assert np.argmax(watched.labels, 1).tolist() == [2]
+def test_a_quantile_gives_every_collection_the_same_weight() -> None:
+    few, many = np.array([0.0, 1.0]), np.full(1000, 2.0)
+    assert training.quantile([few, many], 0.2) == 0.0
+    assert training.quantile([few, many], 0.3) == 1.0
+    assert training.quantile([few, many], 0.6) == 2.0
 
 
 def test_the_command_names_what_does_not_go_together(tmp_path: Path) -> None:
