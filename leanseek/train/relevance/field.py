@@ -75,15 +75,21 @@ def train_unlabelled(
 
     What is measured: how close the passages are to queries made from their own texts, which tells a query that belongs
     to the field from one that does not; and, where at least 20 of the user's own `queries` are given, how far their
-    best hits stand out, which tells whether one document of a query is relevant or many. `dry_run` only fits.
+    best hits stand out, which tells whether one document of a query is relevant or many. That was learned from the
+    packaged model's encoder and holds for it alone. `dry_run` only fits.
 
-    Raises UsageError where the index has no vectors or the queries are too few, InputError where it holds too little
+    Raises UsageError where the index has no vectors, or queries are too few or for another encoder, InputError where it holds too little
     text, IndexLockedError, and what opening an index raises.
     """
 
     def fit(snapshot: Snapshot, given: Encoder) -> FittedField:
         model = base_model(snapshot, given, None)
         texts = [query.text for query in queries if query.text.strip()][:MOST]
+        if queries and not load_relevance().fits(given.fingerprint):
+            raise UsageError(
+                f"how far hits stand out was not learned for the encoder '{given.name}': leave the queries out, or give "
+                "judged ones (--judged INDEX --queries QUERIES --qrels QRELS)"
+            )
         if queries and len(texts) < FEWEST:
             raise UsageError(
                 f"{len(texts)} queries are too few to tell the field by; give at least {FEWEST}, or none"
