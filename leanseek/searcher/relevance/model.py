@@ -29,7 +29,7 @@ from leanseek.types import Float32Array, Float64Array
 
 Judged = Literal["dense", "hybrid"]
 PACKAGED: Final = Path(__file__).with_name("default.safetensors")
-MARGIN: Final = 0.07
+MARGIN: Final = 0.08
 """How far below what queries made from the documents reach a list is taken for one with nothing to find."""
 CLOSING: Final = 200.0
 """Log odds that a list loses by each unit that it is below the level: 2 at a hundredth."""
@@ -107,7 +107,8 @@ class RelevanceModel:
         return replace(self, hybrid=moved) if mode == "hybrid" else replace(self, dense=moved)
 
     def threshold(self, mode: Judged) -> float:
-        """The probability that 95 % of the relevant candidates reached, on queries it was not fitted on."""
+        """The probability that 95 % of the relevant candidates of a collection reached, in the median of those that it
+        was trained on."""
         return self.thresholds[mode]
 
     def probabilities(self, evidence: Evidence) -> Float64Array:

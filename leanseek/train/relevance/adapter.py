@@ -13,6 +13,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.eval.base import Collection
 from leanseek.eval.index_build import collection_index
 from leanseek.eval.relevance.judged_lists import JudgedQueries, judged_lists, judged_queries
+from leanseek.eval.relevance.relevance_scores import recall_threshold
 from leanseek.indexing.background import LISTED
 from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.snapshot import Snapshot
@@ -211,9 +212,10 @@ def lowest_level(fields: Sequence[Field]) -> float:
 def threshold(
     model: RelevanceModel, opened: Sequence[Material], asked: Sequence[JudgedQueries], mode: Judged
 ) -> float:
-    """The probability that 95 % of the relevant candidates reach; collections have equal weights.
+    """The probability that 95 % of a collection's relevant candidates reach, in the median of the collections.
 
-    Raises InputError where there is none.
+    Where queries have dozens of relevant documents the last of them are so deep in the lists that a threshold which
+    keeps them cuts nothing elsewhere. Raises InputError where there is none.
     """
     chances: list[Float64Array] = []
     for material, queries in zip(opened, asked, strict=True):
@@ -226,7 +228,10 @@ def threshold(
             "none of the queries finds a relevant document among its candidates: there is no recall to keep. Give "
             "collections with more judged queries"
         )
-    return quantile(chances, 1.0 - RECALL)
+    reached = [
+        recall_threshold(found, np.ones(len(found), np.bool_), RECALL) for found in chances if len(found)
+    ]
+    return float(np.median(reached))
 
 
 def quantile(parts: Sequence[Float64Array], share: float) -> float:

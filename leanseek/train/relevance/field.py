@@ -78,8 +78,8 @@ def train_unlabelled(
     best hits stand out, which tells whether one document of a query is relevant or many. That was learned from the
     packaged model's encoder and holds for it alone. `dry_run` only fits.
 
-    Raises UsageError where the index has no vectors, or queries are too few or for another encoder, InputError where it holds too little
-    text, IndexLockedError, and what opening an index raises.
+    Raises UsageError where the index has no vectors, or queries are too few or for another encoder, InputError where
+    it holds too little text, IndexLockedError, and what opening an index raises.
     """
 
     def fit(snapshot: Snapshot, given: Encoder) -> FittedField:
@@ -87,8 +87,8 @@ def train_unlabelled(
         texts = [query.text for query in queries if query.text.strip()][:MOST]
         if queries and not load_relevance().fits(given.fingerprint):
             raise UsageError(
-                f"how far hits stand out was not learned for the encoder '{given.name}': leave the queries out, or give "
-                "judged ones (--judged INDEX --queries QUERIES --qrels QRELS)"
+                f"how far hits stand out was not learned for the encoder '{given.name}': leave the queries out, or "
+                "give judged ones (--judged INDEX --queries QUERIES --qrels QRELS)"
             )
         if queries and len(texts) < FEWEST:
             raise UsageError(
