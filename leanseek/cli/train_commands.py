@@ -138,7 +138,7 @@ def model_of_collections(
         f"{', '.join(origin.trained_on)}"
     )
     typer.echo(
-        "  95 % of the relevant candidates have at least "
+        "  95 % of a collection's relevant candidates have at least, in the median of the collections, "
         f"{model.threshold('dense'):.2%} (dense), {model.threshold('hybrid'):.2%} (hybrid)"
     )
 
