@@ -9,3 +9,8 @@ from .head_search import FoundHeads as FoundHeads
 from .head_search import find_heads as find_heads
 from .head_search import head_examples as head_examples
 from .relevance.adapter import train_relevance as train_relevance
+from .relevance.field import FittedField as FittedField
+from .relevance.field import FittedMode as FittedMode
+from .relevance.field import reset_relevance as reset_relevance
+from .relevance.field import train_judged as train_judged
+from .relevance.field import train_unlabelled as train_unlabelled
