@@ -175,7 +175,8 @@ class Index:
         what is missing; `cache=False` leaves it alone.
         """
         with self._writer.locked():
-            return self._writer.add(documents, on_duplicate, progress or silent, cache)
+            report = self._writer.add(documents, on_duplicate, progress or silent, cache)
+            return replace(report, generation=self._writer.measure_background(grown=True))
 
     def rebuild(
         self,

@@ -20,7 +20,7 @@ from leanseek.encode import Encoder
 from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
 from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
-from leanseek.indexing.background import measure_background
+from leanseek.indexing.background import FEWEST_PASSAGES, measure_background
 from leanseek.indexing.catalog import (
     SEGMENTS,
     Change,
@@ -203,15 +203,22 @@ class Writer:
             "and is dropped; searches fuse by the default",
         )
 
-    def measure_background(self) -> int:
-        """Record the background of an index that was just built; returns the generation that has it."""
+    def measure_background(self, grown: bool = False) -> int:
+        """Record the background of an index that was just built; returns the generation that has it.
+
+        `grown`: only where the index holds enough for one, and twice as much as when it was last measured.
+        """
         state = self.state
-        if state.settings.dense is not None:
-            encoder = self._encoding(state).encoder
-            found = measure_background(self.path, state, encoder)
-            if found != state.settings.background:
-                settings = replace(state.settings, background=found)
-                self.commit(Change(settings=settings, origin=state.origin))
+        known = state.settings.background
+        if state.settings.dense is None:
+            return state.generation
+        passages = sum(segment.passages for segment in state.segments)
+        if grown and passages < max(FEWEST_PASSAGES, 2 * known.passages if known is not None else 0):
+            return state.generation
+        found = measure_background(self.path, state, self._encoding(state).encoder)
+        if found is not None and found != known:
+            settings = replace(state.settings, background=found)
+            self.commit(Change(settings=settings, origin=state.origin))
         return self.state.generation
 
     def sync(self, reading: Reading, dry_run: bool, progress: Progress, cache: bool) -> SyncReport:

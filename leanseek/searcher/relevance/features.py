@@ -67,8 +67,12 @@ def completed(listed: Float32Array, usual: Usual) -> Float32Array:
     missing = LEAST_LENGTH - len(listed)
     if missing <= 0 or usual.spread <= 0:
         return listed
-    added = usual.mean + usual.spread * even_shares(missing)
-    return np.sort(np.concatenate([listed.astype(np.float32), added.astype(np.float32)]))[::-1]
+    return np.sort(np.concatenate([listed.astype(np.float32), usual_cosines(missing, usual)]))[::-1]
+
+
+def usual_cosines(count: int, usual: Usual) -> Float32Array:
+    """(count,) cosines of a normal distribution at even shares."""
+    return (usual.mean + usual.spread * even_shares(count)).astype(np.float32)
 
 
 @lru_cache(maxsize=256)

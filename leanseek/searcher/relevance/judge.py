@@ -68,7 +68,8 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
             f"{encoder.fingerprint[:12]} ({encoder.name}): its probabilities would mean nothing. Train one for this "
             f"encoder: leanseek train relevance COLLECTION --encoder {quote(encoder.name)} --out FILE"
         )
-    return model.at(settings.background)
+    # A model that was given as an object is used as it is.
+    return model if isinstance(choice, RelevanceModel) else model.at(settings.background)
 
 
 def stored(values: Mapping[str, Any]) -> RelevanceModel:

@@ -21,6 +21,7 @@ from leanseek.searcher.relevance.features import (
     dense_zscore,
     lexical_zscore,
     matched_share,
+    usual_cosines,
 )
 from leanseek.searcher.relevance.list_curve import ListCurve
 from leanseek.searcher.relevance.model_file import MAKE, read_contents, write_contents
@@ -134,17 +135,20 @@ class RelevanceModel:
 
     def strengths(self, evidence: Evidence) -> Strengths:
         """The strengths of the candidates: of the dense side in its list, of both sides among the candidates."""
-        listed = completed(self.dense_list(evidence), self.usual)
-        z, z_listed = dense_zscore(evidence.dense.cosines, listed)
+        here = self.dense_list(evidence)
+        listed = completed(here, self.usual)
         sparse = evidence.sparse
         if sparse is None:
-            return Strengths(z, z_listed)
+            return Strengths(*dense_zscore(evidence.dense.cosines, listed))
+        # Where the list had to be completed, the candidates are among usual passages too, which share no term.
+        others = usual_cosines(len(listed) - len(here), self.usual)
+        cosines = np.concatenate([evidence.dense.cosines, others])
+        scores = np.concatenate([sparse.scores, np.zeros_like(others)])
+        z, _ = dense_zscore(cosines, listed)
         strength = self.hybrid.strength(
-            z,
-            lexical_zscore(sparse.scores, sparse.listed, evidence.size),
-            matched_share(sparse.scores, sparse.idf),
+            z, lexical_zscore(scores, sparse.listed, evidence.size), matched_share(scores, sparse.idf)
         )
-        return Strengths(strength, np.sort(strength)[::-1])
+        return Strengths(strength[: len(evidence.dense.cosines)], np.sort(strength)[::-1])
 
     def best(self, evidence: Evidence) -> float:
         """The strength of the best candidate, by which fields differ; see `ListCurve.shift`."""
