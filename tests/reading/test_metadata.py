@@ -116,7 +116,9 @@ def stored(value: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), KINDS, ids=lambda value: f"{type(value).__name__}:{value!r:.30}"
+    ("value", "expected"),
+    KINDS,
+    ids=[f"{number}-{type(value).__name__}" for number, (value, _) in enumerate(KINDS)],
 )
 def test_a_value_is_stored_as_what_it_behaves_as(value: object, expected: object) -> None:
     found = stored(value)["f"]
