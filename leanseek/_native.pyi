@@ -1,4 +1,4 @@
-"""The compiled BM25 kernels (native/bm25.cpp); `leanseek.indexing.sparse.kernel` describes them."""
+"""The compiled kernels of postings (native/bm25.cpp); `leanseek.indexing.sparse.kernel` describes them."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
-class Segment:
+class Bm25Segment:
     def __init__(
         self,
         passages: int,
@@ -26,8 +26,21 @@ class Segment:
         deleted: BoolArray | None,
     ) -> None: ...
 
+class ImpactSegment:
+    def __init__(
+        self,
+        passages: int,
+        term_runs: Int64Array,
+        run_windows: NDArray[np.uint16],
+        run_starts: Int64Array,
+        run_impact: NDArray[np.uint8],
+        places: NDArray[np.uint16],
+        impacts: NDArray[np.uint8],
+        deleted: BoolArray | None,
+    ) -> None: ...
+
 def search(
-    segments: Sequence[Segment],
+    segments: Sequence[Bm25Segment] | Sequence[ImpactSegment],
     terms: Sequence[Int64Array],
     weights: Float32Array,
     constant: float,
@@ -35,5 +48,9 @@ def search(
     allowed: BoolArray | None,
 ) -> tuple[Float32Array, Int64Array]: ...
 def score(
-    segment: Segment, terms: Int64Array, weights: Float32Array, constant: float, ordinals: Int64Array
+    segment: Bm25Segment | ImpactSegment,
+    terms: Int64Array,
+    weights: Float32Array,
+    constant: float,
+    ordinals: Int64Array,
 ) -> Float32Array: ...

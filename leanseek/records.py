@@ -41,6 +41,9 @@ def hit_record(hit: Hit) -> dict[str, Any]:
             "sparse": asdict(explanation.sparse) if explanation.sparse else None,
             "dense": asdict(explanation.dense) if explanation.dense else None,
         }
+        if explanation.learned is not None:
+            record["stages"]["learned"] = asdict(explanation.learned)
+            record["expanded"] = [term._asdict() for term in explanation.expanded]
         record["terms"] = list(explanation.terms)
         record["snippet"] = {
             "text": explanation.snippet.text,

@@ -75,14 +75,30 @@ class Stage:
     score: float | None
 
 
+class ExpandedTerm(NamedTuple):
+    """A term of the learned side that a query and a hit share, and what it adds to the score there.
+
+    `expansion`: the model has given it to one of the two, whose text does not have it.
+    """
+
+    term: str
+    score: float
+    expansion: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a hit has its rank: both sides of the search, the query's terms in it, and an extract."""
+    """Why a hit has its rank: the sides of the search, the query's terms in it, and an extract.
+
+    `expanded` are the terms that the learned side has matched, those that add most first.
+    """
 
     sparse: Stage | None
     dense: Stage | None
     terms: tuple[str, ...]
     snippet: Snippet
+    learned: Stage | None = field(default=None, kw_only=True)
+    expanded: tuple[ExpandedTerm, ...] = field(default=(), kw_only=True)
 
 
 class TokenAttention(NamedTuple):

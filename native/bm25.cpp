@@ -1,4 +1,6 @@
-// BM25 over the postings of leanseek/indexing/sparse/writing.py: the best passages of a query, and exact scores.
+// Sums over postings: the best passages of a query, and exact scores, of BM25 (leanseek/indexing/sparse/postings.py)
+// and of learned sparse vectors (leanseek/indexing/learned/impact_postings.py). The kinds of segment differ in what a
+// posting contributes and how it is bounded; the search is the same.
 //
 // Window-at-a-time MaxScore (Turtle and Flood, 1995; Dimopoulos, Nepomnyachiy and Suel, WSDM 2013): in each part
 // of the collection the query's terms, heaviest first, are split where the rest together cannot lift a passage
@@ -58,28 +60,22 @@ struct Better {
     }
 };
 
+// The runs of postings that both kinds of segment have; `values` is a byte for each.
 class Segment {
   public:
     Segment(int64_t passages, Array<int64_t> term_runs, Array<uint16_t> run_windows, Array<int64_t> run_starts,
-            Array<uint8_t> run_frequency, Array<int32_t> run_length, Array<uint16_t> places,
-            Array<uint8_t> frequencies, Array<int64_t> large_at, Array<int32_t> large, Array<float> norms,
-            double norm_base, double norm_slope, py::object deleted)
+            Array<uint8_t> run_most, Array<uint16_t> places, Array<uint8_t> values, py::object deleted)
         : passages_(passages), terms_(term_runs.size() - 1), term_runs_(term_runs.data()),
-          run_windows_(run_windows.data()), run_starts_(run_starts.data()), run_frequency_(run_frequency.data()),
-          run_length_(run_length.data()), places_(places.data()), frequencies_(frequencies.data()),
-          large_at_(large_at.data()), large_(large.data()), larges_(large.size()), norms_(norms.data()),
-          norm_base_(norm_base), norm_slope_(norm_slope), deleted_(nullptr) {
-        const int64_t windows = (passages + kWindow - 1) / kWindow;
+          run_windows_(run_windows.data()), run_starts_(run_starts.data()), run_most_(run_most.data()),
+          places_(places.data()), values_(values.data()), deleted_(nullptr) {
         const int64_t runs = run_windows.size(), postings = places.size();
         if (terms_ < 0 || term_runs_[terms_] != runs || run_starts.size() != runs + 1 ||
-            run_starts_[runs] != postings || run_frequency.size() != runs || run_length.size() != runs ||
-            frequencies.size() != postings || large_at.size() != larges_ || norms.size() != windows * kWindow)
+            run_starts_[runs] != postings || run_most.size() != runs || values.size() != postings)
             throw std::invalid_argument("the postings' arrays do not fit together");
         // Whatever the uint16 places of a damaged file say, they then fall inside norms and sums.
         for (int64_t r = 0; r < runs; ++r)
-            if (run_windows_[r] >= windows) throw std::invalid_argument("a run is beyond the last window");
-        kept_ = {term_runs, run_windows, run_starts, run_frequency, run_length, places, frequencies, large_at,
-                 large, norms};
+            if (run_windows_[r] >= windows()) throw std::invalid_argument("a run is beyond the last window");
+        kept_ = {term_runs, run_windows, run_starts, run_most, places, values};
         if (!deleted.is_none()) {
             auto mask = deleted.cast<Array<bool>>();
             if (mask.size() != passages) throw std::invalid_argument("deleted has another length");
@@ -89,57 +85,103 @@ class Segment {
     }
 
     int64_t passages() const { return passages_; }
+    int64_t windows() const { return (passages_ + kWindow - 1) / kWindow; }
     int64_t terms() const { return terms_; }
     const int64_t* term_runs() const { return term_runs_; }
     const uint16_t* run_windows() const { return run_windows_; }
     const int64_t* run_starts() const { return run_starts_; }
     const uint16_t* places() const { return places_; }
-    const uint8_t* frequencies() const { return frequencies_; }
-    const float* norms(int window) const { return norms_ + int64_t(window) * kWindow; }
     bool deleted(int64_t ordinal) const { return deleted_ && deleted_[ordinal]; }
-    bool has_large(int64_t run) const { return run_frequency_[run] == kLarge; }
+
+  protected:
+    int64_t passages_, terms_;
+    const int64_t* term_runs_;
+    const uint16_t* run_windows_;
+    const int64_t* run_starts_;
+    const uint8_t* run_most_;
+    const uint16_t* places_;
+    const uint8_t* values_;
+    const bool* deleted_;
+    std::vector<py::object> kept_;
+};
+
+WIDE void saturated(const uint16_t* places, const uint8_t* frequencies, int count, const float* norms,
+                    float weight, float* out) {
+    for (int i = 0; i < count; ++i) {
+        const float f = float(frequencies[i]);
+        out[i] = weight * (f / (f + norms[places[i]]));
+    }
+}
+
+WIDE void products(const uint8_t* impacts, int count, float weight, float* out) {
+    for (int i = 0; i < count; ++i) out[i] = weight * float(impacts[i]);
+}
+
+// weight * (f / (f + norm)) of term frequencies f; those of 255 and more are in a list of their own.
+class Bm25Segment : public Segment {
+  public:
+    Bm25Segment(int64_t passages, Array<int64_t> term_runs, Array<uint16_t> run_windows, Array<int64_t> run_starts,
+                Array<uint8_t> run_frequency, Array<int32_t> run_length, Array<uint16_t> places,
+                Array<uint8_t> frequencies, Array<int64_t> large_at, Array<int32_t> large, Array<float> norms,
+                double norm_base, double norm_slope, py::object deleted)
+        : Segment(passages, term_runs, run_windows, run_starts, run_frequency, places, frequencies, deleted),
+          run_length_(run_length.data()), large_at_(large_at.data()), large_(large.data()), larges_(large.size()),
+          norms_(norms.data()), norm_base_(norm_base), norm_slope_(norm_slope) {
+        if (run_length.size() != run_windows.size() || large_at.size() != larges_ ||
+            norms.size() != windows() * kWindow)
+            throw std::invalid_argument("the postings' arrays do not fit together");
+        for (const py::object& array : {py::object(run_length), py::object(large_at), py::object(large),
+                                        py::object(norms)})
+            kept_.push_back(array);
+    }
+
+    // At least what any posting of the run contributes for a weight of 1, up to rounding.
+    double bound(int64_t run) const {
+        if (run_most_[run] == kLarge) return 1.0;
+        const double f = run_most_[run];
+        return f / (f + norm_base_ + norm_slope_ * run_length_[run]);
+    }
+
+    float contribution(int window, int64_t at, float weight) const {
+        const float f = values_[at] == kLarge ? large(at) : float(values_[at]);
+        return weight * (f / (f + norms(window)[places_[at]]));
+    }
+
+    // Of `count` postings from `at`.
+    void contributions(int window, int64_t run, int64_t at, int count, float weight, float* out) const {
+        saturated(places_ + at, values_ + at, count, norms(window), weight, out);
+        if (run_most_[run] != kLarge) return;
+        for (int i = 0; i < count; ++i)
+            if (values_[at + i] == kLarge) out[i] = contribution(window, at + i, weight);
+    }
+
+  private:
+    const float* norms(int window) const { return norms_ + int64_t(window) * kWindow; }
 
     float large(int64_t posting) const {
         const int64_t* found = std::lower_bound(large_at_, large_at_ + larges_, posting);
         return found < large_at_ + larges_ && *found == posting ? float(large_[found - large_at_]) : float(kLarge);
     }
 
-    float frequency(int64_t posting) const {
-        return frequencies_[posting] == kLarge ? large(posting) : float(frequencies_[posting]);
-    }
-
-    // At least f / (f + norm) of every posting of the run, up to rounding.
-    double bound(int64_t run) const {
-        if (has_large(run)) return 1.0;
-        const double f = run_frequency_[run];
-        return f / (f + norm_base_ + norm_slope_ * run_length_[run]);
-    }
-
-  private:
-    int64_t passages_, terms_;
-    const int64_t* term_runs_;
-    const uint16_t* run_windows_;
-    const int64_t* run_starts_;
-    const uint8_t* run_frequency_;
     const int32_t* run_length_;
-    const uint16_t* places_;
-    const uint8_t* frequencies_;
     const int64_t* large_at_;
     const int32_t* large_;
     int64_t larges_;
     const float* norms_;
     double norm_base_, norm_slope_;
-    const bool* deleted_;
-    std::vector<py::object> kept_;
 };
 
-WIDE void contributions(const uint16_t* places, const uint8_t* frequencies, int count, const float* norms,
-                        float weight, float* out) {
-    for (int i = 0; i < count; ++i) {
-        const float f = float(frequencies[i]);
-        out[i] = weight * (f / (f + norms[places[i]]));
+// weight * impact, both whole numbers up to 255: sums of no more than 255 of them are exact in float32.
+class ImpactSegment : public Segment {
+  public:
+    using Segment::Segment;
+
+    double bound(int64_t run) const { return run_most_[run]; }
+    float contribution(int, int64_t at, float weight) const { return weight * float(values_[at]); }
+    void contributions(int, int64_t, int64_t at, int count, float weight, float* out) const {
+        products(values_ + at, count, weight, out);
     }
-}
+};
 
 // Which of a block's sums are above the cut, compared by their bits: bit i for the i-th.
 uint64_t above(const float* sums, int32_t cut) {
@@ -187,9 +229,9 @@ Sums& thread_sums() {
 // The postings of one term in one window.
 struct Run {
     float weight;
+    int64_t number;
     int64_t at, end;  // the next posting to read, and past the last
     double bound;
-    bool large;
 };
 
 struct Candidate {
@@ -208,13 +250,14 @@ int64_t advance(const uint16_t* places, int64_t at, int64_t end, int place) {
     return std::lower_bound(places + at + 1, places + std::min(at + step, end), place) - places;
 }
 
+template <class Kind>
 class Search {
   public:
     Search(size_t k, float constant, size_t terms, const bool* allowed)
         : k_(k), constant_(constant), slack_((double(terms) + 8) * 1.2e-7), allowed_(allowed),
           sums_(thread_sums()) {}
 
-    void segment(const Segment& segment, int64_t base, const std::vector<int64_t>& terms,
+    void segment(const Kind& segment, int64_t base, const std::vector<int64_t>& terms,
                  const std::vector<float>& weights);
 
     // Best first; of segments' equals at the end of the list all remain.
@@ -234,11 +277,11 @@ class Search {
         return std::nextafter(float(threshold_ - constant_ - rest - margin), -kInfinity);
     }
 
-    void window(const Segment& segment, int window, int64_t base, std::vector<Run>& runs);
-    void add(const Segment& segment, int window, Run& run, int begin, int end);
+    void window(const Kind& segment, int window, int64_t base, std::vector<Run>& runs);
+    void add(const Kind& segment, int window, Run& run, int begin, int end);
     void collect(int begin, int end, float cut);
-    void complete(const Segment& segment, int window, Run& run, float cut);
-    void offer(const Segment& segment, int64_t first, int64_t base);
+    void complete(const Kind& segment, int window, Run& run, float cut);
+    void offer(const Kind& segment, int64_t first, int64_t base);
 
     const size_t k_;
     const float constant_;
@@ -252,7 +295,8 @@ class Search {
     Sums& sums_;
 };
 
-void Search::segment(const Segment& segment, int64_t base, const std::vector<int64_t>& terms,
+template <class Kind>
+void Search<Kind>::segment(const Kind& segment, int64_t base, const std::vector<int64_t>& terms,
                      const std::vector<float>& weights) {
     heap_.clear();
     // Equals of another segment may come before those found: their ids decide.
@@ -271,8 +315,8 @@ void Search::segment(const Segment& segment, int64_t base, const std::vector<int
             const int64_t last = term_runs[terms[t] + 1];
             while (run < last && segment.run_windows()[run] < w) ++run;
             if (run == last || segment.run_windows()[run] != w) continue;
-            runs.push_back({weights[t], segment.run_starts()[run], segment.run_starts()[run + 1],
-                            weights[t] * segment.bound(run), segment.has_large(run)});
+            runs.push_back({weights[t], run, segment.run_starts()[run], segment.run_starts()[run + 1],
+                            weights[t] * segment.bound(run)});
         }
         if (!runs.empty()) window(segment, w, base, runs);
     }
@@ -284,7 +328,8 @@ void Search::segment(const Segment& segment, int64_t base, const std::vector<int
     }
 }
 
-void Search::window(const Segment& segment, int window, int64_t base, std::vector<Run>& runs) {
+template <class Kind>
+void Search<Kind>::window(const Kind& segment, int window, int64_t base, std::vector<Run>& runs) {
     const size_t count = runs.size();
     rest_.assign(count + 1, 0.0);
     for (size_t j = count; j-- > 0;) rest_[j] = rest_[j + 1] + runs[j].bound;
@@ -310,11 +355,11 @@ void Search::window(const Segment& segment, int window, int64_t base, std::vecto
     }
 }
 
-void Search::add(const Segment& segment, int window, Run& run, int begin, int end) {
+template <class Kind>
+void Search<Kind>::add(const Kind& segment, int window, Run& run, int begin, int end) {
     const uint16_t* places = segment.places();
     // Where the term was only looked up before, postings of finished parts may be left.
     run.at = advance(places, run.at, run.end, begin);
-    const float* norms = segment.norms(window);
     const int64_t stop = end == kWindow ? run.end : advance(places, run.at, run.end, end);
     float* sums = sums_.of.data();
     uint8_t* marked = sums_.marked.data();
@@ -322,13 +367,7 @@ void Search::add(const Segment& segment, int window, Run& run, int begin, int en
     while (run.at < stop) {
         const int count = int(std::min<int64_t>(kBatch, stop - run.at));
         const uint16_t* batch = places + run.at;
-        contributions(batch, segment.frequencies() + run.at, count, norms, run.weight, values);
-        if (run.large)
-            for (int i = 0; i < count; ++i)
-                if (segment.frequencies()[run.at + i] == kLarge) {
-                    const float f = segment.large(run.at + i);
-                    values[i] = run.weight * (f / (f + norms[batch[i]]));
-                }
+        segment.contributions(window, run.number, run.at, count, run.weight, values);
         for (int i = 0; i < count; ++i) {
             sums[batch[i]] += values[i];
             marked[batch[i] / kBlock] = 1;
@@ -337,7 +376,8 @@ void Search::add(const Segment& segment, int window, Run& run, int begin, int en
     }
 }
 
-void Search::collect(int begin, int end, float cut) {
+template <class Kind>
+void Search<Kind>::collect(int begin, int end, float cut) {
     candidates_.clear();
     int32_t cut_bits = -1;  // every touched sum, 0 included
     if (cut >= 0) std::memcpy(&cut_bits, &cut, sizeof cut);
@@ -363,23 +403,22 @@ void Search::collect(int begin, int end, float cut) {
     }
 }
 
-void Search::complete(const Segment& segment, int window, Run& run, float cut) {
+template <class Kind>
+void Search<Kind>::complete(const Kind& segment, int window, Run& run, float cut) {
     const uint16_t* places = segment.places();
-    const float* norms = segment.norms(window);
     size_t kept = 0;
     for (Candidate candidate : candidates_) {
         if (candidate.score <= cut) continue;
         run.at = advance(places, run.at, run.end, candidate.place);
-        if (run.at < run.end && places[run.at] == candidate.place) {
-            const float f = segment.frequency(run.at);
-            candidate.score += run.weight * (f / (f + norms[candidate.place]));
-        }
+        if (run.at < run.end && places[run.at] == candidate.place)
+            candidate.score += segment.contribution(window, run.at, run.weight);
         candidates_[kept++] = candidate;
     }
     candidates_.resize(kept);
 }
 
-void Search::offer(const Segment& segment, int64_t first, int64_t base) {
+template <class Kind>
+void Search<Kind>::offer(const Kind& segment, int64_t first, int64_t base) {
     for (const Candidate& candidate : candidates_) {
         const float score = candidate.score + constant_;
         if (!(score > threshold_)) continue;
@@ -405,7 +444,8 @@ std::vector<int64_t> checked(const Array<int64_t>& terms, const Segment& segment
 }
 
 // segments and terms go together; a term number is -1 where the segment lacks the term.
-py::tuple search(const std::vector<const Segment*>& segments, const std::vector<Array<int64_t>>& terms,
+template <class Kind>
+py::tuple search(const std::vector<const Kind*>& segments, const std::vector<Array<int64_t>>& terms,
                  const Array<float>& weights, float constant, size_t k, py::object allowed) {
     if (segments.size() != terms.size()) throw std::invalid_argument("one list of terms a segment is needed");
     const std::vector<float> weight(weights.data(), weights.data() + weights.size());
@@ -425,7 +465,7 @@ py::tuple search(const std::vector<const Segment*>& segments, const std::vector<
     std::vector<Scored> results;
     {
         py::gil_scoped_release released;
-        Search state(k, constant, weight.size(), allowed_data);
+        Search<Kind> state(k, constant, weight.size(), allowed_data);
         int64_t base = 0;
         for (size_t s = 0; k > 0 && s < segments.size(); ++s) {
             state.segment(*segments[s], base, numbers[s], weight);
@@ -444,7 +484,8 @@ py::tuple search(const std::vector<const Segment*>& segments, const std::vector<
     return py::make_tuple(scores, ordinals);
 }
 
-py::array_t<float> score(const Segment& segment, const Array<int64_t>& terms, const Array<float>& weights,
+template <class Kind>
+py::array_t<float> score(const Kind& segment, const Array<int64_t>& terms, const Array<float>& weights,
                          float constant, const Array<int64_t>& ordinals) {
     const std::vector<int64_t> numbers = checked(terms, segment, weights.size());
     for (int64_t i = 0; i < ordinals.size(); ++i)
@@ -472,8 +513,7 @@ py::array_t<float> score(const Segment& segment, const Array<int64_t>& terms, co
             const int64_t at =
                 std::lower_bound(places + segment.run_starts()[run - windows], places + end, place) - places;
             if (at == end || places[at] != place) continue;
-            const float f = segment.frequency(at);
-            sum += weight[t] * (f / (f + segment.norms(window)[place]));
+            sum += segment.contribution(window, at, weight[t]);
         }
         out[i] = std::signbit(sum) ? 0.0f : sum + constant;
     }
@@ -483,11 +523,16 @@ py::array_t<float> score(const Segment& segment, const Array<int64_t>& terms, co
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-    module.doc() = "BM25 kernels; leanseek.indexing.sparse.kernel describes the interface.";
-    py::class_<Segment>(module, "Segment")
+    module.doc() = "Kernels of BM25 and of learned sparse vectors; leanseek.indexing.sparse.kernel describes the interface.";
+    py::class_<Bm25Segment>(module, "Bm25Segment")
         .def(py::init<int64_t, Array<int64_t>, Array<uint16_t>, Array<int64_t>, Array<uint8_t>, Array<int32_t>,
                       Array<uint16_t>, Array<uint8_t>, Array<int64_t>, Array<int32_t>, Array<float>, double, double,
                       py::object>());
-    module.def("search", &search);
-    module.def("score", &score);
+    py::class_<ImpactSegment>(module, "ImpactSegment")
+        .def(py::init<int64_t, Array<int64_t>, Array<uint16_t>, Array<int64_t>, Array<uint8_t>, Array<uint16_t>,
+                      Array<uint8_t>, py::object>());
+    module.def("search", &search<Bm25Segment>);
+    module.def("search", &search<ImpactSegment>);
+    module.def("score", &score<Bm25Segment>);
+    module.def("score", &score<ImpactSegment>);
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.encode.base import Encoded
+from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Document
 
@@ -53,6 +54,49 @@ class HashEncoder:
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
             total += np.random.default_rng(seed).standard_normal(self.dimensions)
         return total / np.linalg.norm(total)
+
+
+class HashExpander:
+    """A learned sparse encoder of one's own: a text's words and, lighter, two that go with each of them."""
+
+    name = "test-hash-expander"
+    fingerprint = hashlib.sha256(b"test-hash-expander").hexdigest()
+    vocabulary = 3 * len(WORDS)
+    max_tokens = 6
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def encode_queries(self, texts: Sequence[str]) -> LearnedVectors:
+        return LearnedVectors.of([self._vector(text) for text in texts])
+
+    def encode_documents(self, texts: Sequence[str]) -> LearnedVectors:
+        self.encoded += len(texts)
+        return self.encode_queries(texts)
+
+    def words(self, terms: np.ndarray) -> list[str]:
+        return [WORDS[term // 3] + "'" * (term % 3) for term in terms.tolist()]
+
+    def own_terms(self, text: str) -> np.ndarray:
+        return np.unique([3 * WORDS.index(word) for word in text.lower().split() if word in WORDS]).astype(
+            np.int32
+        )
+
+    def _vector(self, text: str) -> LearnedVector:
+        words = text.lower().split()
+        weights: dict[int, float] = {}
+        for word in words[: self.max_tokens]:
+            digest = hashlib.sha256(word.encode()).digest()
+            if word.strip("'") in WORDS:
+                term = 3 * WORDS.index(word.strip("'"))
+                for more, share in ((0, 1.0), (1, 0.4), (3 * (digest[0] % len(WORDS)) + 2 - term, 0.1)):
+                    weights[term + more] = weights.get(term + more, 0.0) + share * (1 + digest[1] / 300)
+        terms = sorted(weights)
+        return LearnedVector(
+            np.array(terms, np.int32),
+            np.log1p(np.array([weights[term] for term in terms])).astype(np.float32),
+            len(words),
+        )
 
 
 def make_documents(count: int, seed: int = 0, prefix: str = "d") -> list[Document]:

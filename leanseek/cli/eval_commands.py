@@ -45,10 +45,11 @@ def collection(
     chunk: opt.Chunk = None,
     overlap: opt.Overlap = 0,
     mode: Annotated[
-        Literal["hybrid", "dense", "sparse"], typer.Option(help="Which sides to search.")
+        Literal["hybrid", "dense", "sparse", "learned"], typer.Option(help="Which sides to search.")
     ] = "hybrid",
     fusion: Annotated[str, typer.Option(metavar="NAME", help=opt.FUSION_HELP)] = "convex",
     dense_weight: opt.DenseWeight = None,
+    learned_weight: opt.LearnedWeight = None,
     depth: opt.Depth = None,
     dense: Annotated[str, typer.Option(metavar="KIND", help=opt.DENSE_HELP)] = "flat",
     sparse: Annotated[str, typer.Option(metavar="NAME", help="Term index: {sparse}.")] = "bm25",
@@ -58,6 +59,8 @@ def collection(
     b: opt.B = 0.4,
     delta: opt.Delta = 0.5,
     lossy_lengths: opt.LossyLengths = False,
+    learned: opt.Learned = None,
+    learned_terms: opt.LearnedTerms = None,
     candidates: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Re-rank this stored run instead of searching.")
     ] = None,
@@ -85,8 +88,8 @@ def collection(
 
     if overlap and chunk is None:
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
-    if encoder is not None and mode == "sparse":
-        raise UsageError("--encoder goes with a dense side; leave it out, or --mode sparse")
+    if encoder is not None and mode in ("sparse", "learned"):
+        raise UsageError(f"--encoder goes with a dense side; leave it out, or --mode {mode}")
     split_names = [split.strip() for split in splits.split(",") if split.strip()]
     if not split_names:
         raise UsageError("--splits names no split; give one such as test")
@@ -97,6 +100,9 @@ def collection(
         sparse=SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         fusion=fusion,
         dense_weight=dense_weight,
+        learned=learned,
+        learned_terms=learned_terms,
+        learned_weight=learned_weight,
         depth=depth,
         chunk_words=chunk,
         chunk_overlap=overlap,

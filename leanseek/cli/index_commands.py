@@ -84,6 +84,8 @@ def index(
     b: opt.B = 0.4,
     delta: opt.Delta = 0.5,
     lossy_lengths: opt.LossyLengths = False,
+    learned: opt.Learned = None,
+    learned_terms: opt.LearnedTerms = None,
     as_json: opt.Json = False,
 ) -> None:
     """Index documents into a new directory.
@@ -91,7 +93,7 @@ def index(
     If interrupted, repeat the command: it continues where it stopped. Repeated later, it refreshes the index from the
     same sources and encodes only what is new.
     """
-    from leanseek.encode import DEFAULT_MODEL, prepare_queries
+    from leanseek.encode import DEFAULT_MODEL, prepare_learned_queries, prepare_queries
     from leanseek.errors import IndexExistsError, UsageError
     from leanseek.indexing import Index, LeanSettings, SparseSettings
     from leanseek.indexing.creation import make_plan
@@ -107,6 +109,10 @@ def index(
         raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
     if analyzer is None:
         analyzer = "lucene" if sparse == "lucene" else "english"
+    if learned_terms is not None and learned is None:
+        raise UsageError(
+            "--learned-terms goes with --learned; give --learned splade as well, or leave it out"
+        )
     if learning_queries is not None and dense not in ("auto", "lean"):
         raise UsageError(
             "--learning-queries goes with --dense lean or auto: exact search has nothing to learn"
@@ -136,6 +142,8 @@ def index(
         sparse=None if sparse == "none" else terms,
         chunk_words=chunk_words,
         chunk_overlap=overlap,
+        learned=learned,
+        learned_terms=learned_terms,
         device=device,
     )
 
@@ -162,11 +170,14 @@ def index(
     show_added(into, report, reading, as_json)
     if plan.encoder is not None and not as_json:
         offer_relevance(into)
-    if plan.encoder is not None:
+    if plan.encoder is not None or plan.learned is not None:
         # The index is complete: without this, only the first query starts more slowly.
         with suppress(KeyboardInterrupt), progress_bar(as_json) as progress:
-            progress("preparing the encoder for queries", 0, None)
-            prepare_queries(plan.encoder.name)
+            progress("preparing for queries", 0, None)
+            if plan.encoder is not None:
+                prepare_queries(plan.encoder.name)
+            if plan.learned is not None:
+                prepare_learned_queries(plan.learned.name)
 
 
 def offer_relevance(index: Path) -> None:
@@ -242,6 +253,8 @@ def show_added(index: Path, report: AddReport, reading: ReadReport, as_json: boo
     typer.echo(f"{count(report.documents, 'document')}{parts} added to {index}{replaced}.")
     if report.truncation is not None:
         typer.echo(report.truncation.sentence())
+    if report.learned_truncation is not None and report.learned_truncation.truncated:
+        typer.echo(f"The learned side: {report.learned_truncation.sentence()}")
     if report.unmerged is not None:
         again = f"leanseek compact {quote(str(index))}"
         typer.echo(f"Everything was added, but {report.unmerged}; later: {again}")

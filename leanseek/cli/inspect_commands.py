@@ -38,7 +38,8 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         (
             "size",
             f"{file_size(found.total_bytes)}: texts {file_size(found.text_bytes)}, "
-            f"terms {file_size(found.sparse_bytes)}, vectors {file_size(found.dense_bytes)}",
+            f"terms {file_size(found.sparse_bytes)}, vectors {file_size(found.dense_bytes)}"
+            + (f", learned {file_size(found.learned_bytes)}" if settings.learned is not None else ""),
         ),
     ]
     if settings.sparse is not None:
@@ -63,6 +64,15 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
             )
         rows.append(("encoder", f"{encoder.name} (fingerprint {encoder.fingerprint[:12]})"))
         rows.append(("tokens", found.truncation.sentence()))
+    if settings.learned is not None:
+        learned = settings.learned
+        kept = "all terms" if learned.terms is None else f"the heaviest {learned.terms:,} terms"
+        rows.append(
+            (
+                "learned",
+                f"{learned.name} (fingerprint {learned.fingerprint[:12]}), {kept} of a passage, 8 bits each",
+            )
+        )
     if settings.fusion is not None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
     if settings.relevance is not None:
@@ -94,7 +104,8 @@ def fusion_lines(info: IndexInfo) -> list[str]:
         return []
     relative = f" ({learned.gain / learned.default:+.1%})" if learned.default > 0 else ""
     return [
-        f"{learned.fusion}, dense weight {learned.dense_weight:g}, learned from "
+        f"{learned.fusion}, dense weight {learned.dense_weight:g}"
+        f"{f', learned weight {learned.learned_weight:g}' if learned.learned_weight else ''}, learned from "
         f"{count(learned.queries, 'judged query', 'judged queries')}",
         f"nDCG@10 {learned.gain:+.4f} ± {learned.error:.4f}{relative} on held-out queries over the default's "
         f"{learned.default:.4f}; back to that: leanseek train fusion {quote(info.path)} --reset",

@@ -73,7 +73,7 @@ Device: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, mps.")
 ]
 NoCache: TypeAlias = Annotated[
-    bool, typer.Option("--no-cache", help="Neither read nor fill the vector cache.")
+    bool, typer.Option("--no-cache", help="Neither read nor fill the caches of vectors.")
 ]
 
 DENSE_HELP = (
@@ -87,13 +87,25 @@ B: TypeAlias = Annotated[float, typer.Option(metavar="0..1", help="BM25: how muc
 Delta: TypeAlias = Annotated[
     float, typer.Option(metavar="N", help="BM25L and BM25+: the least a matching term adds.")
 ]
+Learned: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:MODEL]",
+        help="Learned sparse index beside BM25: splade:MODEL, a SparseEncoder or masked-language model by name or "
+        "path; splade alone is the packaged model.",
+    ),
+]
+LearnedTerms: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Keep the heaviest N terms of each passage, such as 128; by default all."),
+]
 LossyLengths: TypeAlias = Annotated[
     bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
 ]
 
 Mode: TypeAlias = Annotated[
-    Literal["hybrid", "dense", "sparse"] | None,
-    typer.Option(help="Which sides to search; by default both where the index has both."),
+    Literal["hybrid", "dense", "sparse", "learned"] | None,
+    typer.Option(help="Which sides to search; by default all that the index has."),
 ]
 Filter: TypeAlias = Annotated[
     str | None, typer.Option(metavar="EXPR", help="""Such as 'year >= 2015 and lang = "en"'.""")
@@ -108,6 +120,13 @@ Fusion: TypeAlias = Annotated[
 ]
 DenseWeight: TypeAlias = Annotated[
     float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")
+]
+LearnedWeight: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0..1",
+        help="The learned side's share in the fusion, of which the others have the rest; at 0 it is not asked.",
+    ),
 ]
 Depth: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Candidates of each side; by default 100, or K where larger.")

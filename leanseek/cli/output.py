@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from leanseek.types import Hit, Progress, Snippet
+    from leanseek.types import ExpandedTerm, Hit, Progress, Snippet
 
 INDENT = 5
+EXPANDED = 8
+"""How many of the terms that the learned side has matched are printed."""
 ATTENDED = 10
 """How many of the tokens that a re-ranker attended to are printed."""
 COPIES = 5
@@ -90,7 +92,11 @@ def stages_line(hit: Hit) -> str:
     if hit.explanation is None:
         return ""
     parts = []
-    for side, stage in (("sparse", hit.explanation.sparse), ("dense", hit.explanation.dense)):
+    for side, stage in (
+        ("sparse", hit.explanation.sparse),
+        ("dense", hit.explanation.dense),
+        ("learned", hit.explanation.learned),
+    ):
         if stage is not None and stage.score is not None:
             place = f"#{stage.rank}" if stage.rank is not None else "not found"
             parts.append(f"{side} {place} ({stage.score:.3f})")
@@ -98,7 +104,15 @@ def stages_line(hit: Hit) -> str:
         parts.append(" → ".join(f"{by} #{rank} ({score:.3f})" for by, rank, score in hit.history))
     if hit.explanation.terms:
         parts.append(f"terms: {', '.join(hit.explanation.terms)}")
+    if hit.explanation.expanded:
+        shown = hit.explanation.expanded[:EXPANDED]
+        parts.append(f"matched: {', '.join(map(expanded_term, shown))}")
     return " · ".join(parts)
+
+
+def expanded_term(one: ExpandedTerm) -> str:
+    """A term that the learned side has matched, with its part of the score."""
+    return f"{printable(one.term)} {one.score:.2f}{' (expansion)' if one.expansion else ''}"
 
 
 def attention_line(hit: Hit) -> str:

@@ -3,6 +3,10 @@ from .base import Encoder as Encoder
 from .cache import VectorCache as VectorCache
 from .corpus import TruncationReport as TruncationReport
 from .corpus import encode_corpus as encode_corpus
+from .learned_registry import load_learned_encoder as load_learned_encoder
+from .learned_registry import prepare_learned_queries as prepare_learned_queries
+from .learned_vectors import LearnedEncoder as LearnedEncoder
+from .learned_vectors import LearnedVectors as LearnedVectors
 from .models import DEFAULT_MODEL as DEFAULT_MODEL
 from .models import ResolvedModel as ResolvedModel
 from .models import resolve_model as resolve_model

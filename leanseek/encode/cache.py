@@ -50,6 +50,9 @@ class SharedFile:
     nothing is found in it and nothing stored. A file that is no database any more is renamed to `NAME.damaged`.
     """
 
+    _deeper = 0
+    """Methods between this class's and those that callers see."""
+
     def __init__(self, path: Path, schema: str, messages: Messages) -> None:
         """Open or make the file; `schema` is the statement that makes its table where there is none."""
         self._path = path
@@ -104,7 +107,7 @@ class SharedFile:
                 f"the {self._messages.name} {self._path} is damaged; it was set aside as {aside.name}"
                 f"{self._messages.damaged}",
                 self._messages.warning,
-                stacklevel=4,  # this, the two constructors
+                stacklevel=4 + self._deeper,  # this, the two constructors
             )
             return _connected(self._path, schema)
 
@@ -120,7 +123,8 @@ class SharedFile:
             warnings.warn(
                 f"the {self._messages.name} {self._path} cannot be used ({error}){self._messages.unusable}",
                 self._messages.warning,
-                stacklevel=5,  # this, the context manager, a method of this class, one of the cache
+                stacklevel=5
+                + self._deeper,  # this, the context manager, a method of this class, one of the cache
             )
 
 
@@ -156,7 +160,48 @@ class Cached(NamedTuple):
     tokens: int
 
 
-class VectorCache(SharedFile):
+class Row(NamedTuple):
+    """What is stored for a text: bytes, and its length in tokens before any cut."""
+
+    content: bytes
+    tokens: int
+
+
+class RowCache(SharedFile):
+    """What one encoder made of texts, by text, in one SQLite file that several processes and threads may share.
+
+    A cache that cannot be read or written gives a warning once; from then on nothing is found in it and nothing
+    stored. A file that is no database any more is renamed to `NAME.damaged`.
+    """
+
+    _deeper = 1
+
+    def __init__(self, folder: Path, fingerprint: str, messages: Messages) -> None:
+        """Open or make, in the folder, the cache of the encoder with that fingerprint."""
+        super().__init__(folder / f"{fingerprint}.sqlite", _SCHEMA, messages)
+
+    def find_rows(self, role: Role, texts: Sequence[str]) -> list[Row | None]:
+        """What is stored of each text in that role, in their order; None for a text not seen before."""
+        keys = [_key(role, text) for text in texts]
+        rows = self._find("SELECT key, tokens, checksum, vector FROM vectors WHERE key IN", keys)
+        found = {
+            key: Row(content, tokens)
+            for key, tokens, checksum, content in rows
+            if zlib.crc32(content) == checksum
+        }
+        return [found.get(key) for key in keys]
+
+    def store_rows(self, role: Role, texts: Sequence[str], rows: Sequence[tuple[bytes, int]]) -> None:
+        """Store a row for each text in that role; they are on disk when this returns."""
+        values = [
+            (_key(role, text), tokens, zlib.crc32(content), content)
+            for text, (content, tokens) in zip(texts, rows, strict=True)
+        ]
+        insert = "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)"
+        self._change(lambda connection: connection.executemany(insert, values))
+
+
+class VectorCache(RowCache):
     """The vectors of one encoder, by text, in one SQLite file that several processes and threads may share.
 
     A cache that cannot be read or written gives a `CacheWarning` once; from then on `get` finds nothing and
@@ -168,27 +213,23 @@ class VectorCache(SharedFile):
 
         Its file is in `folder`, by default `vectors` in the cache folder.
         """
-        super().__init__((folder or cache_folder() / "vectors") / f"{fingerprint}.sqlite", _SCHEMA, _MESSAGES)
+        super().__init__(folder or cache_folder() / "vectors", fingerprint, _MESSAGES)
 
     def get(self, role: Role, texts: Sequence[str]) -> list[Cached | None]:
         """The known vector of each text in that role, in their order; None for a text not seen before."""
-        keys = [_key(role, text) for text in texts]
-        rows = self._find("SELECT key, tokens, checksum, vector FROM vectors WHERE key IN", keys)
-        found = {
-            key: Cached(np.frombuffer(vector, dtype="<f4"), tokens)
-            for key, tokens, checksum, vector in rows
-            if zlib.crc32(vector) == checksum
-        }
-        return [found.get(key) for key in keys]
+        return [
+            Cached(np.frombuffer(row.content, dtype="<f4"), row.tokens) if row is not None else None
+            for row in self.find_rows(role, texts)
+        ]
 
     def put(self, role: Role, texts: Sequence[str], encoded: Encoded) -> None:
         """Store the vectors of the texts in that role; they are on disk when this returns."""
-        rows = []
-        for text, vector, tokens in zip(texts, encoded.vectors, encoded.tokens, strict=True):
-            blob = np.ascontiguousarray(vector, dtype="<f4").tobytes()
-            rows.append((_key(role, text), int(tokens), zlib.crc32(blob), blob))
-        insert = "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)"
-        self._change(lambda connection: connection.executemany(insert, rows))
+        vectors = np.ascontiguousarray(encoded.vectors, dtype="<f4")
+        self.store_rows(
+            role,
+            texts,
+            [(vector.tobytes(), int(tokens)) for vector, tokens in zip(vectors, encoded.tokens, strict=True)],
+        )
 
     def __enter__(self) -> VectorCache:
         return self

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.encode.base import Encoder
-from leanseek.encode.cache import VectorCache
+from leanseek.encode.cache import Cached, VectorCache
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float32Array, Int32Array
+
+if TYPE_CHECKING:
+    from leanseek.encode.learned_vectors import LearnedEncoder
 
 _WORDS_PER_TOKEN = 0.6
 _LOOKED_UP = 500
@@ -22,6 +26,7 @@ _ENCODED = 256
 """Texts that are encoded before their vectors are stored."""
 
 Tick = Callable[[int], None]
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +120,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def encode_corpus(
-    encoder: Encoder,
+def through_cache(
     texts: Sequence[str],
-    cache: VectorCache | None,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Float32Array, TruncationReport]:
-    """Vectors (n, D) float32 of documents, through the cache, and what was cut.
+    look_up: Callable[[Sequence[str]], Sequence[Row | None]] | None,
+    compute: Callable[[Sequence[str]], Iterable[Row]],
+    progress: Tick | None = None,
+) -> Iterator[tuple[list[int], Row]]:
+    """The places of each distinct text with what `look_up` knows of it, or `compute` makes of it.
 
-    A repeated text is encoded once. New vectors are stored after every few hundred texts, so that an interrupted
-    call goes on from there when it is repeated. `progress` is called with
-    the number of texts done so far, first with those found in the cache, last with n.
+    `compute` is given a few hundred texts at a time and stores what it makes of them, so that an interrupted call goes
+    on from there when it is repeated. `progress` is called with the number of texts done so far, first with those that
+    were known, last with all.
     """
-    vectors: Float32Array = np.empty((len(texts), encoder.dimensions), dtype=np.float32)
-    tokens: Int32Array = np.zeros(len(texts), dtype=np.int32)
     places: dict[str, list[int]] = {}
     for place, text in enumerate(texts):
         places.setdefault(text, []).append(place)
@@ -138,19 +141,39 @@ def encode_corpus(
     distinct = list(places)
     for start in range(0, len(distinct), _LOOKED_UP):
         part = distinct[start : start + _LOOKED_UP]
-        for text, known in zip(
-            part, cache.get("document", part) if cache else [None] * len(part), strict=True
-        ):
+        for text, known in zip(part, look_up(part) if look_up else [None] * len(part), strict=True):
             if known is None:
                 missing.append(text)
                 continue
-            vectors[places[text]], tokens[places[text]] = known
+            yield places[text], known
             done += len(places[text])
     if progress is not None:
         progress(done)
 
     for start in range(0, len(missing), _ENCODED):
         part = missing[start : start + _ENCODED]
+        for text, made in zip(part, compute(part), strict=True):
+            yield places[text], made
+            done += len(places[text])
+        if progress is not None:
+            progress(done)
+
+
+def encode_corpus(
+    encoder: Encoder,
+    texts: Sequence[str],
+    cache: VectorCache | None,
+    progress: Tick | None = None,
+) -> tuple[Float32Array, TruncationReport]:
+    """Vectors (n, D) float32 of documents, through the cache, and what was cut.
+
+    A repeated text is encoded once. New vectors are stored after every few hundred texts, and `progress` is called
+    with the texts done so far (see `through_cache`).
+    """
+    vectors: Float32Array = np.empty((len(texts), encoder.dimensions), dtype=np.float32)
+    tokens: Int32Array = np.zeros(len(texts), dtype=np.int32)
+
+    def compute(part: Sequence[str]) -> Iterable[Cached]:
         encoded = encoder.encode_documents(part)
         faulty = np.flatnonzero(~np.isfinite(encoded.vectors).all(axis=1))
         if len(faulty):
@@ -160,11 +183,11 @@ def encode_corpus(
             )
         if cache is not None:
             cache.put("document", part, encoded)
-        for text, vector, count in zip(part, encoded.vectors, encoded.tokens, strict=True):
-            vectors[places[text]], tokens[places[text]] = vector, count
-            done += len(places[text])
-        if progress is not None:
-            progress(done)
+        return map(Cached, encoded.vectors, encoded.tokens)
+
+    look_up = (lambda part: cache.get("document", part)) if cache is not None else None
+    for places, row in through_cache(texts, look_up, compute, progress):
+        vectors[places], tokens[places] = row
     return vectors, TruncationReport.of(tokens, encoder.max_tokens)
 
 
@@ -201,7 +224,7 @@ def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool
 
 
 @contextmanager
-def encoder_errors(encoder: Encoder) -> Iterator[None]:
+def encoder_errors(encoder: Encoder | LearnedEncoder) -> Iterator[None]:
     """Raise ModelError for an encoder that cannot read its own files, rather than the index's disk error."""
     try:
         yield

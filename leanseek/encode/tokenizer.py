@@ -48,6 +48,10 @@ class TextTokenizer:
                 lengths.append(len(encoding.ids) + rest)
         return Tokens(ids, np.asarray(lengths, dtype=np.int32))
 
+    def token(self, number: int) -> str:
+        """The token with an id, as the tokenizer writes it; "" where it has none."""
+        return self._tokenizer.id_to_token(number) or ""
+
 
 def encodable(text: str) -> str:
     """The text with lone surrogates, which no encoding can hold, replaced by question marks."""

@@ -105,7 +105,7 @@ def evaluate(
             "Search it with: leanseek index, leanseek run"
         )
     judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
-    fingerprint = system.fingerprint()
+    fingerprint, learned = system.fingerprint(), system.learned_fingerprint()
     second = system.second_stage(device)
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
     if candidates is not None:
@@ -117,7 +117,9 @@ def evaluate(
                     f"{next(iter(qrels))!r}. Give a run of these queries with --candidates"
                 )
     jobs = {
-        split: Job(collection, system, fingerprint, split, k, tuple(measures), candidates, out, second)
+        split: Job(
+            collection, system, fingerprint, split, k, tuple(measures), candidates, out, second, learned
+        )
         for split in judgments
     }
     done = {split: job.existing() for split, job in jobs.items() if not force}
@@ -129,6 +131,7 @@ def evaluate(
         with Searcher.open(
             prepared.folder,
             encoder=plan.encoder,
+            learned=plan.learned,
             fusion=system.load_fusion() or "convex",
             mode=system.mode,
             device=device,
@@ -141,7 +144,7 @@ def evaluate(
 
 
 class Job(NamedTuple):
-    """One result to be made; `fingerprint` is the encoder's."""
+    """One result to be made; `fingerprint` is the encoder's, `learned` that of the learned sparse encoder."""
 
     collection: Collection
     system: System
@@ -152,6 +155,7 @@ class Job(NamedTuple):
     candidates: Candidates | None
     out: Path
     second: SecondStage | None
+    learned: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -163,11 +167,13 @@ class Job(NamedTuple):
         """A digest of everything that the run and its scores depend on."""
         from leanseek import __version__
 
-        record = asdict(self.system.record(self.fingerprint)) | {"candidates": None}
+        record = asdict(self.system.record(self.fingerprint, self.learned)) | {"candidates": None}
         # Results from before re-rankers existed keep their digest.
         reranked = {"rerank": self.second.cascade.fingerprint} if self.second is not None else {}
         if self.second is None:
             del record["rerank"]
+        if self.learned is None:
+            record = {name: value for name, value in record.items() if not name.startswith("learned")}
         return digest(
             reranked
             | {
@@ -239,12 +245,14 @@ class Job(NamedTuple):
         write_per_query(folder, scores.per_query)
         odd = odd_judgments(f"'{self.collection.name}' ({self.split})", qrels, queries, searcher.missing)
         lost = (truncation.query_sentence(),) if truncation.truncated else ()
-        encoder = plan.settings.encoder
+        encoder, learned = plan.settings.encoder, plan.settings.learned
         result = Result(
             collection=self.collection.name,
             split=self.split,
             system=self.system.label,
-            settings=self.system.record(encoder.name if encoder is not None else None),
+            settings=self.system.record(
+                encoder.name if encoder is not None else None, learned.name if learned is not None else None
+            ),
             k=self.k,
             documents=prepared.documents,
             queries=len(scores.per_query),

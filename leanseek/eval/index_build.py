@@ -77,7 +77,12 @@ def settings_digest(plan: Plan) -> str:
     """A short digest of the settings of an index, whatever name the encoder goes by."""
     settings = plan.settings
     encoder = replace(settings.encoder, name="") if settings.encoder is not None else None
-    return digest(asdict(replace(settings, encoder=encoder)))[:12]
+    values = asdict(replace(settings, encoder=encoder))
+    if settings.learned is None:
+        del values["learned"]  # as earlier releases named the folders
+    else:
+        values["learned"]["name"] = ""
+    return digest(values)[:12]
 
 
 def prepare_index(
@@ -151,6 +156,10 @@ def covers(held: IndexSettings, wanted: IndexSettings) -> bool:
     if (held.chunk_words, held.chunk_overlap) != (wanted.chunk_words, wanted.chunk_overlap):
         return False
     if wanted.sparse is not None and held.sparse != wanted.sparse:
+        return False
+    if wanted.learned is not None and (
+        held.learned is None or replace(held.learned, name="") != replace(wanted.learned, name="")
+    ):
         return False
     if wanted.dense is None or wanted.encoder is None:
         return True

@@ -100,7 +100,8 @@ class RerankSettings:
 class SystemSettings:
     """How the rankings were made. `sparse`, `dense`, `encoder` and `fusion` are None where the mode does not use
     them; `candidates` is the stored run, as it was named, of which the best `candidates_depth` documents
-    of each query were re-ranked; `rerank` the second stage, None where there was none."""
+    of each query were re-ranked; `rerank` the second stage, None where there was none; `learned` the
+    learned sparse encoder."""
 
     mode: str
     sparse: SparseSettings | None
@@ -114,6 +115,9 @@ class SystemSettings:
     candidates: str | None
     candidates_depth: int | None
     rerank: RerankSettings | None = None
+    learned: str | None = None
+    learned_terms: int | None = None
+    learned_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

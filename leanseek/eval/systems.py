@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 
-from leanseek.encode import DEFAULT_MODEL, Encoder, load_encoder, resolve_model
+from leanseek.encode import DEFAULT_MODEL, Encoder, LearnedEncoder, load_encoder, resolve_model
+from leanseek.encode.learned_registry import KIND, learned_fingerprint
 from leanseek.encode.models import model_fingerprint
 from leanseek.errors import UsageError
 from leanseek.eval.results import RerankSettings, SystemSettings, safe_name
@@ -27,8 +28,10 @@ class System:
     """A way of searching. The encoder of a sparse search is never loaded; other settings that the mode does not use
     raise UsageError.
 
-    `mode` is hybrid, dense or sparse. With `candidates`, a stored run, the best `candidates_depth` documents
-    of each query are re-ranked by the mode, without a search. `depth` is the number of candidates of each side;
+    `mode` is hybrid, dense, sparse or learned. `learned` adds the learned side to a hybrid search, and is what mode
+    learned searches: by default the packaged model; `learned_weight` None is its default share. With
+    `candidates`, a stored run, the best `candidates_depth` documents of each query are re-ranked by the mode, without a
+    search. `depth` is the number of candidates of each side;
     None: as many as documents are wanted. `rerank` names re-rankers that score the best documents one after the
     other, `rerank_depth` of them each (100 where none is given), in `rerank_budget` seconds a query; `rerank_long`
     is how passages are read that do not fit. Raises UsageError for what is not allowed.
@@ -40,6 +43,9 @@ class System:
     sparse: SparseSettings = field(default_factory=SparseSettings)
     fusion: str = "convex"
     dense_weight: float | None = None
+    learned: str | LearnedEncoder | None = None
+    learned_terms: int | None = None
+    learned_weight: float | None = None
     depth: int | None = None
     chunk_words: int | None = None
     chunk_overlap: int = 0
@@ -58,6 +64,8 @@ class System:
             raise UsageError(
                 "a search without a dense side is that of mode sparse; give it in place of dense none"
             )
+        if self.mode == "learned" and self.learned is None:
+            object.__setattr__(self, "learned", KIND)
         for given, wanted in self._idle():
             if given:
                 raise UsageError(f"{wanted}; leave it out")
@@ -76,9 +84,16 @@ class System:
         if self.mode != "hybrid":
             yield self.fusion != _default("fusion"), f"a fusion ('{self.fusion}') goes with mode hybrid{mode}"
             yield self.dense_weight is not None, f"a dense weight goes with mode hybrid{mode}"
+            yield self.learned_weight is not None, f"a learned weight goes with mode hybrid{mode}"
+        if self.mode in ("dense", "sparse"):
+            yield self.learned is not None, f"a learned side goes with mode hybrid or learned{mode}"
+        if self.learned is None:
+            side = "a learned side; name one, such as splade"
+            yield self.learned_terms is not None, f"learned terms go with {side}"
+            yield self.learned_weight is not None, f"a learned weight goes with {side}"
         if self.mode == "dense":
             yield self.sparse != SparseSettings(), f"settings of the sparse side go with a sparse side{mode}"
-        if self.mode == "sparse":
+        if not self.has_dense:
             yield (
                 self.dense != _default("dense"),
                 f"a vector index ('{self.dense}') goes with a dense side{mode}",
@@ -90,6 +105,16 @@ class System:
             yield self.depth is not None, "a depth is for searching, and candidates are all ranked"
 
     @property
+    def has_dense(self) -> bool:
+        """Whether the mode searches vectors."""
+        return self.mode in ("hybrid", "dense")
+
+    @property
+    def has_sparse(self) -> bool:
+        """Whether the mode searches by BM25."""
+        return self.mode in ("hybrid", "sparse")
+
+    @property
     def label(self) -> str:
         """The name given, or one of what differs from the defaults, such as `bm25` or `rrf-bm25-MODEL`."""
         if self.name is not None:
@@ -97,9 +122,15 @@ class System:
         parts = [] if self.mode != "hybrid" else [self.fusion]
         if self.mode == "hybrid" and self.dense_weight is not None:
             parts.append(f"w{self.dense_weight:g}")
-        if self.mode != "dense":
+        if self.has_sparse:
             parts.append(sparse_label(self.sparse))
-        if self.mode != "sparse":
+        if self.learned is not None:
+            name = self.learned if isinstance(self.learned, str) else self.learned.name
+            kind, _, model = name.partition(":")
+            parts += [kind, *([PurePath(model).name] if model else [])]
+            parts += [f"{self.learned_terms}terms"] if self.learned_terms is not None else []
+            parts += [f"lw{self.learned_weight:g}"] if self.learned_weight is not None else []
+        if self.has_dense:
             encoder = self.encoder if isinstance(self.encoder, str) else self.encoder.name
             backend, colon, model = encoder.rpartition(":")
             parts += [backend] if colon else []
@@ -125,7 +156,9 @@ class System:
 
     def load_fusion(self) -> Fusion | None:
         """The fusion, None where the mode has a single side. Raises UsageError."""
-        return load_fusion(self.fusion, self.dense_weight) if self.mode == "hybrid" else None
+        if self.mode != "hybrid":
+            return None
+        return load_fusion(self.fusion, self.dense_weight, self.learned_weight)
 
     def second_stage(self, device: str | None = None) -> SecondStage | None:
         """The re-rankers, loaded; None where there are none. Scores are not cached, so that times are true.
@@ -142,9 +175,11 @@ class System:
         Raises as `make_plan` does.
         """
         return make_plan(
-            encoder=self.encoder if self.mode != "sparse" else None,
-            dense=self.dense if self.mode != "sparse" else None,
+            encoder=self.encoder if self.has_dense else None,
+            dense=self.dense if self.has_dense else None,
             sparse=self.sparse if self.mode != "dense" else None,
+            learned=self.learned,
+            learned_terms=self.learned_terms,
             chunk_words=self.chunk_words,
             chunk_overlap=self.chunk_overlap,
             device=device,
@@ -155,7 +190,7 @@ class System:
 
         Raises ModelError and MissingPackageError.
         """
-        if self.mode == "sparse":
+        if not self.has_dense:
             return None
         if not isinstance(self.encoder, str):
             return self.encoder.fingerprint
@@ -163,13 +198,21 @@ class System:
             return model_fingerprint(resolve_model(self.encoder).path)
         return load_encoder(self.encoder).fingerprint
 
-    def record(self, encoder: str | None) -> SystemSettings:
-        """The system as a result records it; `encoder` is the name by which it can be loaded again."""
+    def learned_fingerprint(self) -> str | None:
+        """The learned sparse encoder's fingerprint, without loading it; None without that side."""
+        if self.learned is None:
+            return None
+        return (
+            learned_fingerprint(self.learned) if isinstance(self.learned, str) else self.learned.fingerprint
+        )
+
+    def record(self, encoder: str | None, learned: str | None) -> SystemSettings:
+        """The system as a result records it; the names are those by which the encoders can be loaded again."""
         hybrid = self.mode == "hybrid"
         return SystemSettings(
             mode=self.mode,
-            sparse=self.sparse if self.mode != "dense" else None,
-            dense=self.dense if self.mode != "sparse" else None,
+            sparse=self.sparse if self.has_sparse else None,
+            dense=self.dense if self.has_dense else None,
             encoder=encoder,
             fusion=self.fusion if hybrid else None,
             dense_weight=self.dense_weight if hybrid else None,
@@ -183,6 +226,9 @@ class System:
             )
             if self.rerank
             else None,
+            learned=learned,
+            learned_terms=self.learned_terms,
+            learned_weight=self.learned_weight,
         )
 
 

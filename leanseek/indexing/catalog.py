@@ -35,9 +35,9 @@ from leanseek.types import Int64Array
 
 Loaded = TypeVar("Loaded")
 
-FORMAT = 2
-"""1: moments are strings in the segments' metadata, and postings are never in one file. An index takes the newer format
-with its next segment."""
+FORMAT = 3
+"""1: moments are strings in the segments' metadata, and postings are never in one file. 2: there is no learned
+side, and an index without one is still of this format. An index takes the newer format with its next segment."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
@@ -146,7 +146,7 @@ def create_catalog(folder: Path, settings: IndexSettings, learning_queries: Sequ
         remnant.unlink(missing_ok=True)
     with storage_errors(folder), closing(connect(draft, "rwc")) as database:
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {FORMAT}")
+        database.execute(f"PRAGMA user_version = {format_of(settings)}")
         database.executescript(f"BEGIN; {SCHEMA}")
         database.execute("INSERT INTO state VALUES (?, 0, 1, NULL)", (settings.to_json(),))
         put_learning_queries(database, learning_queries)
@@ -230,7 +230,10 @@ def commit(folder: Path, change: Change) -> int:
     with ONE_AT_A_TIME, storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
         database.execute("BEGIN IMMEDIATE")
         if change.added:
-            database.execute(f"PRAGMA user_version = {FORMAT}")
+            settings = change.settings or IndexSettings.from_json(
+                database.execute("SELECT settings FROM state").fetchone()[0]
+            )
+            database.execute(f"PRAGMA user_version = {format_of(settings)}")
         for segment in change.added:
             database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
             database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", segment[:6])
@@ -257,6 +260,11 @@ def commit(folder: Path, change: Change) -> int:
     with suppress(OSError):  # the change is committed; without its seal `verify` uses SQLite's own check
         write_seal(folder, generation)
     return int(generation)
+
+
+def format_of(settings: IndexSettings) -> int:
+    """The least format that has all of an index's sides, so that older releases read what they can."""
+    return FORMAT if settings.learned is not None else FORMAT - 1
 
 
 def put_learning_queries(database: sqlite3.Connection, texts: Sequence[str]) -> None:

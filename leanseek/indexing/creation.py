@@ -7,9 +7,18 @@ from typing import Literal, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
 from leanseek.encode.corpus import words_that_fit
+from leanseek.encode.learned_registry import load_learned_encoder
+from leanseek.encode.learned_vectors import LearnedEncoder
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
-from leanseek.indexing.settings import EncoderSettings, IndexSettings, LeanSettings, SparseSettings
+from leanseek.indexing.learned import check_vocabulary, learned_settings
+from leanseek.indexing.settings import (
+    EncoderSettings,
+    IndexSettings,
+    LeanSettings,
+    LearnedSettings,
+    SparseSettings,
+)
 from leanseek.indexing.sparse import check_sparse
 from leanseek.text import load_analyzer
 from leanseek.text.chunking import Chunking
@@ -26,6 +35,7 @@ class Plan(NamedTuple):
     settings: IndexSettings
     encoder: Encoder | None
     learning_queries: tuple[str, ...] = ()
+    learned: LearnedEncoder | None = None
 
 
 def make_plan(
@@ -37,9 +47,11 @@ def make_plan(
     sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
     chunk_words: int | Literal["auto"] | None = None,
     chunk_overlap: int = 0,
+    learned: str | LearnedEncoder | None = None,
+    learned_terms: int | None = None,
     device: str | None = None,
 ) -> Plan:
-    """Check the settings of a new index (see `Index.create`) and load its encoder.
+    """Check the settings of a new index (see `Index.create`) and load its encoders.
 
     Raises UsageError, ModelError or MissingPackageError.
     """
@@ -79,6 +91,7 @@ def make_plan(
             f"dims is {lean.dims}; the vectors of '{loaded.name}' have {loaded.dimensions}, so it must be from 1 to "
             f"{loaded.dimensions}, or 'auto'"
         )
+    expanding, expansion = plan_learned(learned, learned_terms, sparse, device)
     chunk_tokens = None
     if chunk_words == "auto":
         chunk_tokens = loaded.max_tokens if loaded is not None else None
@@ -92,8 +105,46 @@ def make_plan(
         chunk_words=chunk_words,
         chunk_overlap=chunk_overlap,
         chunk_tokens=chunk_tokens,
+        learned=expansion,
     )
-    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES])
+    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding)
+
+
+def plan_learned(
+    learned: str | LearnedEncoder | None,
+    terms: int | None,
+    sparse: SparseSettings | None,
+    device: str | None,
+) -> tuple[LearnedEncoder | None, LearnedSettings | None]:
+    """The learned sparse encoder of a new index, loaded, and what is recorded of that side; None where it has none."""
+    if learned is None:
+        if terms is not None:
+            raise UsageError("learned_terms goes with a learned side; give learned as well, such as 'splade'")
+        return None, None
+    if sparse is None:
+        raise UsageError(
+            "a learned side goes beside BM25, not in its place: names, numbers and codes are matched by BM25 alone; "
+            "leave out sparse=None (--sparse none)"
+        )
+    loaded = load_learned_encoder(learned, device) if isinstance(learned, str) else learned
+    return loaded, learned_settings(loaded, terms)
+
+
+def recorded_learned(
+    recorded: LearnedSettings, device: str | None = None, for_queries: bool = False
+) -> LearnedEncoder:
+    """Load the learned sparse encoder that an index was made with.
+
+    Raises ModelError where it cannot be loaded, or is another one by now.
+    """
+    try:
+        encoder = load_learned_encoder(recorded.name, device, for_queries)
+    except (ModelError, UsageError) as error:
+        raise ModelError(
+            f"the index was made with the learned sparse encoder '{recorded.name}', which cannot be loaded: {error}"
+        ) from error
+    check_vocabulary(encoder, recorded)
+    return encoder
 
 
 def encoder_settings(encoder: Encoder) -> EncoderSettings:
@@ -127,6 +178,19 @@ def given_encoder(
         raise UsageError("this index has no dense side, so it takes no encoder")
     loaded = load_encoder(encoder, device) if isinstance(encoder, str) else encoder
     return _checked(loaded, settings.encoder)
+
+
+def given_learned(
+    settings: IndexSettings, learned: str | LearnedEncoder | None, device: str | None = None
+) -> LearnedEncoder | None:
+    """The caller's learned sparse encoder in place of the recorded one; None where the caller names none."""
+    if learned is None:
+        return None
+    if settings.learned is None:
+        raise UsageError("this index has no learned side, so it takes no learned sparse encoder")
+    loaded = load_learned_encoder(learned, device) if isinstance(learned, str) else learned
+    check_vocabulary(loaded, settings.learned)
+    return loaded
 
 
 def _checked(encoder: Encoder, recorded: EncoderSettings) -> Encoder:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from leanseek.encode import DEFAULT_MODEL, Encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder, LearnedEncoder
 from leanseek.errors import IndexExistsError, UsageError
 from leanseek.filters import parse_filter
 from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_sources, read_state
-from leanseek.indexing.creation import Plan, given_encoder, make_plan
+from leanseek.indexing.creation import Plan, given_encoder, given_learned, make_plan
 from leanseek.indexing.folder import claim_folder, remove_files
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.indexing.settings import FusionSettings, IndexSettings, LeanSettings, SparseSettings
@@ -32,9 +32,15 @@ class Index:
     1
     """
 
-    def __init__(self, path: Path, state: State, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state: State,
+        encoder: Encoder | None = None,
+        learned: LearnedEncoder | None = None,
+    ) -> None:
         self.path = path
-        self._writer = Writer(path, state, encoder)
+        self._writer = Writer(path, state, encoder, learned)
         # At the interpreter's exit too: a merge under way is dropped, nothing else is.
         weakref.finalize(self, self._writer.abandon)
 
@@ -50,6 +56,8 @@ class Index:
         sparse: SparseSettings | None = SparseSettings(),  # noqa: B008 - frozen
         chunk_words: int | Literal["auto"] | None = None,
         chunk_overlap: int = 0,
+        learned: str | LearnedEncoder | None = None,
+        learned_terms: int | None = None,
         device: str | None = None,
     ) -> Index:
         """Make a new, empty index at `path`, which must not exist or be an empty folder.
@@ -59,7 +67,9 @@ class Index:
         (reduced as `lean` specifies, see `LeanVecIndex`; `learning_queries` are texts to learn from, in place of
         some made from the documents), or "auto": lean from 20,000 vectors on. `sparse=None` makes one without
         postings. `chunk_words` splits documents into passages of at most so many words; "auto" makes them fit the
-        encoder's window, and leaves documents whole where there is none.
+        encoder's window, and leaves documents whole where there is none. `learned` adds a learned sparse side beside
+        BM25: `splade:MODEL`, `splade` for the packaged model (see `load_learned_encoder`), or an object that follows
+        `LearnedEncoder`; of each passage all its terms are kept, or the heaviest `learned_terms`.
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
         """
@@ -72,6 +82,8 @@ class Index:
             sparse=sparse,
             chunk_words=chunk_words,
             chunk_overlap=chunk_overlap,
+            learned=learned,
+            learned_terms=learned_terms,
             device=device,
         )
         if (folder / CATALOG).exists():
@@ -82,7 +94,7 @@ class Index:
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, plan.settings, plan.learning_queries)
-        return cls(folder, read_state(folder), plan.encoder)
+        return cls(folder, read_state(folder), plan.encoder, plan.learned)
 
     @classmethod
     def make(
@@ -121,15 +133,28 @@ class Index:
             return replace(report, generation=writer.measure_background())
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, encoder: str | Encoder | None = None) -> Index:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        encoder: str | Encoder | None = None,
+        learned: str | LearnedEncoder | None = None,
+    ) -> Index:
         """Open an existing index for writing.
 
         `encoder` replaces the recorded one: another name for the same model, or the object given to
-        `create`. Raises IndexNotFoundError, IndexFormatError, IndexDamagedError or ModelError.
+        `create`; `learned` likewise the learned sparse encoder.
+
+        Raises IndexNotFoundError, IndexFormatError, IndexDamagedError or ModelError.
         """
         folder = Path(path)
         state = read_state(folder)
-        return cls(folder, state, given_encoder(state.settings, encoder))
+        return cls(
+            folder,
+            state,
+            given_encoder(state.settings, encoder),
+            given_learned(state.settings, learned),
+        )
 
     def __enter__(self) -> Index:
         return self

@@ -52,6 +52,7 @@ class IndexInfo:
     text_bytes: int
     sparse_bytes: int
     dense_bytes: int
+    learned_bytes: int
     truncation: TruncationReport
     lean: tuple[LeanInfo, ...]
     tokens: TokenInfo | None
@@ -69,7 +70,7 @@ class IndexInfo:
     @property
     def total_bytes(self) -> int:
         """Everything the segments take on the disk."""
-        return self.text_bytes + self.sparse_bytes + self.dense_bytes
+        return self.text_bytes + self.sparse_bytes + self.dense_bytes + self.learned_bytes
 
 
 def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
@@ -100,6 +101,7 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         text_bytes=part_bytes(state, "passages.sqlite") + part_bytes(state, "rows.npy"),
         sparse_bytes=part_bytes(state, "sparse/"),
         dense_bytes=part_bytes(state, "dense/"),
+        learned_bytes=part_bytes(state, "learned/"),
         truncation=truncation(state.segments, state.settings),
         lean=lean,
         tokens=tokens if isinstance(tokens, TokenInfo) else None,

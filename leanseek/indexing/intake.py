@@ -10,12 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from leanseek.encode.corpus import Encoding
 from leanseek.errors import DuplicateIdError, InputError, LeanseekError, UsageError
 from leanseek.indexing.catalog import SEGMENTS, SegmentRecord, State, read_state
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.segment import Segment, stores_postings
-from leanseek.indexing.segment_writer import SegmentBuilder, chunking_of
+from leanseek.indexing.segment_writer import SegmentBuilder, SideEncoding, chunking_of
 from leanseek.reading.fields import shortened, valid
 from leanseek.reading.metadata import InfiniteError, MetadataBuilder, MetadataError
 from leanseek.text import Analyzer, load_analyzer
@@ -39,7 +38,7 @@ class Intake:
         path: Path,
         state: State,
         number: int,
-        encoding: Encoding | None,
+        encoding: SideEncoding,
         progress: Progress,
         older: Sequence[Segment],
     ) -> None:
@@ -62,7 +61,7 @@ class Intake:
         if sparse is not None and stores_postings(state.settings):
             self._analyzer = load_analyzer(sparse.analyzer)
         self._older = list(older)
-        self._chunking = chunking_of(state.settings, encoding)
+        self._chunking = chunking_of(state.settings, encoding.dense)
         self._held = ExitStack()
         self._tombstones: dict[int, set[int]] = {}
         self._finished: list[SegmentRecord] = []

@@ -13,6 +13,7 @@ from leanseek.errors import IndexDamagedError
 from leanseek.indexing.catalog import SegmentRecord, State
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.dense.registry import DenseKind, kind_in
+from leanseek.indexing.learned.impact_postings import ImpactReader
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.postings import PostingsReader
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 SPARSE = "sparse"
 DENSE = "dense"
-"""The folders of a segment's postings and vectors."""
+LEARNED = "learned"
+"""The folders of a segment's postings, vectors and impacts."""
 
 
 class Segment:
@@ -51,8 +53,10 @@ class Segment:
         self.deleted: BoolArray | None = None
         self._tombstones: Int64Array | None = None
         self.delete(state)
-        sparse = sparse and stores_postings(state.settings)
-        self.postings = PostingsReader(folder / SPARSE) if sparse else None
+        stored = sparse and stores_postings(state.settings)
+        self.postings = PostingsReader(folder / SPARSE) if stored else None
+        learned = sparse and state.settings.learned is not None
+        self.impacts = ImpactReader(folder / LEARNED) if learned else None
         self.dense: DenseIndex | None = None
         self._kind: DenseKind | None = None
         if dense and state.settings.dense is not None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from leanseek.encode.corpus import Encoding, TruncationReport
+from leanseek.encode.corpus import Encoding, Tick, TruncationReport
+from leanseek.encode.learned_vectors import LearnedVectors
 from leanseek.indexing.catalog import SegmentRecord
 from leanseek.indexing.dense.registry import kind_for
 from leanseek.indexing.integrity import record_files
+from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
-from leanseek.indexing.segment import DENSE, SPARSE, Segment, largest_learned
+from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder, merge_sparse
 from leanseek.text import Analyzer
@@ -24,6 +26,17 @@ from leanseek.types import Document, Float32Array, Int64Array, Progress, content
 
 BLOCK = 8192
 """Passages encoded or merged at a time: enough that sorting them by length leaves little padding."""
+
+
+EncodeLearned: TypeAlias = "Callable[[Sequence[str], Tick], LearnedVectors]"
+"""The learned sparse vectors of documents."""
+
+
+class SideEncoding(NamedTuple):
+    """What gives a new segment's texts their vectors, for each side that has some."""
+
+    dense: Encoding | None = None
+    learned: EncodeLearned | None = None
 
 
 class SegmentBuilder:
@@ -70,16 +83,18 @@ class SegmentBuilder:
         """Take a document back, for a later one of the same id."""
         self._passages.discard(document)
 
-    def finish(self, encoding: Encoding | None, progress: Progress) -> SegmentRecord:
-        """Write everything, flushed to the disk; `encoding` gives the vectors where the index has a dense side."""
+    def finish(self, encoding: SideEncoding, progress: Progress) -> SegmentRecord:
+        """Write everything, flushed to the disk; `encoding` gives the vectors of the sides that have some."""
         documents = len(self._passages.documents)
         rows = self._passages.finish()
         if self._sparse is not None:
             (self.folder / SPARSE).mkdir()
             self._sparse.write(self.folder / SPARSE, rows)
         report = TruncationReport()
-        if encoding is not None:
-            report = self._write_vectors(encoding, progress)
+        if encoding.dense is not None:
+            report = self._write_vectors(encoding.dense, progress)
+        if encoding.learned is not None:
+            self._write_learned(encoding.learned, progress)
         return _record(self.folder, self._number, documents, len(rows), report)
 
     def abandon(self) -> None:
@@ -109,6 +124,24 @@ class SegmentBuilder:
         finally:
             store.close()
         return sum(reports, TruncationReport())
+
+    def _write_learned(self, encode: EncodeLearned, progress: Progress) -> None:
+        assert self._settings.learned is not None, "the index has a learned side"
+        (self.folder / LEARNED).mkdir()
+        store = PassageStore(self.folder)
+
+        def blocks() -> Iterator[LearnedVectors]:
+            for ordinals in store.blocks(BLOCK):
+                before = int(ordinals[0])
+                yield encode(
+                    store.contents(ordinals),
+                    lambda done, before=before: progress("weighing terms", before + done, store.size),  # type: ignore[misc]
+                )
+
+        try:
+            write_impacts(self.folder / LEARNED, blocks(), self._settings.learned)
+        finally:
+            store.close()
 
 
 def chunking_of(settings: IndexSettings, encoding: Encoding | None) -> Chunking | None:
@@ -178,6 +211,10 @@ def merge_segments(
         (folder / SPARSE).mkdir()
         postings = [segment.postings for segment in segments if segment.postings is not None]
         merge_sparse(postings, origin, ordinals, folder / SPARSE, lambda: progress("merging", total, total))
+    if settings.learned is not None:
+        (folder / LEARNED).mkdir()
+        impacts = [segment.impacts for segment in segments if segment.impacts is not None]
+        merge_impacts(impacts, origin, ordinals, folder / LEARNED, lambda: progress("merging", total, total))
     if settings.dense is not None and settings.encoder is not None:
         vectors = _merged_vectors(segments, origin, ordinals, settings.encoder.dimensions)
         blocks = _told(vectors, lambda: progress("merging", total, total))

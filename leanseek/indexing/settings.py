@@ -92,12 +92,29 @@ class LeanSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FusionSettings:
-    """How the two sides' scores are fused, as learned from `queries` judged queries.
+class LearnedSettings:
+    """The learned sparse side of an index: its encoder by name and fingerprint, with a vocabulary of so many terms.
 
-    `fusion` is the fusion's name and `dense_weight` its weight. `gain` is how much nDCG@10 the way of choosing them
-    has gained over the default on queries held out in turn, `error` the gain's standard error, `default` the
-    default's nDCG@10 on the same queries.
+    `terms` is how many of a passage are kept, None for all. A weight of 1 is an impact of 1 / `query_step` in a query,
+    and of 1 / `document_step` in a passage.
+    """
+
+    name: str
+    fingerprint: str
+    vocabulary: int
+    max_tokens: int | None
+    terms: int | None
+    query_step: float
+    document_step: float
+
+
+@dataclass(frozen=True, slots=True)
+class FusionSettings:
+    """How the sides' scores are fused, as learned from `queries` judged queries.
+
+    `fusion` is the fusion's name, `dense_weight` and `learned_weight` are its weights. `gain` is how much nDCG@10 the
+    way of choosing them has gained over the default on queries held out in turn, `error` the gain's standard error,
+    `default` the default's nDCG@10 on the same queries.
     """
 
     fusion: str
@@ -106,6 +123,7 @@ class FusionSettings:
     default: float
     gain: float
     error: float
+    learned_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +161,13 @@ class IndexSettings:
     fusion: FusionSettings | None = None
     background: Background | None = None
     relevance: Mapping[str, Any] | None = None
+    learned: LearnedSettings | None = None
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
         values = asdict(self)
         # As earlier releases write them, so that fingerprints of what is theirs stay the same.
-        for name in ("fusion", "background", "relevance"):
+        for name in ("fusion", "background", "relevance", "learned"):
             if values[name] is None:
                 del values[name]
         if self.sparse is not None:
@@ -162,7 +181,7 @@ class IndexSettings:
         """The settings that `to_json` wrote. Raises IndexDamagedError where they cannot be understood."""
         try:
             values = json.loads(text)
-            for name in ("fusion", "background", "relevance"):
+            for name in ("fusion", "background", "relevance", "learned"):
                 values.setdefault(name, None)
             for name, kind in (
                 ("encoder", EncoderSettings),
@@ -170,6 +189,7 @@ class IndexSettings:
                 ("sparse", SparseSettings),
                 ("fusion", FusionSettings),
                 ("background", Background),
+                ("learned", LearnedSettings),
             ):
                 if name == "sparse" and values[name] is not None:
                     values[name] = SparseSettings.upgraded(values[name])
@@ -191,7 +211,15 @@ def with_learned(settings: IndexSettings, former: IndexSettings) -> IndexSetting
 def scoring(settings: IndexSettings) -> tuple[object, ...]:
     """What decides the scores that a fusion was learned from."""
     encoder = settings.encoder.fingerprint if settings.encoder is not None else None
-    return encoder, settings.sparse, settings.chunk_words, settings.chunk_overlap, settings.chunk_tokens
+    learned = replace(settings.learned, name="") if settings.learned is not None else None
+    return (
+        encoder,
+        settings.sparse,
+        learned,
+        settings.chunk_words,
+        settings.chunk_overlap,
+        settings.chunk_tokens,
+    )
 
 
 def known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

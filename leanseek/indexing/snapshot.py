@@ -14,6 +14,7 @@ from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import Filter, check_fields
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
+from leanseek.indexing.learned import ImpactIndex
 from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
@@ -139,6 +140,19 @@ class Snapshot:
         if settings is None:
             raise UsageError(f"'{self.folder}' was made without a sparse side; search it with --mode dense")
         return open_sparse(settings, self.passages)
+
+    @functools.cached_property
+    def learned(self) -> ImpactIndex:
+        """The learned sparse side. Raises UsageError where the index has none."""
+        settings = self.state.settings.learned
+        if settings is None:
+            raise UsageError(
+                f"'{self.folder}' was made without a learned side; index again with --learned splade, or search it "
+                "with another --mode"
+            )
+        readers = [segment.impacts for segment in self.segments if segment.impacts is not None]
+        deleted = [segment.deleted for segment in self.segments]
+        return ImpactIndex(readers, deleted, settings, self.passages.keys)
 
     @functools.cached_property
     def documents(self) -> Int64Array | None:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.encode import Encoder
-from leanseek.encode.corpus import Encoding, TruncationReport, make_encoding
+from leanseek.encode.corpus import Encoding, Tick, TruncationReport, encoder_errors, make_encoding
+from leanseek.encode.learned_vectors import LearnedCache, LearnedEncoder, LearnedVectors, encode_learned
 from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
 from leanseek.indexing.background import FEWEST_PASSAGES, measure_background
@@ -32,15 +33,22 @@ from leanseek.indexing.catalog import (
     read_state,
     stamp,
 )
-from leanseek.indexing.creation import Plan, recorded_encoder
+from leanseek.indexing.creation import Plan, recorded_encoder, recorded_learned
 from leanseek.indexing.dense.registry import DENSE
 from leanseek.indexing.folder import is_segment_name, writer_lock
 from leanseek.indexing.intake import Intake, OnDuplicate
 from leanseek.indexing.integrity import storage_errors
 from leanseek.indexing.merges import AbandonedError, Merge, check_files, due, remove_abandoned
 from leanseek.indexing.segment import Segment, held_segments, missing_file
-from leanseek.indexing.segment_writer import chunking_of, merge_segments, passages_of, truncation
-from leanseek.indexing.settings import with_learned
+from leanseek.indexing.segment_writer import (
+    EncodeLearned,
+    SideEncoding,
+    chunking_of,
+    merge_segments,
+    passages_of,
+    truncation,
+)
+from leanseek.indexing.settings import LearnedSettings, with_learned
 from leanseek.indexing.source_records import SourceChange, holds_all, sources_of
 from leanseek.indexing.synchronisation import Synchronisation, SyncReport
 from leanseek.reading import Reading
@@ -57,7 +65,8 @@ STOPPED_WITHIN = 5.0
 class AddReport:
     """What an add did.
 
-    `truncation` is None for an index without vectors. `unmerged` is why small segments could not be merged since the
+    `truncation` is None for an index without vectors; `learned_truncation` is what the learned sparse encoder has cut,
+    None for an index without that side. `unmerged` is why small segments could not be merged since the
     last call; the documents are in the index nevertheless, and `compact` merges them. `unlearned` is what was learned
     from judged queries and does not hold for the rebuilt index. `left_out` are the metadata fields that were not
     stored, each with the reason.
@@ -71,6 +80,7 @@ class AddReport:
     unmerged: str | None = None
     unlearned: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    learned_truncation: TruncationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +108,19 @@ class Writer:
     encoder with its cache, and a merge in the background. `close` lets go of them.
     """
 
-    def __init__(self, path: Path, state: State, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state: State,
+        encoder: Encoder | None = None,
+        learned: LearnedEncoder | None = None,
+    ) -> None:
         self.path = path
         self.state = state
         self._stamp: tuple[int, ...] | None = None
         self._opened: dict[int, Segment] = {}
         self._encoder = encoder
+        self._learned = learned
         self._encodings: dict[bool, Encoding] = {}
         self._encoder_lock = threading.RLock()
         self._merge: Merge | None = None
@@ -186,13 +203,13 @@ class Writer:
         blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
         change = Change(removed=removed, origin=origin, settings=settings, learning_queries=given)
-        previous = self._encoder
+        previous = self._encoder, self._learned
         if plan is not None:
-            self._encoder = plan.encoder
+            self._encoder, self._learned = plan.encoder, plan.learned
         try:
             report = self._add(documents, on_duplicate, progress, cache, blank, change)
         except BaseException:
-            self._encoder = previous
+            self._encoder, self._learned = previous
             raise
         report = replace(report, unmerged=self._merge_now(progress))
         if state.settings.fusion is None or settings.fusion is not None:
@@ -316,9 +333,11 @@ class Writer:
         """Add documents to what `state` has, in one commit with the rest of the change, and what `work` deletes."""
         if on_duplicate not in ("reject", "replace"):
             raise UsageError(f"on_duplicate is '{on_duplicate}'; it can be 'reject' or 'replace'")
-        encoding = None
-        if state.settings.dense is not None and state.settings.encoder is not None:
-            encoding = self._encoding(state, cache)
+        cut: list[TruncationReport] = []
+        encoding = SideEncoding(
+            self._encoding(state, cache) if state.settings.dense is not None else None,
+            self._learned_encoding(state.settings.learned, cache, cut) if state.settings.learned else None,
+        )
         older = self._segments(state)
         intake = Intake(self.path, state, self.state.next_segment, encoding, progress, older)
         try:
@@ -350,6 +369,7 @@ class Writer:
             generation=self.state.generation,
             truncation=truncation(added, state.settings) if state.settings.encoder is not None else None,
             left_out=intake.left_out,
+            learned_truncation=sum(cut, TruncationReport()) if state.settings.learned else None,
         )
 
     def _encoding(self, state: State, cache: bool = True) -> Encoding:
@@ -370,6 +390,23 @@ class Writer:
                 known = make_encoding(self._encoder, state.learning_queries, cache)
                 self._encodings[cache] = known
             return known
+
+    def _learned_encoding(
+        self, settings: LearnedSettings, cache: bool, cut: list[TruncationReport]
+    ) -> EncodeLearned:
+        """How this index encodes for its learned side; what is cut off texts is added to `cut`."""
+        if self._learned is None or self._learned.fingerprint != settings.fingerprint:
+            self._learned = recorded_learned(settings)
+        encoder = self._learned
+        vectors = LearnedCache(encoder.fingerprint) if cache else None
+
+        def encode(texts: Sequence[str], tick: Tick) -> LearnedVectors:
+            with encoder_errors(encoder):
+                found, report = encode_learned(encoder, texts, vectors, tick)
+            cut.append(report)
+            return found
+
+        return encode
 
     def _segments(self, state: State) -> list[Segment]:
         """The segments of `state`, opened once for looking up ids and metadata."""

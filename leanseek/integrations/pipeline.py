@@ -76,7 +76,9 @@ class Pipeline:
             "dense_weight": self.settings.dense_weight,
             "depth": self.settings.depth,
         }
-        return digest({"index": asdict(self._plan.settings), "search": searching})
+        index = asdict(self._plan.settings)
+        del index["learned"]  # pipelines have no learned side
+        return digest({"index": index, "search": searching})
 
     def index(self, documents: Iterable[Document]) -> None:
         """Index a corpus; what was indexed before is dropped. Raises DuplicateIdError, InputError or StorageError."""

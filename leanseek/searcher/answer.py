@@ -18,6 +18,7 @@ from leanseek.searcher.snippets import matched_terms, snippet
 from leanseek.text import Analyzer
 from leanseek.types import (
     Answer,
+    ExpandedTerm,
     Explanation,
     Hit,
     Passage,
@@ -44,7 +45,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
     while block := list(islice(pairs, TOGETHER if second is not None else 1)):
         queries = [query for query, _ in block]
         cuts = [cut(ranking, request.threshold, request.reach) for _, ranking in block]
-        hits = [make_hits(snapshot, one.kept, request.explain) for one in cuts]
+        hits = [shown_hits(request, query, one.kept) for (query, _), one in zip(block, cuts, strict=True)]
         reranked: list[Reranked] | None = None
         if second is not None:
             reranked = rerank(request, second, queries, [one.kept for one in cuts], hits, done)
@@ -112,7 +113,7 @@ def rerank(
             query,
             ranking,
             hits[place],
-            lambda passages: make_hits(request.snapshot, passages, request.explain),
+            lambda passages, query=query: shown_hits(request, query, passages),  # type: ignore[misc]
             block_progress(request, done + place, 1),
         )
         for place, (query, ranking) in enumerate(zip(queries, rankings, strict=True))
@@ -140,7 +141,11 @@ def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> li
             passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
             probability=chance,
             explanation=Explanation(
-                stage(ranking.sparse, place), stage(ranking.dense, place), (), Snippet("")
+                stage(ranking.sparse, place),
+                stage(ranking.dense, place),
+                (),
+                Snippet(""),
+                learned=stage(ranking.learned, place),
             )
             if explain
             else None,
@@ -148,6 +153,28 @@ def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> li
         )
         for place, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True))
     ]
+
+
+def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:
+    """The hits of a query's ranking; explained where the request asks for it, with what the learned side matched."""
+    hits = make_hits(request.snapshot, ranking, request.explain)
+    expansion = ranking.expansion
+    if not request.explain or expansion is None:
+        return hits
+    encoder = request.generation.learned.load()
+    asked = encoder.own_terms(query)
+    explained = []
+    for hit, ordinal in zip(hits, ranking.ordinals.tolist(), strict=True):
+        matched = request.snapshot.learned.matched(expansion, ordinal)
+        terms = np.array([one.term for one in matched], np.int32)
+        own = np.isin(terms, np.intersect1d(asked, encoder.own_terms(content(hit.title, hit.text))))
+        expanded = tuple(
+            ExpandedTerm(word, one.score, not here)
+            for word, one, here in zip(encoder.words(terms), matched, own.tolist(), strict=True)
+        )
+        assert hit.explanation is not None, "the request explains hits"
+        explained.append(replace(hit, explanation=replace(hit.explanation, expanded=expanded)))
+    return explained
 
 
 def copies_of(snapshot: Snapshot, ranking: Ranking, document: str, place: int) -> tuple[str, ...]:
@@ -194,7 +221,7 @@ def nearest_hit(request: Request, query: str, ranking: Ranking, kept: Cut) -> Hi
         return None
     snapshot = request.snapshot
     [hit] = with_snippets(
-        make_hits(snapshot, ranking.take(np.array([kept.nearest])), request.explain),
+        shown_hits(request, query, ranking.take(np.array([kept.nearest]))),
         query,
         snapshot.passages.analyzer,
     )

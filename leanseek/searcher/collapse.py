@@ -43,7 +43,11 @@ def may_have_more(results: Ranking, sides: Sides, depth: int) -> bool:
     Copies have the same scores, so that a side has found all those of what scores higher than its last candidate.
     """
     beyond = np.ones(len(results.ordinals), np.bool_)
-    for view, found, least in ((results.sparse, sides.sparse, 0.0), (results.dense, sides.dense, -np.inf)):
+    for view, found, least in (
+        (results.sparse, sides.sparse, 0.0),
+        (results.dense, sides.dense, -np.inf),
+        (results.learned, sides.learned, 0.0),
+    ):
         if view is not None and found is not None:
             last = float(found.scores[depth - 1]) if len(found.scores) >= depth else least
             beyond &= not_above(view, last)

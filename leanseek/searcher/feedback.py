@@ -13,7 +13,7 @@ from leanseek.searcher.collapse import collapse_hits
 from leanseek.searcher.ranking import Ranking, Sides, SideView
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
-from leanseek.searcher.search import judged, searched
+from leanseek.searcher.search import encoded, judged, searched
 from leanseek.searcher.second_stage import SecondStage, part_of
 from leanseek.types import Float32Array, Float64Array, Hit, Int64Array, Progress, Standing
 
@@ -84,7 +84,9 @@ class PassageCandidates:
         self._ranked = ranking.ordinals.tolist()
         self._make_hits = make_hits
         self._sides: Sides | None = None
-        self.vector: Float32Array = request.generation.encoder.load().encode_queries([query]).vectors[0]
+        [self._asked] = encoded(replace(request, queries=[query], cut=[]))[1]
+        assert self._asked.vector is not None, "a search without vectors is refused"
+        self.vector: Float32Array = self._asked.vector
         """(D,) the query's own."""
         self.hits: dict[int, Hit] = dict(zip(self._ranked, hits, strict=True))
         """Those of the ranking and of every round so far."""
@@ -157,13 +159,17 @@ class PassageCandidates:
         ordinals = np.array(sorted(standings), dtype=np.int64)
         by_vector = snapshot.dense_score(self.vector, ordinals)
         no_rank = np.zeros(len(ordinals), dtype=np.int64)
-        sparse = None
+        sparse = learned = None
         if request.mode == "hybrid":
             sparse = SideView(no_rank, snapshot.sparse.score(self._query, ordinals))
-        ranking = Ranking(ordinals, by_vector, sparse, SideView(no_rank, by_vector), complete=False)
+        if self._asked.learned is not None:
+            learned = SideView(no_rank, snapshot.learned.score(self._asked.learned, ordinals))
+        dense = SideView(no_rank, by_vector)
+        ranking = Ranking(ordinals, by_vector, sparse, dense, complete=False, learned=learned)
+        ranking = ranking._replace(expansion=self._asked.learned)
         if request.judge is not None:
             if self._sides is None:
-                [self._sides] = searched(request, [self._query], self.vector[None], LIST_DEPTH)
+                [self._sides] = searched(request, [self._asked], LIST_DEPTH)
             ranking = judged(request, self._query, self.vector, ranking, self._sides)
         for ordinal, hit in zip(ordinals.tolist(), self._make_hits(ranking), strict=True):
             one = standings[ordinal]

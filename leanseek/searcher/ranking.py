@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from leanseek.errors import UsageError
+from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
@@ -16,8 +18,8 @@ from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Operator
 
-Mode = Literal["hybrid", "dense", "sparse"]
-MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse")
+Mode = Literal["hybrid", "dense", "sparse", "learned"]
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
 
 
 class SideView(NamedTuple):
@@ -32,7 +34,7 @@ class Ranking(NamedTuple):
 
     `probabilities` (c,) float64: how probable it is that each is relevant; None where that was not computed.
     `copies`: of some ordinals those of the passages with the same text that they stand for. `operators`: the query's,
-    with what they leave.
+    with what they leave. `expansion`: the query as the learned side was asked it.
     """
 
     ordinals: Int64Array
@@ -43,12 +45,14 @@ class Ranking(NamedTuple):
     probabilities: Float64Array | None = None
     copies: Mapping[int, Int64Array] = MappingProxyType({})
     operators: tuple[Operator, ...] = ()
+    learned: SideView | None = None
+    expansion: ImpactQuery | None = None
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
-        sparse, dense = (
+        sparse, dense, learned = (
             SideView(view.ranks[places], view.scores[places]) if view is not None else None
-            for view in (self.sparse, self.dense)
+            for view in (self.sparse, self.dense, self.learned)
         )
         chances = self.probabilities[places] if self.probabilities is not None else None
         return self._replace(
@@ -56,6 +60,7 @@ class Ranking(NamedTuple):
             scores=self.scores[places],
             sparse=sparse,
             dense=dense,
+            learned=learned,
             probabilities=chances,
         )
 
@@ -76,6 +81,7 @@ class Sides(NamedTuple):
     sparse: Candidates | None
     dense: Candidates | None
     lists: Lists | None = None
+    learned: Candidates | None = None
 
 
 def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
@@ -83,13 +89,17 @@ def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
     if mode is None:
         if settings.sparse is None:
             return "dense"
-        return "hybrid" if settings.dense is not None else "sparse"
+        return "hybrid" if settings.dense is not None or settings.learned is not None else "sparse"
     if mode not in MODES:
         raise UsageError(f"'{mode}' is not a search mode. Choose from: {', '.join(MODES)}")
-    for side, lacking in (("dense", settings.dense is None), ("sparse", settings.sparse is None)):
-        if lacking and mode in (side, "hybrid"):
-            other = "sparse" if side == "dense" else "dense"
-            raise UsageError(f"the index was made without a {side} side; search it with --mode {other}")
+    sides = {"dense": settings.dense, "sparse": settings.sparse, "learned": settings.learned}
+    present = [side for side, made in sides.items() if made is not None]
+    for side in ("dense", "sparse", "learned"):
+        needed = mode == side or (mode == "hybrid" and len(present) < 2 and side != "learned")
+        if needed and side not in present:
+            raise UsageError(
+                f"the index was made without a {side} side; search it with --mode {' or '.join(present)}"
+            )
     return mode
 
 
@@ -101,25 +111,37 @@ def search_sides(
     mode: Mode,
     allowed: BoolArray | None,
     listed: int = 0,
+    learned: Sequence[ImpactQuery] | None = None,
 ) -> list[Sides]:
     """The best passages of each side of the mode, at least `depth` where there are as many, for each query.
 
-    `vectors` (m, D) are the queries', None in sparse mode. `listed` is how many scores of each side the lists for
-    relevance hold; 0: no lists, as in sparse mode.
+    `vectors` (m, D) are the queries', None where the dense side is not asked, and `learned` theirs for the learned one.
+    `listed` is how many scores of the sparse and the dense side the lists for relevance hold; 0: no lists, as without
+    vectors.
     """
     nothing = [None] * len(queries)
+    expanded = snapshot.learned.search_batch(learned, depth, allowed) if learned is not None else nothing
     reach = max(depth, listed) if vectors is not None else depth
-    sparse = snapshot.sparse.search_batch(queries, reach, allowed) if mode != "dense" else nothing
+    sparse = snapshot.sparse.search_batch(queries, reach, allowed) if searches_terms(mode) else nothing
     if vectors is None or not listed:
         dense = snapshot.dense_search(vectors, depth, allowed) if vectors is not None else nothing
-        return list(map(Sides, sparse, dense))
+        return list(map(Sides, sparse, dense, nothing, expanded))
     listed_scores = scores_of_terms_once(snapshot, queries, sparse, listed, allowed)
     return [
-        Sides(by_terms, by_vector, Lists(scores[:listed], once))
-        for by_terms, once, (by_vector, scores) in zip(
-            sparse, listed_scores, snapshot.dense_search_listed(vectors, depth, reach, allowed), strict=True
+        Sides(by_terms, by_vector, Lists(scores[:listed], once), by_expansion)
+        for by_terms, once, (by_vector, scores), by_expansion in zip(
+            sparse,
+            listed_scores,
+            snapshot.dense_search_listed(vectors, depth, reach, allowed),
+            expanded,
+            strict=True,
         )
     ]
+
+
+def searches_terms(mode: Mode) -> bool:
+    """Whether BM25 is asked."""
+    return mode in ("hybrid", "sparse")
 
 
 def scores_of_terms_once(
@@ -140,32 +162,40 @@ def scores_of_terms_once(
 
 
 def rank(
-    snapshot: Snapshot, query: str, vector: Float32Array | None, sides: Sides, depth: int, fusion: Fusion
+    snapshot: Snapshot,
+    query: str,
+    vector: Float32Array | None,
+    sides: Sides,
+    depth: int,
+    fusion: Fusion,
+    learned: ImpactQuery | None = None,
 ) -> Ranking:
-    """The ranking of the candidates of both sides, at most `depth` of each: their union, scored exactly by both.
+    """The ranking of the candidates of all sides, at most `depth` of each: their union, scored exactly by all.
 
-    `vector` (D,) is the query's; where only one side was searched its list is the ranking.
+    `vector` (D,) and `learned` are the query's; where only one side was searched its list is the ranking.
     """
-    sparse, dense = (
+    sparse, dense, expanded = (
         Candidates(found.scores[:depth], found.ordinals[:depth]) if found is not None else None
-        for found in (sides.sparse, sides.dense)
+        for found in (sides.sparse, sides.dense, sides.learned)
     )
-    if sparse is not None and dense is not None and vector is not None:
-        union = snapshot.passages.in_order(np.union1d(sparse.ordinals, dense.ordinals))
-        by_terms = view_of(union, sparse, lambda rest: snapshot.sparse.score(query, rest))
-        by_vector = view_of(union, dense, lambda rest: snapshot.dense_score(vector, rest))
-        complete = len(sparse.ordinals) < depth and len(dense.ordinals) < depth
-        return fused(union, by_terms, by_vector, fusion, complete)
-    found = sparse if sparse is not None else dense
-    assert found is not None, "every mode searches a side"
+    asked = [found for found in (sparse, dense, expanded) if found is not None]
+    complete = all(len(found.ordinals) < depth for found in asked)
+    if len(asked) > 1:
+        union = snapshot.passages.in_order(functools.reduce(np.union1d, (found.ordinals for found in asked)))
+        by_terms = by_vector = by_expansion = None
+        if sparse is not None:
+            by_terms = view_of(union, sparse, lambda rest: snapshot.sparse.score(query, rest))
+        if dense is not None and vector is not None:
+            by_vector = view_of(union, dense, lambda rest: snapshot.dense_score(vector, rest))
+        if expanded is not None and learned is not None:
+            by_expansion = view_of(union, expanded, lambda rest: snapshot.learned.score(learned, rest))
+        return fused(union, by_terms, by_vector, by_expansion, fusion, complete)
+    [found] = asked
     view = SideView(np.arange(1, len(found.ordinals) + 1), found.scores)
-    return Ranking(
-        found.ordinals,
-        found.scores,
-        view if sparse is not None else None,
-        view if sparse is None else None,
-        complete=len(found.ordinals) < depth,
+    by_terms, by_vector, by_expansion = (
+        view if candidates is not None else None for candidates in (sparse, dense, expanded)
     )
+    return Ranking(found.ordinals, found.scores, by_terms, by_vector, complete, learned=by_expansion)
 
 
 def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], Float32Array]) -> SideView:
@@ -188,29 +218,51 @@ def rank_given(
     ordinals: Int64Array,
     mode: Mode,
     fusion: Fusion,
+    learned: ImpactQuery | None = None,
 ) -> Ranking:
     """A ranking of the given passages alone: global `ordinals` (c,) of live ones, ascending, each once.
 
-    In hybrid mode they are what both sides have found; on the sparse side, as in a search, only those that
-    share a term with the query. A passage without one keeps its place with a score of 0.
+    In hybrid mode they are what all sides have found; on the sparse and the learned side, as in a search, only those
+    that share a term with the query. A passage without one keeps its place with a score of 0.
     """
     ordinals = snapshot.passages.in_order(ordinals)
-    sparse = dense = None
-    if mode != "dense":
-        scores = snapshot.sparse.score(query, ordinals)
-        sparse = SideView(ranks(Side(scores, scores != 0)), scores)
+    sparse = dense = expanded = None
+    if searches_terms(mode):
+        sparse = sharing(snapshot.sparse.score(query, ordinals))
     if vector is not None:
         scores = snapshot.dense_score(vector, ordinals)
         dense = SideView(ranks(Side(scores, np.ones(len(scores), dtype=np.bool_))), scores)
-    if sparse is not None and dense is not None:
-        return fused(ordinals, sparse, dense, fusion, complete=True)
+    if learned is not None:
+        expanded = sharing(snapshot.learned.score(learned, ordinals))
+    asked = [view for view in (sparse, dense, expanded) if view is not None]
+    if len(asked) > 1:
+        return fused(ordinals, sparse, dense, expanded, fusion, complete=True)
+    scores = asked[0].scores
     order = np.argsort(-scores, kind="stable")
-    return Ranking(ordinals, scores, sparse, dense, complete=True).take(order)
+    return Ranking(ordinals, scores, sparse, dense, complete=True, learned=expanded).take(order)
 
 
-def fused(union: Int64Array, sparse: SideView, dense: SideView, fusion: Fusion, complete: bool) -> Ranking:
-    """The ranking that a fusion makes of two views of the same passages, given in order of their ids."""
-    scores = fusion.fuse(Side(sparse.scores, sparse.ranks > 0), Side(dense.scores, dense.ranks > 0))
+def sharing(scores: Float32Array) -> SideView:
+    """The view of a side that finds what shares a term with the query, by its scores (c,)."""
+    return SideView(ranks(Side(scores, scores != 0)), scores)
+
+
+def fused(
+    union: Int64Array,
+    sparse: SideView | None,
+    dense: SideView | None,
+    learned: SideView | None,
+    fusion: Fusion,
+    complete: bool,
+) -> Ranking:
+    """The ranking that a fusion makes of the sides' views of the same passages, given in order of their ids."""
+    by_terms, by_vector, by_expansion = (
+        Side(view.scores, view.ranks > 0) if view is not None else None for view in (sparse, dense, learned)
+    )
+    assert by_terms is not None, "what is fused has a sparse side"
+    # A fusion of one's own may know two sides alone.
+    more = () if by_expansion is None else (by_expansion,)
+    scores = fusion.fuse(by_terms, by_vector, *more)
     # Stable: equal scores stay in order of ids.
     order = np.argsort(-scores, kind="stable")
-    return Ranking(union, scores, sparse, dense, complete).take(order)
+    return Ranking(union, scores, sparse, dense, complete, learned=learned).take(order)

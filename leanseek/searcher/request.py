@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from leanseek.encode import Encoder, TruncationReport
+from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
-from leanseek.indexing.creation import recorded_encoder
-from leanseek.indexing.settings import EncoderSettings
+from leanseek.indexing.creation import recorded_encoder, recorded_learned
+from leanseek.indexing.learned import ImpactQuery, impact_query
+from leanseek.indexing.settings import EncoderSettings, LearnedSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.admission import apply_operators
 from leanseek.searcher.fusion.methods import Fusion
@@ -35,8 +36,8 @@ class SearchOptions(TypedDict, total=False):
     """What every search of a `Searcher` takes, by keyword.
 
     `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, applied inside both searches. `mode` is
-    hybrid, dense or sparse; by default the searcher's. `depth` is how many candidates each side gives (at least k;
-    by default 100).
+    hybrid, dense, sparse or learned; by default the searcher's. `depth` is how many candidates each side gives (at
+    least k; by default 100).
 
     `min_probability` in [0, 1] returns, of the candidates in their order, those that are at least so probably
     relevant; `relevant_only` takes the probability at which the relevance model returns 95 % of what is relevant.
@@ -103,6 +104,52 @@ class QueryEncoder:
         return QueryEncoder(recorded, device=self._device)
 
 
+class LearnedQueries:
+    """The learned sparse encoder of an index's queries, loaded once, by the first who needs it. Thread-safe."""
+
+    def __init__(
+        self,
+        recorded: LearnedSettings | None,
+        given: LearnedEncoder | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._recorded = recorded
+        self._encoder = given
+        self._device = device
+        self._lock = threading.Lock()
+
+    def load(self) -> LearnedEncoder:
+        """The encoder itself.
+
+        Raises UsageError where the index has no learned side, ModelError or MissingPackageError.
+        """
+        with self._lock:
+            if self._encoder is None:
+                if self._recorded is None:
+                    raise UsageError(
+                        "the index was made without a learned side; search it with another --mode"
+                    )
+                self._encoder = recorded_learned(self._recorded, self._device, for_queries=True)
+            return self._encoder
+
+    def encode(self, queries: Sequence[str]) -> tuple[list[ImpactQuery], TruncationReport]:
+        """The queries as the learned side searches them, and what the encoder's limit has cut off them."""
+        encoder = self.load()
+        assert self._recorded is not None, "an encoder is given for an index that has the side"
+        encoded = encoder.encode_queries(queries)
+        found = [impact_query(encoded[row], self._recorded) for row in range(len(queries))]
+        return found, TruncationReport.of(encoded.tokens, encoder.max_tokens)
+
+    def for_settings(self, recorded: LearnedSettings | None) -> LearnedQueries:
+        """One for an index with these settings, with the encoder of this one where it fits."""
+        same = (
+            recorded is not None
+            and self._recorded is not None
+            and self._recorded.fingerprint == recorded.fingerprint
+        )
+        return LearnedQueries(recorded, self._encoder if same else None, self._device)
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """A generation of an index, and what its queries are answered with.
@@ -115,6 +162,19 @@ class Generation:
     mode: Mode
     fusion: Fusion
     relevance: RelevanceModel | None
+    learned: LearnedQueries = field(default_factory=lambda: LearnedQueries(None))
+
+    def sides(self, mode: Mode) -> frozenset[str]:
+        """The sides that a search in the mode asks: in hybrid mode all that there are, but for one without a share."""
+        if mode != "hybrid":
+            return frozenset({mode})
+        settings = self.snapshot.state.settings
+        asked = {"sparse"}
+        if settings.dense is not None:
+            asked.add("dense")
+        if settings.learned is not None and getattr(self.fusion, "learned_weight", 0.0) > 0:
+            asked.add("learned")
+        return frozenset(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +208,11 @@ class Request:
     def snapshot(self) -> Snapshot:
         """The index as it is searched."""
         return self.generation.snapshot
+
+    @property
+    def sides(self) -> frozenset[str]:
+        """The sides that are asked: sparse, dense, learned."""
+        return self.generation.sides(self.mode)
 
     @property
     def threshold(self) -> float | None:
@@ -226,7 +291,8 @@ def make_request(
         raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
     snapshot = generation.snapshot
     chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else generation.mode
-    if chosen != "sparse" and not snapshot.with_dense:
+    dense = "dense" in generation.sides(chosen)
+    if dense and not snapshot.with_dense:
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
     if second is not None:
         second.check_mode(chosen)
@@ -242,7 +308,7 @@ def make_request(
     threshold = choose_threshold(generation.relevance, chosen, least, relevant_only)
     needed = probabilities or threshold is not None or (second is not None and second.by_probability)
     judge = None
-    if needed and generation.relevance is not None and chosen != "sparse":
+    if needed and generation.relevance is not None and dense:
         mask = snapshot.live if matching is None else matching
         searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
         judge = Judge(generation.relevance, searched, threshold)

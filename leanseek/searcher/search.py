@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from leanseek.errors import UsageError
+from leanseek.indexing.learned import ImpactQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
 from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, search_sides
 from leanseek.searcher.relevance.features import LIST_DEPTH
@@ -26,16 +28,16 @@ def search_all(request: Request) -> Iterator[Ranking]:
 def search_part(request: Request) -> list[Ranking]:
     """The rankings of queries that the same passages are admitted for."""
     snapshot = request.snapshot
-    places, texts, vectors = encoded(request)
+    places, asked = encoded(request)
     rankings = [EMPTY] * len(request.queries)
     depth = min(request.depth, max(snapshot.size, 1))
     while places:
         short = []
-        for row, sides in enumerate(searched(request, texts, vectors, depth)):
-            vector = vectors[row] if vectors is not None else None
-            ranking = rank(snapshot, texts[row], vector, sides, depth, request.generation.fusion)
-            results = first_of_each(ranking, request)
-            rankings[places[row]] = judged(request, texts[row], vector, results, sides)
+        for row, sides in enumerate(searched(request, asked, depth)):
+            text, vector, learned = asked[row]
+            ranking = rank(snapshot, text, vector, sides, depth, request.generation.fusion, learned)
+            results = first_of_each(ranking, request)._replace(expansion=learned)
+            rankings[places[row]] = judged(request, text, vector, results, sides)
             if ranking.complete or depth >= snapshot.size:
                 continue
             if len(results.ordinals) < request.reach or (
@@ -43,8 +45,7 @@ def search_part(request: Request) -> list[Ranking]:
             ):
                 short.append(row)
         # Many of the candidates were passages of the same documents, or copies: search deeper.
-        places, texts = [places[row] for row in short], [texts[row] for row in short]
-        vectors = vectors[short] if vectors is not None else None
+        places, asked = [places[row] for row in short], [asked[row] for row in short]
         depth = min(depth * 4, snapshot.size)
     return rankings
 
@@ -77,12 +78,12 @@ def rank_part(
 ) -> list[Ranking]:
     """The rankings of candidates for queries that the same passages are admitted for; `passages`: those of each id."""
     snapshot = request.snapshot
-    places, texts, vectors = encoded(request)
+    places, asked = encoded(request)
     rankings = [EMPTY] * len(request.queries)
     # Relevance is judged beside what a search of the whole index finds.
     found: Sequence[Sides | None] = [None] * len(places)
     if request.judge is not None:
-        found = searched(request, texts, vectors, LIST_DEPTH)
+        found = searched(request, asked, LIST_DEPTH)
     for row, place in enumerate(places):
         ordinals = np.unique(
             [one for identifier in candidates[place] for one in passages.get(identifier, ())]
@@ -90,10 +91,11 @@ def rank_part(
         ordinals = ordinals.astype(np.int64)
         if request.allowed is not None:
             ordinals = ordinals[request.allowed[ordinals]]
-        vector = vectors[row] if vectors is not None else None
-        ranking = rank_given(snapshot, texts[row], vector, ordinals, request.mode, request.generation.fusion)
-        results = first_of_each(ranking, request)
-        rankings[place] = judged(request, texts[row], vector, results, found[row])
+        text, vector, learned = asked[row]
+        fusion = request.generation.fusion
+        ranking = rank_given(snapshot, text, vector, ordinals, request.mode, fusion, learned)
+        results = first_of_each(ranking, request)._replace(expansion=learned)
+        rankings[place] = judged(request, text, vector, results, found[row])
     return rankings
 
 
@@ -117,23 +119,47 @@ def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: i
         raise UsageError("the candidates of each query must be a list of document ids, not a string")
 
 
-def encoded(request: Request) -> tuple[list[int], list[str], Float32Array | None]:
-    """Places, texts and vectors (m, D) of the queries that are not blank; no vectors in sparse mode."""
+class Asked(NamedTuple):
+    """A query as the sides are asked it: its text, its vector (D,) for the dense side, its terms for the learned one;
+    None for a side that is not asked."""
+
+    text: str
+    vector: Float32Array | None
+    learned: ImpactQuery | None
+
+
+def encoded(request: Request) -> tuple[list[int], list[Asked]]:
+    """The places of the queries that are not blank, and these queries as the sides are asked them."""
     places = [place for place, query in enumerate(request.queries) if query.strip()]
     texts = [request.queries[place] for place in places]
-    if request.mode == "sparse":
-        return places, texts, None
-    vectors, report = request.generation.encoder.encode(texts)
-    request.cut.append(report)
-    return places, texts, vectors
+    vectors: Sequence[Float32Array | None] = [None] * len(texts)
+    expanded: Sequence[ImpactQuery | None] = [None] * len(texts)
+    if "dense" in request.sides:
+        found, report = request.generation.encoder.encode(texts)
+        request.cut.append(report)
+        vectors = list(found)
+    if "learned" in request.sides and texts:
+        expanded, report = request.generation.learned.encode(texts)
+        if "dense" not in request.sides:
+            request.cut.append(report)
+    return places, list(map(Asked, texts, vectors, expanded))
 
 
-def searched(
-    request: Request, texts: Sequence[str], vectors: Float32Array | None, depth: int
-) -> Sequence[Sides]:
+def searched(request: Request, asked: Sequence[Asked], depth: int) -> Sequence[Sides]:
     """What each side finds for each query, with the score lists for relevance where it is judged."""
     listed = LIST_DEPTH if request.judge is not None else 0
-    return search_sides(request.snapshot, texts, vectors, depth, request.mode, request.allowed, listed)
+    vectors = [one.vector for one in asked if one.vector is not None]
+    expanded = [one.learned for one in asked if one.learned is not None]
+    return search_sides(
+        request.snapshot,
+        [one.text for one in asked],
+        np.stack(vectors) if vectors else None,
+        depth,
+        request.mode,
+        request.allowed,
+        listed,
+        expanded or None,
+    )
 
 
 def first_of_each(ranking: Ranking, request: Request) -> Ranking:

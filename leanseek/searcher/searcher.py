@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from leanseek.encode import Encoder, TruncationReport
+from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
-from leanseek.indexing.creation import given_encoder
+from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, ranked_lists
@@ -21,7 +21,7 @@ from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance
-from leanseek.searcher.request import Generation, QueryEncoder, SearchOptions, make_request
+from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
 from leanseek.types import Answer, Hit, Progress, Ranked
 
@@ -49,11 +49,16 @@ class Searcher:
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
         second_stage: SecondStage | None = None,
+        learned: LearnedEncoder | None = None,
     ) -> None:
         """`open` is the usual way; this takes its parts ready made, and what it raises for a choice that is none."""
         self._choices = Choices(fusion, mode, relevance)
         settings = snapshot.state.settings
-        self._generation = self._choices.generation(snapshot, QueryEncoder(settings.encoder, encoder, device))
+        self._generation = self._choices.generation(
+            snapshot,
+            QueryEncoder(settings.encoder, encoder, device),
+            LearnedQueries(settings.learned, learned, device),
+        )
         if second_stage is not None:
             second_stage.check_mode(self._generation.mode)
         self._second = second_stage
@@ -68,6 +73,8 @@ class Searcher:
         encoder: str | Encoder | None = None,
         fusion: str | Fusion | None = None,
         dense_weight: float | None = None,
+        learned: str | LearnedEncoder | None = None,
+        learned_weight: float | None = None,
         mode: str | None = None,
         device: str | None = None,
         relevance: RelevanceChoice = AUTO,
@@ -79,10 +86,11 @@ class Searcher:
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
-        `mode` is hybrid, dense or sparse; None is hybrid where the index has both sides. The encoder is
-        loaded at the first query that needs it; `encoder` replaces the recorded one by another name of the
-        same model, or is the object given to `Index.create`. `fusion` and `dense_weight`: see `load_fusion`; without
-        either, what the index has learned (`train_fusion`), else `convex`, which is also what a weight alone is for.
+        `mode` is hybrid (all sides of the index), dense, sparse or learned; None is hybrid where the index has more
+        sides than one. The encoders are loaded at the first query that needs them; `encoder` and `learned` replace the
+        recorded ones by another name of the same model, or are the objects given to `Index.create`. `fusion`,
+        `dense_weight` and `learned_weight`: see `load_fusion`; without any, what the index has learned
+        (`train_fusion`), else `convex`, which is also what a weight alone is for.
 
         `relevance` tells how probable it is that a hit is relevant: "auto" is the packaged model where the index
         has its encoder and a dense side is searched, and nothing elsewhere; "default" is that model or an error;
@@ -99,12 +107,14 @@ class Searcher:
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
         """
-        if fusion is None and dense_weight is not None:
+        weights = {"dense_weight": dense_weight, "learned_weight": learned_weight}
+        given = [name for name, weight in weights.items() if weight is not None]
+        if fusion is None and given:
             fusion = "convex"
         if isinstance(fusion, str):
-            fusion = load_fusion(fusion, dense_weight)
-        elif dense_weight is not None:
-            raise UsageError("dense_weight goes with a fusion given by name; set it on the fusion object")
+            fusion = load_fusion(fusion, dense_weight, learned_weight)
+        elif given:
+            raise UsageError(f"{given[0]} goes with a fusion given by name; set it on the fusion object")
         second = None
         choices = (reranker, rerank_depth, rerank_budget, rerank_long)
         if adaptive or any(choice is not None for choice in choices):
@@ -119,7 +129,7 @@ class Searcher:
                 index=Path(path),
                 adaptive=adaptive,
             )
-        snapshot = Snapshot.open(Path(path), dense=mode != "sparse")
+        snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned"))
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(
             snapshot,
@@ -129,6 +139,7 @@ class Searcher:
             device=device,
             relevance=relevance,
             second_stage=second,
+            learned=given_learned(snapshot.state.settings, learned, device),
         )
 
     @property
@@ -148,7 +159,7 @@ class Searcher:
 
     @property
     def fusion(self) -> Fusion:
-        """How the two sides are fused in hybrid mode."""
+        """How the sides are fused in hybrid mode."""
         return self._generation.fusion
 
     @property
@@ -317,7 +328,8 @@ class Searcher:
                     newest.close()
                     return False
                 encoder = current.encoder.for_settings(settings.encoder)
-                self._generation = self._choices.generation(newest, encoder)
+                learned = current.learned.for_settings(settings.learned)
+                self._generation = self._choices.generation(newest, encoder, learned)
             except BaseException:
                 newest.close()
                 raise
@@ -351,12 +363,13 @@ class Choices:
     mode: str | None
     relevance: RelevanceChoice
 
-    def generation(self, snapshot: Snapshot, encoder: QueryEncoder) -> Generation:
+    def generation(self, snapshot: Snapshot, encoder: QueryEncoder, learned: LearnedQueries) -> Generation:
         """What queries of the snapshot are answered with. Raises as `Searcher.open` does for unfit choices."""
         settings = snapshot.state.settings
         mode = choose_mode(settings, self.mode)
         fusion = self.fusion or own_fusion(settings)
-        return Generation(snapshot, encoder, mode, fusion, choose_relevance(self.relevance, settings, mode))
+        relevance = choose_relevance(self.relevance, settings, mode)
+        return Generation(snapshot, encoder, mode, fusion, relevance, learned)
 
 
 def as_list(queries: Iterable[str]) -> Sequence[str]:

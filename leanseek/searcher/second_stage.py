@@ -138,9 +138,9 @@ class SecondStage:
 
     def check_mode(self, mode: str) -> None:
         """Raise UsageError for adaptive re-ranking of a sparse search, which has no vectors to go by."""
-        if self.adaptive and mode == "sparse":
+        if self.adaptive and mode in ("sparse", "learned"):
             raise UsageError(
-                "adaptive re-ranking goes by the vectors of the index, and this search is sparse: search with mode "
+                f"adaptive re-ranking goes by the vectors of the index, and this search is {mode}: search with mode "
                 "hybrid or dense, index again with an encoder if there are no vectors, or leave adaptive out"
             )
 

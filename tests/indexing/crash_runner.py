@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 import faiss  # noqa: F401 - imported before the fork, used after it
-from support import HashEncoder, make_documents
+from support import HashEncoder, HashExpander, make_documents
 
 from leanseek.indexing import intake, merges
 from leanseek.indexing.creation import make_plan
@@ -24,9 +24,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def operate(operation: str, path: str, seed: int) -> None:
     encoder = HashEncoder()
     if operation == "index":
-        Index.make(path, make_documents(300, seed), make_plan(encoder=encoder), on_duplicate="replace")
+        Index.make(
+            path,
+            make_documents(300, seed),
+            make_plan(encoder=encoder, learned=HashExpander()),
+            on_duplicate="replace",
+        )
         return
-    index = Index.open(path, encoder=encoder)
+    index = Index.open(path, encoder=encoder, learned=HashExpander())
     if operation == "grow":  # as "add", but in many segments, and merged at once: two commits
         intake.BATCH, intake.SEGMENT_PASSAGES, merges.MERGED_AT_ONCE = 20, 40, 2  # type: ignore[misc]
     if operation == "trickle":

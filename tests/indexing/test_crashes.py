@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import HashEncoder, contents_of, make_documents, model_of
+from support import HashEncoder, HashExpander, contents_of, make_documents, model_of
 
 from leanseek.errors import IndexNotFoundError
 from leanseek.indexing.catalog import read_state
@@ -81,7 +81,7 @@ def expected_after(
 def test_a_killed_writer_loses_nothing(operation: str, runner: Runner, tmp_path: Path) -> None:
     chance = random.Random(operation)
     original = tmp_path / "original"
-    index = Index.create(original, encoder=HashEncoder())
+    index = Index.create(original, encoder=HashEncoder(), learned=HashExpander())
     index.add(make_documents(200, 1))
     index.add(make_documents(80, 2, prefix="m"))
     index.delete(["d3", "m4", "d5"])
@@ -117,7 +117,7 @@ def test_a_killed_writer_loses_nothing(operation: str, runner: Runner, tmp_path:
 def test_what_an_add_has_returned_survives_a_kill_at_any_time(runner: Runner, tmp_path: Path) -> None:
     chance = random.Random(11)
     original = tmp_path / "original"
-    Index.create(original, encoder=HashEncoder()).add(make_documents(40, 1))
+    Index.create(original, encoder=HashEncoder(), learned=HashExpander()).add(make_documents(40, 1))
     before = contents_of(original)
     added = make_documents(30, 3, prefix="n")
     shutil.copytree(original, tmp_path / "whole")
@@ -159,6 +159,8 @@ def test_a_killed_first_index_can_be_repeated(runner: Runner, tmp_path: Path) ->
             assert contents_of(trial) in ({}, expected)
         runner.run("index", trial, 5)
         assert contents_of(trial) == expected
-        hits = Searcher.open(trial, encoder=HashEncoder()).search("statin trial")
-        whole = Searcher.open(tmp_path / "whole", encoder=HashEncoder()).search("statin trial")
+        hits = Searcher.open(trial, encoder=HashEncoder(), learned=HashExpander()).search("statin trial")
+        whole = Searcher.open(tmp_path / "whole", encoder=HashEncoder(), learned=HashExpander()).search(
+            "statin trial"
+        )
         assert hits == whole

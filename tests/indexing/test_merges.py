@@ -21,11 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support import ROOT, HashEncoder, contents_of, make_documents, model_of
 
 from leanseek import Document, Index, Searcher
-from leanseek.indexing import merges, writer
+from leanseek.indexing import array_columns, merges, writer
 from leanseek.indexing.catalog import CATALOG, FORMAT, SEGMENTS, SegmentRecord, read_state
 from leanseek.indexing.merges import LARGE, MOST_SEGMENTS, due
 from leanseek.indexing.segment_writer import Merged, merge_segments
-from leanseek.indexing.sparse import postings
 from leanseek.indexing.verification import verify
 
 QUERIES = ("statin trial", "wing boundary layer", "kinase")
@@ -278,7 +277,7 @@ def test_an_index_of_the_older_format_is_read_and_written(
 ) -> None:
     path = tmp_path / "index"
     with monkeypatch.context() as older:
-        older.setattr(postings, "TOGETHER", 0)
+        older.setattr(array_columns, "TOGETHER", 0)
         older.setattr("leanseek.indexing.catalog.FORMAT", 1)
         index = Index.create(path, encoder=HashEncoder())
         index.add(make_documents(20))

@@ -54,6 +54,7 @@ def explain_queries(
         mode=settings.mode,
         fusion=settings.fusion or "convex",
         dense_weight=settings.dense_weight,
+        learned_weight=settings.learned_weight,
         device=device,
         reranker=rerank.names,
         rerank_depth=depths(rerank),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,10 @@ from leanseek.indexing.sparse.parameters import (
     length_norm,
     term_weight,
 )
+from leanseek.indexing.sparse.posting_sums import PostingSums, TieKey
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
-
-TieKey: TypeAlias = Callable[[Int64Array], Sequence[tuple[str, int]]]
-"""From global ordinals (c,) to what orders equal scores: each passage's (document id, part number)."""
 
 _MEMO_TERMS = 1 << 17
 
@@ -63,45 +61,27 @@ class Bm25Index(CheckedSearch):
             if mask is not None and mask.shape != (len(reader),):
                 raise UsageError(f"a segment of {len(reader)} passages has a deletion mask {mask.shape}.")
         self._parameters = parameters
-        self._tie_key = tie_key
-        self._kernel = default_kernel() if kernel is None else kernel
-        self._bases = np.cumsum([0, *map(len, self._readers)])
+        kernel = default_kernel() if kernel is None else kernel
         passages = terms = 0
         for reader, mask in zip(self._readers, self._deleted, strict=True):
             lengths = reader.lengths if mask is None else reader.lengths[~mask]
             passages += len(lengths)
             terms += int(lengths.sum(dtype=np.int64))
-        super().__init__(int(self._bases[-1]), passages, analyzer)
         norm = length_norm(parameters, terms / passages if passages else 1.0)
-        self._segments = [
-            self._kernel.prepare(reader, norm, mask)
+        segments = [
+            kernel.prepare(reader, norm, mask)
             for reader, mask in zip(self._readers, self._deleted, strict=True)
         ]
+        self._sums = PostingSums(kernel, segments, [*map(len, self._readers)], tie_key)
+        super().__init__(self._sums.size, passages, analyzer)
         self._memo: dict[str, _Term] = {}
 
     def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
-        terms = self._weighted(query)
-        if terms is None or k == 0:
-            return Candidates(np.empty(0, np.float32), np.empty(0, np.int64))
-        found = self._kernel.search(self._segments, terms, k, allowed)
-        if len(self._readers) > 1:
-            found = self._break_ties(found)
-        return Candidates(found.scores[:k], found.ordinals[:k])
+        return self._sums.search(self._weighted(query), k, allowed)
 
     def score(self, query: str, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages, the same bits that `search` gives; 0 without a shared term."""
-        scores = np.zeros(len(ordinals), np.float32)
-        if len(ordinals) and not (ordinals.min() >= 0 and ordinals.max() < self.size):
-            raise UsageError(f"ordinals must be from 0 to {self.size - 1}.")
-        terms = self._weighted(query)
-        if terms is None:
-            return scores
-        owners = np.searchsorted(self._bases, ordinals, side="right") - 1
-        for number in np.unique(owners).tolist():
-            inside = owners == number
-            local = ordinals[inside] - self._bases[number]
-            scores[inside] = self._kernel.score(self._segments, terms, number, local)
-        return scores
+        return self._sums.score(self._weighted(query), ordinals)
 
     def _frequencies(self, terms: list[str]) -> list[int]:
         return [self._term(term).frequency for term in terms]
@@ -139,18 +119,3 @@ class Bm25Index(CheckedSearch):
             self._memo.clear()
         self._memo[token] = term
         return term
-
-    def _break_ties(self, found: Candidates) -> Candidates:
-        """Put equal scores that come from several segments in the order of their (id, part)."""
-        scores, ordinals = found
-        segments = np.searchsorted(self._bases, ordinals, side="right")
-        # Ordinals ascend among equals, so equals of two segments have a boundary between them.
-        meets = np.flatnonzero((scores[1:] == scores[:-1]) & (segments[1:] != segments[:-1]))
-        if not len(meets):
-            return found
-        tied = np.flatnonzero(np.isin(scores, scores[meets]))
-        keys = self._tie_key(ordinals[tied])  # one call, as each reads every segment's database
-        order = sorted(range(len(tied)), key=lambda place: (-scores[tied[place]], keys[place]))
-        ordinals = ordinals.copy()
-        ordinals[tied] = ordinals[tied[order]]
-        return Candidates(scores, ordinals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from leanseek.indexing.sparse.postings import PostingsReader, PostingsWriter
 from leanseek.text import Analyzer
 from leanseek.types import Int64Array
+
+Term = TypeVar("Term", bytes, int)
 
 _BATCH = 1 << 20
 """Tokens sorted, or postings merged, at a time: bounds the memory beside tokens and vocabulary to some 100 MB."""
@@ -66,7 +69,7 @@ class SparseBuilder:
         sizes = np.cumsum(np.bincount(tokens, minlength=len(names))[by_name])
         written: list[bytes] = []
         with PostingsWriter(folder, arrived[order]) as writer:
-            for first, last in _batches(sizes):
+            for first, last in batches_of_terms(sizes):
                 terms = by_name[first:last]
                 ranks = np.full(len(names), -1, np.int32)
                 ranks[terms] = np.arange(len(terms))
@@ -74,7 +77,8 @@ class SparseBuilder:
                 chosen[terms] = True
                 places = np.flatnonzero(chosen[tokens])
                 owners = ordinals[np.searchsorted(ends, places, side="right")]
-                present = _append(writer, *_count(ranks[tokens[places]], owners))
+                present, keys, frequencies = _present(*_count(ranks[tokens[places]], owners))
+                writer.append(keys, frequencies, terms=len(present))
                 written.extend(names[term] for term in terms[present].tolist())
             writer.finish(written)
 
@@ -92,10 +96,50 @@ def merge_sparse(
     are left out, and terms that only they have. The files are those that `SparseBuilder` would write.
     """
     lengths = np.zeros(len(origin), np.int32)
+    for number, reader in enumerate(readers):
+        mine = origin == number
+        lengths[mine] = reader.lengths[ordinals[mine]]
+    written: list[bytes] = []
+    with PostingsWriter(folder, lengths) as writer:
+        for terms, keys, frequencies in merged_terms(readers, origin, ordinals):
+            tell()
+            writer.append(keys, frequencies.astype(np.int32), terms=len(terms))
+            written.extend(terms)
+        writer.finish(written)
+
+
+class TermPostings(Protocol[Term]):
+    """The postings of a segment, by terms that are numbered in ascending order."""
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    @property
+    def term_runs(self) -> Int64Array: ...
+
+    @property
+    def run_starts(self) -> Int64Array: ...
+
+    def __len__(self) -> int: ...
+
+    def term(self, number: int) -> Term: ...
+
+    def postings(self, first: int, last: int) -> tuple[Int64Array, NDArray[Any]]:
+        """Ordinals (p,) and values (p,) of the terms first, ..., last - 1."""
+        ...
+
+
+def merged_terms(
+    readers: Sequence[TermPostings[Term]], origin: Int64Array, ordinals: Int64Array
+) -> Iterator[tuple[list[Term], Int64Array, NDArray[Any]]]:
+    """The postings of one segment made of others, about a million at a time: terms, keys and values.
+
+    Its passage i is passage `ordinals[i]` of `readers[origin[i]]`, (n,) int64 each. Terms ascend through all, and each
+    has a passage. Keys (p,) ascend: place in the terms << 32 | ordinal.
+    """
     new_ordinals = []
     for number, reader in enumerate(readers):
         mine = np.flatnonzero(origin == number)
-        lengths[mine] = reader.lengths[ordinals[mine]]
         # Slots of passages left out stay -1.
         renumbered = np.full(len(reader), -1, np.int64)
         renumbered[ordinals[mine]] = mine
@@ -109,16 +153,12 @@ def merge_sparse(
     for reader, place in zip(readers, places, strict=True):
         sizes[place] += np.diff(reader.run_starts[reader.term_runs])
 
-    written: list[bytes] = []
-    with PostingsWriter(folder, lengths) as writer:
-        for first, last in _batches(np.cumsum(sizes)):
-            tell()
-            present = _append(writer, *_gather(readers, places, new_ordinals, first, last))
-            written.extend(vocabulary[first + term] for term in present.tolist())
-        writer.finish(written)
+    for first, last in batches_of_terms(np.cumsum(sizes)):
+        present, keys, values = _present(*_gather(readers, places, new_ordinals, first, last))
+        yield [vocabulary[first + term] for term in present.tolist()], keys, values
 
 
-def _batches(ends: Int64Array) -> Iterator[tuple[int, int]]:
+def batches_of_terms(ends: Int64Array) -> Iterator[tuple[int, int]]:
     """Ranges of terms with about `_BATCH` postings, at least one term each; `ends` (t,) sums up their postings."""
     first = 0
     while first < len(ends):
@@ -128,13 +168,12 @@ def _batches(ends: Int64Array) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _append(writer: PostingsWriter, keys: Int64Array, frequencies: NDArray[np.int32]) -> Int64Array:
-    """Write the postings of terms numbered from 0; returns those that have any, as only they are written."""
+def _present(keys: Int64Array, values: NDArray[Any]) -> tuple[Int64Array, Int64Array, NDArray[Any]]:
+    """The terms, numbered from 0, that have postings, and those with the terms numbered without the others."""
     present = np.unique(keys >> 32)
     if len(present) and len(present) <= present[-1]:
         keys = np.searchsorted(present, keys >> 32) << 32 | (keys & 0xFFFFFFFF)
-    writer.append(keys, frequencies, terms=len(present))
-    return present
+    return present, keys, values
 
 
 def _count(terms: NDArray[np.int32], ordinals: NDArray[np.int32]) -> tuple[Int64Array, NDArray[np.int32]]:
@@ -149,23 +188,24 @@ def _count(terms: NDArray[np.int32], ordinals: NDArray[np.int32]) -> tuple[Int64
 
 
 def _gather(
-    readers: Sequence[PostingsReader],
+    readers: Sequence[TermPostings[Term]],
     places: Sequence[Int64Array],
     new_ordinals: Sequence[Int64Array],
     first: int,
     last: int,
-) -> tuple[Int64Array, NDArray[np.int32]]:
-    """Keys `(term - first) << 32 | new ordinal`, ascending, and frequencies of the terms first, ..., last - 1."""
-    keys, frequencies = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+) -> tuple[Int64Array, NDArray[Any]]:
+    """Keys `(term - first) << 32 | new ordinal`, ascending, and values of the terms first, ..., last - 1."""
+    keys: list[Int64Array] = [np.empty(0, np.int64)]
+    values: list[NDArray[Any]] = [np.empty(0, np.uint8)]
     for reader, place, renumbered in zip(readers, places, new_ordinals, strict=True):
         begin, end = (int(at) for at in np.searchsorted(place, (first, last)))
-        postings = reader.postings(begin, end)
+        found, of_each = reader.postings(begin, end)
         counts = np.diff(reader.run_starts[reader.term_runs[begin : end + 1]])
         terms = np.repeat(place[begin:end] - first, counts)
-        ordinals = renumbered[postings.ordinals]
+        ordinals = renumbered[found]
         kept = ordinals >= 0
         keys.append(terms[kept] << 32 | ordinals[kept])
-        frequencies.append(postings.frequencies[kept])
+        values.append(of_each[kept])
     all_keys = np.concatenate(keys)
     order = np.argsort(all_keys)
-    return all_keys[order], np.concatenate(frequencies)[order]
+    return all_keys[order], np.concatenate(values)[order]

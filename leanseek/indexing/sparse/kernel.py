@@ -1,4 +1,5 @@
-"""Which code adds up the postings: the compiled kernel, or NumPy where it could not be built.
+"""Which code adds up the postings, of BM25 and of learned sparse vectors: the compiled kernel, or NumPy where it could
+not be built.
 
 Both give the same scores, bit for bit.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.parameters import LengthNorm
 from leanseek.indexing.sparse.postings import WINDOW, PostingsReader
 from leanseek.types import BoolArray, Float32Array, Int64Array
+
+if TYPE_CHECKING:
+    from leanseek.indexing.learned.impact_postings import ImpactReader
 
 
 class WeightedTerms(NamedTuple):
@@ -32,12 +36,16 @@ class WeightedTerms(NamedTuple):
 class Kernel(Protocol):
     """Scores segments; ordinals count through them in the order given.
 
-    A passage's score is its contributions `weight * (f / (f + norm))`, added in the order of the weights, plus
-    the constant, in float32 throughout.
+    A passage's score is its contributions, added in the order of the weights, plus the constant, in float32 throughout.
+    A posting contributes `weight * (f / (f + norm))` by BM25, and `weight * impact` to a learned sparse score.
     """
 
     def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
         """A segment as `search` and `score` take it; its `deleted` (n,) passages are never found."""
+        ...
+
+    def prepare_impacts(self, reader: ImpactReader, deleted: BoolArray | None) -> Any:
+        """The same of learned sparse vectors. Kinds of segments cannot be searched together."""
         ...
 
     def search(
@@ -65,7 +73,7 @@ class NativeKernel:
     def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
         norms = np.ones(-(-len(reader) // WINDOW) * WINDOW, np.float32)
         norms[: len(reader)] = norm.of(reader.lengths)
-        return self._native.Segment(
+        return self._native.Bm25Segment(
             len(reader),
             reader.term_runs,
             reader.run_windows,
@@ -79,6 +87,18 @@ class NativeKernel:
             norms,
             norm.base,
             norm.slope,
+            deleted,
+        )
+
+    def prepare_impacts(self, reader: ImpactReader, deleted: BoolArray | None) -> Any:
+        return self._native.ImpactSegment(
+            len(reader),
+            reader.term_runs,
+            reader.run_windows,
+            reader.run_starts,
+            reader.run_impact,
+            reader.places,
+            reader.impacts,
             deleted,
         )
 
@@ -98,17 +118,36 @@ class NativeKernel:
         return scores
 
 
-class _Segment(NamedTuple):
+class _Bm25(NamedTuple):
     reader: PostingsReader
     norms: Float32Array
     deleted: BoolArray | None
+
+    def contributions(self, term: int, weight: np.float32) -> tuple[Int64Array, Float32Array]:
+        """Ordinals (p,) of the passages that have a term, and what it adds to the score of each."""
+        postings = self.reader.postings(term, term + 1)
+        frequency = postings.frequencies.astype(np.float32)
+        return postings.ordinals, weight * (frequency / (frequency + self.norms[postings.ordinals]))
+
+
+class _Impacts(NamedTuple):
+    reader: ImpactReader
+    deleted: BoolArray | None
+
+    def contributions(self, term: int, weight: np.float32) -> tuple[Int64Array, Float32Array]:
+        """Ordinals (p,) of the passages that have a term, and what it adds to the score of each."""
+        postings = self.reader.postings(term, term + 1)
+        return postings.ordinals, weight * postings.impacts.astype(np.float32)
 
 
 class NumpyKernel:
     """The same in NumPy: every posting of every term is added up."""
 
     def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
-        return _Segment(reader, norm.of(reader.lengths), deleted)
+        return _Bm25(reader, norm.of(reader.lengths), deleted)
+
+    def prepare_impacts(self, reader: ImpactReader, deleted: BoolArray | None) -> Any:
+        return _Impacts(reader, deleted)
 
     def search(
         self, segments: Sequence[Any], query: WeightedTerms, k: int, allowed: BoolArray | None
@@ -143,14 +182,13 @@ class NumpyKernel:
         return scores
 
 
-def _sums(segment: _Segment, query: WeightedTerms, number: int) -> Float32Array:
+def _sums(segment: _Bm25 | _Impacts, query: WeightedTerms, number: int) -> Float32Array:
     """(n,) float32 sums of contributions, -0.0 where there is none."""
-    sums = np.full(len(segment.norms), -0.0, np.float32)
+    sums = np.full(len(segment.reader), -0.0, np.float32)
     for weight, term in zip(query.weights, query.numbers[number], strict=True):
         if term >= 0:
-            postings = segment.reader.postings(int(term), int(term) + 1)
-            frequency = postings.frequencies.astype(np.float32)
-            sums[postings.ordinals] += weight * (frequency / (frequency + segment.norms[postings.ordinals]))
+            ordinals, values = segment.contributions(int(term), weight)
+            sums[ordinals] += values
     return sums
 
 

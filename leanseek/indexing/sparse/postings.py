@@ -20,8 +20,7 @@ passage in it.
 | large_at, large | int64, int32 | few | the postings of frequency 255 and more, and those frequencies |
 | lengths | int32 | passages | number of terms of each passage |
 
-Each is a file `sparse.NAME.npy`. Few postings have all of them in one file, `sparse.arrays`: one passage would need
-as many files as millions.
+They are the columns `sparse.NAME` (`leanseek.indexing.array_columns`).
 """
 
 from __future__ import annotations
@@ -29,27 +28,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.errors import IndexDamagedError
-from leanseek.indexing.arrays import (
-    ArrayAppender,
-    damaged,
-    open_array,
-    read_arrays,
-    write_array,
-    write_arrays,
-)
+from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends
 from leanseek.types import BoolArray, Int64Array
 
 WINDOW_BITS = 16
 WINDOW = 1 << WINDOW_BITS
 LARGE = 255
-TOGETHER = 1 << 20
-"""Bytes of postings that are written as one file."""
+PREFIX = "sparse"
 
 _COLUMNS: dict[str, type[np.generic]] = {
     "term_runs": np.int64,
@@ -64,16 +54,6 @@ _COLUMNS: dict[str, type[np.generic]] = {
 }
 
 
-def together_path(folder: Path) -> Path:
-    """The file of all arrays together in the folder of a segment with few postings."""
-    return folder / "sparse.arrays"
-
-
-def array_path(folder: Path, name: str) -> Path:
-    """The file of the array of that name in a segment's folder."""
-    return folder / f"sparse.{name}.npy"
-
-
 class PostingsWriter:
     """Writes a segment's postings term by term; the files are complete after `finish`.
 
@@ -81,13 +61,8 @@ class PostingsWriter:
     """
 
     def __init__(self, folder: Path, lengths: NDArray[np.int32]) -> None:
-        self._folder = folder
         self._lengths = lengths
-        self._files: dict[str, ArrayAppender] = {}
-        self._held: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
-        """What is not in the files, which are made when there is too much of it."""
-        self._held_bytes = lengths.nbytes
-        self._written = dict.fromkeys(_COLUMNS, 0)
+        self._columns = ColumnWriter(folder, PREFIX, _COLUMNS, lengths.nbytes)
         self._terms = 0
 
     def __enter__(self) -> PostingsWriter:
@@ -96,8 +71,7 @@ class PostingsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files.values():
-            file.close()
+        self._columns.close()
 
     def append(self, keys: Int64Array, frequencies: NDArray[np.int32], terms: int) -> None:
         """Add the postings of the next `terms` terms.
@@ -105,71 +79,53 @@ class PostingsWriter:
         `keys` (p,) ascending: term << 32 | ordinal, terms numbered from 0 within this call and each present;
         `frequencies` (p,) from 1.
         """
-        first = self._written["places"]
+        first = self._columns.written["places"]
         ordinals = keys & 0xFFFFFFFF
-        term_and_window = keys >> WINDOW_BITS
-        starts = np.flatnonzero(np.diff(term_and_window, prepend=-1))
-        run_terms = keys[starts] >> 32
         large = np.flatnonzero(frequencies >= LARGE)
         bytes_ = np.minimum(frequencies, LARGE).astype(np.uint8)
-
-        self._put("term_runs", self._written["run_windows"] + np.searchsorted(run_terms, np.arange(terms)))
-        self._put("run_windows", term_and_window[starts] & 0xFFFF)
-        self._put("run_starts", starts + first)
+        starts = put_runs(self._columns, keys, terms)
         if len(starts):
-            self._put("run_frequency", np.maximum.reduceat(bytes_, starts))
-            self._put("run_length", np.minimum.reduceat(self._lengths[ordinals], starts))
-        self._put("places", ordinals & (WINDOW - 1))
-        self._put("frequencies", bytes_)
-        self._put("large_at", large + first)
-        self._put("large", frequencies[large])
+            self._columns.put("run_frequency", np.maximum.reduceat(bytes_, starts))
+            self._columns.put("run_length", np.minimum.reduceat(self._lengths[ordinals], starts))
+        self._columns.put("frequencies", bytes_)
+        self._columns.put("large_at", large + first)
+        self._columns.put("large", frequencies[large])
         self._terms += terms
-        if self._held_bytes > TOGETHER:
-            self._flush()
+        self._columns.flush()
 
     def finish(self, vocabulary: Sequence[bytes]) -> None:
         """Write the rest: the terms (UTF-8, ascending, one for each given to `append`) and the lengths."""
         if len(vocabulary) != self._terms:
             raise ValueError(f"{len(vocabulary)} terms are named, {self._terms} were written")
-        self._put("term_runs", _one(self._written["run_windows"]))
-        self._put("run_starts", _one(self._written["places"]))
+        end_runs(self._columns)
         ends = np.zeros(len(vocabulary) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary)), out=ends[1:])
-        rest: dict[str, NDArray[Any]] = {
-            "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
-            "term_ends": ends,
-            "lengths": np.asarray(self._lengths, np.int32),
-        }
-        if not self._files and self._held_bytes + ends.nbytes + len(rest["terms"]) <= TOGETHER:
-            columns = {
-                name: np.concatenate([np.empty(0, _COLUMNS[name]), *held])
-                for name, held in self._held.items()
+        self._columns.finish(
+            {
+                "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
+                "term_ends": ends,
+                "lengths": np.asarray(self._lengths, np.int32),
             }
-            write_arrays(together_path(self._folder), {**columns, **rest})
-            return
-        self._flush()
-        for name, values in rest.items():
-            write_array(array_path(self._folder, name), values)
-
-    def _put(self, name: str, values: NDArray[Any]) -> None:
-        """Add values to a column."""
-        values = np.asarray(values, dtype=_COLUMNS[name])
-        self._written[name] += len(values)
-        self._held_bytes += values.nbytes
-        self._held[name].append(values)
-
-    def _flush(self) -> None:
-        """Write what is held into the columns' own files."""
-        for name, dtype in _COLUMNS.items():
-            if name not in self._files:
-                self._files[name] = ArrayAppender(array_path(self._folder, name), dtype)
-            for values in self._held[name]:
-                self._files[name].append(values)
-            self._held[name].clear()
+        )
 
 
-def _one(value: int) -> NDArray[Any]:
-    return np.array([value], np.int64)
+def put_runs(columns: ColumnWriter, keys: Int64Array, terms: int) -> Int64Array:
+    """Add the columns of runs, and the places, of the next `terms` terms; returns where the runs (r,) begin in `keys`
+    (p,), see `PostingsWriter.append`."""
+    term_and_window = keys >> WINDOW_BITS
+    starts = np.flatnonzero(np.diff(term_and_window, prepend=-1))
+    run_terms = keys[starts] >> 32
+    columns.put("term_runs", columns.written["run_windows"] + np.searchsorted(run_terms, np.arange(terms)))
+    columns.put("run_windows", term_and_window[starts] & 0xFFFF)
+    columns.put("run_starts", starts + columns.written["places"])
+    columns.put("places", keys & (WINDOW - 1))
+    return starts
+
+
+def end_runs(columns: ColumnWriter) -> None:
+    """Add where the last term's runs and the last run's postings end."""
+    columns.put("term_runs", np.array([columns.written["run_windows"]], np.int64))
+    columns.put("run_starts", np.array([columns.written["places"]], np.int64))
 
 
 class Postings(NamedTuple):
@@ -189,30 +145,29 @@ class PostingsReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        together = together_path(folder)
-        self._together = read_arrays(together) if together.is_file() else None
-        self.lengths = self._open("lengths", np.int32)
-        self.term_ends = self._open("term_ends", np.int64)
-        self._check("term_ends", len(self.term_ends) > 0 and _ascends(self.term_ends))
+        self._columns = ColumnReader(folder, PREFIX, "postings")
+        self.lengths = self._columns.open("lengths", np.int32)
+        self.term_ends = self._columns.open("term_ends", np.int64)
+        self._columns.check("term_ends", ascends(self.term_ends))
         terms = len(self.term_ends) - 1
-        self.terms = self._open("terms", np.uint8, int(self.term_ends[-1]))
-        self.term_runs = self._open("term_runs", np.int64, terms + 1)
-        self._check("term_runs", _ascends(self.term_runs))
+        self.terms = self._columns.open("terms", np.uint8, int(self.term_ends[-1]))
+        self.term_runs = self._columns.open("term_runs", np.int64, terms + 1)
+        self._columns.check("term_runs", ascends(self.term_runs))
         runs = int(self.term_runs[-1])
-        self.run_windows = self._open("run_windows", np.uint16, runs)
-        self.run_starts = self._open("run_starts", np.int64, runs + 1)
-        self._check("run_starts", _ascends(self.run_starts))
+        self.run_windows = self._columns.open("run_windows", np.uint16, runs)
+        self.run_starts = self._columns.open("run_starts", np.int64, runs + 1)
+        self._columns.check("run_starts", ascends(self.run_starts))
         postings = int(self.run_starts[-1])
-        self.run_frequency = self._open("run_frequency", np.uint8, runs)
-        self.run_length = self._open("run_length", np.int32, runs)
-        self.places = self._open("places", np.uint16, postings)
-        self.frequencies = self._open("frequencies", np.uint8, postings)
-        self.large = self._open("large", np.int32)
-        self.large_at = self._open("large_at", np.int64, len(self.large))
+        self.run_frequency = self._columns.open("run_frequency", np.uint8, runs)
+        self.run_length = self._columns.open("run_length", np.int32, runs)
+        self.places = self._columns.open("places", np.uint16, postings)
+        self.frequencies = self._columns.open("frequencies", np.uint8, postings)
+        self.large = self._columns.open("large", np.int32)
+        self.large_at = self._columns.open("large_at", np.int64, len(self.large))
         inside = len(self.large_at) == 0 or int(self.large_at[-1]) < postings
-        self._check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
+        self._columns.check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
         windows = -(-len(self.lengths) // WINDOW)
-        self._check("run_windows", runs == 0 or int(self.run_windows.max()) < windows)
+        self._columns.check("run_windows", runs == 0 or int(self.run_windows.max()) < windows)
         self._blob = self.terms.data
 
     def __len__(self) -> int:
@@ -256,32 +211,9 @@ class PostingsReader:
         windows = np.repeat(self.run_windows[run:end].astype(np.int64) << WINDOW_BITS, np.diff(starts))
         ordinals = windows + self.places[begin:stop]
         if len(ordinals) and int(ordinals.max()) >= len(self):
-            raise IndexDamagedError(
-                f"{array_path(self.folder, 'places')} names passages beyond the last. "
-                "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
-            )
+            raise self._columns.damage("places", "names passages beyond the last")
         frequencies = self.frequencies[begin:stop].astype(np.int32)
         if len(self.large):
             low, high = np.searchsorted(self.large_at, (begin, stop))
             frequencies[self.large_at[low:high] - begin] = self.large[low:high]
         return Postings(ordinals, frequencies)
-
-    def _open(self, name: str, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
-        if self._together is None:
-            return open_array(array_path(self.folder, name), dtype, (length,))
-        found = self._together.get(name)
-        if found is None or found.dtype != np.dtype(dtype) or length not in (None, len(found)):
-            raise damaged(together_path(self.folder), f"the {name} of the postings")
-        return found
-
-    def _check(self, name: str, sound: bool) -> None:
-        if not sound:
-            raise IndexDamagedError(
-                f"{array_path(self.folder, name)} does not fit the other files of its segment. "
-                "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
-            )
-
-
-def _ascends(offsets: Int64Array) -> bool:
-    """Whether offsets begin at 0 and never go down."""
-    return offsets[0] == 0 and not np.any(offsets[1:] < offsets[:-1])

@@ -263,7 +263,17 @@ def explained(hits: Sequence[Hit], listing: Listing | None) -> list[Hit]:
             title = cut_to(attention.tokens, 0, len(hit.title))
             shown = extract(hit.text, text)
             hit = replace(
-                hit, explanation=AttentionExplanation(was.sparse, was.dense, was.terms, shown, title, text)
+                hit,
+                explanation=AttentionExplanation(
+                    was.sparse,
+                    was.dense,
+                    was.terms,
+                    shown,
+                    title,
+                    text,
+                    learned=was.learned,
+                    expanded=was.expanded,
+                ),
             )
         found.append(hit)
     return [*found, *hits[len(listing) :]]

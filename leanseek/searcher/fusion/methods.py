@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from leanseek.numbers import alike, minmax, zscore
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
+LEAST_BM25: Final = 0.0
+LEAST_COSINE: Final = -1.0
+LEARNED_WEIGHT: Final = 0.0
+"""The learned side's share in a fusion by default."""
+
 
 class Side(NamedTuple):
-    """One side's view of the union of both sides' candidates, in ascending order of (id, part).
+    """One side's view of the union of all sides' candidates, in ascending order of (id, part).
 
     `scores` (c,) float32: the exact, finite score of every candidate of the union on this side, also of
-    those that only the other side returned. `found` (c,) bool: whether this side itself returned the
+    those that only another side returned. `found` (c,) bool: whether this side itself returned the
     candidate within its depth.
     """
 
@@ -24,21 +30,90 @@ class Side(NamedTuple):
 
 
 class Fusion(Protocol):
-    """Makes one list of two.
+    """Makes one list of two or three.
 
     What every method keeps: the fused scores are finite; a candidate that is at least as good as another on
-    both sides is never below it; nothing depends on how many queries are fused together; no candidates give
+    all sides is never below it; nothing depends on how many queries are fused together; no candidates give
     an empty array.
+
+    A method of one's own may take two sides alone: the learned one is asked only where the method has a
+    `learned_weight` above 0.
     """
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32 fused scores of the union, higher is better, comparable only inside this query."""
+    def fuse(self, sparse: Side, dense: Side | None, learned: Side | None = None) -> Float32Array:
+        """(c,) float32 fused scores of the union, higher is better, comparable only inside this query.
+
+        `dense` is None where an index has no vectors, and then `learned` is not; `learned` is None where an index has
+        no learned side, or it is not asked.
+        """
         ...
 
 
-def weighted_mean(sparse: Float64Array, dense: Float64Array, dense_weight: float) -> Float32Array:
-    """(c,) float32: (1 - dense_weight) · sparse + dense_weight · dense."""
-    return ((1.0 - dense_weight) * sparse + dense_weight * dense).astype(np.float32)
+class Weights(NamedTuple):
+    """The shares of the sides, which add up to 1."""
+
+    sparse: float
+    dense: float
+    learned: float
+
+
+class WeightedFusion(ABC):
+    """A fusion by the weighted mean of what the sides say, each on a scale.
+
+    `learned_weight` is the learned side's share where it is asked; of the rest `dense_weight` is the dense side's, and
+    the sparse side has what remains. Where a side is absent the others keep their proportion.
+    """
+
+    __slots__ = ()
+
+    dense_weight: float
+    learned_weight: float
+
+    def fuse(self, sparse: Side, dense: Side | None, learned: Side | None = None) -> Float32Array:
+        """(c,) float32."""
+        return weighted_mean(
+            self._sparse(sparse),
+            self._dense(dense) if dense is not None else None,
+            self._learned(learned) if learned is not None else None,
+            self.dense_weight,
+            self.learned_weight,
+        )
+
+    @abstractmethod
+    def _sparse(self, side: Side) -> Float64Array:
+        """(c,) what the sparse side says."""
+
+    def _dense(self, side: Side) -> Float64Array:
+        return self._sparse(side)
+
+    def _learned(self, side: Side) -> Float64Array:
+        return self._sparse(side)
+
+
+def weighted_mean(
+    sparse: Float64Array,
+    dense: Float64Array | None,
+    learned: Float64Array | None,
+    dense_weight: float,
+    learned_weight: float,
+) -> Float32Array:
+    """(c,) float32: the sides' scores, each times its share (see `WeightedFusion`)."""
+    weights = shares(dense_weight, learned_weight if learned is not None else 0.0, dense is not None)
+    fused = weights.sparse * sparse
+    for weight, scores in ((weights.dense, dense), (weights.learned, learned)):
+        if scores is not None:
+            fused = fused + weight * scores
+    return fused.astype(np.float32)
+
+
+def shares(dense_weight: float, learned_weight: float, has_dense: bool = True) -> Weights:
+    """The shares of the sides; `learned_weight` is 0 where the learned side is absent."""
+    rest = 1.0 - learned_weight
+    sparse, dense = rest * (1.0 - dense_weight), rest * dense_weight
+    if has_dense:
+        return Weights(sparse, dense, learned_weight)
+    total = sparse + learned_weight
+    return Weights(sparse / total, 0.0, learned_weight / total) if total else Weights(1.0, 0.0, 0.0)
 
 
 def theoretical_minmax(scores: Float32Array, infimum: float) -> Float64Array:
@@ -56,10 +131,11 @@ def theoretical_minmax(scores: Float32Array, infimum: float) -> Float64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class ConvexFusion:
+class ConvexFusion(WeightedFusion):
     """Convex combination with theoretical min-max scaling (TM2C2), the default.
 
-    scale(s) = (s - m) / (max - m), where m is the least score there can be: 0 for BM25, -1 for a cosine.
+    scale(s) = (s - m) / (max - m), where m is the least score there can be: 0 for BM25 and the learned side, -1 for a
+    cosine.
     Unlike the minimum of a list, m is the same for every query, so a side whose candidates are all about
     equally good does not have their small differences blown up.
 
@@ -74,16 +150,17 @@ class ConvexFusion:
     """
 
     dense_weight: float = 0.8
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32 in [0, 1]."""
-        return weighted_mean(
-            theoretical_minmax(sparse.scores, 0.0), theoretical_minmax(dense.scores, -1.0), self.dense_weight
-        )
+    def _sparse(self, side: Side) -> Float64Array:
+        return theoretical_minmax(side.scores, LEAST_BM25)
+
+    def _dense(self, side: Side) -> Float64Array:
+        return theoretical_minmax(side.scores, LEAST_COSINE)
 
 
 @dataclass(frozen=True, slots=True)
-class MinMaxFusion:
+class MinMaxFusion(WeightedFusion):
     """Weighted mean of min-max scaled scores: scale(s) = (s - min) / (max - min) over the union.
 
     - The best candidate of a side gets 1 and its worst 0, whatever they are; negative scores need no care.
@@ -91,14 +168,14 @@ class MinMaxFusion:
     """
 
     dense_weight: float = 0.5
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32 in [0, 1]."""
-        return weighted_mean(minmax(sparse.scores), minmax(dense.scores), self.dense_weight)
+    def _sparse(self, side: Side) -> Float64Array:
+        return minmax(side.scores)
 
 
 @dataclass(frozen=True, slots=True)
-class ZScoreFusion:
+class ZScoreFusion(WeightedFusion):
     """Weighted mean of z-scores: scale(s) = (s - mean) / standard deviation (population) over the union.
 
     - Fused scores are negative for candidates below the mean; none exceeds √(c - 1) in size.
@@ -106,10 +183,10 @@ class ZScoreFusion:
     """
 
     dense_weight: float = 0.5
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32."""
-        return weighted_mean(zscore(sparse.scores), zscore(dense.scores), self.dense_weight)
+    def _sparse(self, side: Side) -> Float64Array:
+        return zscore(side.scores)
 
 
 def three_sigma(side: Side) -> Float64Array:
@@ -129,7 +206,7 @@ def three_sigma(side: Side) -> Float64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class DistributionFusion:
+class DistributionFusion(WeightedFusion):
     """Distribution-based score fusion (DBSF): the weighted mean of scale(s) = (s - (mean - 3σ)) / 6σ.
 
     Mean and σ (population) are those of each side's own list (`Side.found`), as DBSF is commonly defined; the
@@ -144,17 +221,14 @@ class DistributionFusion:
     """
 
     dense_weight: float = 0.5
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32, not negative; most of it in [0, 1]."""
-        return weighted_mean(three_sigma(sparse), three_sigma(dense), self.dense_weight)
+    def _sparse(self, side: Side) -> Float64Array:
+        return three_sigma(side)
 
 
 Scale: TypeAlias = Literal["theoretical", "minmax", "zscore"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-
-LEAST_BM25 = 0.0
-LEAST_COSINE = -1.0
 
 
 def scaled(scores: Float32Array, scale: Scale, infimum: float) -> Float64Array:
@@ -165,28 +239,27 @@ def scaled(scores: Float32Array, scale: Scale, infimum: float) -> Float64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class MixedFusion:
-    """Weighted mean of the two sides' scores, each on its own scale.
+class MixedFusion(WeightedFusion):
+    """Weighted mean of the sides' scores, the sparse and the dense ones each on a scale of their own.
 
     `theoretical` is that of `ConvexFusion`, `minmax` and `zscore` are those of the fusions of these names; what they
     say of equal scores, one hit and negative scores holds for the side that has the scale. Both sides on one scale
     give that fusion's scores.
 
     A weight means another thing on another scale: z-scores spread several times as widely as scaled cosines do, so
-    `theoretical+zscore` with 0.2 ranks about as `ConvexFusion` with 0.8.
+    `theoretical+zscore` with 0.2 ranks about as `ConvexFusion` with 0.8. The learned side has the sparse side's scale.
     """
 
     sparse_scale: Scale
     dense_scale: Scale
     dense_weight: float = 0.5
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32."""
-        return weighted_mean(
-            scaled(sparse.scores, self.sparse_scale, LEAST_BM25),
-            scaled(dense.scores, self.dense_scale, LEAST_COSINE),
-            self.dense_weight,
-        )
+    def _sparse(self, side: Side) -> Float64Array:
+        return scaled(side.scores, self.sparse_scale, LEAST_BM25)
+
+    def _dense(self, side: Side) -> Float64Array:
+        return scaled(side.scores, self.dense_scale, LEAST_COSINE)
 
 
 def ranks(side: Side) -> Int64Array:
@@ -202,8 +275,9 @@ def ranks(side: Side) -> Int64Array:
 
 
 @dataclass(frozen=True, slots=True)
-class ReciprocalRankFusion:
-    """Reciprocal rank fusion: fused = (1 - w) / (k + sparse rank) + w / (k + dense rank), w = `dense_weight`.
+class ReciprocalRankFusion(WeightedFusion):
+    """Reciprocal rank fusion: fused = (1 - w) / (k + sparse rank) + w / (k + dense rank), w = `dense_weight`, and the
+    learned side's part likewise.
 
     - Ranks start at 1 inside each side's own list (`Side.found`); a candidate that a side did not find gets 0
       from it, although its exact score is known: the usual contract.
@@ -218,8 +292,8 @@ class ReciprocalRankFusion:
 
     dense_weight: float = 0.5
     k: int = 60
+    learned_weight: float = LEARNED_WEIGHT
 
-    def fuse(self, sparse: Side, dense: Side) -> Float32Array:
-        """(c,) float32 in [0, 1 / (k + 1)]."""
-        parts = [np.where(rank > 0, 1.0 / (self.k + rank), 0.0) for rank in (ranks(sparse), ranks(dense))]
-        return ((1.0 - self.dense_weight) * parts[0] + self.dense_weight * parts[1]).astype(np.float32)
+    def _sparse(self, side: Side) -> Float64Array:
+        rank = ranks(side)
+        return np.where(rank > 0, 1.0 / (self.k + rank), 0.0)

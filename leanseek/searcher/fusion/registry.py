@@ -1,4 +1,4 @@
-"""Fusing the sparse and the dense list of a query into one."""
+"""Fusing the lists of a query into one."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
 }
 
 
-def load_fusion(spec: str, dense_weight: float | None = None) -> Fusion:
+def load_fusion(spec: str, dense_weight: float | None = None, learned_weight: float | None = None) -> Fusion:
     """The fusion named `convex`, `minmax`, `zscore`, `dbsf`, `rrf`, `rrf(k=N)` with N other than 60, or by the scales
     of the sparse and the dense side, such as `theoretical+zscore` (see `MixedFusion`).
 
     `dense_weight` in [0, 1] is the dense side's share, the sparse side has the rest; None is the method's own
-    default (0.8 for `convex`, else 0.5).
+    default (0.8 for `convex`, else 0.5). `learned_weight` in [0, 1] is the share of the learned side, where an index
+    has one; the two others then share the rest, and at 0 it is not asked.
 
     Raises `UsageError` for an unknown name, a k below 1, or a weight outside [0, 1].
     """
@@ -63,10 +64,16 @@ def load_fusion(spec: str, dense_weight: float | None = None) -> Fusion:
                 f"The dense weight is {dense_weight}; it must lie from 0 (sparse alone) to 1 (dense alone)."
             )
         options["dense_weight"] = float(dense_weight)
+    if learned_weight is not None:
+        if not 0.0 <= learned_weight <= 1.0:
+            raise UsageError(
+                f"The learned weight is {learned_weight}; it must lie from 0 (not asked) to 1 (the learned side alone)."
+            )
+        options["learned_weight"] = float(learned_weight)
     wanted = spec.strip().lower()
-    for scales in product(SCALES, SCALES):
-        if wanted == "+".join(scales):
-            return MixedFusion(*scales, options.get("dense_weight", 0.5))
+    for sparse, dense in product(SCALES, SCALES):
+        if wanted == f"{sparse}+{dense}":
+            return MixedFusion(**options, sparse_scale=sparse, dense_scale=dense)
     match = re.fullmatch(r"(\w+)(?:\(k=(\d{1,9})\))?", wanted)
     name, k = match.groups() if match else ("", None)
     if name not in FUSIONS or (k is not None and (name != "rrf" or int(k) < 1)):
@@ -88,7 +95,7 @@ def own_fusion(settings: IndexSettings) -> Fusion:
     if learned is None:
         return load_fusion(DEFAULT)
     try:
-        return load_fusion(learned.fusion, learned.dense_weight)
+        return load_fusion(learned.fusion, learned.dense_weight, learned.learned_weight)
     except UsageError as error:
         raise IndexFormatError(
             f"the index fuses by {learned.fusion!r} with the weight {learned.dense_weight}, which this leanseek does "

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import IndexDamagedError
+from leanseek.indexing import array_columns
 from leanseek.indexing.arrays import read_arrays, write_array, write_arrays
 from leanseek.indexing.sparse import (
     Bm25Index,
@@ -19,7 +20,6 @@ from leanseek.indexing.sparse import (
     PostingsReader,
     SparseBuilder,
     merge_sparse,
-    postings,
 )
 
 passages = st.lists(
@@ -110,7 +110,7 @@ def test_builder_counts_tokens(simple: Any) -> None:
 
 
 def test_files_are_plain_numpy(segment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postings, "TOGETHER", 0)
+    monkeypatch.setattr(array_columns, "TOGETHER", 0)
     for path in segment(["a b", "b"]).folder.iterdir():
         array = np.load(path, allow_pickle=False)
         assert array.ndim == 1
@@ -122,7 +122,7 @@ def test_few_postings_are_one_file_and_say_the_same(
 ) -> None:
     texts = ["b " * 300, *many_texts[:3000]]
     together = segment(texts)
-    monkeypatch.setattr(postings, "TOGETHER", 10_000)  # reached in the middle of them
+    monkeypatch.setattr(array_columns, "TOGETHER", 10_000)  # reached in the middle of them
     monkeypatch.setattr("leanseek.indexing.sparse.builder._BATCH", 500)
     apart = segment(texts)
     assert [path.name for path in together.folder.iterdir()] == ["sparse.arrays"]
@@ -140,7 +140,7 @@ def folder(
 ) -> Path:
     """A segment of its own for a test to spoil."""
     if request.param == "apart":
-        monkeypatch.setattr(postings, "TOGETHER", 0)
+        monkeypatch.setattr(array_columns, "TOGETHER", 0)
     source = segment(["a b c", "b " * 300, "c d", "茶道 a"])
     shutil.copytree(source.folder, tmp_path / "spoilt")
     return tmp_path / "spoilt"
@@ -194,7 +194,7 @@ def test_flipped_bytes_do_no_more_than_give_wrong_scores(
     folder = tmp_path_factory.mktemp("flip")
     with pytest.MonkeyPatch.context() as patch:
         if data.draw(st.booleans()):
-            patch.setattr(postings, "TOGETHER", 0)
+            patch.setattr(array_columns, "TOGETHER", 0)
         source = segment(["a b c", "b " * 300, "c d a", "d e"]).folder
     for path in source.iterdir():
         shutil.copy(path, folder)
