@@ -125,7 +125,7 @@ LearnedWeight: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="0..1",
-        help="The learned side's share in the fusion, of which the others have the rest; at 0 it is not asked.",
+        help="The learned side's share in the fusion; the sparse side has the rest. At 0 it is not asked.",
     ),
 ]
 Depth: TypeAlias = Annotated[

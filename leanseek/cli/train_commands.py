@@ -307,8 +307,9 @@ def show_fusion(index: Path, learned: LearnedFusion, dry_run: bool) -> None:
     else:
         relative = f" ({learned.gain / learned.default:+.1%})" if learned.default > 0 else ""
         typer.echo(
-            f"Learned: {learned.fusion}, dense weight {learned.dense_weight:g}: nDCG@10 {learned.ndcg:.4f}; on "
-            f"held-out queries {learned.gain:+.4f} ± {learned.error:.4f}{relative}"
+            f"Learned: {learned.fusion}, dense weight {learned.dense_weight:g}"
+            f"{f', learned weight {learned.learned_weight:g}' if learned.learned_weight else ''}: "
+            f"nDCG@10 {learned.ndcg:.4f}; on held-out queries {learned.gain:+.4f} ± {learned.error:.4f}{relative}"
         )
     if dry_run:
         typer.echo(f"{index} was left as it is.")

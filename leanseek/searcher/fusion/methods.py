@@ -60,8 +60,8 @@ class Weights(NamedTuple):
 class WeightedFusion(ABC):
     """A fusion by the weighted mean of what the sides say, each on a scale.
 
-    `learned_weight` is the learned side's share where it is asked; of the rest `dense_weight` is the dense side's, and
-    the sparse side has what remains. Where a side is absent the others keep their proportion.
+    `dense_weight` is the dense side's share. `learned_weight` is the learned side's where it is asked, at most what the
+    dense side leaves; the sparse side has the rest. Where there is no dense side the two others keep their proportion.
     """
 
     __slots__ = ()
@@ -108,12 +108,13 @@ def weighted_mean(
 
 def shares(dense_weight: float, learned_weight: float, has_dense: bool = True) -> Weights:
     """The shares of the sides; `learned_weight` is 0 where the learned side is absent."""
-    rest = 1.0 - learned_weight
-    sparse, dense = rest * (1.0 - dense_weight), rest * dense_weight
+    learned = min(learned_weight, 1.0 - dense_weight)
+    sparse = 1.0 - dense_weight - learned
     if has_dense:
-        return Weights(sparse, dense, learned_weight)
-    total = sparse + learned_weight
-    return Weights(sparse / total, 0.0, learned_weight / total) if total else Weights(1.0, 0.0, 0.0)
+        return Weights(sparse, dense_weight, learned)
+    # All to the dense side leaves nothing that the others could share in proportion.
+    total = sparse + learned
+    return Weights(sparse / total, 0.0, learned / total) if total else Weights(1.0, 0.0, 0.0)
 
 
 def theoretical_minmax(scores: Float32Array, infimum: float) -> Float64Array:

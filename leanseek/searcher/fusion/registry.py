@@ -53,7 +53,7 @@ def load_fusion(spec: str, dense_weight: float | None = None, learned_weight: fl
 
     `dense_weight` in [0, 1] is the dense side's share, the sparse side has the rest; None is the method's own
     default (0.8 for `convex`, else 0.5). `learned_weight` in [0, 1] is the share of the learned side, where an index
-    has one; the two others then share the rest, and at 0 it is not asked.
+    has one, at most what the dense side leaves; at 0 it is not asked.
 
     Raises `UsageError` for an unknown name, a k below 1, or a weight outside [0, 1].
     """
@@ -68,6 +68,11 @@ def load_fusion(spec: str, dense_weight: float | None = None, learned_weight: fl
         if not 0.0 <= learned_weight <= 1.0:
             raise UsageError(
                 f"The learned weight is {learned_weight}; it must lie from 0 (not asked) to 1 (the learned side alone)."
+            )
+        if dense_weight is not None and dense_weight + learned_weight > 1.0:
+            raise UsageError(
+                f"The dense weight is {dense_weight} and the learned weight {learned_weight}; together they may be 1 "
+                "at most, and the sparse side has the rest."
             )
         options["learned_weight"] = float(learned_weight)
     wanted = spec.strip().lower()

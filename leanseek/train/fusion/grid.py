@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from leanseek.searcher.fusion.methods import LEAST_BM25, LEAST_COSINE, Scale, scaled
+from leanseek.searcher.fusion.methods import LEARNED_WEIGHT, LEAST_BM25, LEAST_COSINE, Scale, scaled
 from leanseek.train.fusion.judged_candidates import CUT, DISCOUNTS, JudgedQuery
 from leanseek.types import Float64Array, Int64Array, Progress
 
@@ -40,8 +40,31 @@ USUAL_WEIGHT: Final = 5
 """The gains' variance on few queries is mixed with a usual one, as of so many more: five equal gains prove little."""
 
 
+LEARNED_SHARES: Final = tuple(sorted({0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, LEARNED_WEIGHT}))
+
+
+class Row(NamedTuple):
+    """The scales of the sparse and the dense side, and the share of the learned one, which has the sparse side's scale.
+
+    Of the rest as much goes to the dense side as a share of the grid says, up to all of it.
+    """
+
+    sparse: Scale
+    dense: Scale
+    learned: float = 0.0
+
+
+TWO_SIDED: Final = tuple(Row(*pair) for pair in PAIRS)
+THREE_SIDED: Final = tuple(
+    Row(*pair, share)
+    for share in sorted(LEARNED_SHARES, key=lambda share: share != LEARNED_WEIGHT)
+    for pair in PAIRS
+)
+"""The rows of the grid; the first is the default's."""
+
+
 class Place(NamedTuple):
-    """A fusion of the grid: its pair of scales and its share."""
+    """A fusion of the grid: its row (without a learned side its pair of scales) and its share."""
 
     pair: int
     share: int
@@ -51,10 +74,13 @@ DEFAULT: Final = Place(0, DEFAULT_PLACE)
 
 
 class Tried(NamedTuple):
-    """`weights` (p, s): dense weights of p pairs of scales at s shares; `ndcg` (n, p, s): of n queries with them."""
+    """`weights` (p, s): dense weights of p rows at s shares; `ndcg` (n, p, s): of n queries with them; `learned`
+    (p, s): the learned side's weights."""
 
     weights: Float64Array
     ndcg: Float64Array
+    learned: Float64Array
+    rows: tuple[Row, ...] = TWO_SIDED
 
 
 class Scaled(NamedTuple):
@@ -62,29 +88,81 @@ class Scaled(NamedTuple):
 
     sparse: dict[Scale, Float64Array]
     dense: dict[Scale, Float64Array]
+    learned: dict[Scale, Float64Array] | None = None
 
 
 def try_all(judged: Sequence[JudgedQuery], progress: Progress | None = None) -> Tried:
-    """nDCG@10 of each query with every pair of scales and share; ties are broken by id, as in a search."""
+    """nDCG@10 of each query with every row and share; ties are broken by id, as in a search."""
+    three = bool(judged) and judged[0].learned is not None
+    rows = THREE_SIDED if three else TWO_SIDED
     on_scales = [on_all_scales(query) for query in judged]
-    weights = equivalent_weights(on_scales)
-    ndcg = np.zeros((len(judged), len(PAIRS), len(SHARES)))
-    for row, (query, scores) in enumerate(zip(judged, on_scales, strict=True)):
-        for place, (sparse, dense) in enumerate(PAIRS):
-            ndcg[row, place] = ndcg_by_weight(
-                query, scores.sparse[sparse], scores.dense[dense], weights[place]
+    weights, learned = row_weights(on_scales, rows)
+    ndcg = np.zeros((len(judged), len(rows), len(SHARES)))
+    for number, (query, scores) in enumerate(zip(judged, on_scales, strict=True)):
+        # A search that does not ask the learned side has the candidates of the others alone.
+        without = query.two_sided() if three else query
+        without_scores = on_all_scales(without) if three else scores
+        for place, row in enumerate(rows):
+            given, found = (query, scores) if row.learned else (without, without_scores)
+            expanded = None
+            if row.learned and found.learned is not None:
+                expanded = found.learned[row.sparse]
+            ndcg[number, place] = ndcg_by_weight(
+                given,
+                found.sparse[row.sparse],
+                found.dense[row.dense],
+                weights[place],
+                expanded,
+                learned[place],
             )
         if progress is not None:
-            progress("weighing", row + 1, len(judged))
-    return Tried(weights, ndcg)
+            progress("weighing", number + 1, len(judged))
+    return Tried(weights, ndcg, learned, rows)
 
 
 def on_all_scales(query: JudgedQuery) -> Scaled:
     """The query's scores as every fusion scales them."""
+    by_expansion = query.learned
     return Scaled(
         {scale: scaled(query.sparse, scale, LEAST_BM25) for scale in SPARSE_SCALES},
         {scale: scaled(query.dense, scale, LEAST_COSINE) for scale in DENSE_SCALES},
+        {scale: scaled(by_expansion, scale, LEAST_BM25) for scale in SPARSE_SCALES}
+        if by_expansion is not None
+        else None,
     )
+
+
+def row_weights(queries: Sequence[Scaled], rows: Sequence[Row]) -> tuple[Float64Array, Float64Array]:
+    """(p, s) for each row the dense weights, and the learned ones, that stand for the shares."""
+    pairs = equivalent_weights(queries)
+    dense, learned = np.empty((2, len(rows), len(SHARES)))
+    for place, row in enumerate(rows):
+        number = PAIRS.index((row.sparse, row.dense))
+        share = np.minimum(SHARES, 1.0 - row.learned)
+        if not row.learned:
+            dense[place], learned[place] = pairs[number], 0.0
+        elif number == 0:
+            dense[place], learned[place] = share, row.learned
+        else:
+            # Each side's share in proportion to how widely its scores spread on the usual scale and on this one.
+            usual = PAIRS[0]
+            each = np.stack(
+                [
+                    (1.0 - share - row.learned)
+                    * spread_ratio([one.sparse for one in queries], usual[0], row.sparse),
+                    share * spread_ratio([one.dense for one in queries], usual[1], row.dense),
+                    row.learned
+                    * spread_ratio([one.learned or {} for one in queries], usual[0], row.sparse)
+                    * np.ones(len(SHARES)),
+                ]
+            ).clip(0.0)
+            dense[place], learned[place] = (each[1:] / each.sum(axis=0)).round(4)
+    return dense, learned
+
+
+def spread_ratio(scores: Sequence[dict[Scale, Float64Array]], usual: Scale, other: Scale) -> float:
+    """How widely a side's scores spread on the usual scale, over how widely on another."""
+    return spread([one[usual] for one in scores]) / spread([one[other] for one in scores])
 
 
 def equivalent_weights(queries: Sequence[Scaled]) -> Float64Array:
@@ -107,13 +185,24 @@ def spread(scores: Sequence[Float64Array]) -> float:
 
 
 def ndcg_by_weight(
-    query: JudgedQuery, sparse: Float64Array, dense: Float64Array, weights: Float64Array
+    query: JudgedQuery,
+    sparse: Float64Array,
+    dense: Float64Array,
+    weights: Float64Array,
+    learned: Float64Array | None = None,
+    learned_weights: Float64Array | None = None,
 ) -> Float64Array:
-    """(s,) nDCG@10 of one query with each of the dense weights (s,); `sparse`, `dense` (c,) are scaled scores."""
+    """(s,) nDCG@10 of one query with each of the dense and the learned weights (s,); `sparse`, `dense` and `learned`
+    (c,) are scaled scores."""
     if not query.starts.size:
         return np.zeros(len(weights))
     # The arithmetic of `weighted_mean`, so that equal float32 scores are equal here too.
-    fused = ((1.0 - weights)[:, None] * sparse + weights[:, None] * dense).astype(np.float32)
+    if learned is None or learned_weights is None:
+        fused = ((1.0 - weights)[:, None] * sparse + weights[:, None] * dense).astype(np.float32)
+    else:
+        rest = (1.0 - weights - learned_weights)[:, None]
+        fused = rest * sparse + weights[:, None] * dense
+        fused = (fused + learned_weights[:, None] * learned).astype(np.float32)
     documents = np.maximum.reduceat(fused, query.starts, axis=1)
     best: Int64Array = np.argsort(-documents, axis=1, kind="stable")[:, :CUT]
     gained: Float64Array = query.grades[best] @ DISCOUNTS[: best.shape[1]] / query.ideal
@@ -130,24 +219,26 @@ class Choice(NamedTuple):
     error: float
 
 
-def choose(ndcg: Float64Array) -> Choice:
-    """The choice by the nDCG@10 of n queries, (n, p, s) with every pair of scales and share."""
+def choose(ndcg: Float64Array, rows: Sequence[Row] = TWO_SIDED) -> Choice:
+    """The choice by the nDCG@10 of n queries, (n, p, s) with every row and share."""
     gains = ndcg - ndcg[:, :1, DEFAULT_PLACE, None]
     queries = len(gains)
     if queries < FEWEST:
         return Choice(DEFAULT, DEFAULT, 0.0, 0.0)
-    candidate = most_probable(gains.sum(axis=0))
-    held_out = cross_validated(gains)
+    candidate = most_probable(gains.sum(axis=0), rows)
+    held_out = cross_validated(gains, rows)
     deviation = np.square(held_out - held_out.mean()).sum() + USUAL_WEIGHT * USUAL_DEVIATION**2
     error = float(np.sqrt(deviation / (queries - 1 + USUAL_WEIGHT) / queries))
     gain = float(held_out.mean())
     return Choice(candidate if gain > error else DEFAULT, candidate, gain, error)
 
 
-def most_probable(summed: Float64Array) -> Place:
+def most_probable(summed: Float64Array, rows: Sequence[Row] = TWO_SIDED) -> Place:
     """The place that the posterior points to; `summed` (p, s) are gains summed over queries."""
     log = summed - np.square(SHARES - DEFAULT_SHARE) / (2.0 * SPREAD**2)
-    log[1:] += OTHER_SCALES
+    for place, row in enumerate(rows):
+        log[place] += 0.0 if (row.sparse, row.dense) == PAIRS[0] else OTHER_SCALES
+        log[place] -= (row.learned - rows[0].learned) ** 2 / (2.0 * SPREAD**2)
     posterior = np.exp(log - log.max())
     # Rounded: between scales that rank alike the last bit must not decide.
     pair = int(np.argmax((posterior.sum(axis=1) / posterior.sum()).round(9)))
@@ -155,7 +246,7 @@ def most_probable(summed: Float64Array) -> Place:
     return Place(pair, int(np.argmin(np.abs(SHARES - share))))
 
 
-def cross_validated(gains: Float64Array) -> Float64Array:
+def cross_validated(gains: Float64Array, rows: Sequence[Row] = TWO_SIDED) -> Float64Array:
     """(n,) each query's gain when the choice is made without it; the mean of several partitions, always the same."""
     chance = np.random.default_rng(0)
     found = np.zeros(len(gains))
@@ -164,6 +255,6 @@ def cross_validated(gains: Float64Array) -> Float64Array:
         folds = chance.permutation(np.arange(len(gains)) % FOLDS)
         for fold in range(FOLDS):
             held = folds == fold
-            pair, share = most_probable(summed - gains[held].sum(axis=0))
+            pair, share = most_probable(summed - gains[held].sum(axis=0), rows)
             found[held] += gains[held, pair, share] / REPEATS
     return found

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError
+from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import view_of
-from leanseek.searcher.request import DEPTH, QueryEncoder
-from leanseek.types import Float32Array, Float64Array, Int64Array, Progress, Qrels, Query
+from leanseek.searcher.request import DEPTH, LearnedQueries, QueryEncoder
+from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Progress, Qrels, Query
 
 CUT: Final = 10
 """Documents that nDCG is computed on."""
@@ -26,6 +27,8 @@ class JudgedQuery(NamedTuple):
 
     `sparse` and `dense` (c,): exact scores on both sides. `starts` (d,): where each document's passages begin.
     `grades` (d,): the documents' gains. `ideal`: the greatest DCG@10 that the query's judgments allow, above 0.
+    `learned` (c,): exact scores on the learned side, None where there is none; `found` (c,): whether another side has
+    found the candidate.
     """
 
     sparse: Float32Array
@@ -33,6 +36,18 @@ class JudgedQuery(NamedTuple):
     starts: Int64Array
     grades: Float64Array
     ideal: float
+    learned: Float32Array | None = None
+    found: BoolArray | None = None
+
+    def two_sided(self) -> JudgedQuery:
+        """The same without the learned side, and what only that has found."""
+        assert self.found is not None, "the candidates of three sides"
+        documents = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.sparse)))
+        kept = documents[self.found]
+        starts = np.flatnonzero(np.diff(kept, prepend=-1))
+        return JudgedQuery(
+            self.sparse[self.found], self.dense[self.found], starts, self.grades[kept[starts]], self.ideal
+        )
 
 
 class Labelled(NamedTuple):
@@ -103,8 +118,12 @@ def gather(
     queries: Sequence[Query],
     qrels: Qrels,
     progress: Progress | None = None,
+    expansion: LearnedQueries | None = None,
 ) -> list[JudgedQuery]:
-    """The union of both sides' candidates for each query, as a search would fuse them, scored exactly by both."""
+    """The union of all sides' candidates for each query, as a search would fuse them, scored exactly by all.
+
+    `expansion` gives the queries for the learned side; None leaves that out.
+    """
     found = []
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
@@ -112,8 +131,16 @@ def gather(
         vectors, _ = encoder.encode(texts)
         by_terms = snapshot.sparse.search_batch(texts, DEPTH, None)
         by_vector = snapshot.dense_search(vectors, DEPTH, None)
-        for query, vector, sparse, dense in zip(block, vectors, by_terms, by_vector, strict=True):
-            ordinals = snapshot.passages.in_order(np.union1d(sparse.ordinals, dense.ordinals))
+        expanded: Sequence[ImpactQuery | None] = [None] * len(block)
+        if expansion is not None:
+            expanded, _ = expansion.encode(texts)
+        for query, vector, sparse, dense, asked in zip(
+            block, vectors, by_terms, by_vector, expanded, strict=True
+        ):
+            both = np.union1d(sparse.ordinals, dense.ordinals)
+            by_expansion = snapshot.learned.search(asked, DEPTH) if asked is not None else None
+            union = both if by_expansion is None else np.union1d(both, by_expansion.ordinals)
+            ordinals = snapshot.passages.in_order(union)
             starts = document_starts(snapshot.documents, ordinals)
             grades = qrels[query.id]
             ids = snapshot.passages.ids(ordinals[starts])
@@ -124,6 +151,8 @@ def gather(
                     starts,
                     np.array([max(grades.get(document, 0), 0) for document in ids], dtype=np.float64),
                     ideal_dcg(grades.values()),
+                    snapshot.learned.score(asked, ordinals) if asked is not None else None,
+                    np.isin(ordinals, both) if asked is not None else None,
                 )
             )
         if progress is not None:

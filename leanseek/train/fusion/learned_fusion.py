@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leanseek.encode import Encoder
+from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.errors import UsageError
-from leanseek.indexing.creation import given_encoder
+from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import FusionSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion.registry import DEFAULT as DEFAULT_FUSION
-from leanseek.searcher.request import QueryEncoder
+from leanseek.searcher.request import LearnedQueries, QueryEncoder
 from leanseek.train.fusion.grid import DEFAULT, DEFAULT_SHARE, FEWEST, PAIRS, Choice, Tried, choose, try_all
 from leanseek.train.fusion.judged_candidates import JudgedQuery, gather, labelled
 from leanseek.types import Progress, Qrels, Query
@@ -39,6 +39,7 @@ class LearnedFusion:
     error: float
     kept: str | None
     notes: tuple[str, ...] = ()
+    learned_weight: float = 0.0
 
     @property
     def settings(self) -> FusionSettings | None:
@@ -46,7 +47,13 @@ class LearnedFusion:
         if self.kept is not None:
             return None
         return FusionSettings(
-            self.fusion, self.dense_weight, self.queries, self.default, self.gain, self.error
+            self.fusion,
+            self.dense_weight,
+            self.queries,
+            self.default,
+            self.gain,
+            self.error,
+            self.learned_weight,
         )
 
 
@@ -56,13 +63,15 @@ def train_fusion(
     qrels: Qrels,
     *,
     encoder: str | Encoder | None = None,
+    learned: str | LearnedEncoder | None = None,
     device: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> LearnedFusion:
     """Learn how to fuse the sides of the index at `path`, and record it there; `dry_run` only learns.
 
-    The weight of the dense side and the scale of each side's scores are chosen by nDCG@10 on the judged queries, close
+    The weights of the dense side and of the learned one, where there is one, and the scale of each side's scores are
+    chosen by nDCG@10 on the judged queries, close
     to the default where these are few, and the default itself is kept (also in place of what was learned before)
     unless cross-validation speaks against it, see `grid.choose`. Judgments of relevant documents alone suffice.
     The index is locked for writing meanwhile.
@@ -85,6 +94,11 @@ def train_fusion(
                 queries,
                 qrels,
                 progress,
+                LearnedQueries(
+                    snapshot.state.settings.learned,
+                    given_learned(snapshot.state.settings, learned, device),
+                    device,
+                ),
             )
         finally:
             snapshot.close()
@@ -118,6 +132,7 @@ def learn_fusion(
     queries: Sequence[Query],
     qrels: Qrels,
     progress: Progress | None = None,
+    learned_queries: LearnedQueries | None = None,
 ) -> LearnedFusion:
     """What `train_fusion` learns, from an open index. Raises UsageError and InputError as it does."""
     settings = snapshot.state.settings
@@ -128,18 +143,26 @@ def learn_fusion(
                 "both sides to learn how to fuse them"
             )
     useful, notes = labelled(snapshot, queries, qrels)
-    judged = gather(snapshot, encoder, useful, qrels, progress)
+    expansion = None
+    if settings.learned is not None:
+        expansion = learned_queries or LearnedQueries(settings.learned)
+    judged = gather(snapshot, encoder, useful, qrels, progress, expansion)
     return learned(try_all(judged, progress), judged, notes)
 
 
 def learned(tried: Tried, judged: Sequence[JudgedQuery], notes: tuple[str, ...] = ()) -> LearnedFusion:
     """The choice among the fusions tried, and why it is the default where it is."""
-    choice = choose(tried.ndcg)
+    choice = choose(tried.ndcg, tried.rows)
     pair, share = choice.taken
-    sides = PAIRS[pair]
+    row = tried.rows[pair]
+    usual = (row.sparse, row.dense) == PAIRS[0]
     means = tried.ndcg.mean(axis=0)
     return LearnedFusion(
-        fusion=DEFAULT_FUSION if pair == 0 else sides[0] if sides[0] == sides[1] else "+".join(sides),
+        fusion=DEFAULT_FUSION
+        if usual
+        else row.sparse
+        if row.sparse == row.dense
+        else f"{row.sparse}+{row.dense}",
         dense_weight=float(tried.weights[pair, share]),
         queries=len(judged),
         default=float(means[DEFAULT]),
@@ -148,6 +171,7 @@ def learned(tried: Tried, judged: Sequence[JudgedQuery], notes: tuple[str, ...] 
         error=choice.error,
         kept=reason(choice, tried) if choice.taken == DEFAULT else None,
         notes=notes,
+        learned_weight=float(tried.learned[pair, share]),
     )
 
 
