@@ -47,7 +47,13 @@ def collection(
     mode: Annotated[
         Literal["hybrid", "dense", "sparse", "learned"], typer.Option(help="Which sides to search.")
     ] = "hybrid",
-    fusion: Annotated[str, typer.Option(metavar="NAME", help=opt.FUSION_HELP)] = "convex",
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{opt.FUSION_HELP} By default agreement with --learned, else convex.",
+        ),
+    ] = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
     depth: opt.Depth = None,

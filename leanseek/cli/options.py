@@ -116,7 +116,11 @@ FUSION_HELP = (
 )
 Fusion: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help=f"{FUSION_HELP} By default what the index has learned, else convex."),
+    typer.Option(
+        metavar="NAME",
+        help=f"{FUSION_HELP} By default what the index has learned, else agreement with a learned side and convex "
+        "without.",
+    ),
 ]
 DenseWeight: TypeAlias = Annotated[
     float | None, typer.Option(metavar="0..1", help="The dense side's share in the fusion.")

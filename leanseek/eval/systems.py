@@ -15,7 +15,7 @@ from leanseek.indexing.creation import Plan, make_plan
 from leanseek.indexing.settings import SparseSettings
 from leanseek.rerank.registry import DEFAULT_DEPTH
 from leanseek.searcher.fusion.methods import Fusion
-from leanseek.searcher.fusion.registry import load_fusion
+from leanseek.searcher.fusion.registry import DEFAULT, THREE_SIDED_DEFAULT, load_fusion
 from leanseek.searcher.ranking import MODES, Mode
 from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage
 from leanseek.text.registry import VERSIONS
@@ -29,7 +29,8 @@ class System:
     raise UsageError.
 
     `mode` is hybrid, dense, sparse or learned. `learned` adds the learned side to a hybrid search, and is what mode
-    learned searches: by default the packaged model; `learned_weight` None is its default share. With
+    learned searches: by default the packaged model; `learned_weight` None is its default share,
+    `fusion` None the default for the sides. With
     `candidates`, a stored run, the best `candidates_depth` documents of each query are re-ranked by the mode, without a
     search. `depth` is the number of candidates of each side;
     None: as many as documents are wanted. `rerank` names re-rankers that score the best documents one after the
@@ -41,7 +42,7 @@ class System:
     encoder: str | Encoder = DEFAULT_MODEL
     dense: str = "flat"
     sparse: SparseSettings = field(default_factory=SparseSettings)
-    fusion: str = "convex"
+    fusion: str | None = None
     dense_weight: float | None = None
     learned: str | LearnedEncoder | None = None
     learned_terms: int | None = None
@@ -76,13 +77,15 @@ class System:
                 f"'{self.name}' cannot name a system: letters, digits and . _ + = - make a name, such as "
                 f"'{safe_name(self.name)}'"
             )
+        if self.fusion is None and self.mode == "hybrid":
+            object.__setattr__(self, "fusion", DEFAULT if self.learned is None else THREE_SIDED_DEFAULT)
         self.load_fusion()
 
     def _idle(self) -> Iterator[tuple[bool, str]]:
         """For each setting without effect in this mode: whether it is given, and what it needs."""
         mode = f", and the mode is {self.mode}"
         if self.mode != "hybrid":
-            yield self.fusion != _default("fusion"), f"a fusion ('{self.fusion}') goes with mode hybrid{mode}"
+            yield self.fusion is not None, f"a fusion ('{self.fusion}') goes with mode hybrid{mode}"
             yield self.dense_weight is not None, f"a dense weight goes with mode hybrid{mode}"
             yield self.learned_weight is not None, f"a learned weight goes with mode hybrid{mode}"
         if self.mode in ("dense", "sparse"):
@@ -119,7 +122,7 @@ class System:
         """The name given, or one of what differs from the defaults, such as `bm25` or `rrf-bm25-MODEL`."""
         if self.name is not None:
             return self.name
-        parts = [] if self.mode != "hybrid" else [self.fusion]
+        parts = [self.fusion] if self.fusion is not None else []
         if self.mode == "hybrid" and self.dense_weight is not None:
             parts.append(f"w{self.dense_weight:g}")
         if self.has_sparse:
@@ -156,7 +159,7 @@ class System:
 
     def load_fusion(self) -> Fusion | None:
         """The fusion, None where the mode has a single side. Raises UsageError."""
-        if self.mode != "hybrid":
+        if self.fusion is None:
             return None
         return load_fusion(self.fusion, self.dense_weight, self.learned_weight)
 
@@ -214,7 +217,7 @@ class System:
             sparse=self.sparse if self.has_sparse else None,
             dense=self.dense if self.has_dense else None,
             encoder=encoder,
-            fusion=self.fusion if hybrid else None,
+            fusion=self.fusion,
             dense_weight=self.dense_weight if hybrid else None,
             depth=self.depth,
             chunk_words=self.chunk_words,

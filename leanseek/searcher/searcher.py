@@ -90,7 +90,8 @@ class Searcher:
         sides than one. The encoders are loaded at the first query that needs them; `encoder` and `learned` replace the
         recorded ones by another name of the same model, or are the objects given to `Index.create`. `fusion`,
         `dense_weight` and `learned_weight`: see `load_fusion`; without any, what the index has learned
-        (`train_fusion`), else `convex`, which is also what a weight alone is for.
+        (`train_fusion`), else `agreement` where there is a learned side and `convex` elsewhere; a
+        weight alone is for `convex`.
 
         `relevance` tells how probable it is that a hit is relevant: "auto" is the packaged model where the index
         has its encoder and a dense side is searched, and nothing elsewhere; "default" is that model or an error;

@@ -1,4 +1,5 @@
 from .methods import SCALES as SCALES
+from .methods import AgreementFusion as AgreementFusion
 from .methods import ConvexFusion as ConvexFusion
 from .methods import DistributionFusion as DistributionFusion
 from .methods import Fusion as Fusion

@@ -10,6 +10,7 @@ from leanseek.errors import IndexFormatError, UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.searcher.fusion.methods import (
     SCALES,
+    AgreementFusion,
     ConvexFusion,
     DistributionFusion,
     Fusion,
@@ -25,6 +26,7 @@ from leanseek.searcher.fusion.methods import (
 __all__ = [
     "FUSIONS",
     "SCALES",
+    "AgreementFusion",
     "ConvexFusion",
     "DistributionFusion",
     "Fusion",
@@ -40,6 +42,7 @@ __all__ = [
 
 FUSIONS: dict[str, Callable[..., Fusion]] = {
     "convex": ConvexFusion,
+    "agreement": AgreementFusion,
     "minmax": MinMaxFusion,
     "zscore": ZScoreFusion,
     "dbsf": DistributionFusion,
@@ -48,12 +51,12 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
 
 
 def load_fusion(spec: str, dense_weight: float | None = None, learned_weight: float | None = None) -> Fusion:
-    """The fusion named `convex`, `minmax`, `zscore`, `dbsf`, `rrf`, `rrf(k=N)` with N other than 60, or by the scales
-    of the sparse and the dense side, such as `theoretical+zscore` (see `MixedFusion`).
+    """The fusion named `convex`, `agreement`, `minmax`, `zscore`, `dbsf`, `rrf`, `rrf(k=N)` with N other than
+    60, or by the scales of the sparse and the dense side, such as `theoretical+zscore` (see `MixedFusion`).
 
     `dense_weight` in [0, 1] is the dense side's share, the sparse side has the rest; None is the method's own
-    default (0.8 for `convex`, else 0.5). `learned_weight` in [0, 1] is the share of the learned side, where an index
-    has one, at most what the dense side leaves; at 0 it is not asked.
+    default (0.8 for `convex` and `agreement`, else 0.5). `learned_weight` in [0, 1] is the share of the
+    learned side, where an index has one, at most what the dense side leaves; at 0 it is not asked.
 
     Raises `UsageError` for an unknown name, a k below 1, or a weight outside [0, 1].
     """
@@ -92,15 +95,22 @@ def load_fusion(spec: str, dense_weight: float | None = None, learned_weight: fl
 
 
 DEFAULT = "convex"
+THREE_SIDED_DEFAULT = "agreement"
+
+
+def default_fusion(settings: IndexSettings) -> str:
+    """The name of the fusion that an index has by default."""
+    return DEFAULT if settings.learned is None else THREE_SIDED_DEFAULT
 
 
 def own_fusion(settings: IndexSettings) -> Fusion:
     """What the index has learned, else the default. Raises IndexFormatError for a fusion of a newer leanseek."""
     learned = settings.fusion
     if learned is None:
-        return load_fusion(DEFAULT)
+        return load_fusion(default_fusion(settings))
     try:
-        return load_fusion(learned.fusion, learned.dense_weight, learned.learned_weight)
+        weight = learned.learned_weight if settings.learned is not None else None
+        return load_fusion(learned.fusion, learned.dense_weight, weight)
     except UsageError as error:
         raise IndexFormatError(
             f"the index fuses by {learned.fusion!r} with the weight {learned.dense_weight}, which this leanseek does "

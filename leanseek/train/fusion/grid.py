@@ -13,7 +13,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from leanseek.searcher.fusion.methods import LEARNED_WEIGHT, LEAST_BM25, LEAST_COSINE, Scale, scaled
+from leanseek.searcher.fusion.methods import (
+    LEAST_BM25,
+    LEAST_COSINE,
+    AgreementFusion,
+    Scale,
+    Side,
+    agreement_weights,
+    agrees_more,
+    scaled,
+)
 from leanseek.train.fusion.judged_candidates import CUT, DISCOUNTS, JudgedQuery
 from leanseek.types import Float64Array, Int64Array, Progress
 
@@ -31,6 +40,8 @@ SPREAD: Final = 0.1
 """τ: how far from the default's share the best is expected."""
 OTHER_SCALES: Final = -1.0
 """The log of how much less probable another pair of scales is: scales matter far less than the weight."""
+USUAL_LEARNED: Final = 0.1
+"""Between the learned side's shares in the two cases of the default."""
 FOLDS: Final = 5
 REPEATS: Final = 5
 FEWEST: Final = 5
@@ -40,25 +51,26 @@ USUAL_WEIGHT: Final = 5
 """The gains' variance on few queries is mixed with a usual one, as of so many more: five equal gains prove little."""
 
 
-LEARNED_SHARES: Final = tuple(sorted({0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, LEARNED_WEIGHT}))
+LEARNED_SHARES: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 
 
 class Row(NamedTuple):
     """The scales of the sparse and the dense side, and the share of the learned one, which has the sparse side's scale.
 
-    Of the rest as much goes to the dense side as a share of the grid says, up to all of it.
+    Of the rest as much goes to the dense side as a share of the grid says, up to all of it. `agreement`: the shares
+    follow the query, see `AgreementFusion`.
     """
 
     sparse: Scale
     dense: Scale
     learned: float = 0.0
+    agreement: bool = False
 
 
 TWO_SIDED: Final = tuple(Row(*pair) for pair in PAIRS)
-THREE_SIDED: Final = tuple(
-    Row(*pair, share)
-    for share in sorted(LEARNED_SHARES, key=lambda share: share != LEARNED_WEIGHT)
-    for pair in PAIRS
+THREE_SIDED: Final = (
+    Row(*PAIRS[0], AgreementFusion().learned_weight, agreement=True),
+    *(Row(*pair, share) for share in LEARNED_SHARES for pair in PAIRS),
 )
 """The rows of the grid; the first is the default's."""
 
@@ -103,6 +115,9 @@ def try_all(judged: Sequence[JudgedQuery], progress: Progress | None = None) -> 
         without = query.two_sided() if three else query
         without_scores = on_all_scales(without) if three else scores
         for place, row in enumerate(rows):
+            if row.agreement:
+                ndcg[number, place] = ndcg_by_agreement(query, scores, row)
+                continue
             given, found = (query, scores) if row.learned else (without, without_scores)
             expanded = None
             if row.learned and found.learned is not None:
@@ -118,6 +133,18 @@ def try_all(judged: Sequence[JudgedQuery], progress: Progress | None = None) -> 
         if progress is not None:
             progress("weighing", number + 1, len(judged))
     return Tried(weights, ndcg, learned, rows)
+
+
+def ndcg_by_agreement(query: JudgedQuery, scores: Scaled, row: Row) -> Float64Array:
+    """(s,) nDCG@10 of one query with shares that follow it, at each of the dense weights."""
+    assert query.learned is not None and query.ranked is not None, "the candidates of three sides"
+    sides = zip((query.sparse, query.dense, query.learned), query.ranked, strict=True)
+    agrees = agrees_more(*(Side(values, found) for values, found in sides))
+    weights = np.array([agreement_weights(share, row.learned, agrees) for share in SHARES.tolist()])
+    expanded = (scores.learned or {})[row.sparse]
+    return ndcg_by_weight(
+        query, scores.sparse[row.sparse], scores.dense[row.dense], weights[:, 1], expanded, weights[:, 2]
+    )
 
 
 def on_all_scales(query: JudgedQuery) -> Scaled:
@@ -141,6 +168,8 @@ def row_weights(queries: Sequence[Scaled], rows: Sequence[Row]) -> tuple[Float64
         share = np.minimum(SHARES, 1.0 - row.learned)
         if not row.learned:
             dense[place], learned[place] = pairs[number], 0.0
+        elif row.agreement:
+            dense[place], learned[place] = SHARES, row.learned
         elif number == 0:
             dense[place], learned[place] = share, row.learned
         else:
@@ -238,7 +267,8 @@ def most_probable(summed: Float64Array, rows: Sequence[Row] = TWO_SIDED) -> Plac
     log = summed - np.square(SHARES - DEFAULT_SHARE) / (2.0 * SPREAD**2)
     for place, row in enumerate(rows):
         log[place] += 0.0 if (row.sparse, row.dense) == PAIRS[0] else OTHER_SCALES
-        log[place] -= (row.learned - rows[0].learned) ** 2 / (2.0 * SPREAD**2)
+        if rows[0].agreement and not row.agreement:
+            log[place] -= (row.learned - USUAL_LEARNED) ** 2 / (2.0 * SPREAD**2)
     posterior = np.exp(log - log.max())
     # Rounded: between scales that rank alike the last bit must not decide.
     pair = int(np.argmax((posterior.sum(axis=1) / posterior.sum()).round(9)))

@@ -12,6 +12,7 @@ import numpy as np
 from leanseek.errors import InputError
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.ranking import view_of
 from leanseek.searcher.request import DEPTH, LearnedQueries, QueryEncoder
 from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Progress, Qrels, Query
@@ -27,8 +28,8 @@ class JudgedQuery(NamedTuple):
 
     `sparse` and `dense` (c,): exact scores on both sides. `starts` (d,): where each document's passages begin.
     `grades` (d,): the documents' gains. `ideal`: the greatest DCG@10 that the query's judgments allow, above 0.
-    `learned` (c,): exact scores on the learned side, None where there is none; `found` (c,): whether another side has
-    found the candidate.
+    `learned` (c,): exact scores on the learned side, None where there is none; `ranked`: then what each side has
+    found itself, (c,) of the sparse, the dense and the learned one.
     """
 
     sparse: Float32Array
@@ -37,16 +38,17 @@ class JudgedQuery(NamedTuple):
     grades: Float64Array
     ideal: float
     learned: Float32Array | None = None
-    found: BoolArray | None = None
+    ranked: tuple[BoolArray, BoolArray, BoolArray] | None = None
 
     def two_sided(self) -> JudgedQuery:
         """The same without the learned side, and what only that has found."""
-        assert self.found is not None, "the candidates of three sides"
+        assert self.ranked is not None, "the candidates of three sides"
+        found = self.ranked[0] | self.ranked[1]
         documents = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.sparse)))
-        kept = documents[self.found]
+        kept = documents[found]
         starts = np.flatnonzero(np.diff(kept, prepend=-1))
         return JudgedQuery(
-            self.sparse[self.found], self.dense[self.found], starts, self.grades[kept[starts]], self.ideal
+            self.sparse[found], self.dense[found], starts, self.grades[kept[starts]], self.ideal
         )
 
 
@@ -152,12 +154,23 @@ def gather(
                     np.array([max(grades.get(document, 0), 0) for document in ids], dtype=np.float64),
                     ideal_dcg(grades.values()),
                     snapshot.learned.score(asked, ordinals) if asked is not None else None,
-                    np.isin(ordinals, both) if asked is not None else None,
+                    found_by(ordinals, sparse, dense, by_expansion) if by_expansion is not None else None,
                 )
             )
         if progress is not None:
             progress("searching", len(found), len(queries))
     return found
+
+
+def found_by(
+    ordinals: Int64Array, sparse: Candidates, dense: Candidates, learned: Candidates
+) -> tuple[BoolArray, BoolArray, BoolArray]:
+    """(c,) which of the passages each side has found."""
+    return (
+        np.isin(ordinals, sparse.ordinals),
+        np.isin(ordinals, dense.ordinals),
+        np.isin(ordinals, learned.ordinals),
+    )
 
 
 def document_starts(documents: Int64Array | None, ordinals: Int64Array) -> Int64Array:

@@ -14,6 +14,7 @@ from leanseek.indexing.index import Index
 from leanseek.indexing.settings import FusionSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.fusion.registry import DEFAULT as DEFAULT_FUSION
+from leanseek.searcher.fusion.registry import THREE_SIDED_DEFAULT
 from leanseek.searcher.request import LearnedQueries, QueryEncoder
 from leanseek.train.fusion.grid import DEFAULT, DEFAULT_SHARE, FEWEST, PAIRS, Choice, Tried, choose, try_all
 from leanseek.train.fusion.judged_candidates import JudgedQuery, gather, labelled
@@ -158,7 +159,9 @@ def learned(tried: Tried, judged: Sequence[JudgedQuery], notes: tuple[str, ...] 
     usual = (row.sparse, row.dense) == PAIRS[0]
     means = tried.ndcg.mean(axis=0)
     return LearnedFusion(
-        fusion=DEFAULT_FUSION
+        fusion=THREE_SIDED_DEFAULT
+        if row.agreement
+        else DEFAULT_FUSION
         if usual
         else row.sparse
         if row.sparse == row.dense
