@@ -125,7 +125,7 @@ def ours(
 
 def named(vectors: LearnedVectors, row: int, scale: float) -> tuple[list[str], list[int]]:
     """Terms as strings, and their weights as whole numbers."""
-    one = vectors[row]
+    one = vectors.row(row)
     return list(map(str, one.terms.tolist())), np.maximum(np.rint(one.weights * scale), 1).astype(
         int
     ).tolist()

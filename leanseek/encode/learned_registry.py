@@ -185,13 +185,13 @@ def _write(source: Path, target: Path) -> None:
         (folder / _POOLING).write_text(json.dumps(more), encoding="utf-8")
         reading.settings.write(folder)
         bias = projection.bias
-        arrays = {
+        arrays: dict[str, Any] = {
             "weight": projection.weight.detach().numpy(),
             "bias": np.zeros(reading.vocabulary, np.float32) if bias is None else bias.detach().numpy(),
         }
-        np.savez(
-            folder / _PROJECTION, **arrays, **({} if reading.table is None else {"table": reading.table})
-        )
+        if reading.table is not None:
+            arrays["table"] = reading.table
+        np.savez(folder / _PROJECTION, **arrays)
         _check(TorchSplade("torch:", source, "", "cpu"), OnnxSplade("onnx:", folder, ""), source)
 
 
@@ -199,7 +199,7 @@ def _check(wanted: SpladeEncoder, found: SpladeEncoder, source: Path) -> None:
     for text in _PROBES:
         rows = np.zeros((2, wanted.vocabulary), np.float32)
         for row, encoder in enumerate((wanted, found)):
-            vector = encoder.encode_documents([text])[0]
+            vector = encoder.encode_documents([text]).row(0)
             rows[row, vector.terms] = vector.weights
         difference = float(np.abs(rows[0] - rows[1]).max())
         if not difference <= _TOLERANCE:

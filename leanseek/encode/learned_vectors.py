@@ -27,7 +27,8 @@ class LearnedVectors(NamedTuple):
     weights: Float32Array
     tokens: Int32Array
 
-    def __getitem__(self, row: int) -> LearnedVector:  # type: ignore[override]
+    def row(self, row: int) -> LearnedVector:
+        """One text's vector."""
         here = slice(int(self.indptr[row]), int(self.indptr[row + 1]))
         return LearnedVector(self.terms[here], self.weights[here], int(self.tokens[row]))
 
@@ -143,7 +144,7 @@ class LearnedCache(RowCache):
             texts,
             [
                 (row.terms.astype("<i4").tobytes() + row.weights.astype("<f4").tobytes(), row.tokens)
-                for row in map(encoded.__getitem__, range(len(texts)))
+                for row in map(encoded.row, range(len(texts)))
             ],
         )
 
@@ -161,7 +162,7 @@ def encode_learned(
         encoded = checked(encoder, encoder.encode_documents(part))
         if cache is not None:
             cache.put("document", part, encoded)
-        return [encoded[row] for row in range(len(part))]
+        return [encoded.row(row) for row in range(len(part))]
 
     look_up = (lambda part: cache.get("document", part)) if cache is not None else None
     for places, row in through_cache(texts, look_up, compute, progress):

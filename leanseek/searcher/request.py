@@ -137,7 +137,7 @@ class LearnedQueries:
         encoder = self.load()
         assert self._recorded is not None, "an encoder is given for an index that has the side"
         encoded = encoder.encode_queries(queries)
-        found = [impact_query(encoded[row], self._recorded) for row in range(len(queries))]
+        found = [impact_query(encoded.row(row), self._recorded) for row in range(len(queries))]
         return found, TruncationReport.of(encoded.tokens, encoder.max_tokens)
 
     def for_settings(self, recorded: LearnedSettings | None) -> LearnedQueries:

@@ -46,7 +46,7 @@ WORDS = [
 def matrix(found: LearnedVectors, vocabulary: int) -> np.ndarray:
     rows = np.zeros((len(found.tokens), vocabulary), np.float32)
     for row in range(len(rows)):
-        rows[row, found[row].terms] = found[row].weights
+        rows[row, found.row(row).terms] = found.row(row).weights
     return rows
 
 

@@ -68,7 +68,8 @@ def learned_settings(encoder: LearnedEncoder, terms: int | None) -> LearnedSetti
 
 def impacts_of(weights: Float32Array, step: float) -> NDArray[np.uint8]:
     """(t,) uint8 impacts of weights (t,)."""
-    return np.minimum(np.rint(weights / np.float32(step)), MOST).astype(np.uint8)
+    impacts: NDArray[np.uint8] = np.minimum(np.rint(weights / np.float32(step)), MOST).astype(np.uint8)
+    return impacts
 
 
 def impact_query(vector: LearnedVector, settings: LearnedSettings) -> ImpactQuery:
@@ -118,4 +119,4 @@ def check_vocabulary(encoder: LearnedEncoder, settings: LearnedSettings) -> None
 
 def as_queries(vectors: LearnedVectors, settings: LearnedSettings) -> Sequence[ImpactQuery]:
     """The queries of n vectors."""
-    return [impact_query(vectors[row], settings) for row in range(len(vectors.tokens))]
+    return [impact_query(vectors.row(row), settings) for row in range(len(vectors.tokens))]

@@ -15,6 +15,7 @@ from leanseek.text import Analyzer
 from leanseek.types import Int64Array
 
 Term = TypeVar("Term", bytes, int)
+TermRead_co = TypeVar("TermRead_co", bytes, int, covariant=True)
 
 _BATCH = 1 << 20
 """Tokens sorted, or postings merged, at a time: bounds the memory beside tokens and vocabulary to some 100 MB."""
@@ -108,7 +109,7 @@ def merge_sparse(
         writer.finish(written)
 
 
-class TermPostings(Protocol[Term]):
+class TermPostings(Protocol[TermRead_co]):
     """The postings of a segment, by terms that are numbered in ascending order."""
 
     @property
@@ -122,7 +123,7 @@ class TermPostings(Protocol[Term]):
 
     def __len__(self) -> int: ...
 
-    def term(self, number: int) -> Term: ...
+    def term(self, number: int) -> TermRead_co: ...
 
     def postings(self, first: int, last: int) -> tuple[Int64Array, NDArray[Any]]:
         """Ordinals (p,) and values (p,) of the terms first, ..., last - 1."""

@@ -230,8 +230,8 @@ def ndcg_by_weight(
         fused = ((1.0 - weights)[:, None] * sparse + weights[:, None] * dense).astype(np.float32)
     else:
         rest = (1.0 - weights - learned_weights)[:, None]
-        fused = rest * sparse + weights[:, None] * dense
-        fused = (fused + learned_weights[:, None] * learned).astype(np.float32)
+        two = rest * sparse + weights[:, None] * dense
+        fused = (two + learned_weights[:, None] * learned).astype(np.float32)
     documents = np.maximum.reduceat(fused, query.starts, axis=1)
     best: Int64Array = np.argsort(-documents, axis=1, kind="stable")[:, :CUT]
     gained: Float64Array = query.grades[best] @ DISCOUNTS[: best.shape[1]] / query.ideal

@@ -48,7 +48,7 @@ def vectors(chance: np.random.Generator, count: int, terms: int = 20) -> Learned
 
 def segment(folder: Path, given: LearnedVectors, how: LearnedSettings = WHOLE) -> ImpactReader:
     folder.mkdir()
-    rows = [given[row] for row in range(len(given.tokens))]
+    rows = [given.row(row) for row in range(len(given.tokens))]
     blocks = [LearnedVectors.of(rows[start : start + 9000]) for start in range(0, max(len(rows), 1), 9000)]
     write_impacts(folder, blocks, how)
     return ImpactReader(folder)
@@ -58,7 +58,7 @@ def dense(given: LearnedVectors, step: float) -> np.ndarray:
     """(n, V) int64 impacts, by the formula."""
     matrix = np.zeros((len(given.tokens), V), np.int64)
     for row in range(len(matrix)):
-        one = given[row]
+        one = given.row(row)
         matrix[row, one.terms] = np.minimum(np.rint(one.weights / np.float32(step)), 255)
     return matrix
 
@@ -74,7 +74,7 @@ def test_scores_are_the_whole_number_sums(kernel: Kernel, tmp_path: Path) -> Non
     index = ImpactIndex([segment(tmp_path / "s", given)], [None], WHOLE, key, kernel=kernel)
     matrix = dense(given, WHOLE.document_step)
     for row, asked in enumerate(dense(queries, WHOLE.query_step)):
-        query = impact_query(queries[row], WHOLE)
+        query = impact_query(queries.row(row), WHOLE)
         sums = (matrix @ asked) / 64**2
         for k in (1, 10, 100, 100_000):
             found = index.search(query, k)
@@ -92,7 +92,7 @@ def test_the_kernels_give_the_same_bits_however_passages_are_spread(tmp_path: Pa
     chance = np.random.default_rng(2)
     given, queries = vectors(chance, 3000), vectors(chance, 20, 60)
     cuts = [0, 7, 1000, 1001, 3000]
-    rows = [given[row] for row in range(3000)]
+    rows = [given.row(row) for row in range(3000)]
     parts = [
         segment(tmp_path / str(start), LearnedVectors.of(rows[start:stop])) for start, stop in pairwise(cuts)
     ]
@@ -106,7 +106,7 @@ def test_the_kernels_give_the_same_bits_however_passages_are_spread(tmp_path: Pa
         for readers, gone in (([whole], [deleted]), (parts, masks))
     ]
     for row in range(20):
-        query = impact_query(queries[row], WHOLE)
+        query = impact_query(queries.row(row), WHOLE)
         for mask in (None, allowed):
             first, *others = (index.search(query, 50, mask) for index in indexes)
             assert not deleted[first.ordinals].any()
@@ -119,7 +119,7 @@ def test_the_kernels_give_the_same_bits_however_passages_are_spread(tmp_path: Pa
 def test_merging_gives_the_files_of_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(3)
     given = vectors(chance, 2000)
-    rows = [given[row] for row in range(2000)]
+    rows = [given.row(row) for row in range(2000)]
     origin, ordinals = chance.integers(0, 2, 2000), np.zeros(2000, np.int64)
     sources: list[list[LearnedVector]] = [[], []]
     for place, part in enumerate(origin.tolist()):
@@ -229,7 +229,7 @@ def test_pruning_never_loses_a_passage(
     seed: int, count: int, k: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     chance = np.random.default_rng(seed)
-    given, query = vectors(chance, count, 40), impact_query(vectors(chance, 1, 80)[0], WHOLE)
+    given, query = vectors(chance, count, 40), impact_query(vectors(chance, 1, 80).row(0), WHOLE)
     reader = segment(tmp_path_factory.mktemp("p") / "s", given)
     first, *others = (
         ImpactIndex([reader], [None], WHOLE, key, kernel=kernel).search(query, k) for kernel in kernels()
