@@ -86,7 +86,7 @@ def exact_best(documents: LearnedVectors, queries: LearnedVectors) -> list[set[i
     best = []
     for row in range(len(queries.tokens)):
         dense = np.zeros(width, np.float32)
-        dense[queries[row].terms] = queries[row].weights
+        dense[queries.row(row).terms] = queries.row(row).weights
         best.append(set(np.argsort(-(matrix @ dense), kind="stable")[:K].tolist()))
     return best
 
@@ -165,7 +165,7 @@ def seismic(documents: LearnedVectors, queries: LearnedVectors, folder: Path) ->
     index = SeismicIndex.build_from_dataset(dataset, num_threads=1)
     seconds = time.process_time() - began
     asked = [
-        (np.array(list(map(str, queries[row].terms.tolist())), text), queries[row].weights)
+        (np.array(list(map(str, queries.row(row).terms.tolist())), text), queries.row(row).weights)
         for row in range(len(queries.tokens))
     ]
     for cut, factor in ((10, 0.9), (20, 0.8), (40, 0.7), (100, 0.5)):
@@ -206,9 +206,9 @@ def splade_index(documents: LearnedVectors, queries: LearnedVectors, folder: Pat
     seconds = time.process_time() - began
     yield (
         "(NumPy)",
-        lambda row: index._get_top_k_results(queries[row].terms, queries[row].weights, k=K, backend="numpy")[
-            1
-        ].tolist(),
+        lambda row: index._get_top_k_results(
+            queries.row(row).terms, queries.row(row).weights, k=K, backend="numpy"
+        )[1].tolist(),
         seconds,
     )
 

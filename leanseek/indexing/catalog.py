@@ -35,9 +35,11 @@ from leanseek.types import Int64Array
 
 Loaded = TypeVar("Loaded")
 
-FORMAT = 3
-"""1: moments are strings in the segments' metadata, and postings are never in one file. 2: there is no learned
-side, and an index without one is still of this format. An index takes the newer format with its next segment."""
+FORMAT = 2
+"""Before, in format 1, moments are strings in the segments' metadata, and postings are never in one file. An index takes
+the newer format with its next segment."""
+LEARNED_FORMAT = 3
+"""That of an index with a learned side; others stay at `FORMAT`, which earlier releases read."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
@@ -264,7 +266,7 @@ def commit(folder: Path, change: Change) -> int:
 
 def format_of(settings: IndexSettings) -> int:
     """The least format that has all of an index's sides, so that older releases read what they can."""
-    return FORMAT if settings.learned is not None else FORMAT - 1
+    return LEARNED_FORMAT if settings.learned is not None else FORMAT
 
 
 def put_learning_queries(database: sqlite3.Connection, texts: Sequence[str]) -> None:
@@ -338,9 +340,9 @@ def check_format(folder: Path, database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise IndexDamagedError(f"'{folder / CATALOG}' is not a leanseek catalog")
-    if version > FORMAT:
+    if version > LEARNED_FORMAT:
         raise IndexFormatError(
-            f"'{folder}' has index format {version}; this leanseek reads up to {FORMAT}. "
+            f"'{folder}' has index format {version}; this leanseek reads up to {LEARNED_FORMAT}. "
             "Upgrade it with: pip install --upgrade leanseek"
         )
 

@@ -128,7 +128,7 @@ def test_weights_are_those_of_sentence_transformers(
             assert (found.weights > 0).all()
         # A text's weights do not depend on the others of its call.
         alone = encoder.encode_documents(TEXTS[2:3])
-        together = encoder.encode_documents(TEXTS)[2]
+        together = encoder.encode_documents(TEXTS).row(2)
         np.testing.assert_allclose(alone.weights, together.weights, atol=1e-5)
         assert encoder.encode_documents(TEXTS).tokens.tolist()[3] == 92
         assert encoder.max_tokens == 40

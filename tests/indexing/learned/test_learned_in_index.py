@@ -14,7 +14,7 @@ from leanseek import Document, Index, Searcher
 from leanseek.encode.learned_vectors import LearnedCache, LearnedVectors
 from leanseek.errors import IndexDamagedError, ModelError, UsageError
 from leanseek.indexing import describe_index, intake, verify
-from leanseek.indexing.catalog import CATALOG, FORMAT, read_state
+from leanseek.indexing.catalog import CATALOG, FORMAT, LEARNED_FORMAT, read_state
 
 QUERIES = ("statin trial", "wing boundary layer", "kinase receptor query")
 
@@ -81,8 +81,8 @@ def test_what_was_encoded_is_not_encoded_again(tmp_path: Path) -> None:
     expected = expander.encode_documents([document.text for document in documents])
     for place, row in enumerate(rows):
         assert row is not None
-        assert row.terms.tolist() == expected[place].terms.tolist()
-        assert row.weights.tobytes() == expected[place].weights.tobytes()
+        assert row.terms.tolist() == expected.row(place).terms.tolist()
+        assert row.weights.tobytes() == expected.row(place).weights.tobytes()
 
 
 def test_what_is_cut_off_is_reported(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_info_counts_the_side(tmp_path: Path) -> None:
 def test_only_an_index_with_the_side_has_the_new_format(tmp_path: Path) -> None:
     made(tmp_path / "learned", make_documents(5))
     Index.create(tmp_path / "plain", encoder=None).add(make_documents(5))
-    for name, version in (("learned", FORMAT), ("plain", FORMAT - 1)):
+    for name, version in (("learned", LEARNED_FORMAT), ("plain", FORMAT)):
         with closing(sqlite3.connect(tmp_path / name / CATALOG)) as database:
             assert database.execute("PRAGMA user_version").fetchone() == (version,)
 
