@@ -36,8 +36,8 @@ from leanseek.types import Int64Array
 Loaded = TypeVar("Loaded")
 
 FORMAT = 2
-"""Before, in format 1, moments are strings in the segments' metadata, and postings are never in one file. An index takes
-the newer format with its next segment."""
+"""Before, in format 1, moments are strings in the segments' metadata, and postings are never in one file. An index
+takes the newer format with its next segment."""
 LEARNED_FORMAT = 3
 """That of an index with a learned side; others stay at `FORMAT`, which earlier releases read."""
 APPLICATION_ID = 0x6C736B31
