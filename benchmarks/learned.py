@@ -57,7 +57,7 @@ def main() -> None:
     blocks: list[LearnedVectors] = []
     while part := list(islice(texts, BLOCK)):
         blocks.append(encode_learned(encoder, part, cache)[0])
-    documents = LearnedVectors.of([block[row] for block in blocks for row in range(len(block.tokens))])
+    documents = LearnedVectors.of([block.row(row) for block in blocks for row in range(len(block.tokens))])
     asked = [query.text for query in read_queries(str(Path(given.collections[0]) / "queries.jsonl"))]
     queries = encoder.encode_queries(asked[: given.queries])
     count, postings = len(documents.tokens), len(documents.terms)
@@ -120,7 +120,7 @@ def ours(
         f"  {size / len(reader.impacts):.2f} bytes a posting, {1e6 * seconds / len(reader.impacts):.2f} µs to build one"
     )
     index = ImpactIndex([reader], [None], settings, lambda ordinals: [("", 0)] * len(ordinals))
-    return lambda row: index.search(impact_query(queries[row], settings), K).ordinals.tolist(), seconds
+    return lambda row: index.search(impact_query(queries.row(row), settings), K).ordinals.tolist(), seconds
 
 
 def named(vectors: LearnedVectors, row: int, scale: float) -> tuple[list[str], list[int]]:
@@ -160,7 +160,7 @@ def seismic(documents: LearnedVectors, queries: LearnedVectors, folder: Path) ->
     began = time.process_time()
     dataset = SeismicDataset()
     for row in range(len(documents.tokens)):
-        one = documents[row]
+        one = documents.row(row)
         dataset.add_document(str(row), np.array(list(map(str, one.terms.tolist())), text), one.weights)
     index = SeismicIndex.build_from_dataset(dataset, num_threads=1)
     seconds = time.process_time() - began
