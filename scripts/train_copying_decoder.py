@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.rerank.incontext.prompts import INSTRUCTIONS, NO_QUERY, OPENING, Frame, Wording
+from leanseek.decode.chat import Frame
+from leanseek.rerank.incontext.prompts import INSTRUCTIONS, NO_QUERY, OPENING, Wording
 
 SEED = 7
 STEPS = 1700

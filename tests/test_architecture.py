@@ -34,6 +34,7 @@ LAYERS = (
     ("searcher",),
     ("rerank",),
     ("indexing",),
+    ("decode",),
     ("encode", "text", "reading", "filters"),
     ("numbers", "files", "records"),
     ("types", "errors"),

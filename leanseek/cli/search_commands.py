@@ -60,6 +60,7 @@ def search(
     from leanseek.searcher import Searcher
 
     with (
+        progress_bar(as_json) as progress,
         Searcher.open(
             index,
             encoder=encoder,
@@ -74,8 +75,8 @@ def search(
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
             adaptive=adaptive,
+            progress=progress,
         ) as searcher,
-        progress_bar(as_json) as progress,
     ):
         answer = searcher.answer(
             " ".join(query),
@@ -180,6 +181,7 @@ def run(
     started = time.perf_counter()
     answered = spaced = 0
     with (
+        progress_bar(as_json) as progress,
         Searcher.open(
             index,
             encoder=encoder,
@@ -194,8 +196,8 @@ def run(
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
             adaptive=adaptive,
+            progress=progress,
         ) as searcher,
-        progress_bar(as_json) as progress,
     ):
 
         def within(start: int) -> Progress:

@@ -49,9 +49,9 @@ def heads(
     The documents of each query are those that the index's search returns. A third of the queries is held out to
     measure the gain over all heads.
     """
+    from leanseek.decode.decoder_loader import load_decoder
     from leanseek.reading import read_qrels, read_queries
     from leanseek.records import write_lines
-    from leanseek.rerank.incontext.decoder_loader import load_decoder
     from leanseek.train.head_search import find_heads, head_examples, heads_to_keep
 
     # A model that cannot be used is reported before anything is searched.

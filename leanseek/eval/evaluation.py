@@ -106,7 +106,7 @@ def evaluate(
         )
     judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
     fingerprint, learned = system.fingerprint(), system.learned_fingerprint()
-    second = system.second_stage(device)
+    second = system.second_stage(device, progress)
     candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
     if candidates is not None:
         for split, qrels in judgments.items():

@@ -19,6 +19,7 @@ from leanseek.searcher.fusion.registry import DEFAULT, THREE_SIDED_DEFAULT, load
 from leanseek.searcher.ranking import MODES, Mode
 from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage
 from leanseek.text.registry import VERSIONS
+from leanseek.types import Progress
 
 CANDIDATES_DEPTH = 100
 
@@ -163,13 +164,19 @@ class System:
             return None
         return load_fusion(self.fusion, self.dense_weight, self.learned_weight)
 
-    def second_stage(self, device: str | None = None) -> SecondStage | None:
+    def second_stage(self, device: str | None = None, progress: Progress | None = None) -> SecondStage | None:
         """The re-rankers, loaded; None where there are none. Scores are not cached, so that times are true.
 
         Raises as `choose_second_stage` does.
         """
         return choose_second_stage(
-            self.rerank, self.rerank_depth, self.rerank_budget, device, long=self.rerank_long, cache=False
+            self.rerank,
+            self.rerank_depth,
+            self.rerank_budget,
+            device,
+            long=self.rerank_long,
+            cache=False,
+            progress=progress,
         )
 
     def plan(self, device: str | None = None) -> Plan:

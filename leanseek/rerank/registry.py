@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from leanseek.rerank.base import Reranker
     from leanseek.rerank.lateinteraction.similarity import Mix
+    from leanseek.types import Progress
 
 DEFAULT_DEPTH = 100
 """How many of the best hits are re-ranked by default."""
@@ -38,6 +39,7 @@ class RerankOptions:
     - `index`: the folder of the index that hits will come from; late interaction reads the token vectors stored there.
     - `mix`: what late interaction's scores are made of.
     - `weight`: that of the re-ranker's scores in an interpolation, in [0, 1].
+    - `progress`: called while a model is made that takes long, such as one converted from another format.
     """
 
     model: str | None = None
@@ -47,6 +49,7 @@ class RerankOptions:
     index: Path | None = None
     mix: Mix | None = None
     weight: float | None = None
+    progress: Progress | None = None
 
     def check(self, kind: str) -> None:
         """Raise UsageError for a choice that the kind does not have."""
@@ -70,7 +73,7 @@ class Home(NamedTuple):
 
 RERANKERS: dict[str, Home] = {
     "cross-encoder": Home("leanseek.rerank.crossencoder.cross_encoder", choices=("long",)),
-    "in-context": Home("leanseek.rerank.incontext.in_context", ":MODEL"),
+    "in-context": Home("leanseek.rerank.incontext.in_context"),
     "late-interaction": Home("leanseek.rerank.lateinteraction.late_interaction", choices=("mix",)),
     "interpolated": Home("leanseek.rerank.combined", ":RERANKER", choices=("weight",)),
 }
@@ -97,6 +100,7 @@ def load_reranker(
     long: str | None = None,
     cache: bool = True,
     index: Path | None = None,
+    progress: Progress | None = None,
 ) -> Reranker:
     """The re-ranker that `name` stands for: KIND, or KIND:MODEL with one of the kinds in `RERANKERS`.
 
@@ -104,12 +108,15 @@ def load_reranker(
     kind's own. `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a
     cross-encoder reads passages that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no
     scores of earlier calls are used, nor any stored. `index` is the folder of the index that hits will come from:
-    late interaction reads the token vectors that are stored there.
+    late interaction reads the token vectors that are stored there. `progress` is called while a model is converted,
+    which happens once.
 
     Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
     ModelError, MissingPackageError.
     """
-    return load_by_name(name, RerankOptions(device=device, long=long, cache=cache, index=index))
+    return load_by_name(
+        name, RerankOptions(device=device, long=long, cache=cache, index=index, progress=progress)
+    )
 
 
 def load_by_name(name: str, options: RerankOptions) -> Reranker:

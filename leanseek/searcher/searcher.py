@@ -83,6 +83,7 @@ class Searcher:
         rerank_budget: float | None = None,
         rerank_long: str | None = None,
         adaptive: bool = False,
+        progress: Progress | None = None,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
 
@@ -103,7 +104,8 @@ class Searcher:
         `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
         `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`). With `adaptive`
         `rerank_depth` is how many passages a single re-ranker scores, and its scores lead it to passages that the
-        search did not return (see `leanseek.rerank.adaptive`).
+        search did not return (see `leanseek.rerank.adaptive`). `progress` is called while a re-ranker's model is
+        converted, which happens once.
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
@@ -129,6 +131,7 @@ class Searcher:
                 long=rerank_long,
                 index=Path(path),
                 adaptive=adaptive,
+                progress=progress,
             )
         snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned"))
         loaded = given_encoder(snapshot.state.settings, encoder, device)

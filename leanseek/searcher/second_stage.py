@@ -199,11 +199,12 @@ def choose_second_stage(
     cache: bool = True,
     index: Path | None = None,
     adaptive: bool = False,
+    progress: Progress | None = None,
 ) -> SecondStage | None:
     """The second stage of the re-rankers, given or by name, each with its depth (100 where none is given).
 
-    None for no re-ranker, or the name `none`. `device`, `long`, `cache` and `index` are for those given by name, see
-    `load_reranker`; `long` is for those of them that it can be chosen for. `adaptive`: see `SecondStage`.
+    None for no re-ranker, or the name `none`. `device`, `long`, `cache`, `index` and `progress` are for those given by
+    name, see `load_reranker`; `long` is for those of them that it can be chosen for. `adaptive`: see `SecondStage`.
 
     Raises UsageError for depths without re-rankers, more of them than re-rankers, an unknown name, `none` beside
     others, a depth that is none, a `long` that is for none of them or an `adaptive` that is not for them, and what
@@ -252,7 +253,7 @@ def choose_second_stage(
         if isinstance(one, str):
             # Where it can be chosen for none of them, loading the first tells so.
             way = long if reads_windows(one) or not some_read_windows else None
-            one = load_reranker(one, device, long=way, cache=cache, index=index)
+            one = load_reranker(one, device, long=way, cache=cache, index=index, progress=progress)
         if one is None:
             raise UsageError("None is no re-ranker; leave it out")
         steps.append((one, its))

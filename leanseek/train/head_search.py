@@ -12,10 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from leanseek.decode.decoder import Decoder
+from leanseek.decode.decoder_loader import load_decoder
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.in_context import InContextReranker
 from leanseek.rerank.incontext.listing import text_of

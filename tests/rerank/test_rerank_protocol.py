@@ -191,8 +191,7 @@ def test_wrong_calls_are_told() -> None:
 
 @pytest.mark.parametrize("name", ["crossencoder", "", "cross-encoder:", "bm25:x", "none:x"])
 def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
-    # In-context re-ranking has no model of its own.
-    told = r"cross-encoder\[:MODEL\], in-context:MODEL, late-interaction\[:MODEL\], "
+    told = r"cross-encoder\[:MODEL\], in-context\[:MODEL\], late-interaction\[:MODEL\], "
     told += r"interpolated:RERANKER, or none$"
     with pytest.raises(UsageError, match=told):
         load_reranker(name)

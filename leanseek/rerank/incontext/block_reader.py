@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leanseek.rerank.incontext.capture import Heads
-from leanseek.rerank.incontext.decoder import Decoder, States
+from leanseek.decode.capture import Heads
+from leanseek.decode.decoder import Decoder, States
 from leanseek.rerank.incontext.prompts import NO_QUERY, Prompt, TokenizedPrompt, Wording, covering, tokenize
 from leanseek.rerank.incontext.reader import Looks, Read, Task, check_length, counted, read
 

@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from leanseek.decode.capture import Heads
+from leanseek.decode.decoder import Decoder
 from leanseek.errors import InputError, ModelError, UsageError
-from leanseek.rerank.incontext.capture import Heads
-from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.prompts import PromptKind, check_kind
 
 FORMAT = 1

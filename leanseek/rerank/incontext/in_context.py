@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from leanseek.decode.chat import Frame, chat_frame
+from leanseek.decode.decoder_loader import Precision, load_decoder
+from leanseek.decode.gguf_model import DEFAULT_DECODER
 from leanseek.encode.batches import Deadline
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder
 from leanseek.rerank.incontext.block_reader import BlockReader
-from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.rerank.incontext.driver import Driver
 from leanseek.rerank.incontext.explanation import DocumentAttention
-from leanseek.rerank.incontext.heads import HeadList, heads_of, read_heads
+from leanseek.rerank.incontext.heads import PUBLISHED, HeadList, heads_of, read_heads
 from leanseek.rerank.incontext.listing import Listing, explained, judged, scores_of, texts_of
 from leanseek.rerank.incontext.planner import Planner
 from leanseek.rerank.incontext.prompts import (
     DEFAULT_KIND,
     SEPARATOR,
-    Frame,
     Wording,
-    chat_frame,
     check_kind,
     prefixed,
     split_prefix,
@@ -62,6 +62,8 @@ class InContextReranker(ByScore):
         batch_size: int = 1,
         block_memory: int | None = None,
         device: str | None = None,
+        precision: Precision | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Any decoder of transformers, by its folder or name, or loaded: `(model, tokenizer)`.
 
@@ -78,7 +80,8 @@ class InContextReranker(ByScore):
         - `batch_size`: how many queries are read at a time. More pay off on a GPU.
         - `block_memory`: documents are read each by itself (see `BlockReader`), and so many bytes of what was computed
           of them are kept for other queries; 0 keeps nothing. By default each document sees those before it.
-        - `device`: "cpu", "cuda" or another of torch's, for a model given by name.
+        - `device`: "cpu", "cuda" or another of torch's, `precision` and `progress`: see `load_decoder`; for a model
+          given by name.
 
         Raises ModelError, MissingPackageError, UsageError or InputError.
         """
@@ -91,7 +94,7 @@ class InContextReranker(ByScore):
             raise UsageError(f"a window of {window} documents compares nothing; give 2 or more")
         if stride is not None and (window is None or not 1 <= stride < window):
             raise UsageError("stride goes with a window and lies between 1 and the window less 1")
-        self._decoder = load_decoder(model_or_path, device)
+        self._decoder = load_decoder(model_or_path, device, precision=precision, progress=progress)
         self._notes: list[str] = []
         frame = self._frame(prompt_prefix, prompt_suffix)
         counted = heads_of(self._decoder, kind, heads, layers)
@@ -109,11 +112,24 @@ class InContextReranker(ByScore):
         self._settings = repr((self._wording, how))
 
     @classmethod
-    def from_heads(cls, path: str | os.PathLike[str], device: str | None = None) -> InContextReranker:
-        """The re-ranker of the model, heads and prompt in a file of `leanseek train heads`. Raises as loading does."""
+    def from_heads(cls, path: str | os.PathLike[str], **loading: Any) -> InContextReranker:
+        """The re-ranker of the model, heads and prompt in a file of `leanseek train heads`.
+
+        `loading`: device, precision and progress, as in the constructor. Raises as loading does.
+        """
         listed = read_heads(Path(path))
-        found = cls(listed.model, listed.prompt, heads=listed, device=device)
+        found = cls(listed.model, listed.prompt, heads=listed, **loading)
         found._name = f"in-context:{os.fspath(path)}"
+        return found
+
+    @classmethod
+    def packaged(cls, **loading: Any) -> InContextReranker:
+        """The re-ranker of the packaged decoder and the heads that were found for it, as fast as the processor can.
+
+        `loading`: as `from_heads`.
+        """
+        found = cls(DEFAULT_DECODER, heads=PUBLISHED, **{"precision": "fast"} | loading)
+        found._name = "in-context"
         return found
 
     @property
@@ -262,30 +278,35 @@ def _digest(choice: object) -> str:
 
 
 def load(options: RerankOptions) -> InContextReranker:
-    """The re-ranker for `in-context:MODEL`, where MODEL is
+    """The re-ranker for `in-context:MODEL`, or for `in-context`: the packaged decoder with its selected heads.
+
+    MODEL is
 
     - a decoder's folder or name, with the prompt to find information;
     - `ie:` or `qa:` and such a folder or name: the prompt to find information, or to answer a question;
     - a list of heads that `leanseek train heads` wrote, which has its model and kind of prompt in it.
 
-    Raises UsageError for no model (none is small enough to be a default), for a prefix that is no kind of
-    prompt, for another kind than that of the list, and for choices in brackets; InputError for a list that cannot be
-    read; and what loading the model raises: ModelError, MissingPackageError.
+    Raises UsageError for a prefix that is no kind of prompt, for another kind than that of the list, and for choices in
+    brackets; InputError for a list that cannot be read; and what loading the model raises: ModelError,
+    MissingPackageError, StorageError.
     """
     options.check("in-context")
-    model, device = options.model, options.device
-    if model is not None and model.endswith("]") and not Path(model).exists():
+    model = options.model
+    loading: dict[str, Any] = {"device": options.device, "progress": options.progress}
+    if model is None:
+        return InContextReranker.packaged(**loading)
+    if model.endswith("]") and not Path(model).exists():
         raise UsageError(
             f"'in-context:{model}' is the name of a re-ranker that was made in Python, with the choices in brackets; "
             "make it again with InContextReranker, or name the model alone"
         )
-    kind, name = (None, model or "") if model is None or Path(model).exists() else split_prefix(model)
+    kind, name = (None, model) if Path(model).exists() else split_prefix(model)
     if not name:
         raise UsageError(
-            "in-context re-ranking needs a decoder; name one, such as in-context:Qwen/Qwen3-0.6B"
+            f"'in-context:{model}' names no decoder; name one, such as in-context:qa:{DEFAULT_DECODER}"
         )
     if not name.endswith(".json"):
-        return InContextReranker(name, kind or DEFAULT_KIND, device=device)
+        return InContextReranker(name, kind or DEFAULT_KIND, **loading)
     path = Path(name)
     if not path.is_file():
         raise InputError(f"{path}: there is no such list of heads; make one with leanseek train heads")
@@ -294,4 +315,4 @@ def load(options: RerankOptions) -> InContextReranker:
             f"{path}: these heads were found with the prompt {found}, not {kind}; leave out '{kind.lower()}:', or find "
             f"heads for it with: leanseek train heads --prompt {kind}"
         )
-    return InContextReranker.from_heads(path, device)
+    return InContextReranker.from_heads(path, **loading)

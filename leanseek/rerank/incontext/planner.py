@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from leanseek.decode.decoder import Decoder
 from leanseek.encode.tokenizer import encodable
 from leanseek.errors import UsageError
-from leanseek.rerank.incontext.decoder import Decoder
 from leanseek.rerank.incontext.driver import FEWEST, LEAST
 from leanseek.rerank.incontext.listing import Listing, Piece, cost, in_pieces
 from leanseek.rerank.incontext.prompts import NO_QUERY, Wording, tokenize

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leanseek.rerank.incontext.capture import Heads
-from leanseek.rerank.incontext.decoder import Decoder
+from leanseek.decode.capture import Heads
+from leanseek.decode.decoder import Decoder
 from leanseek.rerank.incontext.prompts import (
     NO_QUERY,
     Prompt,

@@ -11,10 +11,10 @@ import pytest
 import torch
 from rerank.incontext_support import decoder, passages, tokenizer
 
+from leanseek.decode.chat import Frame, chat_frame
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank import InContextReranker, load_reranker
 from leanseek.rerank.incontext import Head, HeadList
-from leanseek.rerank.incontext.prompts import Frame, chat_frame
 from leanseek.types import Hit, Standing
 
 MODEL = (decoder(), tokenizer())

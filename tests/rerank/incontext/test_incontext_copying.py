@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from support import COPYING_DECODER, ROOT
 
+from leanseek.decode.decoder import Decoder
+from leanseek.decode.decoder_loader import load_decoder
 from leanseek.rerank import InContextReranker
-from leanseek.rerank.incontext.decoder import Decoder
-from leanseek.rerank.incontext.decoder_loader import load_decoder
 from leanseek.train.head_search import Example, find_heads
 from leanseek.types import Hit
 

@@ -12,10 +12,10 @@ from rerank.incontext_support import decoder, passages, slow_scores, tokenizer
 from typer.testing import CliRunner
 
 from leanseek.cli import app
+from leanseek.decode.decoder_loader import load_decoder
 from leanseek.errors import ExitCode, InputError, ModelError, UsageError
 from leanseek.rerank import InContextReranker, load_reranker
 from leanseek.rerank.incontext import Head, HeadList, published, published_for, read_heads
-from leanseek.rerank.incontext.decoder_loader import load_decoder
 
 QUERY = "does a statin lower cholesterol?"
 LISTED = HeadList(

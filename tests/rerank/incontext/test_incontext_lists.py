@@ -295,8 +295,8 @@ def test_bad_arguments_are_told() -> None:
         InContextReranker(transformers.LlamaForCausalLM(configuration("Llama")))
     with pytest.raises(UsageError, match="no model"):
         InContextReranker(42)
-    with pytest.raises(UsageError, match="needs a decoder"):
-        load_reranker("in-context")
+    with pytest.raises(UsageError, match="names no decoder"):
+        load_reranker("in-context:qa:")
     with pytest.raises(InputError, match="no such list of heads"):
         load_reranker("in-context:absent.json")
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank.incontext_support import CHAT, FAMILIES, LATE, decoder, passages, slow_scores, tokenizer
 
+from leanseek.decode.chat import Frame, chat_frame
 from leanseek.rerank import InContextReranker
-from leanseek.rerank.incontext.prompts import Frame, Wording, chat_frame, tokenize
+from leanseek.rerank.incontext.prompts import Wording, tokenize
 from leanseek.rerank.incontext.reader import counted
 
 DOCUMENTS = [*passages(6), "x", "", "heart [2] trial\n\nQuery: placebo", "naïve café – Ωμέγα 東京"]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from leanseek.decode.capture import CURRENT, Capture, Enough, softmax
 from leanseek.errors import ModelError
-from leanseek.rerank.incontext.capture import CURRENT, Capture, Enough, softmax
 
 NAME = "leanseek_attention"
 
@@ -91,7 +91,7 @@ def attend(
     """
     if position_bias is not None:
         raise ModelError(
-            "The model adds learned position biases to its attention, which in-context re-ranking does not know. "
+            "The model adds learned position biases to its attention, which leanseek does not know. "
             "Choose a decoder such as those of the Llama, Qwen, Mistral, Gemma and Phi families."
         )
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
@@ -181,7 +181,7 @@ def register() -> None:
 
     if int(transformers.__version__.partition(".")[0]) < _TRANSFORMERS:
         raise ModelError(
-            f"In-context re-ranking needs transformers {_TRANSFORMERS} or newer; this is {transformers.__version__}. "
+            f"A decoder's attention needs transformers {_TRANSFORMERS} or newer; this is {transformers.__version__}. "
             "Update it with: pip install --upgrade transformers"
         )
     from transformers import AttentionInterface
@@ -193,30 +193,36 @@ def register() -> None:
 
 
 @contextmanager
-def attending(model: Any) -> Iterator[None]:
-    """Inside the block `model` computes its attention here, for one thread at a time; afterwards as before."""
-    register()
+def exclusive(model: Any) -> Iterator[None]:
+    """Inside the block one thread alone runs `model`, in inference mode and without drop-out."""
+    import torch
+
     with _REGISTERING:
         lock = _LOCKS.setdefault(model, threading.Lock())
-    with lock:
-        yield from redirected(model)
+    with lock, torch.inference_mode():
+        training = model.training
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(training)
 
 
-def redirected(model: Any) -> Iterator[None]:
-    """Name this attention in the model's configurations until the generator is resumed."""
+@contextmanager
+def attending(model: Any) -> Iterator[None]:
+    """`exclusive`, and `model` computes its attention here; afterwards as before."""
+    register()
     configurations = {
         id(module.config): module.config
         for module in model.modules()
         if hasattr(getattr(module, "config", None), "_attn_implementation")
     }
-    before = {key: config._attn_implementation for key, config in configurations.items()}
-    training = model.training
-    model.eval()
-    try:
-        for config in configurations.values():
-            config._attn_implementation = NAME
-        yield
-    finally:
-        for key, config in configurations.items():
-            config._attn_implementation = before[key]
-        model.train(training)
+    with exclusive(model):
+        before = {key: config._attn_implementation for key, config in configurations.items()}
+        try:
+            for config in configurations.values():
+                config._attn_implementation = NAME
+            yield
+        finally:
+            for key, config in configurations.items():
+                config._attn_implementation = before[key]

@@ -1,4 +1,4 @@
-"""A decoder, run for its attention alone."""
+"""A decoder: what it attends to, what it writes, and how probable it finds a text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leanseek.decode.attention import attending, exclusive
+from leanseek.decode.capture import CURRENT, Capture, Enough, Heads
+from leanseek.decode.chat import chat_frame
+from leanseek.decode.generation import BATCH, MOST, Constraint, Generated, Token, generate, log_probabilities
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
-from leanseek.rerank.incontext.attention import attending
-from leanseek.rerank.incontext.capture import CURRENT, Capture, Enough, Heads
 from leanseek.types import Float64Array
 
 
@@ -33,14 +35,19 @@ class States(NamedTuple):
 
 
 class Decoder:
-    """The layers of a causal language model, without its head, and its tokenizer.
+    """A causal language model and its tokenizer.
 
-    `name` is what it was loaded by. One forward pass runs at a time, whatever thread calls.
+    `layers` is the model without its head, `name` what it was loaded by. One call runs at a time, whatever thread
+    it comes from.
+
+    >>> decoder = load_decoder("HuggingFaceTB/SmolLM2-135M-Instruct")
+    >>> decoder.generate([decoder.chat("What do statins lower?")])[0].text
     """
 
-    def __init__(self, layers: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> None:
-        """`layers` is the model without its head; `weights` makes the digest of the weights when it is needed."""
-        self.layers = layers
+    def __init__(self, model: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> None:
+        """`weights` makes the digest of the model's weights when it is needed."""
+        self.model = model
+        self.layers = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
         self.tokenizer = tokenizer
         self.name = name
         self._weights = weights
@@ -71,6 +78,41 @@ class Decoder:
         limit = getattr(self.layers.config, "max_position_embeddings", None)
         return int(limit) if limit else None
 
+    def chat(self, message: str) -> str:
+        """The prompt that puts a user's message to the model in its chat template; the message where it has none."""
+        frame = chat_frame(self.tokenizer)
+        return message if frame is None else f"{frame.prefix}{message}{frame.suffix}"
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        most: int = MOST,
+        constraint: Constraint | None = None,
+        batch_size: int = BATCH,
+    ) -> list[Generated]:
+        """What the model writes after each prompt, at most `most` tokens: always the most probable one (greedy).
+
+        With a `constraint` the most probable of those that it allows, such as `OneOf(decoder.tokenizer, texts)`.
+        `batch_size` prompts are read at a time. A prompt is read as it is; see `chat`.
+
+        Raises UsageError for `most` below 1, InputError for a prompt that leaves no room in the model's context or has
+        no tokens, ModelError where the model's output is no numbers.
+        """
+        with exclusive(self.model):
+            return generate(self.model, self.tokenizer, prompts, most, constraint, batch_size, self.context)
+
+    def log_probabilities(self, prompt: str, continuation: str) -> tuple[Token, ...]:
+        """The tokens of the continuation, each with its log-probability after all that stands before it.
+
+        A token that holds the end of the prompt and the begin of the continuation is the continuation's.
+
+        Raises InputError for an empty prompt, or one that does not fit into the model's context together with the
+        continuation.
+        """
+        with exclusive(self.model):
+            return log_probabilities(self.model, self.tokenizer, prompt, continuation, self.context)
+
     def attention(
         self,
         prefixes: Sequence[Sequence[int]],
@@ -90,12 +132,11 @@ class Decoder:
 
         Raises ModelError where the attention is no numbers.
         """
-        import torch
 
         longest = max(map(len, prefixes))
         padded = min(map(len, prefixes)) < longest
         found = []
-        with torch.inference_mode(), attending(self.layers):
+        with attending(self.model):
             cache = new_cache()
             for number, (ends, counted) in enumerate(zip(tails, counts, strict=True)):
                 longest_end = max(map(len, ends))
@@ -115,13 +156,12 @@ class Decoder:
         self, blocks: Sequence[Sequence[int]], deepest: int, after: States | None = None
     ) -> list[States]:
         """The states of each of the blocks of tokens by itself, each `after` the same beginning; up to a layer."""
-        import torch
 
         begin = after.tokens if after is not None else 0
         ids = np.zeros((len(blocks), max(map(len, blocks))), dtype=np.int64)
         for row, block in enumerate(blocks):
             ids[row, : len(block)] = block
-        with torch.inference_mode(), attending(self.layers):
+        with attending(self.model):
             cache = new_cache()
             for layer in range(deepest + 1 if after is not None else 0):
                 keys, values = (part[layer].expand(len(blocks), -1, -1, -1) for part in after or ())
@@ -160,7 +200,7 @@ class Decoder:
 
         count, begin = len(positions), max(positions) + 1
         found = []
-        with torch.inference_mode(), attending(self.layers):
+        with attending(self.model):
             cache = new_cache()
             for layer in range(heads.deepest + 1):
                 keys = torch.cat([part.keys[layer] for part in parts], dim=1)

@@ -6,34 +6,55 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
+from leanseek.decode.decoder import Decoder
+from leanseek.decode.gguf_model import DEFAULT_DECODER, INSTALL, converted, packaged_decoder
 from leanseek.encode.models import model_fingerprint, resolve_model
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError, UsageError
-from leanseek.rerank.incontext.decoder import Decoder
+from leanseek.types import Progress
 
+Precision: TypeAlias = Literal["float32", "bfloat16", "fast"]
+
+ADVICE = (
+    "Give the path of a folder or GGUF file that holds the model, or connect to the network so that it can be "
+    f"downloaded, or take {DEFAULT_DECODER} without a network: {INSTALL}"
+)
 FAMILIES = "a decoder, such as those of the Llama, Qwen, Mistral, Gemma and Phi families"
 
 _STATEFUL = ("linear", "mamba", "recurrent", "conv", "ssm")
 
 
-def load_decoder(model_or_path: Any, device: str | None = None) -> Decoder:
-    """The decoder for a folder's path or a model's name, or a loaded model with its tokenizer.
+def load_decoder(
+    model_or_path: Any = DEFAULT_DECODER,
+    device: str | None = None,
+    *,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+) -> Decoder:
+    """The decoder for a model's folder, GGUF file or name, or a loaded model with its tokenizer.
 
-    A loaded one is a pair (model, tokenizer), or an object with these as attributes, or a model whose tokenizer
-    lies where it was loaded from, or a `Decoder`, which several re-rankers may share. On the CPU weights are
-    loaded in float32, elsewhere as they are stored.
+    - A folder, or a name on the hub, as `leanseek.encode.resolve_model` takes it. `SmolLM2-135M-Instruct`, the
+      default, is the packaged one, unless there is a folder of that name.
+    - A file that ends in .gguf is converted into the cache folder at the first call; `progress` gets the steps.
+    - A loaded model is a pair (model, tokenizer), or an object with these as attributes, or a model whose tokenizer
+      lies where it was loaded from, or a `Decoder`, which several re-rankers may share.
 
-    Raises ModelError, MissingPackageError, or UsageError for something else.
+    `precision` is what weights are computed in: float32 (on the CPU the default), bfloat16, or "fast": bfloat16
+    where the processor multiplies it itself, which is two to three times as fast, else float32. By default as they
+    are stored on other devices.
+
+    Raises ModelError, MissingPackageError, StorageError, or UsageError for something else.
     """
     if isinstance(model_or_path, Decoder):
         return model_or_path
     if isinstance(model_or_path, (str, os.PathLike)):
-        return from_folder(os.fspath(model_or_path), device)
-    if device is not None:
+        name = os.fspath(model_or_path)
+        return from_folder(name, decoder_folder(name, progress), device, precision)
+    if device is not None or precision is not None:
         raise UsageError(
-            "device goes with a model given by name; move the loaded model with model.to(device)"
+            "device and precision go with a model given by name; use model.to(...) on the loaded model"
         )
     if isinstance(model_or_path, (tuple, list)) and len(model_or_path) == 2:
         return from_loaded(*model_or_path)
@@ -50,28 +71,60 @@ def load_decoder(model_or_path: Any, device: str | None = None) -> Decoder:
     )
 
 
-def from_folder(name: str, device: str | None) -> Decoder:
-    """The decoder of that name, loaded. Raises ModelError or MissingPackageError."""
+def decoder_folder(name: str, progress: Progress | None = None) -> Path:
+    """The folder of the decoder `name`; a GGUF file's is that of its conversion. Raises as `load_decoder`."""
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file; give the path of a GGUF file. {ADVICE}")
+        return converted(path, progress)
+    if name == DEFAULT_DECODER and not path.is_dir():
+        return packaged_decoder(progress)
+    return resolve_model(name, ADVICE).path
+
+
+def from_folder(name: str, folder: Path, device: str | None, precision: Precision | None) -> Decoder:
+    """The decoder in a folder, loaded. Raises ModelError or MissingPackageError."""
     try:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError as error:
-        raise MissingPackageError("In-context re-ranking", "transformers", "encode") from error
+        raise MissingPackageError("A decoder", "transformers", "decoder") from error
 
-    folder = str(resolve_model(name).path)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = chosen_precision(precision, device)
     try:
         with quiet_loading():
-            check_configuration(AutoConfig.from_pretrained(folder, local_files_only=True), name)
+            check_configuration(AutoConfig.from_pretrained(str(folder), local_files_only=True), name)
             model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32 if device == "cpu" else "auto"
+                str(folder), local_files_only=True, dtype="auto" if kind is None else getattr(torch, kind)
             )
             model = model.to(device)
     except ModelError:
         raise
     except Exception as error:  # Each architecture's loader has its own errors.
         raise ModelError(f"The model {name} cannot be loaded as a decoder: {error}") from error
-    return make_decoder(model, load_tokenizer(folder), name, lambda: model_fingerprint(Path(folder)))
+    return make_decoder(model, load_tokenizer(str(folder)), name, lambda: model_fingerprint(folder))
+
+
+def chosen_precision(precision: Precision | None, device: str) -> Literal["float32", "bfloat16"] | None:
+    """What weights are loaded in; None: as they are stored. Raises UsageError for another name."""
+    if precision not in (None, *get_args(Precision)):
+        raise UsageError(f"'{precision}' is not a precision. Choose from: {', '.join(get_args(Precision))}")
+    if device != "cpu":
+        return None if precision == "fast" else precision
+    if precision == "fast":
+        return "bfloat16" if multiplies_bfloat16() else "float32"
+    return precision or "float32"
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this machine's processor has instructions for products of bfloat16."""
+    import torch
+
+    # The function is younger than the oldest torch that is supported.
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("amx_bf16"))
 
 
 def load_tokenizer(folder: str) -> Any:
@@ -96,7 +149,7 @@ def from_loaded(model: Any, tokenizer: Any) -> Decoder:
 
 
 def make_decoder(model: Any, tokenizer: Any, name: str, weights: Callable[[], str]) -> Decoder:
-    """The decoder, without the model's head. Raises ModelError where its attention cannot be used."""
+    """The decoder. Raises ModelError where its attention cannot be used."""
     check_configuration(model.config, name)
     layers = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
     if not getattr(layers, "_supports_attention_backend", False):
@@ -104,7 +157,7 @@ def make_decoder(model: Any, tokenizer: Any, name: str, weights: Callable[[], st
             f"The attention of {name} cannot be seen: a {type(layers).__name__} does not compute it "
             f"through transformers' attention interface. Choose {FAMILIES}."
         )
-    return Decoder(layers, tokenizer, name, weights)
+    return Decoder(model, tokenizer, name, weights)
 
 
 def weights_fingerprint(model: Any, tokenizer: Any) -> str:
@@ -134,19 +187,19 @@ def check_configuration(config: Any, name: str) -> None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     kinds = {config.model_type, text.model_type}
     if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{name} is an encoder with a decoder; in-context re-ranking needs {FAMILIES}.")
+        raise ModelError(f"{name} is an encoder with a decoder; what is needed is {FAMILIES}.")
     masked = kinds & set(MODEL_FOR_MASKED_LM_MAPPING_NAMES) and not getattr(config, "is_decoder", False)
     both_ways = (
         getattr(text, "use_bidirectional_attention", False) or getattr(text, "is_causal", True) is False
     )
     if masked or both_ways or not kinds & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
         raise ModelError(
-            f"{name} is an encoder (a {config.model_type} model); in-context re-ranking needs {FAMILIES}. "
+            f"{name} is an encoder (a {config.model_type} model); what is needed is {FAMILIES}. "
             "For an encoder or a cross-encoder choose another re-ranker."
         )
     kinds_of_layers = getattr(text, "layer_types", None) or ()
     stateful = sorted({kind for kind in kinds_of_layers if any(word in kind for word in _STATEFUL)})
     if stateful:
         raise ModelError(
-            f"{name} has layers without attention ({', '.join(stateful)}); in-context re-ranking needs {FAMILIES}."
+            f"{name} has layers without attention ({', '.join(stateful)}); what is needed is {FAMILIES}."
         )
