@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 def heads(
     index: opt.IndexPath,
-    model: Annotated[str, typer.Option(metavar="MODEL", help="A decoder: its folder or name.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the list of heads goes, as JSON.")],
     qrels: Annotated[Path, typer.Option(metavar="FILE", help=opt.QRELS_HELP)],
     queries: Annotated[str, typer.Option(metavar="FILE", help=opt.QUERIES_HELP)],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="A decoder: its folder, GGUF file or name; by default the packaged one."
+        ),
+    ] = None,
     most: Annotated[
         int, typer.Option(metavar="N", help="Queries to learn from; 50 to 300 are enough.")
     ] = 150,
@@ -30,16 +35,22 @@ def heads(
         Literal["IE", "QA"], typer.Option(help="Find information, or answer a question.")
     ] = "IE",
     method: Annotated[
-        Literal["contrastive", "ndcg", "mass"],
+        Literal["contrastive", "ndcg", "mass", "copy"],
         typer.Option(
-            help="Choose heads that tell a relevant document from others (contrastive), that rank best (ndcg), or that "
-            "attend most to relevant ones (mass)."
+            help="Choose heads that tell a relevant document from others (contrastive), that rank best (ndcg), that "
+            "attend most to relevant ones (mass), or that point to a sentence while it is read again (copy)."
         ),
     ] = "contrastive",
     how_many: Annotated[
         int | None,
-        typer.Option("--heads", metavar="N", help="Heads to choose: by default 8, or 16 by ndcg and mass."),
+        typer.Option(
+            "--heads", metavar="N", help="Heads to choose: by default 8, or 16 by ndcg, mass and copy."
+        ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Also rank without the chosen heads, and without as many others."),
+    ] = False,
     seed: opt.Seed = 0,
     device: opt.Device = None,
     as_json: opt.Json = False,
@@ -49,15 +60,16 @@ def heads(
     The documents of each query are those that the index's search returns. A third of the queries is held out to
     measure the gain over all heads.
     """
-    from leanseek.decode.decoder_loader import load_decoder
+    from leanseek.decode import DEFAULT_DECODER, load_decoder
     from leanseek.reading import read_qrels, read_queries
     from leanseek.records import write_lines
-    from leanseek.train.head_search import find_heads, head_examples, heads_to_keep
+    from leanseek.train.head_search import find_heads, heads_to_keep
+    from leanseek.train.prompt_examples import head_examples
 
-    # A model that cannot be used is reported before anything is searched.
-    decoder = load_decoder(model, device)
-    heads_to_keep(decoder, method, how_many)
     with progress_bar(as_json) as progress:
+        # A model that cannot be used is reported before anything is searched.
+        decoder = load_decoder(model or DEFAULT_DECODER, device, progress=progress)
+        heads_to_keep(decoder, method, how_many)
         examples, notes = head_examples(
             index,
             read_queries(queries),
@@ -74,6 +86,7 @@ def heads(
             method=method,
             count=how_many,
             prompt=prompt,
+            check=check,
             seed=seed,
             source=f"{len(examples)} queries, {documents} documents each, prompt {prompt}, seed {seed}",
             progress=progress,
@@ -88,6 +101,7 @@ def heads(
                 "ndcg_of_all": found.ndcg_of_all,
                 "learned_from": found.learned_from,
                 "held_out": found.held_out,
+                "check": asdict(found.check) if found.check else None,
                 "notes": notes,
             }
         )
@@ -112,6 +126,11 @@ def show_heads(out: Path, found: FoundHeads) -> None:
     if found.ndcg < found.ndcg_of_all:
         typer.echo(
             "note: these heads are worse than all together; judge more queries or try another --method"
+        )
+    if found.check is not None:
+        typer.echo(
+            f"Masking them loses {found.check.lost:.4f} of the {found.check.whole:.4f} by all heads; masking as many "
+            f"others {found.check.lost_by_others:.4f} (mean of {len(found.check.without_others)} draws)"
         )
     typer.echo(f"Use them: leanseek search INDEX QUERY --rerank {quote(f'in-context:{out}')}")
 

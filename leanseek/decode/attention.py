@@ -8,9 +8,11 @@ attention), in blocks of rows where a mask is needed; only the rows of the query
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,6 +26,11 @@ _ROWS = 256
 
 _TRANSFORMERS = 5
 """The first version whose masks are made from the indexes of queries and keys."""
+
+MASKED: ContextVar[Mapping[int, Sequence[int]]] = ContextVar(
+    "leanseek_masked_heads", default=MappingProxyType({})
+)
+"""The heads of each layer whose output is nothing in this thread's forward passes."""
 
 _REGISTERING = threading.Lock()
 _LOCKS: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
@@ -98,7 +105,10 @@ def attend(
     capture = CURRENT.get()
     if capture is not None:
         show(capture, module.layer_idx, query, key, attention_mask, scale, softcap=softcap, sinks=s_aux)
-    return output(query, key, value, attention_mask, scale, softcap, s_aux), None
+    found = output(query, key, value, attention_mask, scale, softcap, s_aux)
+    for head in MASKED.get().get(module.layer_idx, ()):
+        found[:, :, head] = 0
+    return found, None
 
 
 def show(capture: Capture, layer: int, query: Any, key: Any, mask: Any, scale: float, **terms: Any) -> None:
@@ -190,6 +200,16 @@ def register() -> None:
     with _REGISTERING:
         AttentionInterface.register(NAME, attend)
         AttentionMaskInterface.register(NAME, lazy_mask)
+
+
+@contextmanager
+def masking(heads: Mapping[int, Sequence[int]]) -> Iterator[None]:
+    """Inside the block these heads (numbers by layer) add nothing to what models compute with this attention."""
+    token = MASKED.set(heads)
+    try:
+        yield
+    finally:
+        MASKED.reset(token)
 
 
 @contextmanager

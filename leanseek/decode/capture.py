@@ -58,6 +58,25 @@ class Capture:
         return np.concatenate([seen for _, seen in sorted(self.seen.items())], axis=1)
 
 
+class Strongest(Capture):
+    """Collects, layer by layer, which key gets most attention from each of the last `rows` queries of a single prompt.
+
+    Of equal ones the first. `stacked()` is (1, heads of all layers in order, rows).
+    """
+
+    def __init__(self, depth: int, rows: int) -> None:
+        super().__init__(Heads(dict.fromkeys(range(depth))), np.zeros((1, rows)), 0, True)
+
+    def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
+        """Record a layer. A sink beside the keys changes nothing: it lowers the attention on all alike."""
+        shared = query.shape[1] // key.shape[1]
+        heads = [
+            attention_scores(query[:, [head]], key[:, [head // shared]], mask, scaling, terms.get("softcap"))
+            for head in range(query.shape[1])
+        ]
+        self.seen[layer] = np.concatenate([one.argmax(dim=-1).cpu().numpy() for one in heads], axis=1)
+
+
 _NUMBERS = 1 << 22
 """How many attention weights are in memory at a time; more heads than fit are computed one after another."""
 
@@ -86,14 +105,21 @@ def mean_attention(
     parts = []
     for start in range(0, len(heads), step):
         chosen = torch.as_tensor(heads[start : start + step], device=query.device)
-        scores = query[:, chosen].to(exact) @ key[:, chosen // shared].to(exact).transpose(-1, -2)
-        scores *= scaling
-        if softcap is not None:
-            scores = torch.tanh(scores / softcap) * softcap
-        scores.masked_fill_(~mask, float("-inf"))
+        exact_query, exact_key = query[:, chosen].to(exact), key[:, chosen // shared].to(exact)
+        scores = attention_scores(exact_query, exact_key, mask, scaling, softcap)
         attention = softmax(scores, None if sinks is None else sinks[chosen][:, None, None].to(exact))
         parts.append(torch.einsum("bt,bhtn->bhn", weights.to(exact), attention[..., :columns]).cpu().double())
     return np.asarray(torch.cat(parts, dim=1).numpy())
+
+
+def attention_scores(query: Any, key: Any, mask: Any, scaling: float, softcap: float | None) -> Any:
+    """(b, h, rows, n) the scores before the softmax; minus infinity for keys that a query does not see."""
+    import torch
+
+    scores = query @ key.transpose(-1, -2) * scaling
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    return scores.masked_fill_(~mask, float("-inf"))
 
 
 def softmax(scores: Any, sink: Any = None) -> Any:

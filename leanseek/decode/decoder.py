@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from leanseek.decode.attention import attending, exclusive
-from leanseek.decode.capture import CURRENT, Capture, Enough, Heads
+from leanseek.decode.capture import CURRENT, Capture, Enough, Heads, Strongest
 from leanseek.decode.chat import chat_frame
 from leanseek.decode.generation import BATCH, MOST, Constraint, Generated, Token, generate, log_probabilities
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
-from leanseek.types import Float64Array
+from leanseek.types import Float64Array, Int64Array
 
 
 class States(NamedTuple):
@@ -151,6 +151,13 @@ class Decoder:
                 found.append(self._finite(capture.stacked() if apart else capture.total()[:, None]))
                 cache.crop(-longest_end)
         return found
+
+    def strongest(self, ids: Sequence[int], rows: int) -> Int64Array:
+        """(heads of all layers, rows) the place of the token that gets most attention from each of the last."""
+        capture = Strongest(self.depth, rows)
+        with attending(self.model):
+            self._run(np.array([ids]), new_cache(), capture)
+        return np.asarray(capture.stacked()[0], dtype=np.int64)
 
     def states(
         self, blocks: Sequence[Sequence[int]], deepest: int, after: States | None = None

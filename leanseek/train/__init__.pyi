@@ -4,10 +4,12 @@ from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
 from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
 from .fusion.learned_fusion import train_fusion as train_fusion
-from .head_search import Example as Example
+from .head_masking import HeadCheck as HeadCheck
+from .head_masking import check_heads as check_heads
 from .head_search import FoundHeads as FoundHeads
 from .head_search import find_heads as find_heads
-from .head_search import head_examples as head_examples
+from .prompt_examples import Example as Example
+from .prompt_examples import head_examples as head_examples
 from .relevance.adapter import train_relevance as train_relevance
 from .relevance.field import FittedField as FittedField
 from .relevance.field import FittedMode as FittedMode

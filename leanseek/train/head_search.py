@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -15,39 +13,23 @@ from numpy.typing import NDArray
 from leanseek.decode.decoder import Decoder
 from leanseek.decode.decoder_loader import load_decoder
 from leanseek.errors import InputError, UsageError
-from leanseek.indexing.snapshot import Snapshot
 from leanseek.rerank.incontext.heads import Head, HeadList
 from leanseek.rerank.incontext.in_context import InContextReranker
-from leanseek.rerank.incontext.listing import text_of
-from leanseek.rerank.incontext.prompts import NO_QUERY, check_kind, tokenize
+from leanseek.rerank.incontext.prompts import check_kind, tokenize
 from leanseek.rerank.incontext.reader import Reader, Task, document_masses, document_scores
-from leanseek.searcher.searcher import Searcher
-from leanseek.train.fusion.judged_candidates import CUT, DISCOUNTS, labelled
-from leanseek.types import Float64Array, Progress, Qrels, Query
+from leanseek.train.head_copying import copy_scores
+from leanseek.train.head_masking import HeadCheck, check_heads
+from leanseek.train.prompt_examples import Example, fitting, ndcg
+from leanseek.types import Float64Array, Progress
 
-Method = Literal["contrastive", "ndcg", "mass"]
+Method = Literal["contrastive", "ndcg", "mass", "copy"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
-COUNTS: Final[dict[Method, int]] = {"contrastive": 8, "ndcg": 16, "mass": 16}
-"""How many heads the publications use."""
-TEMPERATURE: Final = 0.1
+COUNTS: Final[dict[Method, int]] = {"contrastive": 8, "ndcg": 16, "mass": 16, "copy": 16}
+"""How many heads the publications use; for copying as many as by nDCG."""
+TEMPERATURES: Final = (0.1, 0.01, 0.001)
+"""Those of the publication, which are different from model to model."""
 FEWEST: Final = 9
 """Examples from which heads can be found; a third of them is held out."""
-
-
-class Example(NamedTuple):
-    """A query with the documents of a prompt, and which of them are relevant: at least one, and not all."""
-
-    query: str
-    documents: tuple[str, ...]
-    relevant: tuple[bool, ...]
-
-    def take(self, places: Sequence[int]) -> Example:
-        """The example with the documents at these places, in that order."""
-        return Example(
-            self.query,
-            tuple(self.documents[place] for place in places),
-            tuple(self.relevant[place] for place in places),
-        )
 
 
 class Watched(NamedTuple):
@@ -65,7 +47,7 @@ class Watched(NamedTuple):
 class FoundHeads:
     """Heads, and the mean nDCG@10 that they and all heads reach on `held_out` examples that they were not found on.
 
-    `learned_from`: how many they were found on.
+    `learned_from`: how many they were found on. `check`: what masking them loses, where that was measured.
     """
 
     heads: HeadList
@@ -73,6 +55,7 @@ class FoundHeads:
     ndcg_of_all: float
     learned_from: int
     held_out: int
+    check: HeadCheck | None = None
 
 
 def find_heads(
@@ -81,8 +64,9 @@ def find_heads(
     *,
     method: Method = "contrastive",
     count: int | None = None,
-    temperature: float = TEMPERATURE,
+    temperature: float | None = None,
     prompt: str = "IE",
+    check: bool = False,
     device: str | None = None,
     seed: int = 0,
     source: str = "",
@@ -92,9 +76,13 @@ def find_heads(
 
     - "contrastive": heads that look at a relevant document and not at the others (Tran et al.: Contrastive
       Retrieval Heads Improve Attention-Based Re-Ranking, arXiv 2510.02219), with a softmax over documents at
-      `temperature`;
+      `temperature`; by default that of the publication's by which the heads rank the examples best;
     - "ndcg": heads that order the documents best, each by itself; "mass": heads that look most at the relevant
-      ones (both Zhang et al.: Query-Focused Retrieval Heads Improve Long-Context Reasoning and Re-ranking, EMNLP 2025).
+      ones (both Zhang et al.: Query-Focused Retrieval Heads Improve Long-Context Reasoning and Re-ranking, EMNLP 2025);
+    - "copy": heads that point to a relevant sentence word by word while it is read again (Wu et al.: Retrieval Head
+      Mechanistically Explains Long-Context Factuality, arXiv 2404.15574).
+
+    With `check` the held-out examples are also ranked without the heads, and without as many others.
 
     The documents are shuffled, and a third of the examples held out, by the `seed`. `source` is recorded in the list.
 
@@ -105,7 +93,7 @@ def find_heads(
         raise UsageError(f"'{method}' is not a method of finding heads. Choose from: {', '.join(METHODS)}")
     decoder = load_decoder(model_or_path, device)
     count = heads_to_keep(decoder, method, count)
-    if not temperature > 0:
+    if temperature is not None and not temperature > 0:
         raise UsageError(f"the temperature is {temperature}; it must be above 0")
     useful = [one for one in examples if any(one.relevant) and not all(one.relevant)]
     if len(useful) < FEWEST:
@@ -119,10 +107,15 @@ def find_heads(
         one.take(draw.sample(range(len(one.documents)), len(one.documents)))
         for one in draw.sample(useful, len(useful))
     ]
-    watched = watch(InContextReranker(decoder, prompt).reader, shuffled, progress)
-    held = watched[: len(watched) // 3]
-    learned_from = watched[len(held) :]
-    order = np.argsort(-worth(learned_from, method, temperature), kind="stable")
+    reader = InContextReranker(decoder, prompt).reader
+    third = len(shuffled) // 3
+    if method == "copy":
+        order = np.argsort(-copy_scores(reader, shuffled[third:], progress), kind="stable")
+        held = watch(reader, shuffled[:third], progress)
+    else:
+        watched = watch(reader, shuffled, progress)
+        held = watched[:third]
+        order = best_order(watched[third:], method, count, temperature)
     best = order[:count]
     heads = HeadList(
         model=decoder.name,
@@ -134,13 +127,31 @@ def find_heads(
         source=source,
         prompt=check_kind(prompt),
     )
+    checked = (
+        check_heads(reader, heads.heads, shuffled[:third], seed=seed, progress=progress) if check else None
+    )
     return FoundHeads(
         heads,
-        float(np.mean([ndcg(one.scores[best].sum(axis=0)[None], one.relevant)[0] for one in held])),
-        float(np.mean([ndcg(one.scores.sum(axis=0)[None], one.relevant)[0] for one in held])),
-        len(learned_from),
-        len(held),
+        reached(held, best),
+        reached(held, order),
+        len(shuffled) - third,
+        third,
+        checked,
     )
+
+
+def best_order(
+    watched: Sequence[Watched], method: Method, count: int, temperature: float | None
+) -> NDArray[np.intp]:
+    """All heads, best first. Without a temperature that whose `count` best heads rank the examples best."""
+    temperatures = TEMPERATURES if method == "contrastive" and temperature is None else (temperature or 1.0,)
+    orders = [np.argsort(-worth(watched, method, one), kind="stable") for one in temperatures]
+    return max(orders, key=lambda order: reached(watched, order[:count]))
+
+
+def reached(watched: Sequence[Watched], heads: NDArray[np.intp]) -> float:
+    """The mean nDCG@10 by some heads together."""
+    return float(np.mean([ndcg(one.scores[heads].sum(axis=0)[None], one.relevant)[0] for one in watched]))
 
 
 def heads_to_keep(decoder: Decoder, method: Method, count: int | None) -> int:
@@ -172,27 +183,7 @@ def watch(reader: Reader, examples: Sequence[Example], progress: Progress | None
     return watched
 
 
-def fitting(reader: Reader, example: Example) -> Example:
-    """The example without its last documents that are not relevant, where they do not fit into the context.
-
-    Raises InputError where not even one of them fits beside the relevant ones.
-    """
-    context = reader.decoder.context
-    while context is not None:
-        prompts = [reader.wording.compose(query, example.documents) for query in (example.query, NO_QUERY)]
-        if max(len(tokenize(reader.decoder.tokenizer, prompt).ids) for prompt in prompts) <= context:
-            break
-        others = [place for place, relevant in enumerate(example.relevant) if not relevant]
-        if len(others) < 2:
-            raise InputError(
-                f"the documents of the query '{example.query}' do not fit into the {context:,} tokens of "
-                f"{reader.decoder.name}; cut them into passages"
-            )
-        example = example.take([place for place in range(len(example.documents)) if place != others[-1]])
-    return example
-
-
-def worth(watched: Sequence[Watched], method: Method, temperature: float = TEMPERATURE) -> Float64Array:
+def worth(watched: Sequence[Watched], method: Method, temperature: float) -> Float64Array:
     """(heads,) how well each head finds the relevant documents by a method of `find_heads`: the mean over examples."""
     if method == "contrastive":
         found = [contrast(one.masses, one.relevant, temperature) for one in watched]
@@ -217,62 +208,3 @@ def contrast(masses: Float64Array, relevant: NDArray[np.bool_], temperature: flo
         rest = np.exp(above - highest[:, None]).sum(axis=1)
         shares.append(np.exp(-highest) / (np.exp(-highest) + rest))
     return np.asarray(np.mean(shares, axis=0))
-
-
-def ndcg(scores: Float64Array, relevant: NDArray[np.bool_]) -> Float64Array:
-    """(heads,) nDCG@10 of the documents in the order of each head's `scores` (heads, documents).
-
-    Of equal scores the documents that are not relevant come first: a head that scores all alike gains nothing.
-    """
-    order = np.lexsort((np.broadcast_to(relevant, scores.shape), -scores), axis=1)[:, :CUT]
-    gains = relevant[order] @ DISCOUNTS[: order.shape[1]]
-    return np.asarray(gains / DISCOUNTS[: int(relevant.sum())].sum())
-
-
-class Examples(NamedTuple):
-    """Examples, and `notes` on what of the queries and judgments could not be used."""
-
-    examples: list[Example]
-    notes: tuple[str, ...]
-
-
-def head_examples(
-    path: str | os.PathLike[str],
-    queries: Sequence[Query],
-    qrels: Qrels,
-    *,
-    most: int,
-    documents: int,
-    device: str | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Examples:
-    """At most `most` examples from the index at `path`: the best `documents` of its own search for a query.
-
-    A query counts whose hits hold a relevant document and another one; the queries are drawn by the `seed`.
-
-    Raises UsageError for fewer than two documents, InputError where queries, judgments and index do not fit each
-    other, and what `Searcher.open` raises.
-    """
-    if documents < 2 or most < 1:
-        raise UsageError(
-            f"nothing can be learned from {most} queries with {documents} documents each; give at least 1 query and "
-            "2 documents"
-        )
-    snapshot = Snapshot.open(Path(path), dense=False)
-    try:
-        useful, notes = labelled(snapshot, queries, qrels)
-    finally:
-        snapshot.close()
-    found: list[Example] = []
-    with Searcher.open(path, device=device) as searcher:
-        for query in random.Random(f"queries {seed}").sample(useful, len(useful)):
-            hits = searcher.search(query.text, documents)
-            relevant = tuple(qrels[query.id].get(hit.id, 0) > 0 for hit in hits)
-            if any(relevant) and not all(relevant):
-                found.append(Example(query.text, tuple(map(text_of, hits)), relevant))
-            if progress is not None:
-                progress("searching", len(found), most)
-            if len(found) == most:
-                break
-    return Examples(found, notes)

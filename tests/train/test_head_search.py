@@ -15,7 +15,8 @@ from leanseek.cli import app
 from leanseek.errors import InputError, UsageError
 from leanseek.rerank import InContextReranker
 from leanseek.rerank.incontext import Head, read_heads
-from leanseek.train.head_search import Example, Method, Watched, contrast, find_heads, ndcg, watch
+from leanseek.train.head_search import Method, Watched, contrast, find_heads, watch
+from leanseek.train.prompt_examples import Example, ndcg
 
 
 def examples(count: int, seed: int = 0) -> list[Example]:
@@ -108,7 +109,7 @@ def test_bad_examples_and_arguments_are_told() -> None:
         find_heads(model, examples(8))
     with pytest.raises(InputError, match="0 have both"):
         find_heads(model, [Example("q", ("a", "b"), (True, True))] * 20)
-    with pytest.raises(UsageError, match="contrastive, ndcg, mass"):
+    with pytest.raises(UsageError, match="contrastive, ndcg, mass, copy"):
         find_heads(model, examples(9), method="best")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="12"):
         find_heads(model, examples(9), count=13)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -104,10 +105,15 @@ def heads_of(
     heads.check(decoder, prompt)
     if not heads.heads:
         raise UsageError("the list names no heads; leave heads out to take all of them")
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in sorted(set(heads.heads)):
-        by_layer.setdefault(layer, []).append(head)
-    return Heads(by_layer)
+    return Heads(by_layer(heads.heads))
+
+
+def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
+    """The numbers of the heads in each layer that has some."""
+    found: dict[int, list[int]] = {}
+    for layer, head in sorted(set(heads)):
+        found.setdefault(layer, []).append(head)
+    return found
 
 
 def read_heads(path: Path) -> HeadList:

@@ -19,7 +19,7 @@ from support import COPYING_DECODER, ROOT
 from leanseek.decode.decoder import Decoder
 from leanseek.decode.decoder_loader import load_decoder
 from leanseek.rerank import InContextReranker
-from leanseek.train.head_search import Example, find_heads
+from leanseek.train import Example, find_heads
 from leanseek.types import Hit
 
 FOLDER = COPYING_DECODER

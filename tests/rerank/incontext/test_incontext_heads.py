@@ -125,7 +125,7 @@ def test_a_model_that_will_not_do_is_told_before_anything_is_searched(
     def searching(*_: object, **__: object) -> None:
         raise AssertionError("it searches already")
 
-    monkeypatch.setattr("leanseek.train.head_search.head_examples", searching)
+    monkeypatch.setattr("leanseek.train.prompt_examples.head_examples", searching)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     encoder = transformers.BertModel(transformers.BertConfig(vocab_size=400, **small))
     for model, name in ((encoder, "encoder"), (decoder(), "decoder")):
