@@ -1,8 +1,10 @@
 """In-context re-ranking against the same model with `output_attentions=True`: seconds and peak memory.
 
-    python benchmarks/rerank_attention.py [--passages 5,10,20] [--words 100] [--device cpu]
+    python benchmarks/rerank_attention.py [--model packaged] [--passages 5,10,20] [--words 100] [--device cpu]
 
-The decoder has random weights (about 70 million): what it says means nothing, what it costs does. Each way runs in a
+The decoder is the packaged one (or another one by name), whose heads are selected, or has random weights (about 70
+million): what it says means nothing, what it costs does. Whole matrices of 20 passages of 150 words take 20 GB. Each
+way runs in a
 process of its own, so that its peak memory is its own; both read the documents once and the query after them, from
 the same cached keys and values, and give the same scores. The times are the shortest of a few runs.
 """
@@ -48,6 +50,14 @@ def make_model(device: str, scale: str) -> Any:
     return model.to(device, torch.float32 if device == "cpu" else torch.bfloat16)
 
 
+def load(name: str, precision: str) -> tuple[Any, Any]:
+    """The decoder of that name and its tokenizer."""
+    from leanseek.decode import DEFAULT_DECODER, load_decoder
+
+    decoder = load_decoder(DEFAULT_DECODER if name == "packaged" else name, precision=precision)
+    return decoder.model, decoder.tokenizer
+
+
 def make_tokenizer() -> Any:
     """A word is a token."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
@@ -63,13 +73,18 @@ def make_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
-def passages(count: int, words: int) -> list[str]:
-    """Random passages, longer by what a tokenizer would make of their words."""
-    draw = np.random.default_rng(1)
-    return [
-        " ".join(f"w{word}" for word in draw.integers(WORDS, size=round(words * TOKENS_OF_A_WORD)))
-        for _ in range(count)
+def vocabulary(tokenizer: Any) -> list[str]:
+    """Words that are one token each."""
+    known = [tokenizer.decode([number]) for number in range(len(tokenizer))]
+    return [one.strip() for one in known if one.startswith(" ") and one.strip().isalpha()] or [
+        f"w{number}" for number in range(WORDS)
     ]
+
+
+def passages(count: int, words: int, known: list[str]) -> list[str]:
+    """Random passages of known words, longer by what a tokenizer would make of words."""
+    draw = np.random.default_rng(1)
+    return [" ".join(draw.choice(known, size=round(words * TOKENS_OF_A_WORD)).tolist()) for _ in range(count)]
 
 
 def ours(model: Any, tokenizer: Any, **options: Any) -> Callable[[str, list[str]], list[float]]:
@@ -107,7 +122,9 @@ def slow(model: Any, tokenizer: Any) -> Callable[[str, list[str]], list[float]]:
     return score
 
 
-WAYS: dict[str, Callable[[Any, Any], Callable[[str, list[str]], list[float]]]] = {
+Way = Callable[[Any, Any], Callable[[str, list[str]], list[float]]]
+
+WAYS: dict[str, Way] = {
     "whole matrices": slow,
     "in context": ours,
     "up to the middle layer": lambda m, t: ours(m, t, layers=(0, m.config.num_hidden_layers // 2)),
@@ -116,64 +133,96 @@ WAYS: dict[str, Callable[[Any, Any], Callable[[str, list[str]], list[float]]]] =
 }
 
 
-def measure(way: str, count: int, words: int, device: str, scale: str, runs: int) -> dict[str, Any]:
-    """Seconds for a query, bytes of peak memory above the model, and the scores."""
+def selected(model: Any, tokenizer: Any, **options: Any) -> Callable[[str, list[str]], list[float]]:
+    """Scores by the packaged decoder's heads."""
+    from leanseek.rerank.incontext import published_for
+
+    return ours(model, tokenizer, heads=published_for("SmolLM2-135M-Instruct"), **options)
+
+
+REAL: dict[str, tuple[str, Way]] = {
+    "whole matrices": ("float32", slow),
+    "all heads": ("float32", ours),
+    "selected heads": ("float32", selected),
+    "selected heads, bfloat16": ("bfloat16", selected),
+    "the same, documents by themselves": ("bfloat16", lambda m, t: selected(m, t, block_memory=0)),
+    "the same, kept": ("bfloat16", lambda m, t: selected(m, t, block_memory=8 << 30)),
+}
+"""Ways with the packaged decoder, each with the precision of its weights."""
+
+
+def measure(
+    way: str, count: int, words: int, device: str, scale: str, runs: int, name: str | None
+) -> dict[str, Any]:
+    """Seconds for a query, of the clock and of the processor, bytes of peak memory above the model, and the scores."""
     import resource
 
     import torch
 
-    torch.set_num_threads(int(torch.get_num_threads()))
-    model, tokenizer = make_model(device, scale), make_tokenizer()
-    score, documents = WAYS[way](model, tokenizer), passages(count, words)
-    score("w1 w2", passages(2, 10))
+    if name is None:
+        model, tokenizer, made = make_model(device, scale), make_tokenizer(), WAYS[way]
+    else:
+        precision, made = REAL[way]
+        model, tokenizer = load(name, precision)
+    known = vocabulary(tokenizer)
+    score, documents = made(model, tokenizer), passages(count, words, known)
+    score(" ".join(known[:2]), passages(2, 10, known))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-    times, scores = [], []
+    times, work, scores = [], [], []
     for run in range(runs):
-        begun = time.perf_counter()
-        scores = score(f"w7 w{run} w3000 w4 w55", documents)
+        begun, spent = time.perf_counter(), time.process_time()
+        scores = score(" ".join(known[place] for place in (7, run, 3000, 4, 55)), documents)
         times.append(time.perf_counter() - begun)
+        work.append(time.process_time() - spent)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device != "cpu":
         peak = torch.cuda.max_memory_allocated()
-    return {"seconds": min(times), "bytes": peak - before, "scores": scores}
+    return {"seconds": min(times), "work": min(work), "bytes": peak - before, "scores": scores}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", help="packaged, or a decoder's name; by default one with random weights")
     parser.add_argument("--passages", default="5,10,20")
     parser.add_argument("--words", type=int, default=100)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scale", choices=["small", "large"], default="small")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument(
-        "--ways", default=",".join(range_ := list(map(str, range(len(WAYS))))), help=f"of {range_}"
-    )
+    parser.add_argument("--ways", help="numbers from 0, such as 0,1,3; by default all")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         way, count = given.one.split(":")
-        print(json.dumps(measure(way, int(count), given.words, given.device, given.scale, given.runs)))
+        found = measure(way, int(count), given.words, given.device, given.scale, given.runs, given.model)
+        print(json.dumps(found))
         return
-    print(f"{'passages':>8}  {'way':<30}  {'seconds':>8}  {'faster':>6}  {'MiB above the model':>20}")
+    ways = list(WAYS if given.model is None else REAL)
+    if given.ways:
+        ways = [ways[int(place)] for place in given.ways.split(",")]
+    print(
+        f"{'passages':>8}  {'way':<34}  {'seconds':>8}  {'faster':>6}  {'processor':>9}  {'MiB above the model':>20}"
+    )
     for count in map(int, given.passages.split(",")):
         base: dict[str, Any] = {}
-        for way in [list(WAYS)[int(place)] for place in given.ways.split(",")]:
+        for way in ways:
             command = [sys.executable, __file__, "--one", f"{way}:{count}", "--words", str(given.words)]
             command += ["--device", given.device, "--scale", given.scale, "--runs", str(given.runs)]
+            command += ["--model", given.model] if given.model else []
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
-                print(f"{count:>8}  {way:<30}  {ran.stderr.strip().splitlines()[-1][:60]}")
+                print(f"{count:>8}  {way:<34}  {ran.stderr.strip().splitlines()[-1][:60]}")
                 continue
             found = json.loads(ran.stdout.strip().splitlines()[-1])
             base = base or found
             same = np.allclose(found["scores"], base["scores"], rtol=1e-3, atol=1e-9)
             print(
-                f"{count:>8}  {way:<30}  {found['seconds']:>8.2f}  {base['seconds'] / found['seconds']:>6.1f}"
+                f"{count:>8}  {way:<34}  {found['seconds']:>8.2f}  {base['seconds'] / found['seconds']:>6.1f}"
+                f"  {found['work']:>9.1f}"
                 f"  {found['bytes'] / 2**20:>20,.0f}{'  the same scores' if same and found is not base else ''}",
                 flush=True,
             )
