@@ -42,7 +42,7 @@ def load_decoder(
       lies where it was loaded from, or a `Decoder`, which several re-rankers may share.
 
     `precision` is what weights are computed in: float32 (on the CPU the default), bfloat16, or "fast": bfloat16
-    where the processor multiplies it itself, which is two to three times as fast, else float32. By default as they
+    where the processor multiplies it itself (AMX), some three times as fast, else float32. By default as they
     are stored on other devices.
 
     Raises ModelError, MissingPackageError, StorageError, or UsageError for something else.
@@ -123,7 +123,7 @@ def multiplies_bfloat16() -> bool:
     import torch
 
     # The function is younger than the oldest torch that is supported.
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("amx_bf16"))
 
 
