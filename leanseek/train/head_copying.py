@@ -69,5 +69,4 @@ def sentence_for(query: str, document: str) -> tuple[int, int]:
     """The (start, end) of the document's sentence that shares most words with the query, the first such."""
     wanted = set(query.lower().split())
     sentences = [(one[0], one[1]) for one in split_sentences(document)] or [(0, len(document))]
-    best = max(sentences, key=lambda one: len(wanted & set(document[one[0] : one[1]].lower().split())))
-    return best
+    return max(sentences, key=lambda one: len(wanted & set(document[one[0] : one[1]].lower().split())))
