@@ -69,7 +69,11 @@ class Strongest(Capture):
 
     def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
         """Record a layer. A sink beside the keys changes nothing: it lowers the attention on all alike."""
-        shared = query.shape[1] // key.shape[1]
+        import torch
+
+        # In bfloat16 many scores would be equal.
+        exact = torch.promote_types(query.dtype, torch.float32)
+        query, key, shared = query.to(exact), key.to(exact), query.shape[1] // key.shape[1]
         heads = [
             attention_scores(query[:, [head]], key[:, [head // shared]], mask, scaling, terms.get("softcap"))
             for head in range(query.shape[1])

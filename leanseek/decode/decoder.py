@@ -37,6 +37,9 @@ class States(NamedTuple):
 class Decoder:
     """A causal language model and its tokenizer.
 
+    It is asked for texts (`generate`), for the probability of a text (`log_probabilities`), and for what its tokens
+    attend to (`attention` and the methods after it, which take token ids).
+
     `layers` is the model without its head, `name` what it was loaded by. One call runs at a time, whatever thread
     it comes from.
 
@@ -125,14 +128,13 @@ class Decoder:
 
         `prefixes` are b lists of token ids. Each of `tails` has b lists that follow them, of which the last
         `counts` tokens count. One array for each of `tails`: (b, heads, p) the mean attention of those tokens on
-        each token of the beginnings (aligned at the end: p is the longest), summed over the heads where they are
-        recorded `apart` (then heads is 1).
+        each token of the beginnings (aligned at the end: p is the longest), summed over the heads (then heads is 1)
+        unless they are recorded `apart`.
 
         The beginnings are computed once, together with the first ends.
 
         Raises ModelError where the attention is no numbers.
         """
-
         longest = max(map(len, prefixes))
         padded = min(map(len, prefixes)) < longest
         found = []
@@ -163,7 +165,6 @@ class Decoder:
         self, blocks: Sequence[Sequence[int]], deepest: int, after: States | None = None
     ) -> list[States]:
         """The states of each of the blocks of tokens by itself, each `after` the same beginning; up to a layer."""
-
         begin = after.tokens if after is not None else 0
         ids = np.zeros((len(blocks), max(map(len, blocks))), dtype=np.int64)
         for row, block in enumerate(blocks):

@@ -78,6 +78,8 @@ def generate(
     context: int | None,
 ) -> list[Generated]:
     """See `Decoder.generate`."""
+    if isinstance(prompts, str):
+        raise UsageError("prompts is a single text; give a list, such as [prompt]")
     if most < 1 or batch_size < 1:
         raise UsageError(f"{most} tokens of {batch_size} prompts at a time are none; give 1 or more of both")
     rows = [_ids(tokenizer, prompt, context, 1) for prompt in prompts]
@@ -108,12 +110,14 @@ def _batch(
         [[0] * pad + [1] * len(row) for pad, row in zip(padding, rows, strict=True)], device=model.device
     )
     positions = (real.cumsum(dim=1) - 1).clamp(min=0)
+    # Each prompt has the room of its own length, whatever it is read together with.
+    limits = [most if context is None else min(most, context - len(row)) for row in rows]
     ends, cache = end_tokens(model, tokenizer), DynamicCache(config=model.config)
     written: list[list[Token]] = [[] for _ in rows]
-    open_rows = dict.fromkeys(range(len(rows)))
     finished = [False] * len(rows)
+    open_rows = list(range(len(rows)))
     more = {"logits_to_keep": 1} if _keeps(model) else {}
-    for _ in range(min(most, context - longest if context is not None else most)):
+    while open_rows:
         output = model(
             input_ids=ids,
             attention_mask=real,
@@ -125,22 +129,21 @@ def _batch(
         scores = _finite(output.logits[:, -1].float()).log_softmax(dim=-1)
         ids = torch.zeros((len(rows), 1), dtype=torch.long, device=model.device)
         for row in list(open_rows):
-            token = _choose(
-                scores[row], None if constraint is None else constraint([t.id for t in written[row]])
-            )
-            if token is None or token in ends:
-                finished[row] = True
-                del open_rows[row]
-                continue
-            written[row].append(_token(tokenizer, token, scores[row]))
-            ids[row, 0] = token
-        if not open_rows:
-            break
+            so_far = [one.id for one in written[row]]
+            token = _choose(scores[row], None if constraint is None else constraint(so_far))
+            finished[row] = token is None or token in ends
+            if token is not None and not finished[row]:
+                written[row].append(_token(tokenizer, token, scores[row]))
+                ids[row, 0] = token
+                if len(written[row]) < limits[row]:
+                    continue
+                finished[row] = constraint is not None and not constraint([*so_far, token])
+            open_rows.remove(row)
         positions = positions[:, -1:] + 1
+        if context is not None:
+            # Rows that are done are carried along, but not beyond the model's last position.
+            positions = positions.clamp(max=context - 1)
         real = torch.cat([real, real.new_ones(len(rows), 1)], dim=1)
-    else:
-        for row in open_rows:
-            finished[row] = constraint is not None and not constraint([token.id for token in written[row]])
     return [
         Generated(
             tokenizer.decode([token.id for token in tokens], skip_special_tokens=True), tuple(tokens), end

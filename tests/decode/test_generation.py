@@ -138,7 +138,25 @@ def test_what_does_not_fit_is_told() -> None:
     for texts in ([], ["yes", ""]):
         with pytest.raises(UsageError, match="at least one text"):
             OneOf(tokenizer(), texts)
+    with pytest.raises(UsageError, match="give a list"):
+        short.generate("x")
     assert short.generate([]) == []
+
+
+def test_a_model_without_a_limit_writes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = pair().generate(PROMPTS, most=4)
+    monkeypatch.setattr(Decoder, "context", None)
+    assert pair().generate(PROMPTS, most=4) == limited
+
+
+@pytest.mark.parametrize("family", ["Llama", "GPT2"])
+def test_a_long_prompt_takes_no_room_from_those_read_with_it(family: str) -> None:
+    one = pair(family)
+    long = "x" * ((one.context or 0) - 3)
+    alone = [one.generate([prompt], most=12)[0] for prompt in ("heart trial", long)]
+    assert len(alone[0].tokens) == 12 > len(alone[1].tokens)
+    together = one.generate(["heart trial", long], most=12)
+    assert [text.text for text in together] == [text.text for text in alone]
 
 
 def bare_tokenizer() -> Any:
