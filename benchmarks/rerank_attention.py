@@ -1,12 +1,11 @@
 """In-context re-ranking against the same model with `output_attentions=True`: seconds and peak memory.
 
-    python benchmarks/rerank_attention.py [--model packaged] [--passages 5,10,20] [--words 100] [--device cpu]
+    python benchmarks/rerank_attention.py [--model packaged|random] [--passages 5,10,20] [--words 100] [--device cpu]
 
-The decoder is the packaged one (or another one by name), whose heads are selected, or has random weights (about 70
+The decoder is the packaged one, of which some heads are selected, or has random weights (about 70
 million): what it says means nothing, what it costs does. Whole matrices of 20 passages of 150 words take 20 GB. Each
-way runs in a
-process of its own, so that its peak memory is its own; both read the documents once and the query after them, from
-the same cached keys and values, and give the same scores. The times are the shortest of a few runs.
+way runs in a process of its own, so that its peak memory is its own; all read the documents once and the query after
+them, from the same cached keys and values. The times are the shortest of a few runs; OMP_NUM_THREADS sets the threads.
 """
 
 from __future__ import annotations
@@ -50,11 +49,11 @@ def make_model(device: str, scale: str) -> Any:
     return model.to(device, torch.float32 if device == "cpu" else torch.bfloat16)
 
 
-def load(name: str, precision: str) -> tuple[Any, Any]:
-    """The decoder of that name and its tokenizer."""
-    from leanseek.decode import DEFAULT_DECODER, load_decoder
+def load(precision: Any) -> tuple[Any, Any]:
+    """The packaged decoder and its tokenizer."""
+    from leanseek.decode import load_decoder
 
-    decoder = load_decoder(DEFAULT_DECODER if name == "packaged" else name, precision=precision)
+    decoder = load_decoder(precision=precision)
     return decoder.model, decoder.tokenizer
 
 
@@ -135,9 +134,10 @@ WAYS: dict[str, Way] = {
 
 def selected(model: Any, tokenizer: Any, **options: Any) -> Callable[[str, list[str]], list[float]]:
     """Scores by the packaged decoder's heads."""
+    from leanseek.decode import DEFAULT_DECODER
     from leanseek.rerank.incontext import published_for
 
-    return ours(model, tokenizer, heads=published_for("SmolLM2-135M-Instruct"), **options)
+    return ours(model, tokenizer, heads=published_for(DEFAULT_DECODER), **options)
 
 
 REAL: dict[str, tuple[str, Way]] = {
@@ -152,18 +152,18 @@ REAL: dict[str, tuple[str, Way]] = {
 
 
 def measure(
-    way: str, count: int, words: int, device: str, scale: str, runs: int, name: str | None
+    way: str, count: int, words: int, device: str, scale: str, runs: int, weights: str
 ) -> dict[str, Any]:
     """Seconds for a query, of the clock and of the processor, bytes of peak memory above the model, and the scores."""
     import resource
 
     import torch
 
-    if name is None:
+    if weights == "random":
         model, tokenizer, made = make_model(device, scale), make_tokenizer(), WAYS[way]
     else:
         precision, made = REAL[way]
-        model, tokenizer = load(name, precision)
+        model, tokenizer = load(precision)
     known = vocabulary(tokenizer)
     score, documents = made(model, tokenizer), passages(count, words, known)
     score(" ".join(known[:2]), passages(2, 10, known))
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", help="packaged, or a decoder's name; by default one with random weights")
+    parser.add_argument("--model", choices=["random", "packaged"], default="random")
     parser.add_argument("--passages", default="5,10,20")
     parser.add_argument("--words", type=int, default=100)
     parser.add_argument("--device", default="cpu")
@@ -201,7 +201,7 @@ def main() -> None:
         found = measure(way, int(count), given.words, given.device, given.scale, given.runs, given.model)
         print(json.dumps(found))
         return
-    ways = list(WAYS if given.model is None else REAL)
+    ways = list(WAYS if given.model == "random" else REAL)
     if given.ways:
         ways = [ways[int(place)] for place in given.ways.split(",")]
     print(
@@ -212,7 +212,7 @@ def main() -> None:
         for way in ways:
             command = [sys.executable, __file__, "--one", f"{way}:{count}", "--words", str(given.words)]
             command += ["--device", given.device, "--scale", given.scale, "--runs", str(given.runs)]
-            command += ["--model", given.model] if given.model else []
+            command += ["--model", given.model]
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
                 print(f"{count:>8}  {way:<34}  {ran.stderr.strip().splitlines()[-1][:60]}")
