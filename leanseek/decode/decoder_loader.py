@@ -76,7 +76,7 @@ def decoder_folder(name: str, progress: Progress | None = None) -> Path:
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
-            raise ModelError(f"{path}: there is no such file; give the path of a GGUF file. {ADVICE}")
+            raise ModelError(f"{path}: there is no such file. {ADVICE}")
         return converted(path, progress)
     if name == DEFAULT_DECODER and not path.is_dir():
         return packaged_decoder(progress)
