@@ -45,16 +45,19 @@ def write(path: Path, text: str | bytes) -> Path:
         ("c.jsonl", JSON_LINES.encode("utf-8-sig")),
         ("c.jsonl", JSON_LINES.encode("utf-16")),
         ("c.jsonl", b"\xfe\xff" + JSON_LINES.encode("utf-16-be")),
-        ("c.jsonl.gz", gzip.compress(JSON_LINES.encode())),
-        ("c.jsonl.gz", gzip.compress(JSON_LINES[:100].encode()) + gzip.compress(JSON_LINES[100:].encode())),
+        ("c.jsonl.gz", gzip.compress(JSON_LINES.encode(), mtime=0)),
+        (
+            "c.jsonl.gz",
+            b"".join(gzip.compress(part.encode(), mtime=0) for part in (JSON_LINES[:100], JSON_LINES[100:])),
+        ),
         ("c.jsonl.bz2", bz2.compress(JSON_LINES.encode())),
-        ("c.jsonl", gzip.compress(JSON_LINES.encode())),
+        ("c.jsonl", gzip.compress(JSON_LINES.encode(), mtime=0)),
         ("c.jsonl.gz", JSON_LINES.encode()),
         ("c.json", json.dumps(RECORDS).encode()),
         ("c.json", json.dumps(RECORDS, indent=2).encode("utf-16")),
         ("c.json", b"\n [\n" + b",\n".join(json.dumps(record).encode() for record in RECORDS) + b"]\n"),
         ("c.json", JSON_LINES.encode()),
-        ("c.json.gz", gzip.compress(json.dumps(RECORDS).encode())),
+        ("c.json.gz", gzip.compress(json.dumps(RECORDS).encode(), mtime=0)),
     ],
 )  # fmt: skip
 def test_the_same_documents_however_they_are_written(tmp_path: Path, name: str, raw: bytes) -> None:
