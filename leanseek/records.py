@@ -6,20 +6,82 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from leanseek.errors import InputError
 from leanseek.files import replacing
-from leanseek.types import Answer, AttentionExplanation, Hit
+from leanseek.types import (
+    Answer,
+    AttentionExplanation,
+    Explanation,
+    Hit,
+    Nothing,
+    Operator,
+    Passage,
+    Reached,
+    Snippet,
+    Stage,
+    Standing,
+    TokenAttention,
+)
 
 FORMAT = 1
 
 Kind = TypeVar("Kind")
 
 
-def hit_record(hit: Hit) -> dict[str, Any]:
+class HitRecord(TypedDict):
+    """A hit as JSON; what does not apply is left out. `stages`, `terms` and `snippet` come with an explanation."""
+
+    rank: int
+    id: str
+    score: float
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    probability: NotRequired[float]
+    passage: NotRequired[dict[str, int]]
+    history: NotRequired[list[dict[str, Any]]]
+    copies: NotRequired[list[str]]
+    stages: NotRequired[dict[str, dict[str, Any] | None]]
+    terms: NotRequired[list[str]]
+    snippet: NotRequired[dict[str, Any]]
+    attention: NotRequired[dict[str, list[list[float]]]]
+
+
+class AnswerRecord(TypedDict):
+    """An answer as JSON; what does not apply is left out.
+
+    `threshold` and `left_out` come with a least probability, `reason` and `message` where there is no hit, `reranked`
+    of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query.
+    """
+
+    hits: list[HitRecord]
+    threshold: NotRequired[float]
+    left_out: NotRequired[int]
+    nearest: NotRequired[HitRecord]
+    reason: NotRequired[str]
+    message: NotRequired[str]
+    reranked: NotRequired[int]
+    to_rerank: NotRequired[int]
+    query_tokens_lost: NotRequired[int]
+    operators: NotRequired[list[dict[str, Any]]]
+
+
+class CitedRecord(TypedDict):
+    """A source of a context as JSON."""
+
+    number: int
+    id: str
+    title: str
+    text: str
+    score: float
+    probability: float | None
+
+
+def hit_record(hit: Hit) -> HitRecord:
     """A hit as the JSON object that the documentation describes; what does not apply is left out."""
-    record: dict[str, Any] = {
+    record: HitRecord = {
         "rank": hit.rank,
         "id": hit.id,
         "score": hit.score,
@@ -57,20 +119,46 @@ def hit_record(hit: Hit) -> dict[str, Any]:
     return record
 
 
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """What there is to say of an answer beside its hits, as the JSON object that the documentation describes.
+def hit_of(record: HitRecord) -> Hit:
+    """The hit that `hit_record` made a record of. KeyError or TypeError for what is no such record."""
+    return Hit(
+        rank=record["rank"],
+        id=record["id"],
+        score=record["score"],
+        title=record["title"],
+        text=record["text"],
+        metadata=record["metadata"],
+        passage=Passage(**record["passage"]) if "passage" in record else None,
+        explanation=_explanation_of(record) if "snippet" in record else None,
+        probability=record.get("probability"),
+        history=tuple(Standing(**standing) for standing in record.get("history", ())),
+        copies=tuple(record.get("copies", ())),
+    )
 
-    What does not apply is left out, so that there may be nothing.
-    """
-    record: dict[str, Any] = {}
-    if answer.nothing is not None:
-        record |= {"hits": 0, "reason": answer.nothing.reason, "message": answer.nothing.sentence}
+
+def _explanation_of(record: HitRecord) -> Explanation:
+    stages = {side: Stage(**stage) if stage else None for side, stage in record["stages"].items()}
+    text = record["snippet"]["text"]
+    snippet = Snippet(text, tuple((start, end) for start, end in record["snippet"]["highlights"]))
+    terms = tuple(record["terms"])
+    if "attention" not in record:
+        return Explanation(stages["sparse"], stages["dense"], terms, snippet)
+    title, body = (
+        tuple(TokenAttention(int(start), int(end), attention) for start, end, attention in tokens)
+        for tokens in (record["attention"]["title"], record["attention"]["text"])
+    )
+    return AttentionExplanation(stages["sparse"], stages["dense"], terms, snippet, title, body)
+
+
+def answer_record(answer: Answer) -> AnswerRecord:
+    """An answer as the JSON object that the documentation describes; what does not apply is left out."""
+    record: AnswerRecord = {"hits": [hit_record(hit) for hit in answer.hits]}
+    if answer.threshold is not None:
+        record |= {"threshold": answer.threshold, "left_out": answer.left_out}
     if answer.nearest is not None:
-        record |= {
-            "threshold": answer.threshold,
-            "left_out": answer.left_out,
-            "nearest": hit_record(answer.nearest),
-        }
+        record["nearest"] = hit_record(answer.nearest)
+    if answer.nothing is not None:
+        record |= {"reason": answer.nothing.reason, "message": answer.nothing.sentence}
     if answer.reached is not None:
         record |= {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
     if answer.tokens_lost:
@@ -78,6 +166,31 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     if answer.operators:
         record["operators"] = [operator._asdict() for operator in answer.operators]
     return record
+
+
+def answer_of(record: AnswerRecord) -> Answer:
+    """The answer that `answer_record` made a record of. KeyError or TypeError for what is no such record."""
+    reason: Any = record.get("reason")
+    return Answer(
+        hits=[hit_of(hit) for hit in record["hits"]],
+        threshold=record.get("threshold"),
+        left_out=record.get("left_out", 0),
+        nearest=hit_of(record["nearest"]) if "nearest" in record else None,
+        reached=Reached(record["reranked"], record["to_rerank"]) if "reranked" in record else None,
+        nothing=Nothing(reason, record["message"]) if reason is not None else None,
+        tokens_lost=record.get("query_tokens_lost", 0),
+        operators=tuple(Operator(**operator) for operator in record.get("operators", ())),
+    )
+
+
+def remarks_record(answer: Answer) -> dict[str, Any]:
+    """What a terminal shows of an answer beside its hits: nothing for an answer that needs no remark."""
+    record: dict[str, Any] = {**answer_record(answer)}
+    del record["hits"]
+    if answer.nearest is None:
+        record.pop("threshold", None)
+        record.pop("left_out", None)
+    return {"hits": 0, **record} if answer.nothing is not None else record
 
 
 def write_record(path: Path, record: Any) -> None:

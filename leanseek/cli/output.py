@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def console(stderr: bool = False) -> Console:
     return made
 
 
-def print_json(value: dict[str, Any], err: bool = False) -> None:
+def print_json(value: Mapping[str, Any], err: bool = False) -> None:
     """One line of JSON on standard output, or on standard error."""
     stream = sys.stderr if err else sys.stdout
     unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"

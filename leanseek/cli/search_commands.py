@@ -56,7 +56,7 @@ def search(
     as_json: opt.Json = False,
 ) -> None:
     """Search an index for one query."""
-    from leanseek.records import answer_record, hit_record
+    from leanseek.records import hit_record, remarks_record
     from leanseek.searcher import Searcher
 
     with (
@@ -96,7 +96,7 @@ def search(
     if as_json:
         for hit in answer.hits:
             print_json(hit_record(hit))
-        if told := answer_record(answer):
+        if told := remarks_record(answer):
             print_json({**told, "notes": notes}, err=True)
         return
     if explain and answer.operators:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, LearnedEncoder
 from leanseek.errors import IndexExistsError, UsageError
-from leanseek.filters import parse_filter
+from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_sources, read_state
 from leanseek.indexing.creation import Plan, given_encoder, given_learned, make_plan
 from leanseek.indexing.folder import claim_folder, remove_files
@@ -253,7 +253,7 @@ class Index:
             return self._writer.sync(reading, dry_run, progress or silent, cache)
 
     def delete(
-        self, ids: Iterable[str] = (), *, filter: str | None = None, ignore_missing: bool = False
+        self, ids: Iterable[str] = (), *, filter: str | Filter | None = None, ignore_missing: bool = False
     ) -> int:
         """Delete documents by id, by a metadata filter, or both; returns how many were deleted.
 
@@ -262,7 +262,7 @@ class Index:
         if isinstance(ids, str):  # which would count as its characters
             raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
         wanted = list(ids)
-        condition = parse_filter(filter) if filter is not None else None
+        condition = parse_filter(filter) if isinstance(filter, str) else filter
         with self._writer.locked():
             return self._writer.delete(wanted, condition, ignore_missing)
 

@@ -21,7 +21,7 @@ from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Document, Float32Array, Int64Array
 
 REMEMBERED_FILTERS = 16
 ATTEMPTS = 20
@@ -172,6 +172,26 @@ class Snapshot:
             for base, segment in zip(self.passages.bases.tolist(), self.segments, strict=False)
             for document, parts in segment.find_live(documents).items()
         }
+
+    def whole(self, documents: Sequence[str], allowed: BoolArray | None = None) -> list[Document]:
+        """Those of the documents that are here, whole and in the order given; `allowed` (size,) keeps the True ones.
+
+        The white space between the passages of a document is not stored: line breaks, or one space, stand in its
+        place, so that characters keep their offsets.
+        """
+        found = []
+        parts = self.find(documents)
+        for document in dict.fromkeys(documents):
+            ordinals = np.array(sorted(parts.get(document, ())), dtype=np.int64)
+            if not len(ordinals) or (allowed is not None and not allowed[ordinals[0]]):
+                continue
+            passages = self.passages.get(ordinals)
+            text = ""
+            for passage in passages:
+                gap = passage.start - len(text)
+                text = text[: passage.start] + (" " if gap == 1 else "\n" * gap) + passage.text
+            found.append(Document(document, text, passages[0].title, passages[0].metadata))
+        return found
 
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""

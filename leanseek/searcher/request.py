@@ -24,6 +24,7 @@ from leanseek.types import BoolArray, Float32Array, Int64Array, Operator, Progre
 from leanseek.understanding import parse_query, without_repeats
 
 if TYPE_CHECKING:
+    from leanseek.filters import Filter
     from leanseek.searcher.second_stage import SecondStage
 
 DEPTH = 100
@@ -35,9 +36,9 @@ BLOCK = 256
 class SearchOptions(TypedDict, total=False):
     """What every search of a `Searcher` takes, by keyword.
 
-    `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, applied inside both searches. `mode` is
-    hybrid, dense, sparse or learned; by default the searcher's. `depth` is how many candidates each side gives (at
-    least k; by default 100).
+    `filter` is a metadata condition such as `year >= 2015 and lang = "en"`, or a `Filter`, applied inside every
+    side's search. `mode` is hybrid, dense, sparse or learned; by default the searcher's. `depth` is how many
+    candidates each side gives (at least k; by default 100).
 
     `min_probability` in [0, 1] returns, of the candidates in their order, those that are at least so probably
     relevant; `relevant_only` takes the probability at which the relevance model returns 95 % of what is relevant.
@@ -48,7 +49,7 @@ class SearchOptions(TypedDict, total=False):
     and text, the best by rank; the ids of the others are its `copies`.
     """
 
-    filter: str | None
+    filter: str | Filter | None
     mode: str | None
     depth: int | None
     min_probability: float | None
@@ -300,7 +301,7 @@ def make_request(
     if filter is not None:
         from leanseek.filters import parse_filter
 
-        matching = snapshot.matching(parse_filter(filter))
+        matching = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
     operators: list[tuple[Operator, ...]] = []
     if not options.get("literal", literal):
         queries, operators = understood(queries)

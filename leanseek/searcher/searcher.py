@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
+from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
@@ -21,9 +22,10 @@ from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance
+from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
-from leanseek.types import Answer, Hit, Progress, Ranked
+from leanseek.types import Answer, Document, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
     from leanseek.searcher.context import Context
@@ -167,6 +169,11 @@ class Searcher:
         return self._generation.fusion
 
     @property
+    def relevance(self) -> RelevanceModel | None:
+        """What gives hits their probabilities; None where nothing does."""
+        return self._generation.relevance
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The fields that a filter can name: id, title and those of the metadata."""
         segments = self._open_generation().snapshot.segments
@@ -291,6 +298,17 @@ class Searcher:
         wanted = list(dict.fromkeys(ids))
         here = self._open_generation().snapshot.find(wanted)
         return [identifier for identifier in wanted if identifier not in here]
+
+    def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
+        """Those of the documents that the index has and the filter admits, whole and in the order given.
+
+        Raises FilterError.
+        """
+        snapshot = self._open_generation().snapshot
+        allowed = None
+        if filter is not None:
+            allowed = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
+        return snapshot.whole(as_list(ids), allowed)
 
     async def asearch(
         self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]

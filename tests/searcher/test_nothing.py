@@ -9,7 +9,7 @@ import pytest
 from support import HashEncoder
 
 from leanseek import Document, Index, Searcher
-from leanseek.records import answer_record
+from leanseek.records import remarks_record
 from leanseek.types import Nothing
 
 DOCUMENTS = [
@@ -35,7 +35,7 @@ def hybrid(tmp_path: Path) -> Iterator[Searcher]:
 def why(searcher: Searcher, query: str, **options: object) -> Nothing:
     answer = searcher.answer(query, **options)  # type: ignore[arg-type]
     assert answer.hits == [] and answer.nothing is not None
-    told = answer_record(answer)
+    told = remarks_record(answer)
     assert (told["hits"], told["reason"], told["message"]) == (0, *answer.nothing)
     return answer.nothing
 
@@ -93,6 +93,6 @@ def test_an_answer_tells_how_much_of_its_query_was_cut(hybrid: Searcher, sparse:
         18,
     ]
     assert hybrid.truncation.query_sentence() == "2 queries cut at the encoder's 12 tokens: 19 tokens lost."
-    assert answer_record(hybrid.answer(words_of(13))) == {"query_tokens_lost": 1}
-    assert answer_record(hybrid.answer("pump")) == {}
+    assert remarks_record(hybrid.answer(words_of(13))) == {"query_tokens_lost": 1}
+    assert remarks_record(hybrid.answer("pump")) == {}
     assert sparse.answer(words_of(30)).tokens_lost == 0

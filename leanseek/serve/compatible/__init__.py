@@ -1,0 +1,5 @@
+"""The interfaces of other services, so that programs written for them can ask leanseek."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,96 @@
+"""What a server is started with, apart from the indexes themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from leanseek.errors import UsageError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How indexes are served. Times are in seconds, sizes in bytes.
+
+    - `keys`: a file of keys (see `read_keys`); None lets everyone in.
+    - `refresh`: how often new generations are looked for.
+    - `rerank`, `rerank_depth`, `rerank_budget`, `rerank_long`: re-rankers by name, as `Searcher.open` takes them.
+    - `relevance`: the relevance model, as `Searcher.open` takes it. `device`: where models run.
+    - `max_body`: of a request; `max_k`: most hits of an answer, `offset` included; `max_batch`: most queries or texts
+      of a request; `max_waiting`: most queries that wait or are answered at a time, others are refused.
+    - `timeout`: of a query; `receive_timeout`: from a request's first byte to its last.
+    - `together`: most queries that are encoded at a time.
+    - `cors`: origins whose pages may ask. `hosts`: the names the server is known by; empty: any.
+    - `writable`: whether documents can be added and deleted. `log_queries`: whether the log has the queries' text.
+    """
+
+    keys: Path | None = None
+    refresh: float = 2.0
+    rerank: tuple[str, ...] = ()
+    rerank_depth: tuple[int | str, ...] = ()
+    rerank_budget: float | None = None
+    rerank_long: str | None = None
+    relevance: str | None = "auto"
+    device: str | None = None
+    max_body: int = 2_000_000
+    max_k: int = 1000
+    max_batch: int = 256
+    max_waiting: int = 512
+    timeout: float = 30.0
+    receive_timeout: float = 10.0
+    together: int = 64
+    cors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    writable: bool = False
+    log_queries: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("refresh", "timeout", "receive_timeout"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be more than 0 seconds")
+        for name in ("max_body", "max_k", "max_batch", "max_waiting", "together"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def check_indexes(indexes: Mapping[str, Path]) -> None:
+    """Raise UsageError for no index, a name that no address can have, and two names of one folder."""
+    if not indexes:
+        raise UsageError("no index is named; give at least one as NAME=FOLDER, such as papers=papers.index")
+    places: dict[Path, str] = {}
+    for name, folder in indexes.items():
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' is no name for an index: give letters, digits, '.', '_' and '-', at most 64, and begin "
+                "with a letter or digit"
+            )
+        other = places.setdefault(folder.resolve(), name)
+        if other != name:
+            raise UsageError(f"'{other}' and '{name}' are the same folder, '{folder}'; give it one name")
+
+
+def parse_indexes(words: list[str]) -> dict[str, Path]:
+    """The folders by name of words such as `papers=papers.index`. Raises UsageError."""
+    indexes: dict[str, Path] = {}
+    for word in words:
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"'{word}' names no index; write NAME=FOLDER, such as papers=papers.index")
+        if name in indexes:
+            raise UsageError(f"the name '{name}' is given twice; each index needs a name of its own")
+        indexes[name] = Path(folder)
+    check_indexes(indexes)
+    return indexes
+
+
+def parse_size(text: str) -> int:
+    """The bytes of a size such as 2MB, 500kB or 1000. Raises UsageError for anything else."""
+    units = {"": 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text)
+    if match is None or match[2].upper() not in units:
+        raise UsageError(f"'{text}' is no size; write one such as 2MB or 500kB")
+    return int(float(match[1]) * units[match[2].upper()])

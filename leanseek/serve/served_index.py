@@ -1,0 +1,186 @@
+"""An index under its name: the generation that is served, the one that replaces it, and its writer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from leanseek.errors import LeanseekError
+from leanseek.filters import Filter
+from leanseek.indexing import Index, Snapshot
+from leanseek.indexing.catalog import CATALOG
+from leanseek.indexing.settings import EncoderSettings
+from leanseek.searcher import Searcher, SecondStage
+from leanseek.serve.refusals import unavailable
+from leanseek.types import BoolArray
+
+SETTLED: Final = 2.0
+"""Seconds after which a catalog's time of change tells it from any later one, whatever the file system's clock."""
+
+
+class FieldRecord(NamedTuple):
+    """A field that a filter can name: the kinds of its values, with an example of each."""
+
+    name: str
+    examples: dict[str, Any]
+
+
+class Served(NamedTuple):
+    """One generation: `searcher` answers with re-ranking where the server has it, `plain` without."""
+
+    snapshot: Snapshot
+    searcher: Searcher
+    plain: Searcher
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation."""
+        return self.searcher.generation
+
+    def visible(self, condition: Filter | None) -> BoolArray | None:
+        """(n,) the live passages that meet a condition; None: every passage."""
+        return self.snapshot.live if condition is None else self.snapshot.matching(condition)
+
+    def documents(self, condition: Filter | None) -> tuple[int, int]:
+        """How many documents, and how many passages, meet a condition."""
+        mask, numbers = self.visible(condition), self.snapshot.documents
+        passages = self.snapshot.size if mask is None else int(np.count_nonzero(mask))
+        if numbers is None:
+            return passages, passages
+        return len(np.unique(numbers if mask is None else numbers[mask])), passages
+
+    def fields(self, condition: Filter | None) -> list[FieldRecord]:
+        """The fields of the documents that meet a condition, with examples from those alone."""
+        mask = self.visible(condition)
+        found: dict[str, dict[str, Any]] = {}
+        for base, segment in zip(self.snapshot.passages.bases.tolist(), self.snapshot.segments, strict=False):
+            for field in segment.passages.fields():
+                examples = found.setdefault(field, {})
+                for kind, element in segment.passages.kinds(field).items():
+                    if kind in examples:
+                        continue
+                    ordinals = segment.passages.select(field, "kind = ?", (kind,))
+                    if mask is not None:
+                        ordinals = ordinals[mask[base + ordinals]]
+                    if not len(ordinals):
+                        continue
+                    value = element.value
+                    if mask is not None:
+                        [passage] = segment.passages.get(ordinals[:1])
+                        value = _first(passage.metadata.get(field), kind, str(element.text))
+                    examples[kind] = bool(value) if kind == "bool" else value
+        return [FieldRecord(name, found[name]) for name in sorted(found) if found[name]]
+
+
+def _first(value: Any, kind: str, instead: str) -> Any:
+    """The first element of a document's field that is of a kind."""
+    types = {"number": (int, float), "bool": (bool,)}.get(kind, (str,))
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, types) and (kind == "bool" or not isinstance(one, bool)):
+            return one
+    return instead
+
+
+class ServedIndex:
+    """The index in a folder, under the name that requests use.
+
+    A request takes the present generation and keeps it to its end: when a newer one has taken its place, the older
+    one's files are closed with the last request that holds it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        encoder: Callable[[EncoderSettings], Any],
+        second: Callable[[Path], SecondStage | None],
+        relevance: str | None,
+    ) -> None:
+        """`encoder` gives the shared encoder for an index's settings, `second` the re-rankers for an index."""
+        self.name = name
+        self.folder = folder
+        self.problem: Exception | None = None
+        self._encoder = encoder
+        self._second_of = second
+        self._second: SecondStage | None = None
+        self._relevance = relevance
+        self._served: Served | None = None
+        self._stamp: tuple[int, ...] | None = None
+        self._refreshing = threading.Lock()
+        self._writing = threading.Lock()
+
+    def open(self) -> None:
+        """Open the last generation. Raises IndexNotFoundError, IndexDamagedError, ModelError and their kin."""
+        stamp = self._look()
+        self._second = self._second_of(self.folder)
+        self._served = self._opened()
+        self._stamp = stamp
+
+    def now(self) -> Served:
+        """The generation that is served. Raises RefusedError (503) where there is none that can be read."""
+        served, problem = self._served, self.problem
+        if served is None or problem is not None:
+            raise unavailable(self.name, problem or LeanseekError("it is not open"))
+        return served
+
+    def refresh(self) -> bool:
+        """Move on to the newest generation; True where there was one.
+
+        Where the index has vanished or is damaged that is `problem` from now on, until it can be read again. Raises
+        nothing.
+        """
+        with self._refreshing:
+            stamp = self._look()
+            if stamp is not None and stamp == self._stamp and self.problem is None:
+                return False
+            try:
+                newest = self._opened()
+            except Exception as error:
+                self.problem = error
+                return False
+            former, self._served, self._stamp, self.problem = self._served, newest, stamp, None
+            return former is None or former.generation != newest.generation
+
+    def change(self, work: Callable[[Index], Any]) -> Any:
+        """What `work` gives for the index opened for writing; the change is served when this returns.
+
+        Raises what `work` raises, IndexLockedError where another process writes.
+        """
+        served = self.now()
+        recorded = served.searcher.settings.encoder
+        with self._writing:
+            encoder = self._encoder(recorded) if recorded is not None else None
+            with Index.open(self.folder, encoder=encoder) as index:
+                found = work(index)
+        self.refresh()
+        return found
+
+    def _opened(self) -> Served:
+        snapshot = Snapshot.open(self.folder)
+        try:
+            recorded = snapshot.state.settings.encoder
+            encoder = self._encoder(recorded) if recorded is not None else None
+            plain = Searcher(snapshot, encoder=encoder, relevance=self._relevance)
+            searcher = plain
+            if self._second is not None:
+                searcher = Searcher(
+                    snapshot, encoder=encoder, relevance=self._relevance, second_stage=self._second
+                )
+        except BaseException:
+            snapshot.close()
+            raise
+        return Served(snapshot, searcher, plain)
+
+    def _look(self) -> tuple[int, ...] | None:
+        """What tells one state of the catalog from another; None where it is not there, or changed just now."""
+        with suppress(OSError):
+            found = (self.folder / CATALOG).stat()
+            if time.time() - found.st_mtime > SETTLED:
+                return (found.st_ino, found.st_size, found.st_mtime_ns)
+        return None

@@ -1,0 +1,302 @@
+"""What every interface asks: search, context, documents and changes, each within what the caller's key may see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from leanseek.errors import FilterError, UsageError
+from leanseek.filters import Filter
+from leanseek.indexing.creation import recorded_encoder
+from leanseek.indexing.settings import EncoderSettings
+from leanseek.records import AnswerRecord, answer_record
+from leanseek.rerank import load_reranker
+from leanseek.searcher import SecondStage
+from leanseek.searcher.second_stage import choose_second_stage
+from leanseek.serve.batcher import SharedEncoder, SharedReranker
+from leanseek.serve.keys import Keys, read_keys
+from leanseek.serve.refusals import RefusedError, no_index
+from leanseek.serve.serve_settings import ServeSettings, check_indexes
+from leanseek.serve.served_index import Served, ServedIndex
+from leanseek.serve.telemetry import Telemetry
+from leanseek.serve.workers import Ticket, Workers
+from leanseek.types import Answer, Document, Nothing
+
+Result = TypeVar("Result")
+
+TELLING: Final = frozenset({"empty_query", "threshold"})
+"""Why nothing was found, as far as it tells nothing of documents that a key does not see."""
+
+
+class Service:
+    """The indexes of a server with their models, threads and keys."""
+
+    def __init__(self, indexes: Mapping[str, Path], settings: ServeSettings) -> None:
+        """Nothing is opened yet. Raises UsageError, or InputError for the keys file."""
+        check_indexes(indexes)
+        self.settings = settings
+        self.keys: Keys | None = read_keys(settings.keys) if settings.keys is not None else None
+        self.workers = Workers(settings.max_waiting)
+        self.telemetry = Telemetry()
+        self.encoders: dict[str, SharedEncoder] = {}
+        self.rerankers: dict[str, SharedReranker] = {}
+        self.indexes = {
+            name: ServedIndex(name, folder, self._encoder, self._second_stage, settings.relevance)
+            for name, folder in indexes.items()
+        }
+        self.opened = False
+        self.ready = False
+        self.stopping = False
+
+    def open(self, models: bool = True) -> None:
+        """Open the indexes and, with `models`, load their encoders; else each is loaded by the first who needs it.
+
+        Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError or MissingPackageError.
+        """
+        if self.opened:
+            return
+        for index in self.indexes.values():
+            index.open()
+        self.opened = True
+        if models:
+            for encoder in self.encoders.values():
+                encoder.open()
+        self.ready = models
+
+    def close(self) -> None:
+        """End the threads. What is under way is finished."""
+        self.stopping = True
+        self.workers.close()
+
+    async def keep_fresh(self) -> None:
+        """Look for new generations from now on."""
+        while True:
+            await asyncio.sleep(self.settings.refresh)
+            for index in self.indexes.values():
+                broken = index.problem
+                if await asyncio.to_thread(index.refresh):
+                    self.telemetry.refreshed(index.name, "renewed")
+                elif index.problem is not None and type(index.problem) is not type(broken):
+                    self.telemetry.refreshed(index.name, "failed", index.problem)
+
+    def visible(self, ticket: Ticket) -> list[ServedIndex]:
+        """The indexes that the caller's key sees."""
+        return [index for index in self.indexes.values() if ticket.key.sees(index.name)]
+
+    def index(self, ticket: Ticket, name: str) -> ServedIndex:
+        """The index of that name. Raises RefusedError (404) for none, or one that the key does not see."""
+        if name not in self.indexes or not ticket.key.sees(name):
+            raise no_index(name)
+        ticket.index = name
+        return self.indexes[name]
+
+    def pin(self, ticket: Ticket, name: str) -> Served:
+        """The generation of an index that answers the request. Raises RefusedError."""
+        served = self.index(ticket, name).now()
+        ticket.generation = served.generation
+        return served
+
+    async def search(
+        self,
+        ticket: Ticket,
+        served: Served,
+        query: str,
+        k: int,
+        offset: int = 0,
+        *,
+        rerank: bool = True,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The answer to a query as JSON: hits from `offset` on, at most k, and its seconds by stage.
+
+        Raises RefusedError, UsageError or FilterError.
+        """
+        wanted = offset + k
+        if wanted > self.settings.max_k:
+            raise RefusedError(
+                400,
+                f"{'k' if not offset else 'offset + k'} is {wanted:,}; this server gives at most "
+                f"{self.settings.max_k:,} hits",
+                "too_many",
+                "k",
+            )
+        answer, seconds = await self.answer(ticket, served, query, wanted, rerank=rerank, **options)
+        record: AnswerRecord = answer_record(replace(answer, hits=answer.hits[offset:]))
+        return {
+            "index": ticket.index,
+            "generation": served.generation,
+            **record,
+            "took_ms": {stage: round(taken * 1000, 3) for stage, taken in seconds.items()},
+        }
+
+    async def answer(
+        self, ticket: Ticket, served: Served, query: str, k: int, *, rerank: bool = True, **options: Any
+    ) -> tuple[Answer, dict[str, float]]:
+        """The answer to a query within what the key sees, and its seconds by stage."""
+        searcher = served.searcher if rerank else served.plain
+        given = options.pop("filter", None)
+        options["filter"] = ticket.key.narrowed(given)
+        self.log_query(ticket, query)
+
+        def work() -> Answer:
+            return discreet(ticket, given, lambda: searcher.answer(query, k, **options))
+
+        answer, seconds = await self.workers.run(ticket, work)
+        restricted = ticket.key.condition is not None
+        if restricted and answer.nothing is not None and answer.nothing.reason not in TELLING:
+            answer = replace(answer, nothing=Nothing("no_match", "no document matches the query"))
+        self.telemetry.answered(answer, seconds)
+        for stage, taken in seconds.items():
+            ticket.seconds[stage] = ticket.seconds.get(stage, 0.0) + taken
+        return answer, seconds
+
+    async def context(
+        self,
+        ticket: Ticket,
+        served: Served,
+        query: str,
+        max_tokens: int,
+        k: int,
+        *,
+        rerank: bool = True,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Passages packed for a prompt as JSON. Raises as `search`."""
+        searcher = served.searcher if rerank else served.plain
+        given = options.pop("filter", None)
+        options["filter"] = ticket.key.narrowed(given)
+        self.log_query(ticket, query)
+        packed, seconds = await self.workers.run(
+            ticket,
+            lambda: discreet(ticket, given, lambda: searcher.context(query, max_tokens, k=k, **options)),
+        )
+        return {
+            "index": ticket.index,
+            "generation": served.generation,
+            **asdict(packed),
+            "took_ms": {stage: round(taken * 1000, 3) for stage, taken in seconds.items()},
+        }
+
+    async def documents(self, ticket: Ticket, served: Served, ids: Sequence[str]) -> list[Document]:
+        """Those of the documents that are there and the key may see, whole."""
+        found, _ = await self.workers.run(
+            ticket, lambda: served.plain.documents(ids, filter=ticket.key.condition)
+        )
+        return found
+
+    async def describe(self, ticket: Ticket, name: str) -> dict[str, Any]:
+        """What an index holds, as far as the key sees it, as JSON."""
+        served = self.pin(ticket, name)
+        condition = ticket.key.condition
+
+        def work() -> dict[str, Any]:
+            documents, passages = served.documents(condition)
+            settings = served.searcher.settings
+            return {
+                "name": name,
+                "generation": served.generation,
+                "documents": documents,
+                "passages": passages,
+                "mode": served.searcher.mode,
+                "encoder": settings.encoder.name if settings.encoder is not None else None,
+                "reranker": served.searcher is not served.plain,
+                "relevance": served.searcher.relevance is not None,
+                "fields": {field.name: field.examples for field in served.fields(condition)},
+            }
+
+        found, _ = await self.workers.run(ticket, work)
+        return found
+
+    async def change(self, ticket: Ticket, name: str, work: Callable[[Any], Result]) -> Result:
+        """What `work` does to the index opened for writing. Raises RefusedError (403) where nothing is writable."""
+        index = self.index(ticket, name)
+        if not self.settings.writable:
+            raise RefusedError(403, "this server is read-only; start it with --writable", "read_only")
+        found: Result = await asyncio.to_thread(index.change, work)
+        ticket.generation = index.now().generation
+        return found
+
+    def encoder(self, ticket: Ticket, name: str | None) -> SharedEncoder:
+        """The encoder of that name, or of the index of that name; None: the first. Raises RefusedError (404)."""
+        known: dict[str, SharedEncoder] = {}
+        for index in self.visible(ticket):
+            recorded = index.now().searcher.settings.encoder if index.problem is None else None
+            if recorded is not None:
+                known[index.name] = self._encoder(recorded)
+        encoders = {encoder.name: encoder for encoder in known.values()}
+        if name is None and encoders:
+            return next(iter(encoders.values()))
+        if name is not None and (found := encoders.get(name) or known.get(name)) is not None:
+            return found
+        raise no_model(name, list(encoders), "encodes")
+
+    def reranker(self, name: str | None) -> SharedReranker:
+        """The re-ranker of that name; None: the last. Raises RefusedError (404)."""
+        for reranker in reversed(self.rerankers.values()):
+            if name is None or name == reranker.name:
+                return reranker
+        raise no_model(name, [one.name for one in self.rerankers.values()], "re-ranks")
+
+    def log_query(self, ticket: Ticket, query: str) -> None:
+        """Remember a query for the log, where its text may be there."""
+        if self.settings.log_queries:
+            ticket.queries.append(query)
+
+    def _encoder(self, recorded: EncoderSettings) -> SharedEncoder:
+        """The encoder of an index, shared with all that have the same."""
+        if recorded.fingerprint not in self.encoders:
+            self.encoders[recorded.fingerprint] = SharedEncoder(
+                recorded,
+                lambda: recorded_encoder(recorded, self.settings.device, for_queries=True),
+                self.settings.together,
+                self.telemetry.batched,
+            )
+        return self.encoders[recorded.fingerprint]
+
+    def _second_stage(self, folder: Path) -> SecondStage | None:
+        """The re-rankers for an index. Raises UsageError, ModelError or MissingPackageError."""
+        settings = self.settings
+        if not settings.rerank or settings.rerank == ("none",):
+            return choose_second_stage(None, list(settings.rerank_depth) or None, settings.rerank_budget)
+        shared = []
+        for name in settings.rerank:
+            loaded = load_reranker(name, settings.device, long=settings.rerank_long, index=folder)
+            shared.append(self.rerankers.setdefault(loaded.fingerprint, SharedReranker(loaded)))
+        return choose_second_stage(shared, list(settings.rerank_depth) or None, settings.rerank_budget)
+
+
+def discreet(ticket: Ticket, given: str | Filter | None, work: Callable[[], Result]) -> Result:
+    """What the work gives; a filter's error shows a key with a condition no fields and values of other documents."""
+    try:
+        return work()
+    except FilterError:
+        if ticket.key.condition is None:
+            raise
+        raise FilterError(
+            "The filter names a field that no document has, or compares one with a value that it never holds; GET "
+            "/indexes/NAME lists the fields"
+            if given is not None
+            else "The documents that this key sees do not have the field of its condition"
+        ) from None
+
+
+def no_model(name: str | None, known: Sequence[str], does: str) -> RefusedError:
+    """The error for a model that is not here: `does` is what it would do."""
+    what = f"no model {name!r} {does} here" if name is not None else f"no model {does} here"
+    there = f"; there is {', '.join(map(repr, known))}" if known else ""
+    if not known and does == "re-ranks":
+        there = "; start the server with --rerank NAME"
+    return RefusedError(404, what + there, "model_not_found", "model")
+
+
+def check_batch(texts: Sequence[str], most: int, what: str) -> None:
+    """Raise RefusedError for more texts than a request may have, UsageError for none."""
+    if not texts:
+        raise UsageError(f"{what} is empty; give at least one")
+    if len(texts) > most:
+        raise RefusedError(
+            400, f"{what} has {len(texts):,} entries; a request may have {most:,} at most", "too_many", what
+        )
