@@ -104,6 +104,21 @@ class RelevanceFileError(ModelError):
     """A file of a relevance model that is missing, damaged, of a newer format or for another encoder."""
 
 
+class ServerError(LeanseekError):
+    """A server that cannot be reached, or that refused a request: `status` and `code` are those of its response.
+
+    `retry_after`: the seconds after which it may answer; None where it does not say.
+    """
+
+    def __init__(
+        self, message: str, status: int = 0, code: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
 class MissingPackageError(LeanseekError, ImportError):
     """An optional package is absent; the message is the command that installs it."""
 

@@ -166,8 +166,10 @@ def read_tokenizer(folder: Path) -> str:
         raise damaged_export(folder, error) from error
 
 
-def open_session(folder: Path, device: str | None) -> Any:
+def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any:
     """The InferenceSession of the export in a folder; `device` is "cpu" (the same as None) or "cuda".
+
+    Its idle threads spin, which is fastest, or sleep, which leaves the processors to others.
 
     Raises:
         MissingPackageError: onnxruntime is not installed.
@@ -187,6 +189,8 @@ def open_session(folder: Path, device: str | None) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=[provider])
     except Exception as error:  # Its errors have no common base but Exception.

@@ -57,10 +57,15 @@ class OnnxEncoder:
         self.max_tokens = self._settings.max_tokens
         self._session = open_session(folder, device)
         self.name = name
+        self._device = device
         self.folder = folder
         self.fingerprint = fingerprint
         self._budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
         self._tokenizer = TextTokenizer(read_tokenizer(folder), self._settings.max_tokens)
+
+    def share_processors(self) -> None:
+        """Let the threads sleep while they wait, for a process that works on other things at the same time."""
+        self._session = open_session(self.folder, self._device, spinning=False)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""

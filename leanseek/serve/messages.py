@@ -63,9 +63,10 @@ class AddParameters(Struct, forbid_unknown_fields=True):
 
 
 class DocumentParameters(Struct, forbid_unknown_fields=True):
-    """The ids of documents."""
+    """The ids of documents, and a condition that they have to meet."""
 
     id: list[str]
+    filter: str | None = None
 
 
 class DeleteBody(Struct, forbid_unknown_fields=True):

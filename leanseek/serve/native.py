@@ -110,7 +110,7 @@ async def documents(call: Call) -> DocumentsResponse:
     """Those of several documents that there are."""
     served = call.service.pin(call.ticket, call.index)
     check_batch(call.body.id, call.service.settings.max_batch, "id")
-    found = await call.service.documents(call.ticket, served, call.body.id)
+    found = await call.service.documents(call.ticket, served, call.body.id, call.body.filter)
     records: Any = [asdict(one) for one in found]
     return {"index": call.index, "generation": served.generation, "documents": records}
 

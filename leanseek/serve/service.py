@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from leanseek.encode import Encoder
+from leanseek.encode.onnx_encoder import OnnxEncoder
 from leanseek.errors import FilterError, UsageError
 from leanseek.filters import Filter
 from leanseek.indexing.creation import recorded_encoder
@@ -180,10 +182,14 @@ class Service:
             "took_ms": {stage: round(taken * 1000, 3) for stage, taken in seconds.items()},
         }
 
-    async def documents(self, ticket: Ticket, served: Served, ids: Sequence[str]) -> list[Document]:
-        """Those of the documents that are there and the key may see, whole."""
+    async def documents(
+        self, ticket: Ticket, served: Served, ids: Sequence[str], filter: str | None = None
+    ) -> list[Document]:
+        """Those of the documents that are there, meet the filter and may be seen by the key, whole."""
+        condition = ticket.key.narrowed(filter)
         found, _ = await self.workers.run(
-            ticket, lambda: served.plain.documents(ids, filter=ticket.key.condition)
+            ticket,
+            lambda: discreet(ticket, filter, lambda: served.plain.documents(ids, filter=condition)),
         )
         return found
 
@@ -250,7 +256,7 @@ class Service:
         if recorded.fingerprint not in self.encoders:
             self.encoders[recorded.fingerprint] = SharedEncoder(
                 recorded,
-                lambda: recorded_encoder(recorded, self.settings.device, for_queries=True),
+                lambda: load_shared(recorded, self.settings.device),
                 self.settings.together,
                 self.telemetry.batched,
             )
@@ -266,6 +272,14 @@ class Service:
             loaded = load_reranker(name, settings.device, long=settings.rerank_long, index=folder)
             shared.append(self.rerankers.setdefault(loaded.fingerprint, SharedReranker(loaded)))
         return choose_second_stage(shared, list(settings.rerank_depth) or None, settings.rerank_budget)
+
+
+def load_shared(recorded: EncoderSettings, device: str | None) -> Encoder:
+    """The encoder of an index, such that searches go on while it works. Raises ModelError, MissingPackageError."""
+    encoder = recorded_encoder(recorded, device, for_queries=True)
+    if isinstance(encoder, OnnxEncoder):
+        encoder.share_processors()
+    return encoder
 
 
 def discreet(ticket: Ticket, given: str | Filter | None, work: Callable[[], Result]) -> Result:

@@ -1,0 +1,374 @@
+"""A searcher over HTTP: the methods of `Searcher`, answered by a server that `leanseek serve` has started."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import weakref
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, Unpack
+from urllib.parse import quote
+
+from leanseek.errors import (
+    FilterError,
+    IndexDamagedError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InputError,
+    LeanseekError,
+    MissingPackageError,
+    ModelError,
+    ServerError,
+    StorageError,
+    UsageError,
+)
+from leanseek.filters import Filter
+from leanseek.records import answer_of
+from leanseek.searcher.context import Cited, Context
+from leanseek.searcher.request import SearchOptions
+from leanseek.types import Answer, Document, Hit, Ranked
+
+if TYPE_CHECKING:
+    import httpx2
+
+Result = TypeVar("Result")
+
+ERRORS: Final[Mapping[str, type[LeanseekError]]] = {
+    "usage": UsageError,
+    "field": UsageError,
+    "too_many": UsageError,
+    "input": InputError,
+    "index": IndexDamagedError,
+    "index_not_found": IndexNotFoundError,
+    "model": ModelError,
+    "locked": IndexLockedError,
+    "storage": StorageError,
+}
+"""The error that a searcher would raise, by the code of the server's; others are `ServerError`."""
+BATCH: Final = 64
+"""Queries, or ids, of one request."""
+
+
+class Ask(NamedTuple):
+    """A request: the path below the index, the body, or parameters."""
+
+    method: str
+    path: str
+    body: Any = None
+    parameters: Sequence[tuple[str, str]] = ()
+
+
+Steps: TypeAlias = Generator[Ask, Any, Result]
+"""Requests one after another, each of which is answered by the JSON of its response, and what comes of them."""
+
+
+class Client:
+    """A `Searcher` on another machine: the same methods with the same results.
+
+    Safe to share between threads. Each method has an asynchronous twin with an `a` before its name.
+
+    >>> client = Client("http://127.0.0.1:8080/indexes/papers", key="…")
+    >>> [hit.id for hit in client.search("do statins help?", k=3)]
+    """
+
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 60.0) -> None:
+        """`url` is that of an index, or of a server that serves a single one; `timeout` in seconds.
+
+        Nothing is asked before the first method is called. Raises MissingPackageError or UsageError.
+        """
+        if importlib.util.find_spec("httpx2") is None:
+            raise MissingPackageError("leanseek.client", "httpx2", "client")
+        import httpx2
+
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"'{url}' is no address; give one such as http://127.0.0.1:8080/indexes/papers")
+        self.url = url.rstrip("/")
+        self._index: str | None = self.url if "/indexes/" in self.url else None
+        self._generation: int | None = None
+        headers = {"authorization": f"Bearer {key}"} if key is not None else {}
+        self._options: dict[str, Any] = {"headers": headers, "timeout": timeout}
+        self._http = httpx2.Client(**self._options)
+        # Connections belong to the event loop that has opened them.
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @property
+    def generation(self) -> int:
+        """The generation of the index that is being searched."""
+        return int(self.info()["generation"])
+
+    @property
+    def mode(self) -> str:
+        """How queries are answered that do not name a mode."""
+        return str(self.info()["mode"])
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that a filter can name: id, title and those of the metadata."""
+        return ("id", "title", *(name for name in self.info()["fields"] if name not in ("id", "title")))
+
+    def info(self) -> dict[str, Any]:
+        """What the index holds, as the server describes it."""
+        return self._run(self._info())
+
+    def search(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> list[Hit]:
+        """The k best documents for a query, see `Searcher.search`."""
+        return self.answer(query, k, explain=explain, **options).hits
+
+    def answer(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> Answer:
+        """The answer to a query, see `Searcher.answer`."""
+        [found] = self._run(self._answers([query], k, explain, options))
+        return found
+
+    def search_batch(
+        self,
+        queries: Iterable[str],
+        k: int = 10,
+        *,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
+    ) -> list[list[Hit]]:
+        """`search` for many queries: one list of hits for each."""
+        return [answer.hits for answer in self._run(self._answers(queries, k, explain, options))]
+
+    def rank_batch(
+        self, queries: Iterable[str], k: int = 1000, **options: Unpack[SearchOptions]
+    ) -> list[list[Ranked]]:
+        """The documents that `search_batch` finds, with their scores; queries are text, without operators."""
+        options.setdefault("literal", True)
+        found = self._run(self._answers(queries, k, False, options))
+        return [[Ranked(hit.id, hit.score) for hit in answer.hits] for answer in found]
+
+    def context(
+        self,
+        query: str,
+        max_tokens: int = 1500,
+        *,
+        k: int = 20,
+        **options: Unpack[SearchOptions],
+    ) -> Context:
+        """The best passages packed for a prompt, see `Searcher.context`."""
+        return self._run(self._context(query, max_tokens, k, options))
+
+    def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
+        """Those of the documents that the index has, whole and in the order given."""
+        return self._run(self._documents(ids, filter))
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of the document ids that the index does not have, each once, in the order given."""
+        wanted = list(dict.fromkeys(ids))
+        here = {document.id for document in self.documents(wanted)}
+        return [identifier for identifier in wanted if identifier not in here]
+
+    async def asearch(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> list[Hit]:
+        """`search` for callers that must not block."""
+        return (await self.aanswer(query, k, explain=explain, **options)).hits
+
+    async def aanswer(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> Answer:
+        """`answer` for callers that must not block."""
+        [found] = await self._arun(self._answers([query], k, explain, options))
+        return found
+
+    async def asearch_batch(
+        self,
+        queries: Iterable[str],
+        k: int = 10,
+        *,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
+    ) -> list[list[Hit]]:
+        """`search_batch` for callers that must not block."""
+        return [answer.hits for answer in await self._arun(self._answers(queries, k, explain, options))]
+
+    async def acontext(
+        self, query: str, max_tokens: int = 1500, *, k: int = 20, **options: Unpack[SearchOptions]
+    ) -> Context:
+        """`context` for callers that must not block."""
+        return await self._arun(self._context(query, max_tokens, k, options))
+
+    async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
+        """`documents` for callers that must not block."""
+        return await self._arun(self._documents(ids, filter))
+
+    def refresh(self) -> bool:
+        """Whether the server has moved on to another generation since the last answer; it does so by itself."""
+        former = self._generation
+        return self.generation != former
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    async def aclose(self) -> None:
+        """Close the connections, those of this event loop among them."""
+        self.close()
+        client = self._loops.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _info(self) -> Steps[dict[str, Any]]:
+        found: dict[str, Any] = yield Ask("GET", "")
+        self._generation = found["generation"]
+        return found
+
+    def _answers(
+        self, queries: Iterable[str], k: int, explain: bool, options: SearchOptions
+    ) -> Steps[list[Answer]]:
+        if isinstance(queries, str):
+            raise UsageError("queries must be a list of strings; `search` takes a single one")
+        wanted = list(queries)
+        asked = {"k": k, "explain": explain, **given(options)}
+        answers: list[Answer] = []
+        for start in range(0, len(wanted), BATCH):
+            block = wanted[start : start + BATCH]
+            body = {"query": block[0]} if len(block) == 1 else {"queries": block}
+            found = yield Ask("POST", "/search", {**body, **asked})
+            records = found.get("results", [found])
+            self._generation = records[-1]["generation"]
+            answers += map(answer_of, records)
+        return answers
+
+    def _context(self, query: str, max_tokens: int, k: int, options: SearchOptions) -> Steps[Context]:
+        body = {"query": query, "max_tokens": max_tokens, "k": k, **given(options)}
+        found = yield Ask("POST", "/context", body)
+        self._generation = found["generation"]
+        cited = tuple(Cited(**passage) for passage in found["passages"])
+        return Context(found["text"], cited, found["tokens"], found["left_out"])
+
+    def _documents(self, ids: Iterable[str], filter: str | Filter | None) -> Steps[list[Document]]:
+        if isinstance(ids, str):
+            raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
+        wanted = list(dict.fromkeys(ids))
+        condition = [("filter", str(filter))] if filter is not None else []
+        documents: list[Document] = []
+        for start in range(0, len(wanted), BATCH):
+            block = [("id", one) for one in wanted[start : start + BATCH]]
+            found = yield Ask("GET", "/documents", parameters=[*block, *condition])
+            self._generation = found["generation"]
+            documents += [Document(**one) for one in found["documents"]]
+        return documents
+
+    def _found(self) -> Steps[str]:
+        """The address of the only index of the server."""
+        listed = yield Ask("GET", f"{self.url}/indexes")
+        names = [index["name"] for index in listed["indexes"]]
+        if len(names) != 1:
+            named = ", ".join(names) or "none"
+            raise UsageError(
+                f"'{self.url}' serves {len(names)} indexes ({named}); name one: {self.url}/indexes/NAME"
+            )
+        self._index = f"{self.url}/indexes/{quote(names[0])}"
+        return self._index
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        """What comes of the steps, each request sent in turn. Raises LeanseekError."""
+        import httpx2
+
+        index = self._index or (self._run(self._found()) if steps.__name__ != "_found" else "")
+        answer = None
+        while True:
+            try:
+                ask = steps.send(answer)
+            except StopIteration as done:
+                result: Result = done.value
+                return result
+            try:
+                response = self._http.request(**request_of(index, ask))
+            except httpx2.HTTPError as error:
+                raise ServerError(f"'{self.url}' cannot be asked: {error or type(error).__name__}") from error
+            answer = json_of(response, self.url)
+
+    async def _arun(self, steps: Steps[Result]) -> Result:
+        """What comes of the steps, each request sent in turn. Raises LeanseekError."""
+        import httpx2
+
+        index = self._index or (await self._arun(self._found()) if steps.__name__ != "_found" else "")
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            self._loops[loop] = httpx2.AsyncClient(**self._options)
+        answer = None
+        while True:
+            try:
+                ask = steps.send(answer)
+            except StopIteration as done:
+                result: Result = done.value
+                return result
+            try:
+                response = await self._loops[loop].request(**request_of(index, ask))
+            except httpx2.HTTPError as error:
+                raise ServerError(f"'{self.url}' cannot be asked: {error or type(error).__name__}") from error
+            answer = json_of(response, self.url)
+
+
+def given(options: SearchOptions) -> dict[str, Any]:
+    """The options that are given, as JSON has them. Raises TypeError for an unknown one."""
+    unknown = options.keys() - SearchOptions.__annotations__.keys()
+    if unknown:
+        allowed = ", ".join(SearchOptions.__annotations__)
+        raise TypeError(f"unknown search option {min(unknown)!r}; a search takes {allowed}")
+    return {
+        name: str(value) if isinstance(value, Filter) else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def request_of(index: str, ask: Ask) -> dict[str, Any]:
+    """The request that an HTTP client sends for one of the steps."""
+    url = ask.path if ask.path.startswith("http") else f"{index}{ask.path}"
+    found: dict[str, Any] = {"method": ask.method, "url": url}
+    if ask.body is not None:
+        found["json"] = ask.body
+    if ask.parameters:
+        found["params"] = list(ask.parameters)
+    return found
+
+
+def json_of(response: httpx2.Response, url: str) -> Any:
+    """The JSON of a response. Raises the error that the server tells of."""
+    try:
+        found = response.json()
+        if response.is_success:
+            return found
+        error: Mapping[str, Any] = found["error"]
+        message, code, param = str(error["message"]), str(error["code"]), error["param"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise ServerError(
+            f"'{url}' answers with status {response.status_code}, and not as leanseek does",
+            response.status_code,
+        ) from problem
+    kind: Callable[[str], LeanseekError] | None = ERRORS.get(code)
+    if param == "filter" and code == "input":
+        kind = FilterError
+    if kind is not None:
+        raise kind(message)
+    retry = response.headers.get("retry-after")
+    raise ServerError(
+        message, response.status_code, code, float(retry) if retry and retry.isdecimal() else None
+    )
