@@ -25,7 +25,7 @@ PANELS = {
         "maintenance_commands": "delete compact tokens",
     },
     "Search": {"search_commands": "search run", "demo": "demo"},
-    "Serve": {"serve_commands": "serve"},
+    "Serve": {"serve_commands": "serve mcp"},
     "Measure": {
         "score_commands": "score compare",
         "eval_commands": "collections collection reproduce",

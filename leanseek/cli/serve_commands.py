@@ -110,6 +110,35 @@ def serve(
     )
 
 
+def mcp(
+    indexes: Named,
+    relevance: opt.Relevance = "auto",
+    rerank: opt.Rerank = None,
+    rerank_depth: opt.RerankDepth = None,
+    rerank_budget: opt.RerankBudget = None,
+    rerank_long: opt.RerankLong = None,
+    device: opt.Device = None,
+) -> None:
+    """Serve indexes to an agent on standard input and output, by the Model Context Protocol.
+
+    The agent's program starts the command; 'leanseek serve' offers the same over HTTP at /mcp.
+    """
+    check_packages("mcp", "mcp", "starlette", "msgspec", "prometheus_client")
+    from leanseek.serve import ServeSettings
+    from leanseek.serve.agents import run_stdio
+    from leanseek.serve.serve_settings import parse_indexes
+
+    settings = ServeSettings(
+        rerank=tuple(rerank or ()),
+        rerank_depth=tuple(opt.parse_depths(rerank_depth)),
+        rerank_budget=opt.parse_budget(rerank_budget),
+        rerank_long=rerank_long,
+        relevance=None if relevance == "none" else relevance,
+        device=device,
+    )
+    run_stdio(parse_indexes(indexes), settings)
+
+
 def seconds(given: str, option: str) -> float:
     """The seconds of a time such as 500ms. Raises UsageError for anything else."""
     from leanseek.errors import UsageError

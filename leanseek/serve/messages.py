@@ -83,11 +83,16 @@ class CompactBody(Struct, forbid_unknown_fields=True):
     relearn: bool = False
 
 
-class AnswerResponse(AnswerRecord):
-    """The answer to a query: from which index and generation, and how long each stage took."""
+class ServedAnswer(AnswerRecord):
+    """The answer to a query, from this generation of an index."""
 
     index: str
     generation: int
+
+
+class AnswerResponse(ServedAnswer):
+    """The answer to a query, and how many milliseconds each stage took."""
+
     took_ms: dict[str, float]
 
 
@@ -97,7 +102,7 @@ class BatchResponse(TypedDict):
     results: list[AnswerResponse]
 
 
-class ContextResponse(TypedDict):
+class ServedContext(TypedDict):
     """Passages for a prompt: `text` has them numbered for citation."""
 
     index: str
@@ -106,6 +111,11 @@ class ContextResponse(TypedDict):
     passages: list[CitedRecord]
     tokens: int
     left_out: int
+
+
+class ContextResponse(ServedContext):
+    """Passages for a prompt, and how many milliseconds each stage took."""
+
     took_ms: dict[str, float]
 
 

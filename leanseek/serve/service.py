@@ -14,7 +14,7 @@ from leanseek.errors import FilterError, UsageError
 from leanseek.filters import Filter
 from leanseek.indexing.creation import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
-from leanseek.records import AnswerRecord, answer_record
+from leanseek.records import answer_record
 from leanseek.rerank import load_reranker
 from leanseek.searcher import SecondStage
 from leanseek.searcher.second_stage import choose_second_stage
@@ -126,13 +126,12 @@ class Service:
                 "k",
             )
         answer, seconds = await self.answer(ticket, served, query, wanted, rerank=rerank, **options)
-        record: AnswerRecord = answer_record(replace(answer, hits=answer.hits[offset:]))
-        return {
-            "index": ticket.index,
-            "generation": served.generation,
-            **record,
-            "took_ms": {stage: round(taken * 1000, 3) for stage, taken in seconds.items()},
-        }
+        record = self.record(ticket, served, replace(answer, hits=answer.hits[offset:]))
+        return {**record, "took_ms": milliseconds(seconds)}
+
+    def record(self, ticket: Ticket, served: Served, answer: Answer) -> dict[str, Any]:
+        """An answer as JSON, with the index and the generation that gave it."""
+        return {"index": ticket.index, "generation": served.generation, **answer_record(answer)}
 
     async def answer(
         self, ticket: Ticket, served: Served, query: str, k: int, *, rerank: bool = True, **options: Any
@@ -179,7 +178,7 @@ class Service:
             "index": ticket.index,
             "generation": served.generation,
             **asdict(packed),
-            "took_ms": {stage: round(taken * 1000, 3) for stage, taken in seconds.items()},
+            "took_ms": milliseconds(seconds),
         }
 
     async def documents(
@@ -272,6 +271,11 @@ class Service:
             loaded = load_reranker(name, settings.device, long=settings.rerank_long, index=folder)
             shared.append(self.rerankers.setdefault(loaded.fingerprint, SharedReranker(loaded)))
         return choose_second_stage(shared, list(settings.rerank_depth) or None, settings.rerank_budget)
+
+
+def milliseconds(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Times by stage as responses and the log give them."""
+    return {stage: round(taken * 1000, 3) for stage, taken in seconds.items()}
 
 
 def load_shared(recorded: EncoderSettings, device: str | None) -> Encoder:
