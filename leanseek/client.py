@@ -274,7 +274,7 @@ class Client:
             documents += [Document(**one) for one in found["documents"]]
         return documents
 
-    def _found(self) -> Steps[str]:
+    def _only(self) -> Steps[str]:
         """The address of the only index of the server."""
         listed = yield Ask("GET", f"{self.url}/indexes")
         names = [index["name"] for index in listed["indexes"]]
@@ -283,47 +283,59 @@ class Client:
             raise UsageError(
                 f"'{self.url}' serves {len(names)} indexes ({named}); name one: {self.url}/indexes/NAME"
             )
-        self._index = f"{self.url}/indexes/{quote(names[0])}"
-        return self._index
+        return f"{self.url}/indexes/{quote(names[0])}"
 
     def _run(self, steps: Steps[Result]) -> Result:
         """What comes of the steps, each request sent in turn. Raises LeanseekError."""
         import httpx2
 
-        index = self._index or (self._run(self._found()) if steps.__name__ != "_found" else "")
-        answer = None
-        while True:
-            try:
-                ask = steps.send(answer)
-            except StopIteration as done:
-                result: Result = done.value
-                return result
-            try:
-                response = self._http.request(**request_of(index, ask))
-            except httpx2.HTTPError as error:
-                raise ServerError(f"'{self.url}' cannot be asked: {error or type(error).__name__}") from error
-            answer = json_of(response, self.url)
+        def done(steps: Steps[Any], index: str) -> Any:
+            answer = None
+            while True:
+                try:
+                    ask = steps.send(answer)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    response = self._http.request(**request_of(index, ask))
+                except httpx2.HTTPError as error:
+                    raise unreachable(self.url, error) from error
+                answer = json_of(response, self.url)
+
+        self._index = self._index or done(self._only(), "")
+        result: Result = done(steps, self._index)
+        return result
 
     async def _arun(self, steps: Steps[Result]) -> Result:
         """What comes of the steps, each request sent in turn. Raises LeanseekError."""
         import httpx2
 
-        index = self._index or (await self._arun(self._found()) if steps.__name__ != "_found" else "")
         loop = asyncio.get_running_loop()
         if loop not in self._loops:
             self._loops[loop] = httpx2.AsyncClient(**self._options)
-        answer = None
-        while True:
-            try:
-                ask = steps.send(answer)
-            except StopIteration as done:
-                result: Result = done.value
-                return result
-            try:
-                response = await self._loops[loop].request(**request_of(index, ask))
-            except httpx2.HTTPError as error:
-                raise ServerError(f"'{self.url}' cannot be asked: {error or type(error).__name__}") from error
-            answer = json_of(response, self.url)
+        http = self._loops[loop]
+
+        async def done(steps: Steps[Any], index: str) -> Any:
+            answer = None
+            while True:
+                try:
+                    ask = steps.send(answer)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    response = await http.request(**request_of(index, ask))
+                except httpx2.HTTPError as error:
+                    raise unreachable(self.url, error) from error
+                answer = json_of(response, self.url)
+
+        self._index = self._index or await done(self._only(), "")
+        result: Result = await done(steps, self._index)
+        return result
+
+
+def unreachable(url: str, error: Exception) -> ServerError:
+    """The error for a server that does not answer."""
+    return ServerError(f"'{url}' cannot be asked: {error or type(error).__name__}")
 
 
 def given(options: SearchOptions) -> dict[str, Any]:

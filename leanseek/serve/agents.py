@@ -102,9 +102,8 @@ def make_server(
         with told(ToolError):
             ticket = begun(service, call)
             served = service.pin(ticket, chosen(service, ticket, index))
-            options = {"filter": filter, "min_probability": min_probability, "mode": mode}
-            given = {name: value for name, value in options.items() if value is not None}
-            answer, _ = await service.answer(ticket, served, query, k, literal=True, **given)
+            options: dict[str, Any] = {"filter": filter, "min_probability": min_probability, "mode": mode}
+            answer, _ = await service.answer(ticket, served, query, k, literal=True, **options)
             packed = pack(answer.hits, max_tokens, estimate_tokens)
             record = service.record(ticket, served, answer)
             within(record["hits"], max_tokens)
@@ -140,9 +139,8 @@ def make_server(
         with told(ToolError):
             ticket = begun(service, call)
             served = service.pin(ticket, chosen(service, ticket, index))
-            options = {"filter": filter, "min_probability": min_probability}
-            given = {name: value for name, value in options.items() if value is not None}
-            record = await service.context(ticket, served, query, max_tokens, 20, **given)
+            options: dict[str, Any] = {"filter": filter, "min_probability": min_probability}
+            record = await service.context(ticket, served, query, max_tokens, 20, **options)
             del record["took_ms"]
             return result(record["text"] or "Nothing found that fits.", record)
 

@@ -157,7 +157,7 @@ def parse_documents(raw: bytes) -> list[Document]:
         raise RefusedError(400, f"the body is not UTF-8: byte {error.start}", "encoding") from error
     builder = DocumentBuilder(Fields(), "fail", ReadReport())
     builder.begin("body", found=False)
-    stream = io.BufferedReader(io.BytesIO(raw))  # type: ignore[arg-type]
+    stream: Any = io.BufferedReader(cast("io.RawIOBase", io.BytesIO(raw)))
     return list(read_json(stream, Place("body"), builder))
 
 

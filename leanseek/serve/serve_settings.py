@@ -6,8 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leanseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from leanseek.encode import Encoder
+    from leanseek.searcher.second_stage import DepthChoice
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -19,7 +24,8 @@ class ServeSettings:
     - `keys`: a file of keys (see `read_keys`); None lets everyone in.
     - `refresh`: how often new generations are looked for.
     - `rerank`, `rerank_depth`, `rerank_budget`, `rerank_long`: re-rankers by name, as `Searcher.open` takes them.
-    - `relevance`: the relevance model, as `Searcher.open` takes it. `device`: where models run.
+    - `relevance`: the relevance model, as `Searcher.open` takes it. `device`: where models run. `encoders`: those of
+      your own that indexes were made with, in place of ones that are loaded by name.
     - `max_body`: of a request; `max_k`: most hits of an answer, `offset` included; `max_batch`: most queries or texts
       of a request; `max_waiting`: most queries that wait or are answered at a time, others are refused.
     - `timeout`: of a query; `receive_timeout`: from a request's first byte to its last.
@@ -31,11 +37,12 @@ class ServeSettings:
     keys: Path | None = None
     refresh: float = 2.0
     rerank: tuple[str, ...] = ()
-    rerank_depth: tuple[int | str, ...] = ()
+    rerank_depth: tuple[DepthChoice, ...] = ()
     rerank_budget: float | None = None
     rerank_long: str | None = None
     relevance: str | None = "auto"
     device: str | None = None
+    encoders: tuple[Encoder, ...] = ()
     max_body: int = 2_000_000
     max_k: int = 1000
     max_batch: int = 256

@@ -255,7 +255,7 @@ class Service:
         if recorded.fingerprint not in self.encoders:
             self.encoders[recorded.fingerprint] = SharedEncoder(
                 recorded,
-                lambda: load_shared(recorded, self.settings.device),
+                lambda: load_shared(recorded, self.settings),
                 self.settings.together,
                 self.telemetry.batched,
             )
@@ -278,9 +278,12 @@ def milliseconds(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(taken * 1000, 3) for stage, taken in seconds.items()}
 
 
-def load_shared(recorded: EncoderSettings, device: str | None) -> Encoder:
+def load_shared(recorded: EncoderSettings, settings: ServeSettings) -> Encoder:
     """The encoder of an index, such that searches go on while it works. Raises ModelError, MissingPackageError."""
-    encoder = recorded_encoder(recorded, device, for_queries=True)
+    for given in settings.encoders:
+        if given.fingerprint == recorded.fingerprint:
+            return given
+    encoder = recorded_encoder(recorded, settings.device, for_queries=True)
     if isinstance(encoder, OnnxEncoder):
         encoder.share_processors()
     return encoder

@@ -164,8 +164,9 @@ def in_form(vectors: Float32Array, kind: str) -> list[Any]:
     if kind in ("int8", "uint8"):
         low = -128 if kind == "int8" else 0
         scaled = np.clip(np.round(vectors * 127), -128, 127) + (0 if kind == "int8" else 128)
-        return np.clip(scaled, low, low + 255).astype(np.int64).tolist()
-    return vectors.tolist()
+        found: list[Any] = np.clip(scaled, low, low + 255).astype(np.int64).tolist()
+        return found
+    return list(vectors.tolist())
 
 
 RERANK: Final = "Documents in the order of their relevance"
