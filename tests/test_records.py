@@ -89,5 +89,7 @@ def test_an_answer_comes_back_from_json(
 def test_a_terminal_is_told_of_a_threshold_only_where_it_left_nothing() -> None:
     hit = Hit(1, "a", 1.0, "", "text", {})
     assert remarks_record(Answer([hit], threshold=0.5, left_out=3)) == {}
-    told = remarks_record(Answer([], threshold=0.5, left_out=3, nearest=hit, nothing=Nothing("threshold", "none")))
+    told = remarks_record(
+        Answer([], threshold=0.5, left_out=3, nearest=hit, nothing=Nothing("threshold", "none"))
+    )
     assert told["hits"] == 0 and told["threshold"] == 0.5 and told["nearest"]["id"] == "a"

@@ -115,10 +115,11 @@ def _openai(filters: Any, depth: int) -> Filter:
 
 def from_dify(condition: Any) -> Filter | None:
     """The condition of Dify's `metadata_condition`; None where it has no conditions. Raises FilterError."""
-    if not isinstance(condition, dict) or not isinstance(condition.get("conditions") or [], list):
+    conditions = condition.get("conditions") if isinstance(condition, dict) else None
+    if not isinstance(condition, dict) or not isinstance(conditions, list | None):
         raise FilterError("metadata_condition is an object with a list of conditions")
     found: list[Filter] = []
-    for one in condition.get("conditions") or []:
+    for one in conditions or []:
         names = one.get("name") if isinstance(one, dict) else None
         names = names if isinstance(names, list) else [names]
         if not names or not all(isinstance(name, str) and name for name in names):

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
 import anyio
+import msgspec
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context as CallContext
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -73,6 +74,45 @@ class DescribedIndex(IndexRecord):
     filter_grammar: str
 
 
+class Structure(BaseModel):
+    """An object whose schema is `described`; its parts are not checked again."""
+
+    model_config = ConfigDict(extra="allow")
+    described: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        return cls.described
+
+
+def typed(kind: type) -> Any:
+    """A tool's result whose structure is of a kind, with the schema that the REST interface has for it."""
+    (schema,), parts = msgspec.json.schema_components([kind])
+    structure = type(
+        kind.__name__, (Structure,), {"described": inlined(schema, parts), "__module__": __name__}
+    )
+    return Annotated[CallToolResult, structure]
+
+
+def inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """A JSON schema with the parts that it refers to in their places; descriptions of parts are left out."""
+    if isinstance(schema, list):
+        return [inlined(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        schema = {**parts[schema["$ref"].rpartition("/")[2]]}
+        del schema["description"]
+    return {name: inlined(one, parts) for name, one in schema.items()}
+
+
+if TYPE_CHECKING:
+    Searched = Fetched = Packed = Listed = Described = CallToolResult
+else:
+    Searched, Fetched, Packed = typed(ServedAnswer), typed(FetchedDocument), typed(ServedContext)
+    Listed, Described = typed(IndexesResponse), typed(DescribedIndex)
+
+
 def make_server(
     service: Service, lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
 ) -> MCPServer[Any]:
@@ -97,7 +137,7 @@ def make_server(
         min_probability: Chance = None,
         mode: Literal["hybrid", "dense", "sparse"] | None = None,
         max_tokens: Tokens = 2000,
-    ) -> Annotated[CallToolResult, ServedAnswer]:
+    ) -> Searched:
         """Find documents by words and by meaning; the best come first, each with a passage to cite."""
         with told(ToolError):
             ticket = begun(service, call)
@@ -115,7 +155,7 @@ def make_server(
         call: CallContext[Any, Any],
         index: Index = None,
         max_tokens: Tokens = 8000,
-    ) -> Annotated[CallToolResult, FetchedDocument]:
+    ) -> Fetched:
         """Read a whole document."""
         with told(ToolError):
             ticket = begun(service, call)
@@ -134,7 +174,7 @@ def make_server(
         filter: Filter = None,
         min_probability: Chance = None,
         max_tokens: Tokens = 2000,
-    ) -> Annotated[CallToolResult, ServedContext]:
+    ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
         with told(ToolError):
             ticket = begun(service, call)
@@ -145,7 +185,7 @@ def make_server(
             return result(record["text"] or "Nothing found that fits.", record)
 
     @server.tool(annotations=READS, title="List the indexes")
-    async def list_indexes(call: CallContext[Any, Any]) -> Annotated[CallToolResult, IndexesResponse]:
+    async def list_indexes(call: CallContext[Any, Any]) -> Listed:
         """The names of the indexes that can be searched."""
         with told(ToolError):
             ticket = begun(service, call, queries=0)
@@ -153,9 +193,7 @@ def make_server(
             return result("\n".join(str(one["name"]) for one in names) or "No index.", {"indexes": names})
 
     @server.tool(annotations=READS, title="Describe an index")
-    async def get_index(
-        call: CallContext[Any, Any], index: Index = None
-    ) -> Annotated[CallToolResult, DescribedIndex]:
+    async def get_index(call: CallContext[Any, Any], index: Index = None) -> Described:
         """What an index holds: documents, the fields that a filter can name with examples, how filters are written."""
         with told(ToolError):
             ticket = begun(service, call)

@@ -192,8 +192,12 @@ class Pairs(NamedTuple):
 class SharedReranker:
     """A `Reranker` for many threads: queries that come at the same time are re-ranked together."""
 
-    def __init__(self, reranker: Reranker, observe: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(
+        self, reranker: Reranker, called: str = "", observe: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """`called`: the name that it was asked for by, which may be shorter than its own."""
         self.name = reranker.name
+        self.called = called
         self.fingerprint = reranker.fingerprint
         self._reranker = reranker
         self._batcher: Batcher[Pairs, Reranked] = Batcher(self._rerank, RERANKED_TOGETHER, "rerank", observe)

@@ -241,7 +241,7 @@ class Service:
     def reranker(self, name: str | None) -> SharedReranker:
         """The re-ranker of that name; None: the last. Raises RefusedError (404)."""
         for reranker in reversed(self.rerankers.values()):
-            if name is None or name == reranker.name:
+            if name in (None, reranker.name, reranker.called):
                 return reranker
         raise no_model(name, [one.name for one in self.rerankers.values()], "re-ranks")
 
@@ -269,7 +269,7 @@ class Service:
         shared = []
         for name in settings.rerank:
             loaded = load_reranker(name, settings.device, long=settings.rerank_long, index=folder)
-            shared.append(self.rerankers.setdefault(loaded.fingerprint, SharedReranker(loaded)))
+            shared.append(self.rerankers.setdefault(loaded.fingerprint, SharedReranker(loaded, name)))
         return choose_second_stage(shared, list(settings.rerank_depth) or None, settings.rerank_budget)
 
 

@@ -56,11 +56,11 @@ def ask(folder: Path, settings: Callable[..., ServeSettings]) -> Iterator[TestCl
 
 
 @contextmanager
-def serving(app: Any, receive_timeout: float = 10.0) -> Iterator[str]:
+def serving(app: Any, receive_timeout: float = 10.0, lifespan: Any = "on") -> Iterator[str]:
     """The address of a server that runs the application in a thread."""
     bound = bind("127.0.0.1", 0)
     config = uvicorn.Config(
-        app, http=timed_protocol(receive_timeout), lifespan="on", log_config=None, access_log=False,
+        app, http=timed_protocol(receive_timeout), lifespan=lifespan, log_config=None, access_log=False,
         timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -93,9 +93,7 @@ def address(folder: Path, settings: Callable[..., ServeSettings]) -> Iterator[st
 
 def write_keys(path: Path, *keys: dict[str, Any]) -> Path:
     """A keys file; the secret of each key is its name."""
-    lines = [
-        json.dumps({"sha256": hashlib.sha256(key["name"].encode()).hexdigest(), **key}) for key in keys
-    ]
+    lines = [json.dumps({"sha256": hashlib.sha256(key["name"].encode()).hexdigest(), **key}) for key in keys]
     path.write_text("\n".join(lines))
     return path
 

@@ -161,10 +161,15 @@ class Lengths(ByScore):
 
 def test_shared_re_ranking_is_that_of_the_re_ranker() -> None:
     lists = [
-        [Hit(rank + 1, f"{rank}", -rank, "", "x" * ((rank * 7 + list_) % 5), {}) for rank in range(6)] for list_ in range(20)
+        [Hit(rank + 1, f"{rank}", -rank, "", "x" * ((rank * 7 + list_) % 5), {}) for rank in range(6)]
+        for list_ in range(20)
     ]
     shared = SharedReranker(Lengths())
     for deadline in (None, Deadline(100.0)):
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda hits, until=deadline: shared.rerank_batch(["q"], [hits], deadline=until), lists))
+            found = list(
+                pool.map(
+                    lambda hits, until=deadline: shared.rerank_batch(["q"], [hits], deadline=until), lists
+                )
+            )
         assert [one[0].hits for one in found] == [Lengths().rerank("q", hits) for hits in lists]

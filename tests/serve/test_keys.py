@@ -124,7 +124,9 @@ def test_what_each_role_may(tenants: TestClient) -> None:
         assert tenants.post("/indexes/papers/documents", json=document, headers=headers).status_code == add
         assert tenants.post("/indexes/papers/compact", json={}, headers=headers).status_code == compact
         assert tenants.get("/metrics", headers=headers).status_code == metrics
-    gone = tenants.request("DELETE", "/indexes/papers/documents", json={"ids": ["new"]}, headers=bearer("root"))
+    gone = tenants.request(
+        "DELETE", "/indexes/papers/documents", json={"ids": ["new"]}, headers=bearer("root")
+    )
     assert gone.json()["deleted"] == 1
 
 
@@ -151,7 +153,7 @@ filters = st.sampled_from(
         'tenant != "a"',
         'not tenant = "a"',
         'tenant = "a" or tenant = "b"',
-        'year >= 2000',
+        "year >= 2000",
         ') or (tenant = "b"',
         'tenant = "a") or (tenant = "b"',
         'fieldb = "valueb1"',
@@ -164,7 +166,18 @@ filters = st.sampled_from(
     ]
 )
 queries = st.sampled_from(
-    ["heart", "secretb", "onlyb1", '"secretb"', "+secretb heart", "heart -secretb", "titleb", "onlyb3 onlyc4", "zzz", ""]
+    [
+        "heart",
+        "secretb",
+        "onlyb1",
+        '"secretb"',
+        "+secretb heart",
+        "heart -secretb",
+        "titleb",
+        "onlyb3 onlyc4",
+        "zzz",
+        "",
+    ]
 )
 options = st.fixed_dictionaries(
     {},
@@ -208,10 +221,20 @@ def leaks(response: str, asked: str) -> list[str]:
     """Words of other tenants' documents in a response that did not come from the request."""
     found = []
     for tenant in "bc":
-        for word in (f"secret{tenant}", f"title{tenant}", f"value{tenant}", f"only{tenant}", f"field{tenant}"):
+        for word in (
+            f"secret{tenant}",
+            f"title{tenant}",
+            f"value{tenant}",
+            f"only{tenant}",
+            f"field{tenant}",
+        ):
             if word in response and word not in asked:
                 found.append(word)
-        found += [one for one in (f'"{tenant}{number}"' for number in range(12)) if one in response and one[1:-1] not in asked]
+        found += [
+            one
+            for one in (f'"{tenant}{number}"' for number in range(12))
+            if one in response and one[1:-1] not in asked
+        ]
     return found
 
 
@@ -243,7 +266,7 @@ def test_answers_do_not_tell_hidden_words_from_unknown_ones(tenants: TestClient)
         return found.get("error", {}).get("message") or (found["reason"], found["message"])
 
     assert told("secretb") == told("zzzzzz") == ("no_match", "no document matches the query")
-    assert told("heart", 'year > 3000') == told("zzz")
+    assert told("heart", "year > 3000") == told("zzz")
     assert told("heart", "fieldb = 5") == told("heart", "nofield = 5")
 
 

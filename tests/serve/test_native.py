@@ -99,7 +99,9 @@ def test_what_an_index_holds(ask: TestClient) -> None:
 
 
 def test_documents_are_added_deleted_and_found_at_once(ask: TestClient, folder: Path) -> None:
-    lines = "\n".join(json.dumps({"_id": f"n{one}", "text": "quokka island", "year": 2020}) for one in range(3))
+    lines = "\n".join(
+        json.dumps({"_id": f"n{one}", "text": "quokka island", "year": 2020}) for one in range(3)
+    )
     headers = {"content-type": "application/x-ndjson"}
     added = ask.post("/indexes/papers/documents", content=lines, headers=headers)
     assert added.status_code == 200 and added.json()["documents"] == 3, added.text
@@ -108,7 +110,9 @@ def test_documents_are_added_deleted_and_found_at_once(ask: TestClient, folder: 
     assert found["generation"] == added.json()["generation"]
     taken = ask.post("/indexes/papers/documents", json=[{"id": "n0", "text": "other"}])
     assert taken.status_code == 400 and "n0" in taken.json()["error"]["message"]
-    replaced = ask.post("/indexes/papers/documents?on_duplicate=replace", json=[{"id": "n0", "text": "numbat"}])
+    replaced = ask.post(
+        "/indexes/papers/documents?on_duplicate=replace", json=[{"id": "n0", "text": "numbat"}]
+    )
     assert replaced.json()["replaced"] == 1
     assert [hit["id"] for hit in answer(ask, query="numbat", mode="sparse")["hits"]] == ["n0"]
     gone = ask.request("DELETE", "/indexes/papers/documents", json={"ids": ["n1"], "filter": "year = 2020"})
@@ -117,7 +121,9 @@ def test_documents_are_added_deleted_and_found_at_once(ask: TestClient, folder: 
     assert Searcher.open(folder, encoder=HashEncoder()).missing(["n0", "n1", "n2"]) == ["n1", "n2"]
 
 
-def test_a_server_is_read_only_unless_it_is_told(folder: Path, settings: Callable[..., ServeSettings]) -> None:
+def test_a_server_is_read_only_unless_it_is_told(
+    folder: Path, settings: Callable[..., ServeSettings]
+) -> None:
     with TestClient(create_app({"papers": folder}, settings()), "http://localhost") as ask:
         for response in (
             ask.post("/indexes/papers/documents", json=[{"id": "x", "text": "y"}]),
@@ -190,7 +196,11 @@ def test_bodies_of_other_kinds(ask: TestClient, headers: dict[str, str], code: s
 
 
 def test_a_body_may_be_vendor_json_or_have_no_type(ask: TestClient) -> None:
-    for headers in ({}, {"content-type": "application/vnd.api+json"}, {"content-type": 'application/json; charset="UTF-8"'}):
+    for headers in (
+        {},
+        {"content-type": "application/vnd.api+json"},
+        {"content-type": 'application/json; charset="UTF-8"'},
+    ):
         assert ask.post(SEARCH, content=b'{"query":"heart"}', headers=headers).status_code == 200
 
 
@@ -229,7 +239,9 @@ def test_an_index_that_vanishes_or_is_damaged_fails_alone(
     def statuses(expected: tuple[int, int]) -> bool:
         """Whether the states of both come within the time that refreshing takes many times over."""
         for _ in range(400):
-            found = tuple(ask.get(f"/indexes/{name}/search?query=heart").status_code for name in ("papers", "other"))
+            found = tuple(
+                ask.get(f"/indexes/{name}/search?query=heart").status_code for name in ("papers", "other")
+            )
             if found == expected:
                 return True
         return False

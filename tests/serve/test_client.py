@@ -1,0 +1,152 @@
+"""The client: a searcher's methods, over HTTP, with the searcher's results and errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serve.conftest import DOCUMENTS, bearer, serving, write_keys
+from starlette.responses import PlainTextResponse
+from support import HashEncoder
+
+from leanseek import Document, Index, Searcher
+from leanseek.client import Client
+from leanseek.errors import (
+    FilterError,
+    IndexNotFoundError,
+    ServerError,
+    UsageError,
+)
+from leanseek.filters import parse_filter
+from leanseek.serve import ServeSettings, create_app
+
+QUERIES = ["heart trial", "", "wing", '"shock wave" -library']
+
+
+@pytest.fixture
+def client(address: str) -> Any:
+    with Client(f"{address}/indexes/papers") as found:
+        yield found
+
+
+def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Searcher) -> None:
+    options: dict[str, Any]
+    for options in ({}, {"filter": "year >= 2000", "mode": "sparse"}, {"collapse": True, "literal": True}):
+        for query in QUERIES:
+            assert client.answer(query, 5, explain=True, **options) == searcher.answer(
+                query, 5, explain=True, **options
+            )
+            assert client.search(query, **options) == searcher.search(query, **options)
+        assert client.search_batch(QUERIES, 3, **options) == searcher.search_batch(QUERIES, 3, **options)
+    assert client.rank_batch(QUERIES, 50) == searcher.rank_batch(QUERIES, 50)
+    assert client.context("heart trial", 80, k=9) == searcher.context("heart trial", 80, k=9)
+    condition = parse_filter('year >= 2000 and tags = "a"')
+    assert client.search("heart", filter=condition) == searcher.search("heart", filter=condition)
+    ids = [document.id for document in DOCUMENTS]
+    assert client.documents(ids) == searcher.documents(ids)
+    assert client.documents(ids, filter="year = 2001") == searcher.documents(ids, filter="year = 2001")
+    assert client.missing(["d1", "zz", "zz", "d2"]) == searcher.missing(["d1", "zz", "zz", "d2"]) == ["zz"]
+    assert (client.generation, client.mode, client.fields) == (
+        searcher.generation,
+        searcher.mode,
+        searcher.fields,
+    )
+
+
+def test_asynchronous_twins(client: Client) -> None:
+    async def everything() -> list[Any]:
+        return await asyncio.gather(
+            client.asearch("heart"),
+            client.aanswer("heart", 3, explain=True),
+            client.asearch_batch(QUERIES),
+            client.acontext("heart", 50),
+            client.adocuments(["d1"]),
+        )
+
+    expected = [
+        client.search("heart"),
+        client.answer("heart", 3, explain=True),
+        client.search_batch(QUERIES),
+        client.context("heart", 50),
+        client.documents(["d1"]),
+    ]
+    # Each run has an event loop of its own, and connections belong to one.
+    assert asyncio.run(everything()) == expected and asyncio.run(everything()) == expected
+
+
+def test_a_server_with_one_index_need_not_have_it_named(address: str, searcher: Searcher) -> None:
+    with Client(address) as client:
+        assert client.search("heart") == searcher.search("heart")
+
+    async def asked() -> Any:
+        async with Client(f"{address}/") as client:
+            return await client.asearch("heart")
+
+    assert asyncio.run(asked()) == searcher.search("heart")
+
+
+def test_a_new_generation_is_noticed(client: Client, folder: Path) -> None:
+    client.search("heart")
+    assert not client.refresh()
+    Index.open(folder, encoder=HashEncoder()).add([Document("new", "numbat")])
+    while not client.refresh():  # the server looks every two seconds
+        pass
+    assert [hit.id for hit in client.search("numbat", mode="sparse")] == ["new"]
+
+
+def test_errors_are_those_of_the_searcher(client: Client, searcher: Searcher, address: str) -> None:
+    calls: list[tuple[type[Exception], Callable[[Any], Any]]] = [
+        (FilterError, lambda one: one.search("heart", filter="year >")),
+        (FilterError, lambda one: one.search("heart", filter="yaer = 1")),
+        (UsageError, lambda one: one.search("heart", k=0)),
+        (UsageError, lambda one: one.search("-heart")),
+        (UsageError, lambda one: one.search("heart", min_probability=0.5)),
+        (UsageError, lambda one: one.search("heart", mode="psychic")),
+        (UsageError, lambda one: one.search_batch("heart")),
+        (TypeError, lambda one: one.search("heart", kk=1)),
+    ]
+    for kind, call in calls:
+        for one in (searcher, client):
+            with pytest.raises(kind):
+                call(one)
+    with pytest.raises(IndexNotFoundError):
+        Client(f"{address}/indexes/nowhere").search("heart")
+    with pytest.raises(ServerError, match="cannot be asked"):
+        Client("http://127.0.0.1:9/indexes/papers").search("heart")
+    with pytest.raises(UsageError, match="is no address"):
+        Client("papers.index")
+
+
+def test_keys_and_servers_of_several_indexes(
+    folder: Path, tmp_path: Path, settings: Callable[..., ServeSettings]
+) -> None:
+    Index.create(tmp_path / "other", encoder=None).add([Document("o", "heart")])
+    keys = write_keys(
+        tmp_path / "keys", {"name": "k", "filter": "year >= 2010"}, {"name": "slow", "rate": "1/h"}
+    )
+    app = create_app({"papers": folder, "other": tmp_path / "other"}, settings(keys=keys))
+    with serving(app) as address:
+        with pytest.raises(ServerError, match="needs a key") as raised:
+            Client(f"{address}/indexes/papers").search("heart")
+        assert (raised.value.status, raised.value.code) == (401, "no_key")
+        with pytest.raises(UsageError, match=r"serves 2 indexes \(papers, other\)"):
+            Client(address, key="k").search("heart")
+        found = Client(f"{address}/indexes/papers", key="k").search("heart", k=100)
+        assert found and all(hit.metadata["year"] >= 2010 for hit in found)  # type: ignore[operator]
+        slow = Client(f"{address}/indexes/papers", key="slow")
+        slow.search("heart")
+        with pytest.raises(ServerError) as raised:
+            slow.search("heart")
+        assert raised.value.status == 429 and (raised.value.retry_after or 0) > 60
+        assert bearer("k") == {"authorization": "Bearer k"}
+
+
+def test_a_server_that_is_another(address: str) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("<h1>It works!</h1>")(scope, receive, send)
+
+    with serving(page, lifespan="off") as other, pytest.raises(ServerError, match="not as leanseek does"):
+        Client(f"{other}/indexes/papers").search("heart")
