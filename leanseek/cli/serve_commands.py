@@ -68,7 +68,6 @@ def serve(
     from leanseek.serve.keys import readable_by_others
     from leanseek.serve.serve_settings import parse_indexes, parse_size
     from leanseek.serve.server import is_loopback, run
-    from leanseek.serve.telemetry import log_to_stderr
 
     folders = parse_indexes(indexes)
     if not is_loopback(host) and keys is None and not open:
@@ -99,7 +98,6 @@ def serve(
     )
     if keys is not None and keys.is_file() and readable_by_others(keys):
         typer.echo(f"warning: everyone on this machine can read {keys}; run: chmod 600 {keys}", err=True)
-    log_to_stderr()
     run(
         folders,
         settings,

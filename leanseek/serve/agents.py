@@ -139,8 +139,7 @@ def make_server(
         max_tokens: Tokens = 2000,
     ) -> Searched:
         """Find documents by words and by meaning; the best come first, each with a passage to cite."""
-        with told(ToolError):
-            ticket = begun(service, call)
+        with begun(service, call, ToolError) as ticket:
             served = service.pin(ticket, chosen(service, ticket, index))
             options: dict[str, Any] = {"filter": filter, "min_probability": min_probability, "mode": mode}
             answer, _ = await service.answer(ticket, served, query, k, literal=True, **options)
@@ -157,8 +156,7 @@ def make_server(
         max_tokens: Tokens = 8000,
     ) -> Fetched:
         """Read a whole document."""
-        with told(ToolError):
-            ticket = begun(service, call)
+        with begun(service, call, ToolError) as ticket:
             name = chosen(service, ticket, index)
             record = await whole(service, ticket, name, id)
             if cut := estimate_tokens(record["text"]) > max_tokens:
@@ -176,8 +174,7 @@ def make_server(
         max_tokens: Tokens = 2000,
     ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
-        with told(ToolError):
-            ticket = begun(service, call)
+        with begun(service, call, ToolError) as ticket:
             served = service.pin(ticket, chosen(service, ticket, index))
             options: dict[str, Any] = {"filter": filter, "min_probability": min_probability}
             record = await service.context(ticket, served, query, max_tokens, 20, **options)
@@ -187,16 +184,14 @@ def make_server(
     @server.tool(annotations=READS, title="List the indexes")
     async def list_indexes(call: CallContext[Any, Any]) -> Listed:
         """The names of the indexes that can be searched."""
-        with told(ToolError):
-            ticket = begun(service, call, queries=0)
+        with begun(service, call, ToolError) as ticket:
             names = [{"name": one.name, "ready": one.problem is None} for one in service.visible(ticket)]
             return result("\n".join(str(one["name"]) for one in names) or "No index.", {"indexes": names})
 
     @server.tool(annotations=READS, title="Describe an index")
     async def get_index(call: CallContext[Any, Any], index: Index = None) -> Described:
         """What an index holds: documents, the fields that a filter can name with examples, how filters are written."""
-        with told(ToolError):
-            ticket = begun(service, call)
+        with begun(service, call, ToolError) as ticket:
             record = await service.describe(ticket, chosen(service, ticket, index))
             record["filter_grammar"] = FILTERS
             fields = "\n".join(
@@ -210,22 +205,27 @@ def make_server(
     @server.resource("leanseek://{index}/documents/{id}", title="A document", mime_type="text/plain")
     async def document(index: str, id: str, call: CallContext[Any, Any]) -> str:
         """A whole document: its title on the first line, its text below."""
-        with told(ResourceError):
-            ticket = begun(service, call)
+        with begun(service, call, ResourceError) as ticket:
             record = await whole(service, ticket, chosen(service, ticket, index), id)
             return f"{record['title']}\n\n{record['text']}" if record["title"] else record["text"]
 
     return server
 
 
-def begun(service: Service, call: CallContext[Any, Any], queries: int = 1) -> Ticket:
-    """The ticket of a call: over HTTP that of its request. Raises RefusedError where it may not ask now."""
+@contextmanager
+def begun(service: Service, call: CallContext[Any, Any], kind: type[Exception]) -> Iterator[Ticket]:
+    """The ticket of a call, over HTTP that of its request, while there is room for it.
+
+    What a request would be refused with, or fail with, is raised as an error that the agent is told.
+    """
     request = call.request_context.request
     ticket = Ticket("agent") if request is None else cast(Ticket, request.scope["state"]["ticket"])
-    if queries:
-        charge(ticket, queries)
-        service.workers.check_room(queries)
-    return ticket
+    try:
+        charge(ticket, 1)
+        with service.workers.room(1):
+            yield ticket
+    except (RefusedError, LeanseekError, OSError) as error:
+        raise kind(str(refusal_of(error))) from error
 
 
 def chosen(service: Service, ticket: Ticket, name: str | None) -> str:
@@ -259,15 +259,6 @@ def within(hits: list[Any], max_tokens: int) -> None:
 def result(text: str, record: Mapping[str, Any]) -> CallToolResult:
     """The result of a tool: text for the model, and the record that the REST interface gives."""
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=dict(record))
-
-
-@contextmanager
-def told(kind: type[Exception]) -> Iterator[None]:
-    """Turn the errors that a request would be refused with into one that the agent is told."""
-    try:
-        yield
-    except (RefusedError, LeanseekError, OSError) as error:
-        raise kind(str(refusal_of(error))) from error
 
 
 class Guarded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -103,8 +104,8 @@ class Endpoint:
         queries = operation.queries(call.body)
         if queries:
             charge(ticket, queries)
-            service.workers.check_room(queries)
-        found = await self._done(call, receive)
+        with service.workers.room(queries) if queries else nullcontext():
+            found = await self._done(call, receive)
         if not isinstance(found, Response):
             found = Response(msgspec.json.encode(found), operation.status, media_type=JSON)
         await found(scope, receive, send)

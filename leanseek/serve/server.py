@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -17,6 +19,7 @@ from leanseek.serve.application import create_app
 from leanseek.serve.deadlines import timed_protocol
 from leanseek.serve.serve_settings import ServeSettings
 from leanseek.serve.service import Service
+from leanseek.serve.telemetry import log_to_stderr
 
 BACKLOG = 2048
 
@@ -53,6 +56,7 @@ def run(
             timeout_graceful_shutdown=max(1, round(grace)),
         )
         server = Server(config, service, lambda: started(address_of(bound)))
+        log_to_stderr()
         server.run(sockets=[bound])
     finally:
         bound.close()
@@ -73,6 +77,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         notify(b"READY=1")
         self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order at a signal; a second Ctrl-C ends at once. Either is the usual end of a server, no failure."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, and answer what came before."""

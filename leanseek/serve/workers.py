@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -92,7 +92,6 @@ class Workers:
         self.most = most
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
         self._slots = threading.Semaphore(slots or os.cpu_count() or 1)
-        self._lock = threading.Lock()
         self._admitted = 0
 
     @property
@@ -100,8 +99,12 @@ class Workers:
         """How many queries wait or are answered now."""
         return self._admitted
 
-    def check_room(self, queries: int) -> None:
-        """Raise RefusedError (429) where so many more queries are too many; one request alone never is."""
+    @contextmanager
+    def room(self, queries: int) -> Iterator[None]:
+        """Hold room for the queries of a request, for the event loop's thread alone.
+
+        Raises RefusedError (429) where so many more are too many; one request by itself never is.
+        """
         if self._admitted and self._admitted + queries > self.most:
             raise RefusedError(
                 429,
@@ -109,22 +112,20 @@ class Workers:
                 "busy",
                 retry_after=1,
             )
+        self._admitted += queries
+        try:
+            yield
+        finally:
+            self._admitted -= queries
 
     async def run(self, ticket: Ticket, work: Callable[[], Result]) -> tuple[Result, dict[str, float]]:
         """What the work gives, done in a thread, and its seconds by stage. Raises what it raises.
 
         When the caller is cancelled, work that has not begun never does.
         """
-        with self._lock:
-            self._admitted += 1
         task = Task(ticket, self._slots)
         future = self._pool.submit(contextvars.copy_context().run, _within, task, work)
-        future.add_done_callback(self._done)
         return await asyncio.wrap_future(future), task.seconds
-
-    def _done(self, _: Future[Result]) -> None:
-        with self._lock:
-            self._admitted -= 1
 
     def close(self) -> None:
         """End the threads; what they work on is finished."""

@@ -101,3 +101,12 @@ def write_keys(path: Path, *keys: dict[str, Any]) -> Path:
 def bearer(name: str) -> dict[str, str]:
     """The header of the key of that name."""
     return {"authorization": f"Bearer {name}"}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail where it does not in far more time than it should take."""
+    for _ in range(3000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never comes")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve.conftest import DOCUMENTS, bearer, serving, write_keys
+from serve.conftest import DOCUMENTS, bearer, serving, until, write_keys
 from starlette.responses import PlainTextResponse
 from support import HashEncoder
 
@@ -92,8 +92,7 @@ def test_a_new_generation_is_noticed(client: Client, folder: Path) -> None:
     client.search("heart")
     assert not client.refresh()
     Index.open(folder, encoder=HashEncoder()).add([Document("new", "numbat")])
-    while not client.refresh():  # the server looks every two seconds
-        pass
+    until(client.refresh)
     assert [hit.id for hit in client.search("numbat", mode="sparse")] == ["new"]
 
 
