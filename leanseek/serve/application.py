@@ -77,7 +77,7 @@ def create_app(
                 yield
         finally:
             fresh.cancel()
-            service.close()
+            await asyncio.to_thread(service.close)
 
     middleware = [Middleware(Boundary, service=service)]
     if service.settings.cors:

@@ -14,7 +14,7 @@ import numpy as np
 from leanseek.errors import LeanseekError
 from leanseek.filters import Filter
 from leanseek.indexing import Index, Snapshot
-from leanseek.indexing.catalog import CATALOG
+from leanseek.indexing.catalog import CATALOG, read_state
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.searcher import Searcher, SecondStage
 from leanseek.serve.refusals import unavailable
@@ -111,16 +111,17 @@ class ServedIndex:
         self._second: SecondStage | None = None
         self._relevance = relevance
         self._served: Served | None = None
+        self._identity: tuple[int, int] | None = None
         self._stamp: tuple[int, ...] | None = None
+        self._writer: Index | None = None
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
 
     def open(self) -> None:
         """Open the last generation. Raises IndexNotFoundError, IndexDamagedError, ModelError and their kin."""
-        stamp = self._look()
         self._second = self._second_of(self.folder)
-        self._served = self._opened()
-        self._stamp = stamp
+        self._stamp, identity = self._look(), self._find()
+        self._served, self._identity = self._opened(), identity
 
     def now(self) -> Served:
         """The generation that is served. Raises RefusedError (503) where there is none that can be read."""
@@ -140,26 +141,39 @@ class ServedIndex:
             if stamp is not None and stamp == self._stamp and self.problem is None:
                 return False
             try:
+                identity = self._find()
+                if identity == self._identity and self.problem is None:
+                    self._stamp = stamp
+                    return False
                 newest = self._opened()
             except Exception as error:
                 self.problem = error
                 return False
-            former, self._served, self._stamp, self.problem = self._served, newest, stamp, None
-            return former is None or former.generation != newest.generation
+            self._served, self._stamp, self._identity = newest, stamp, identity
+            self.problem = None
+            return True
 
     def change(self, work: Callable[[Index], Any]) -> Any:
         """What `work` gives for the index opened for writing; the change is served when this returns.
 
         Raises what `work` raises, IndexLockedError where another process writes.
         """
-        served = self.now()
-        recorded = served.searcher.settings.encoder
+        recorded = self.now().searcher.settings.encoder
         with self._writing:
-            encoder = self._encoder(recorded) if recorded is not None else None
-            with Index.open(self.folder, encoder=encoder) as index:
-                found = work(index)
+            writer = self._writer
+            if writer is None or writer.settings.encoder != recorded:
+                encoder = self._encoder(recorded) if recorded is not None else None
+                writer = self._writer = Index.open(self.folder, encoder=encoder)
+            found = work(writer)
         self.refresh()
         return found
+
+    def close(self) -> None:
+        """Finish the merge that a change has begun, and let go of the writer's files."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
 
     def _opened(self) -> Served:
         snapshot = Snapshot.open(self.folder)
@@ -176,6 +190,11 @@ class ServedIndex:
             snapshot.close()
             raise
         return Served(snapshot, searcher, plain)
+
+    def _find(self) -> tuple[int, int]:
+        """What tells the generation from any other: the catalog's file and the number. Raises as `open`."""
+        generation = read_state(self.folder).generation
+        return (self.folder / CATALOG).stat().st_ino, generation
 
     def _look(self) -> tuple[int, ...] | None:
         """What tells one state of the catalog from another; None where it is not there, or changed just now."""

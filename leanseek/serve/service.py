@@ -69,9 +69,11 @@ class Service:
         self.ready = models
 
     def close(self) -> None:
-        """End the threads. What is under way is finished."""
+        """End the threads, and the writers. What is under way is finished."""
         self.stopping = True
         self.workers.close()
+        for index in self.indexes.values():
+            index.close()
 
     async def keep_fresh(self) -> None:
         """Look for new generations from now on."""

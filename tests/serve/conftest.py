@@ -74,7 +74,7 @@ def serving(app: Any, receive_timeout: float = 10.0, lifespan: Any = "on") -> It
     server.startup = told  # type: ignore[method-assign]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
-    assert started.wait(60), "the server does not start"
+    assert started.wait(300), "the server does not start"
     try:
         yield address_of(bound)
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from serve.conftest import DOCUMENTS
+from serve.conftest import DOCUMENTS, until
 from starlette.testclient import TestClient
 from support import HashEncoder, make_documents
 
@@ -236,29 +236,36 @@ def test_an_index_that_vanishes_or_is_damaged_fails_alone(
     other.add(make_documents(5))
     app = create_app({"papers": folder, "other": tmp_path / "other.index"}, settings(refresh=0.02))
 
-    def statuses(expected: tuple[int, int]) -> bool:
-        """Whether the states of both come within the time that refreshing takes many times over."""
-        for _ in range(400):
-            found = tuple(
-                ask.get(f"/indexes/{name}/search?query=heart").status_code for name in ("papers", "other")
-            )
-            if found == expected:
-                return True
-        return False
+    def statuses(*expected: int) -> None:
+        """Wait until the searches of both have these statuses."""
+        urls = [f"/indexes/{name}/search?query=heart" for name in ("papers", "other")]
+        until(lambda: tuple(ask.get(url).status_code for url in urls) == expected)
 
     with TestClient(app, "http://localhost") as ask:
         away = folder.rename(tmp_path / "away")
-        assert statuses((503, 200))
+        statuses(503, 200)
         error = ask.get("/indexes/papers/search?query=heart").json()["error"]
         assert error["code"] == "index" and str(tmp_path) not in error["message"]
         assert ask.get("/indexes").json()["indexes"][0] == {"name": "papers", "ready": False}
         away.rename(folder)
-        assert statuses((200, 200))
+        statuses(200, 200)
         shutil.copy(folder / "catalog.sqlite", tmp_path / "kept")
         (folder / "catalog.sqlite").write_bytes(b"no catalog" * 1000)
-        assert statuses((503, 200))
+        statuses(503, 200)
         shutil.copy(tmp_path / "kept", folder / "catalog.sqlite")
-        assert statuses((200, 200))
+        statuses(200, 200)
+
+
+def test_another_index_in_the_same_folder_is_noticed(
+    folder: Path, settings: Callable[..., ServeSettings]
+) -> None:
+    with TestClient(create_app({"papers": folder}, settings(refresh=0.02)), "http://localhost") as ask:
+        assert ask.get("/indexes/papers").json()["generation"] == 1
+        shutil.rmtree(folder)
+        Index.create(folder, encoder=None).add(make_documents(7))
+        until(lambda: ask.get("/indexes/papers").json().get("documents") == 7)
+        found = ask.get("/indexes/papers").json()
+        assert (found["generation"], found["mode"]) == (1, "sparse")
 
 
 def test_names_and_folders_that_cannot_be(folder: Path, tmp_path: Path) -> None:
