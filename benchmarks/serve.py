@@ -68,7 +68,7 @@ embeddings.index((one["id"], one["text"], None) for one in map(json.loads, open(
 embeddings.save(folder)
 config = os.path.join(folder, "config.yml")
 with open(config, "w") as file:
-    file.write(f"path: {folder}\\nwritable: false\\n")
+    file.write(f"path: {folder}\\nwritable: false\\nembeddings:\\n  path: {model}\\n")
 os.environ["CONFIG"] = config
 uvicorn.run("txtai.api:app", port=int(port), log_level="error")
 """
@@ -207,8 +207,9 @@ def process(run: list[str], port: int, probe: str, patience: float = 900.0) -> I
             end = time.monotonic() + patience
             while True:
                 try:
-                    asyncio.run(once(port, probe))
-                    break
+                    if asyncio.run(once(port, probe)) == 200:
+                        break
+                    time.sleep(0.5)
                 except (OSError, asyncio.IncompleteReadError):
                     if made.poll() is not None or time.monotonic() > end:
                         raise SystemExit(f"{run[:3]} does not start") from None
@@ -244,7 +245,6 @@ def lone(index: Path, port: int, queries: Sequence[str]) -> tuple[float, float]:
     outside: list[float] = []
 
     async def turns() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with Searcher.open(index) as searcher:
             for start in range(0, len(queries), 50):
                 block = queries[start : start + 50]
@@ -253,10 +253,12 @@ def lone(index: Path, port: int, queries: Sequence[str]) -> tuple[float, float]:
                     searcher.search(query, K, literal=True)
                     inside.append(time.perf_counter() - started)
                 await asyncio.sleep(0.5)
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 for query in block:
                     started = time.perf_counter()
                     await ask(reader, writer, *leanseek_request(query))
                     outside.append(time.perf_counter() - started)
+                writer.close()
 
     asyncio.run(turns())
     return statistics.median(inside) * 1e3, statistics.median(outside) * 1e3

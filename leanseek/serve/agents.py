@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, cast
 
 import anyio
 import msgspec
@@ -107,7 +107,11 @@ def inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
 
 
 if TYPE_CHECKING:
-    Searched = Fetched = Packed = Listed = Described = CallToolResult
+    Searched: TypeAlias = CallToolResult
+    Fetched: TypeAlias = CallToolResult
+    Packed: TypeAlias = CallToolResult
+    Listed: TypeAlias = CallToolResult
+    Described: TypeAlias = CallToolResult
 else:
     Searched, Fetched, Packed = typed(ServedAnswer), typed(FetchedDocument), typed(ServedContext)
     Listed, Described = typed(IndexesResponse), typed(DescribedIndex)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -17,29 +17,25 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
 
     class TimedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
+        _awaited: Literal["request", "reading"] | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._start()
+            self._start("request")
 
         def data_received(self, data: bytes) -> None:
-            if self._timer is None and not self._answering():
-                self._start()
+            if self._awaited != "request" and not self._answering():
+                self._start("request")
             super().data_received(data)
             if self._answering():
                 self._stop()
 
         def on_response_complete(self) -> None:
+            self._stop()
             super().on_response_complete()
             # What is left of the response stands in the transport's buffer until the client takes it.
-            self._stop()
             if self.transport.get_write_buffer_size():
-                self._start()
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self.cycle is not None and self.cycle.response_complete:
-                self._stop()
+                self._start("reading")
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
@@ -49,23 +45,27 @@ def timed_protocol(seconds: float) -> type[H11Protocol]:
             """Whether a whole request is here that is not answered yet."""
             return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
-        def _start(self) -> None:
+        def _start(self, awaited: Literal["request", "reading"]) -> None:
+            self._stop()
+            self._awaited = awaited
             self._timer = self.loop.call_later(seconds, self._expired)
 
         def _stop(self) -> None:
+            self._awaited = None
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
 
         def _expired(self) -> None:
-            self._timer = None
-            if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            awaited, self._timer, self._awaited = self._awaited, None, None
+            if awaited == "reading":
+                if self.transport.get_write_buffer_size():
+                    self.transport.abort()
                 return
-            begun = self.cycle is not None and self.cycle.response_started
-            fresh = self.cycle is None or self.cycle.response_complete
-            if not begun and not fresh:
+            if self.cycle is not None and not self.cycle.response_started:
                 self.transport.write(TIME_IS_UP)
-            self.transport.abort() if self.transport.get_write_buffer_size() else self.transport.close()
+            self.transport.close()
+            self._start("reading")
 
     return TimedProtocol
 

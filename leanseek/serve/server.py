@@ -22,6 +22,8 @@ from leanseek.serve.service import Service
 from leanseek.serve.telemetry import log_to_stderr
 
 BACKLOG = 2048
+IDLE = 60
+"""Seconds that a connection without requests is kept: as long as clients usually keep theirs."""
 
 
 def run(
@@ -52,6 +54,7 @@ def run(
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=IDLE,
             # uvicorn counts whole seconds; what is cut off counts as a second.
             timeout_graceful_shutdown=max(1, round(grace)),
         )
