@@ -91,8 +91,8 @@ def serve(
         timeout=seconds(timeout, "--timeout"),
         receive_timeout=seconds(receive_timeout, "--receive-timeout"),
         cors=tuple(cors or ()),
-        # A name that leads here from a page of another site is not one of these.
-        hosts=("localhost", "127.0.0.1", "[::1]", host) if is_loopback(host) else (),
+        # Without keys, pages of other sites must not come in through a browser on this machine.
+        hosts=("localhost", "127.0.0.1", "[::1]", host) if is_loopback(host) and keys is None else (),
         writable=writable,
         log_queries=log_queries,
     )

@@ -245,10 +245,8 @@ def chosen(service: Service, ticket: Ticket, name: str | None) -> str:
 async def whole(service: Service, ticket: Ticket, name: str, id: str) -> dict[str, Any]:
     """A document as the REST interface gives it. Raises RefusedError (404)."""
     served = service.pin(ticket, name)
-    found = await service.documents(ticket, served, [id])
-    if not found:
-        raise RefusedError(404, f"there is no document {id!r} in {name!r}", "document_not_found", "id")
-    return {"index": name, "generation": served.generation, **asdict(found[0])}
+    found = await service.document(ticket, served, id)
+    return {"index": name, "generation": served.generation, **asdict(found)}
 
 
 def within(hits: list[Any], max_tokens: int) -> None:

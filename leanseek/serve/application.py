@@ -145,7 +145,7 @@ class Boundary:
             await send(message)
 
         try:
-            self._check_host(headers)
+            self._check_site(scope, headers)
             ticket.key = self._key(headers)
             await self._app(scope, receive, sent)
         except GoneError:
@@ -167,11 +167,21 @@ class Boundary:
             route = scope["state"]["route"]
             self._service.telemetry.finished(ticket, scope["method"], route, status, started, code)
 
-    def _check_host(self, headers: Headers) -> None:
-        """Raise RefusedError for a name that is not the server's: a page of another site may have led here."""
-        host = re.sub(r":[0-9]*$", "", headers.get("host", ""))
-        if self._hosts and host.lower() not in self._hosts:
+    def _check_site(self, scope: Scope, headers: Headers) -> None:
+        """Raise RefusedError for what a page of another site may have sent through the browser of a user here."""
+        if not self._hosts:
+            return
+        named = headers.get("host", "")
+        host = re.sub(r":[0-9]*$", "", named)
+        if host.lower() not in self._hosts:
             raise RefusedError(421, f"this server is not known as {host!r}", "host")
+        # A browser asks no permission for some requests of other sites, changes among them, but names the site.
+        origin = headers.get("origin")
+        allowed = (f"http://{named}", f"https://{named}", *self._service.settings.cors)
+        if origin is not None and origin not in allowed and "*" not in allowed and scope["method"] != "OPTIONS":
+            raise RefusedError(
+                403, f"pages of {origin!r} may not ask; the server takes such sites with --cors", "origin"
+            )
 
     def _key(self, headers: Headers) -> Any:
         """Who asks: with keys the one that is given, or nobody. Raises RefusedError (401) for one that is unknown."""

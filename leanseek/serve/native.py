@@ -11,11 +11,12 @@ from msgspec import structs
 from starlette.responses import Response
 
 from leanseek.errors import UsageError
-from leanseek.indexing import Index
+from leanseek.indexing import AddReport, Index
 from leanseek.reading import Fields, ReadReport
 from leanseek.reading.documents import DocumentBuilder
 from leanseek.reading.jsonlines import read_json
 from leanseek.reading.streams import Place
+from leanseek.serve.keys import Key
 from leanseek.serve.messages import (
     AddParameters,
     AnswerResponse,
@@ -36,7 +37,8 @@ from leanseek.serve.messages import (
 )
 from leanseek.serve.operation import Call, Operation, none
 from leanseek.serve.refusals import RefusedError
-from leanseek.serve.service import check_batch
+from leanseek.serve.served_index import Served
+from leanseek.serve.service import check_batch, discreet
 from leanseek.types import Document
 
 METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -82,28 +84,15 @@ async def search(call: Call) -> AnswerResponse | BatchResponse:
 async def context(call: Call) -> ContextResponse:
     """Passages for a prompt, numbered for citation."""
     served = call.service.pin(call.ticket, call.index)
-    body = call.body
-    if body.k > call.service.settings.max_k:
-        raise RefusedError(
-            400,
-            f"k is {body.k:,}; this server takes at most {call.service.settings.max_k:,}",
-            "too_many",
-            "k",
-        )
-    found = await call.service.context(call.ticket, served, **options_of(body))
+    found = await call.service.context(call.ticket, served, **options_of(call.body))
     return cast("ContextResponse", found)
 
 
 async def document(call: Call) -> DocumentResponse:
     """A whole document."""
     served = call.service.pin(call.ticket, call.index)
-    wanted = call.request.path_params["id"]
-    found = await call.service.documents(call.ticket, served, [wanted])
-    if not found:
-        raise RefusedError(
-            404, f"there is no document {wanted!r} in {call.index!r}", "document_not_found", "id"
-        )
-    return {"index": call.index, "generation": served.generation, **asdict(found[0])}  # type: ignore[typeddict-item]
+    found = await call.service.document(call.ticket, served, call.request.path_params["id"])
+    return {"index": call.index, "generation": served.generation, **asdict(found)}  # type: ignore[typeddict-item]
 
 
 async def documents(call: Call) -> DocumentsResponse:
@@ -117,7 +106,7 @@ async def documents(call: Call) -> DocumentsResponse:
 
 async def add(call: Call) -> ChangeResponse:
     """Add documents; those whose id is taken are replaced with on_duplicate=replace in the address."""
-    given = parse_documents(call.raw)
+    given = await asyncio.to_thread(parse_documents, call.raw)
     if not given:
         raise UsageError("the body holds no document; send a JSON list of objects, or one object a line")
     key = call.ticket.key
@@ -126,18 +115,16 @@ async def add(call: Call) -> ChangeResponse:
             raise RefusedError(
                 403, f"the document {one.id!r} does not meet the filter of the key {key.name!r}", "filter"
             )
-    if key.condition is not None:
-        served = call.service.pin(call.ticket, call.index)
-        ids = [one.id for one in given]
-        seen = {one.id for one in served.plain.documents(ids, filter=key.condition)}
-        hidden = set(ids) - set(served.plain.missing(ids)) - seen
-        if hidden:
-            raise RefusedError(403, f"the id {min(hidden)!r} is taken", "id_taken")
-    report = await call.service.change(
-        call.ticket,
-        call.index,
-        lambda index: index.add(given, on_duplicate=call.parameters.on_duplicate),
-    )
+
+    def work(index: Index, served: Served) -> AddReport:
+        if key.condition is not None:
+            ids = [one.id for one in given]
+            hidden = set(ids) - set(served.plain.missing(ids)) - seen(key, served, ids)
+            if hidden:
+                raise RefusedError(403, f"the id {min(hidden)!r} is taken", "id_taken")
+        return index.add(given, on_duplicate=call.parameters.on_duplicate)
+
+    report = await call.service.change(call.ticket, call.index, work)
     return {
         "index": call.index,
         "generation": report.generation,
@@ -168,28 +155,36 @@ async def delete(call: Call) -> ChangeResponse:
         raise UsageError("nothing to delete is named; give ids, or a filter")
     key = call.ticket.key
     condition = key.narrowed(body.filter) if body.filter is not None else None
-    ids = body.ids
-    if ids and key.condition is not None:
-        served = call.service.pin(call.ticket, call.index)
-        seen = {one.id for one in served.plain.documents(ids, filter=key.condition)}
-        lacking = [one for one in ids if one not in seen]
-        if lacking and not body.ignore_missing:
-            raise RefusedError(404, f"there is no document {lacking[0]!r}", "document_not_found", "ids")
-        ids = [one for one in ids if one in seen]
 
-    def work(index: Index) -> int:
+    def work(index: Index, served: Served) -> int:
+        ids = body.ids
+        if key.condition is not None:
+            visible = seen(key, served, ids)
+            lacking = [one for one in ids if one not in visible]
+            if lacking and not body.ignore_missing:
+                raise RefusedError(404, f"there is no document {lacking[0]!r}", "document_not_found", "ids")
+            ids = [one for one in ids if one in visible]
         if not ids and condition is None:
             return 0
-        return index.delete(ids, filter=condition, ignore_missing=body.ignore_missing)
+        return discreet(
+            call.ticket,
+            body.filter,
+            lambda: index.delete(ids, filter=condition, ignore_missing=body.ignore_missing),
+        )
 
     deleted = await call.service.change(call.ticket, call.index, work)
     return {"index": call.index, "generation": call.ticket.generation or 0, "deleted": deleted}
 
 
+def seen(key: Key, served: Served, ids: list[str]) -> set[str]:
+    """Those of the ids whose documents the key sees."""
+    return {one.id for one in served.plain.documents(ids, filter=key.condition)}
+
+
 async def compact(call: Call) -> ChangeResponse:
     """Merge the segments, and drop what was deleted."""
     report = await call.service.change(
-        call.ticket, call.index, lambda index: index.compact(relearn=call.body.relearn)
+        call.ticket, call.index, lambda index, _: index.compact(relearn=call.body.relearn)
     )
     return {
         "index": call.index,

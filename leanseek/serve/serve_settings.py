@@ -30,7 +30,8 @@ class ServeSettings:
       of a request; `max_waiting`: most queries that wait or are answered at a time, others are refused.
     - `timeout`: of a query; `receive_timeout`: from a request's first byte to its last.
     - `together`: most queries that are encoded at a time.
-    - `cors`: origins whose pages may ask. `hosts`: the names the server is known by; empty: any.
+    - `cors`: origins whose pages may ask. `hosts`: the names the server is known by, to which pages of no other
+      origin may send; empty: any.
     - `writable`: whether documents can be added and deleted. `log_queries`: whether the log has the queries' text.
     """
 

@@ -153,19 +153,23 @@ class ServedIndex:
             self.problem = None
             return True
 
-    def change(self, work: Callable[[Index], Any]) -> Any:
-        """What `work` gives for the index opened for writing; the change is served when this returns.
+    def change(self, work: Callable[[Index, Served], Any]) -> Any:
+        """What `work` gives for the index opened for writing, and its newest generation, one change after another.
+
+        The change is served when this returns.
 
         Raises what `work` raises, IndexLockedError where another process writes.
         """
-        recorded = self.now().searcher.settings.encoder
         with self._writing:
+            self.refresh()
+            served = self.now()
+            recorded = served.searcher.settings.encoder
             writer = self._writer
             if writer is None or writer.settings.encoder != recorded:
                 encoder = self._encoder(recorded) if recorded is not None else None
                 writer = self._writer = Index.open(self.folder, encoder=encoder)
-            found = work(writer)
-        self.refresh()
+            found = work(writer, served)
+            self.refresh()
         return found
 
     def close(self) -> None:

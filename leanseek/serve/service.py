@@ -12,6 +12,7 @@ from leanseek.encode import Encoder
 from leanseek.encode.onnx_encoder import OnnxEncoder
 from leanseek.errors import FilterError, UsageError
 from leanseek.filters import Filter
+from leanseek.indexing import Index
 from leanseek.indexing.creation import recorded_encoder
 from leanseek.indexing.settings import EncoderSettings
 from leanseek.records import answer_record
@@ -118,16 +119,7 @@ class Service:
 
         Raises RefusedError, UsageError or FilterError.
         """
-        wanted = offset + k
-        if wanted > self.settings.max_k:
-            raise RefusedError(
-                400,
-                f"{'k' if not offset else 'offset + k'} is {wanted:,}; this server gives at most "
-                f"{self.settings.max_k:,} hits",
-                "too_many",
-                "k",
-            )
-        answer, seconds = await self.answer(ticket, served, query, wanted, rerank=rerank, **options)
+        answer, seconds = await self.answer(ticket, served, query, offset + k, rerank=rerank, **options)
         record = self.record(ticket, served, replace(answer, hits=answer.hits[offset:]))
         return {**record, "took_ms": milliseconds(seconds)}
 
@@ -138,7 +130,8 @@ class Service:
     async def answer(
         self, ticket: Ticket, served: Served, query: str, k: int, *, rerank: bool = True, **options: Any
     ) -> tuple[Answer, dict[str, float]]:
-        """The answer to a query within what the key sees, and its seconds by stage."""
+        """The answer to a query within what the key sees, and its seconds by stage. Raises as `search`."""
+        self.check_most(k, options)
         searcher = served.searcher if rerank else served.plain
         given = options.pop("filter", None)
         options["filter"] = ticket.key.narrowed(given)
@@ -168,6 +161,7 @@ class Service:
         **options: Any,
     ) -> dict[str, Any]:
         """Passages packed for a prompt as JSON. Raises as `search`."""
+        self.check_most(k, options)
         searcher = served.searcher if rerank else served.plain
         given = options.pop("filter", None)
         options["filter"] = ticket.key.narrowed(given)
@@ -194,6 +188,14 @@ class Service:
         )
         return found
 
+    async def document(self, ticket: Ticket, served: Served, id: str) -> Document:
+        """A document that the key may see, whole. Raises RefusedError (404) for none."""
+        for found in await self.documents(ticket, served, [id]):
+            return found
+        raise RefusedError(
+            404, f"there is no document {id!r} in {ticket.index!r}", "document_not_found", "id"
+        )
+
     async def describe(self, ticket: Ticket, name: str) -> dict[str, Any]:
         """What an index holds, as far as the key sees it, as JSON."""
         served = self.pin(ticket, name)
@@ -217,8 +219,11 @@ class Service:
         found, _ = await self.workers.run(ticket, work)
         return found
 
-    async def change(self, ticket: Ticket, name: str, work: Callable[[Any], Result]) -> Result:
-        """What `work` does to the index opened for writing. Raises RefusedError (403) where nothing is writable."""
+    async def change(self, ticket: Ticket, name: str, work: Callable[[Index, Served], Result]) -> Result:
+        """What `work` does to the index opened for writing, as the newest generation has it.
+
+        Raises RefusedError (403) where nothing is writable.
+        """
         index = self.index(ticket, name)
         if not self.settings.writable:
             raise RefusedError(403, "this server is read-only; start it with --writable", "read_only")
@@ -246,6 +251,17 @@ class Service:
             if name in (None, reranker.name, reranker.called):
                 return reranker
         raise no_model(name, [one.name for one in self.rerankers.values()], "re-ranks")
+
+    def check_most(self, k: int, options: Mapping[str, Any]) -> None:
+        """Raise RefusedError for more hits, or more candidates of a side, than the server gives."""
+        for name, wanted in (("k", k), ("depth", options.get("depth") or 0)):
+            if wanted > self.settings.max_k:
+                raise RefusedError(
+                    400,
+                    f"{name} is {wanted:,}; this server gives at most {self.settings.max_k:,} hits, an offset included",
+                    "too_many",
+                    name,
+                )
 
     def log_query(self, ticket: Ticket, query: str) -> None:
         """Remember a query for the log, where its text may be there."""

@@ -214,7 +214,24 @@ def calls(key: str, query: str, condition: str | None, chosen: dict[str, Any]) -
         ("GET", f"/v1/papers/search?query={query}&hits=50", None),
         ("GET", "/v1/papers/doc/c3", None),
         ("DELETE", "/indexes/papers/documents", {"ids": ["b1"], "ignore_missing": True}),
+        *(
+            ("POST", "/mcp", {"jsonrpc": "2.0", "id": 1, "method": method, "params": given})
+            for method, given in agents_calls(query, condition)
+        ),
     ]
+
+
+def agents_calls(query: str, condition: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What an agent asks of all tools, and of the resources."""
+    for tool, arguments in (
+        ("search", {"query": query, "filter": condition, "index": "papers"}),
+        ("context", {"query": query, "filter": condition, "index": "papers"}),
+        ("fetch", {"id": "b1", "index": "papers"}),
+        ("get_index", {"index": "papers"}),
+        ("list_indexes", {}),
+    ):
+        yield "tools/call", {"name": tool, "arguments": arguments}
+    yield "resources/read", {"uri": "leanseek://papers/documents/b1"}
 
 
 def leaks(response: str, asked: str) -> list[str]:
@@ -244,7 +261,8 @@ def test_nothing_leaks_through_a_keys_filter(
     tenants: TestClient, query: str, condition: str | None, chosen: dict[str, Any]
 ) -> None:
     for method, url, body in calls("key-a", query, condition, chosen):
-        response = tenants.request(method, url, json=body, headers=bearer("key-a"))
+        headers = {**bearer("key-a"), "accept": "application/json, text/event-stream"}
+        response = tenants.request(method, url, json=body, headers=headers)
         asked = url + json.dumps(body)
         assert response.status_code in (200, 400, 404), response.text
         # What was asked for stands in some answers: operators, for one.
@@ -268,6 +286,12 @@ def test_answers_do_not_tell_hidden_words_from_unknown_ones(tenants: TestClient)
     assert told("secretb") == told("zzzzzz") == ("no_match", "no document matches the query")
     assert told("heart", "year > 3000") == told("zzz")
     assert told("heart", "fieldb = 5") == told("heart", "nofield = 5")
+
+    def deleting(condition: str) -> Any:
+        body, url = {"filter": condition}, "/indexes/papers/documents"
+        return tenants.request("DELETE", url, json=body, headers=bearer("key-a")).json()["error"]["message"]
+
+    assert deleting("feildb = 1") == deleting("nofield = 1") == told("heart", "nofield = 5")
 
 
 def test_writes_stay_within_a_keys_filter(tenants: TestClient) -> None:

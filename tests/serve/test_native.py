@@ -145,6 +145,7 @@ REFUSED = {
     "parameter twice": ("GET", f"{SEARCH}?query=a&query=b", None, 400, "parameters", "query"),
     "k is 0": ("POST", SEARCH, b'{"query":"a","k":0}', 400, "field", "k"),
     "k above the limit": ("POST", SEARCH, b'{"query":"a","k":1001}', 400, "too_many", "k"),
+    "depth above the limit": ("POST", SEARCH, b'{"query":"a","depth":1001}', 400, "too_many", "depth"),
     "offset above the limit": ("POST", SEARCH, b'{"query":"a","offset":995}', 400, "too_many", "k"),
     "k is a word": ("POST", SEARCH, b'{"query":"a","k":"ten"}', 400, "field", "k"),
     "depth below k": ("POST", SEARCH, b'{"query":"a","k":10,"depth":5}', 400, "usage", None),
@@ -212,6 +213,21 @@ def test_a_name_that_is_not_the_servers(folder: Path, settings: Callable[..., Se
         assert ask.get("/indexes", headers={"host": "evil.example"}).status_code == 421
 
 
+def test_pages_of_other_sites_change_nothing(folder: Path, settings: Callable[..., ServeSettings]) -> None:
+    site = "https://app.example"
+    app = create_app({"papers": folder}, settings(hosts=("localhost",), cors=(site,), writable=True))
+    add, document = "/indexes/papers/documents", b'{"id": "new", "text": "numbat"}'
+    with TestClient(app, "http://localhost:8080") as ask:
+        # Such a request has no content type, so that the browser does not ask before it.
+        foreign = ask.post(add, content=document, headers={"origin": "https://evil.example"})
+        assert foreign.status_code == 403 and foreign.json()["error"]["code"] == "origin"
+        assert ask.post("/mcp", json={}, headers={"origin": "null"}).status_code == 403
+        assert ask.get(f"{add}/new").status_code == 404
+        own = {"origin": "http://localhost:8080"}
+        assert ask.post(add, content=document, headers=own).status_code == 200
+        assert ask.get(f"{add}/new", headers={"origin": site}).status_code == 200
+
+
 def test_pages_of_an_allowed_origin_may_ask(folder: Path, settings: Callable[..., ServeSettings]) -> None:
     app = create_app({"papers": folder}, settings(cors=("https://app.example",)))
     headers = {"origin": "https://app.example", "access-control-request-method": "POST"}
@@ -260,12 +276,12 @@ def test_another_index_in_the_same_folder_is_noticed(
     folder: Path, settings: Callable[..., ServeSettings]
 ) -> None:
     with TestClient(create_app({"papers": folder}, settings(refresh=0.02)), "http://localhost") as ask:
-        assert ask.get("/indexes/papers").json()["generation"] == 1
+        before = ask.get("/indexes/papers").json()
         shutil.rmtree(folder)
-        Index.create(folder, encoder=None).add(make_documents(7))
-        until(lambda: ask.get("/indexes/papers").json().get("documents") == 7)
-        found = ask.get("/indexes/papers").json()
-        assert (found["generation"], found["mode"]) == (1, "sparse")
+        Index.create(folder, encoder=HashEncoder()).add(make_documents(150, seed=4))
+        until(lambda: ask.get("/indexes/papers").json().get("documents") == 150)
+        # Its number alone does not tell it from the former.
+        assert ask.get("/indexes/papers").json()["generation"] == before["generation"]
 
 
 def test_names_and_folders_that_cannot_be(folder: Path, tmp_path: Path) -> None:
@@ -285,11 +301,12 @@ def test_metrics_and_health(ask: TestClient) -> None:
     assert ask.get("/health").json() == {"status": "ok"} and ask.get("/ready").json() == {"status": "ready"}
     answer(ask, query="zebra", mode="sparse")
     ask.get("/nothing")
+    generation = ask.get("/indexes/papers").json()["generation"]
     text = ask.get("/metrics").text
     for line in (
         'leanseek_requests_total{index="papers",route="/indexes/{index}/search",status="200"} 1.0',
         'leanseek_refused_total{reason="not_found"} 1.0',
         "leanseek_empty_answers_total 1.0",
-        'leanseek_index_generation{index="papers"} 1.0',
+        f'leanseek_index_generation{{index="papers"}} {generation}.0',
     ):
         assert line in text, line

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, TypedDict
 from msgspec import Meta, Struct
 
 from leanseek.serve.operation import Call, Operation
-from leanseek.serve.refusals import RefusedError
 from leanseek.types import content
 
 API: Final = "v1"
@@ -64,11 +63,6 @@ async def search(call: Call) -> AnseriniResponse:
     """The hits of a query."""
     body: AnseriniParameters = call.body
     served = call.service.pin(call.ticket, call.index)
-    most = call.service.settings.max_k
-    if body.hits > most:
-        raise RefusedError(
-            400, f"hits is {body.hits:,}; this server gives at most {most:,}", "too_many", "hits"
-        )
     answer, _ = await call.service.answer(call.ticket, served, body.query, body.hits, literal=True)
     return {
         "api": API,
@@ -89,14 +83,9 @@ async def search(call: Call) -> AnseriniResponse:
 async def document(call: Call) -> DocResponse:
     """A document by its id."""
     served = call.service.pin(call.ticket, call.index)
-    wanted = call.request.path_params["docid"]
-    found = await call.service.documents(call.ticket, served, [wanted])
-    if not found:
-        raise RefusedError(
-            404, f"there is no document {wanted!r} in {call.index!r}", "document_not_found", "docid"
-        )
-    doc = shown(found[0].id, found[0].title, found[0].text, found[0].metadata, call.body.parse)
-    return {"api": API, "index": call.index, "docid": wanted, "doc": doc}
+    found = await call.service.document(call.ticket, served, call.request.path_params["docid"])
+    doc = shown(found.id, found.title, found.text, found.metadata, call.body.parse)
+    return {"api": API, "index": call.index, "docid": found.id, "doc": doc}
 
 
 ANSERINI: Final = (

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, TypedDict
 
 from msgspec import Meta, Struct
 
-from leanseek.errors import UsageError
 from leanseek.filters import from_dify
 from leanseek.serve.compatible.openai import score_of
 from leanseek.serve.operation import Call, Operation
@@ -49,8 +48,6 @@ async def retrieval(call: Call) -> RetrievalResponse:
     body: RetrievalBody = call.body
     served = call.service.pin(call.ticket, body.knowledge_id)
     setting = body.retrieval_setting
-    if setting.top_k > call.service.settings.max_k:
-        raise UsageError(f"top_k is {setting.top_k}; this server gives at most {call.service.settings.max_k}")
     wanted = setting.score_threshold if setting.score_threshold_enabled is not False else 0.0
     condition = from_dify(body.metadata_condition) if body.metadata_condition is not None else None
     answer, _ = await call.service.answer(
