@@ -13,6 +13,7 @@ from leanseek.files import replacing
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    ExpandedTerm,
     Explanation,
     Hit,
     Nothing,
@@ -31,7 +32,10 @@ Kind = TypeVar("Kind")
 
 
 class HitRecord(TypedDict):
-    """A hit as JSON; what does not apply is left out. `stages`, `terms` and `snippet` come with an explanation."""
+    """A hit as JSON; what does not apply is left out.
+
+    `stages`, `terms` and `snippet` come with an explanation, `expanded` where the index has a learned side.
+    """
 
     rank: int
     id: str
@@ -45,6 +49,7 @@ class HitRecord(TypedDict):
     copies: NotRequired[list[str]]
     stages: NotRequired[dict[str, dict[str, Any] | None]]
     terms: NotRequired[list[str]]
+    expanded: NotRequired[list[dict[str, Any]]]
     snippet: NotRequired[dict[str, Any]]
     attention: NotRequired[dict[str, list[list[float]]]]
 
@@ -141,13 +146,16 @@ def _explanation_of(record: HitRecord) -> Explanation:
     text = record["snippet"]["text"]
     snippet = Snippet(text, tuple((start, end) for start, end in record["snippet"]["highlights"]))
     terms = tuple(record["terms"])
+    sides = stages["sparse"], stages["dense"], terms, snippet
+    learned = stages.get("learned")
+    expanded = tuple(ExpandedTerm(**term) for term in record.get("expanded", ()))
     if "attention" not in record:
-        return Explanation(stages["sparse"], stages["dense"], terms, snippet)
+        return Explanation(*sides, learned=learned, expanded=expanded)
     title, body = (
         tuple(TokenAttention(int(start), int(end), attention) for start, end, attention in tokens)
         for tokens in (record["attention"]["title"], record["attention"]["text"])
     )
-    return AttentionExplanation(stages["sparse"], stages["dense"], terms, snippet, title, body)
+    return AttentionExplanation(*sides, title, body, learned=learned, expanded=expanded)
 
 
 def answer_record(answer: Answer) -> AnswerRecord:

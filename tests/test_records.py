@@ -12,6 +12,7 @@ from leanseek.records import answer_of, answer_record, hit_of, hit_record, remar
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    ExpandedTerm,
     Explanation,
     Hit,
     Nothing,
@@ -32,9 +33,18 @@ stages = st.none() | st.builds(Stage, st.none() | whole, st.none() | numbers)
 snippets = st.builds(Snippet, texts, spans)
 terms = st.lists(texts, max_size=3).map(tuple)
 tokens = st.lists(st.builds(TokenAttention, whole, whole, numbers), max_size=3).map(tuple)
-explanations = st.builds(Explanation, stages, stages, terms, snippets) | st.builds(
-    AttentionExplanation, stages, stages, terms, snippets, tokens, tokens
+expanded = st.lists(st.builds(ExpandedTerm, texts, numbers, st.booleans()), max_size=2).map(tuple)
+learned = st.just({}) | st.fixed_dictionaries(
+    {"learned": st.builds(Stage, st.none() | whole, st.none() | numbers), "expanded": expanded}
 )
+
+
+def explained(kind: Any, *parts: Any) -> st.SearchStrategy[Any]:
+    """Explanations of a kind, of indexes with and without a learned side."""
+    return st.builds(lambda side, *own: kind(*own, **side), learned, stages, stages, terms, snippets, *parts)
+
+
+explanations = explained(Explanation) | explained(AttentionExplanation, tokens, tokens)
 scalars = texts | whole | numbers | st.booleans()
 hits = st.builds(
     Hit,

@@ -139,7 +139,7 @@ def make_server(
         k: Hits = 10,
         filter: Filter = None,
         min_probability: Chance = None,
-        mode: Literal["hybrid", "dense", "sparse"] | None = None,
+        mode: Literal["hybrid", "dense", "sparse", "learned"] | None = None,
         max_tokens: Tokens = 2000,
     ) -> Searched:
         """Find documents by words and by meaning; the best come first, each with a passage to cite."""

@@ -178,7 +178,12 @@ class Boundary:
         # A browser asks no permission for some requests of other sites, changes among them, but names the site.
         origin = headers.get("origin")
         allowed = (f"http://{named}", f"https://{named}", *self._service.settings.cors)
-        if origin is not None and origin not in allowed and "*" not in allowed and scope["method"] != "OPTIONS":
+        if (
+            origin is not None
+            and origin not in allowed
+            and "*" not in allowed
+            and scope["method"] != "OPTIONS"
+        ):
             raise RefusedError(
                 403, f"pages of {origin!r} may not ask; the server takes such sites with --cors", "origin"
             )

@@ -10,20 +10,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from leanseek.encode import Encoded, Encoder
-from leanseek.indexing.settings import EncoderSettings
+from leanseek.encode import Encoded
+from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
+from leanseek.indexing.settings import EncoderSettings, LearnedSettings
 from leanseek.rerank import Reranker
 from leanseek.rerank.base import Deadline, Reranked
 from leanseek.serve.refusals import GoneError
 from leanseek.serve.workers import TASK, Task
-from leanseek.types import Float32Array, Hit, Progress
+from leanseek.types import Float32Array, Hit, Int32Array, Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Row = TypeVar("Row")
 
 RERANKED_TOGETHER: Final = 8
 """Queries whose hits are re-ranked together: more would let the first wait long for the last."""
@@ -122,63 +124,109 @@ class Vector(NamedTuple):
     tokens: int
 
 
-class SharedEncoder:
-    """An `Encoder` for many threads: texts that come at the same time are encoded together, equal ones once."""
+class SharedModel(Generic[Row]):
+    """A model that encodes for many threads: texts that come at the same time go together, equal ones once."""
 
     def __init__(
         self,
-        recorded: EncoderSettings,
-        load: Callable[[], Encoder],
+        recorded: EncoderSettings | LearnedSettings,
+        load: Callable[[], Any],
         most: int,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         """`load` is called at the first use, or by `open`; `recorded` is what is known without it."""
+        self._recorded: Any = recorded
         self.name = recorded.name
         self.fingerprint = recorded.fingerprint
-        self.dimensions = recorded.dimensions
         self.max_tokens = recorded.max_tokens
         self._load = load
-        self._encoder: Encoder | None = None
+        self._model: Any = None
         self._loading = threading.Lock()
-        self._batcher: Batcher[tuple[bool, str], Vector] = Batcher(self._encode, most, "encode", observe)
+        self._batcher: Batcher[tuple[bool, str], Row] = Batcher(self._encode, most, "encode", observe)
 
     @property
     def loaded(self) -> bool:
         """Whether the model is in memory."""
-        return self._encoder is not None
+        return self._model is not None
 
-    def open(self) -> Encoder:
-        """The encoder itself. Raises ModelError or MissingPackageError."""
+    def open(self) -> Any:
+        """The model itself. Raises ModelError or MissingPackageError."""
         with self._loading:
-            if self._encoder is None:
-                self._encoder = self._load()
-            return self._encoder
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+    def _rows(self, encoded: Any) -> list[Row]:
+        """What the model has made of texts, text by text."""
+        raise NotImplementedError
+
+    def _encoded(self, queries: bool, texts: Sequence[str]) -> list[Row]:
+        return self._batcher([(queries, text) for text in texts])
+
+    def _encode(self, items: Sequence[tuple[bool, str]]) -> list[Row]:
+        model = self.open()
+        known: dict[tuple[bool, str], Row] = {}
+        for queries, encode in ((True, model.encode_queries), (False, model.encode_documents)):
+            texts = list(dict.fromkeys(text for kind, text in items if kind is queries))
+            if texts:
+                known.update(zip(((queries, text) for text in texts), self._rows(encode(texts)), strict=True))
+        return [known[item] for item in items]
+
+
+class SharedEncoder(SharedModel[Vector]):
+    """An `Encoder` for many threads."""
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return int(self._recorded.dimensions)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""
-        return self._encoded(True, texts)
+        return self._together(self._encoded(True, texts))
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of passages, with the model's own document prompt."""
-        return self._encoded(False, texts)
+        return self._together(self._encoded(False, texts))
 
-    def _encoded(self, queries: bool, texts: Sequence[str]) -> Encoded:
-        found = self._batcher([(queries, text) for text in texts])
-        vectors = np.zeros((len(texts), self.dimensions), np.float32)
-        for place, vector in enumerate(found):
-            vectors[place] = vector.values
-        return Encoded(vectors, np.array([vector.tokens for vector in found], np.int32))
+    def _together(self, rows: Sequence[Vector]) -> Encoded:
+        vectors = np.zeros((len(rows), self.dimensions), np.float32)
+        for place, row in enumerate(rows):
+            vectors[place] = row.values
+        return Encoded(vectors, np.array([row.tokens for row in rows], np.int32))
 
-    def _encode(self, items: Sequence[tuple[bool, str]]) -> list[Vector]:
-        encoder = self.open()
-        known: dict[tuple[bool, str], Vector] = {}
-        for queries, encode in ((True, encoder.encode_queries), (False, encoder.encode_documents)):
-            texts = list(dict.fromkeys(text for kind, text in items if kind is queries))
-            if texts:
-                vectors, tokens = encode(texts)
-                for text, vector, count in zip(texts, vectors, tokens.tolist(), strict=True):
-                    known[queries, text] = Vector(vector, count)
-        return [known[item] for item in items]
+    def _rows(self, encoded: Encoded) -> list[Vector]:
+        return list(map(Vector, encoded.vectors, encoded.tokens.tolist()))
+
+
+class SharedLearned(SharedModel[LearnedVector]):
+    """A `LearnedEncoder` for many threads."""
+
+    @property
+    def vocabulary(self) -> int:
+        """V: terms are numbers below it."""
+        return int(self._recorded.vocabulary)
+
+    def encode_queries(self, texts: Sequence[str]) -> LearnedVectors:
+        """Vectors of n queries."""
+        return LearnedVectors.of(self._encoded(True, texts))
+
+    def encode_documents(self, texts: Sequence[str]) -> LearnedVectors:
+        """Vectors of n passages."""
+        return LearnedVectors.of(self._encoded(False, texts))
+
+    def words(self, terms: Int32Array) -> list[str]:
+        """(t,) terms as people read them."""
+        found: list[str] = self.open().words(terms)
+        return found
+
+    def own_terms(self, text: str) -> Int32Array:
+        """(t,) the terms that a text has itself, ascending."""
+        found: Int32Array = self.open().own_terms(text)
+        return found
+
+    def _rows(self, encoded: LearnedVectors) -> list[LearnedVector]:
+        return [encoded.row(row) for row in range(len(encoded.tokens))]
 
 
 class Pairs(NamedTuple):

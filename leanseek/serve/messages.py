@@ -11,7 +11,7 @@ from leanseek.records import AnswerRecord, CitedRecord
 K = Annotated[int, Meta(ge=1, le=1_000_000, description="How many hits.")]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000, description="How many hits to leave out before the first.")]
 Chance = Annotated[float, Meta(ge=0, le=1)]
-Mode = Literal["hybrid", "dense", "sparse"]
+Mode = Literal["hybrid", "dense", "sparse", "learned"]
 
 
 class Options(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leanseek.errors import UsageError
 
 if TYPE_CHECKING:
-    from leanseek.encode import Encoder
+    from leanseek.encode import Encoder, LearnedEncoder
     from leanseek.searcher.second_stage import DepthChoice
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -43,7 +43,7 @@ class ServeSettings:
     rerank_long: str | None = None
     relevance: str | None = "auto"
     device: str | None = None
-    encoders: tuple[Encoder, ...] = ()
+    encoders: tuple[Encoder | LearnedEncoder, ...] = ()
     max_body: int = 2_000_000
     max_k: int = 1000
     max_batch: int = 256

@@ -15,13 +15,21 @@ from leanseek.errors import LeanseekError
 from leanseek.filters import Filter
 from leanseek.indexing import Index, Snapshot
 from leanseek.indexing.catalog import CATALOG, read_state
-from leanseek.indexing.settings import EncoderSettings
+from leanseek.indexing.settings import IndexSettings
 from leanseek.searcher import Searcher, SecondStage
+from leanseek.serve.batcher import SharedEncoder, SharedLearned
 from leanseek.serve.refusals import unavailable
 from leanseek.types import BoolArray
 
 SETTLED: Final = 2.0
 """Seconds after which a catalog's time of change tells it from any later one, whatever the file system's clock."""
+
+
+class Models(NamedTuple):
+    """The encoders of an index, shared with all that have the same; None where it has no such side."""
+
+    encoder: SharedEncoder | None
+    learned: SharedLearned | None
 
 
 class FieldRecord(NamedTuple):
@@ -98,15 +106,15 @@ class ServedIndex:
         self,
         name: str,
         folder: Path,
-        encoder: Callable[[EncoderSettings], Any],
+        models: Callable[[IndexSettings], Models],
         second: Callable[[Path], SecondStage | None],
         relevance: str | None,
     ) -> None:
-        """`encoder` gives the shared encoder for an index's settings, `second` the re-rankers for an index."""
+        """`models` gives the shared models for an index's settings, `second` the re-rankers for an index."""
         self.name = name
         self.folder = folder
         self.problem: Exception | None = None
-        self._encoder = encoder
+        self._models = models
         self._second_of = second
         self._second: SecondStage | None = None
         self._relevance = relevance
@@ -163,11 +171,12 @@ class ServedIndex:
         with self._writing:
             self.refresh()
             served = self.now()
-            recorded = served.searcher.settings.encoder
-            writer = self._writer
-            if writer is None or writer.settings.encoder != recorded:
-                encoder = self._encoder(recorded) if recorded is not None else None
-                writer = self._writer = Index.open(self.folder, encoder=encoder)
+            settings, writer = served.searcher.settings, self._writer
+            if writer is None or (writer.settings.encoder, writer.settings.learned) != (
+                settings.encoder,
+                settings.learned,
+            ):
+                writer = self._writer = Index.open(self.folder, **self._models(settings)._asdict())
             found = work(writer, served)
             self.refresh()
         return found
@@ -182,14 +191,11 @@ class ServedIndex:
     def _opened(self) -> Served:
         snapshot = Snapshot.open(self.folder)
         try:
-            recorded = snapshot.state.settings.encoder
-            encoder = self._encoder(recorded) if recorded is not None else None
-            plain = Searcher(snapshot, encoder=encoder, relevance=self._relevance)
+            models = self._models(snapshot.state.settings)._asdict()
+            plain = Searcher(snapshot, relevance=self._relevance, **models)
             searcher = plain
             if self._second is not None:
-                searcher = Searcher(
-                    snapshot, encoder=encoder, relevance=self._relevance, second_stage=self._second
-                )
+                searcher = Searcher(snapshot, relevance=self._relevance, second_stage=self._second, **models)
         except BaseException:
             snapshot.close()
             raise

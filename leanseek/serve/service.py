@@ -8,22 +8,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from leanseek.encode import Encoder
 from leanseek.encode.onnx_encoder import OnnxEncoder
 from leanseek.errors import FilterError, UsageError
 from leanseek.filters import Filter
 from leanseek.indexing import Index
-from leanseek.indexing.creation import recorded_encoder
-from leanseek.indexing.settings import EncoderSettings
+from leanseek.indexing.creation import recorded_encoder, recorded_learned
+from leanseek.indexing.settings import EncoderSettings, IndexSettings, LearnedSettings
 from leanseek.records import answer_record
 from leanseek.rerank import load_reranker
 from leanseek.searcher import SecondStage
 from leanseek.searcher.second_stage import choose_second_stage
-from leanseek.serve.batcher import SharedEncoder, SharedReranker
+from leanseek.serve.batcher import SharedEncoder, SharedLearned, SharedReranker
 from leanseek.serve.keys import Keys, read_keys
 from leanseek.serve.refusals import RefusedError, no_index
 from leanseek.serve.serve_settings import ServeSettings, check_indexes
-from leanseek.serve.served_index import Served, ServedIndex
+from leanseek.serve.served_index import Models, Served, ServedIndex
 from leanseek.serve.telemetry import Telemetry
 from leanseek.serve.workers import Ticket, Workers
 from leanseek.types import Answer, Document, Nothing
@@ -45,9 +44,10 @@ class Service:
         self.workers = Workers(settings.max_waiting)
         self.telemetry = Telemetry()
         self.encoders: dict[str, SharedEncoder] = {}
+        self.learned: dict[str, SharedLearned] = {}
         self.rerankers: dict[str, SharedReranker] = {}
         self.indexes = {
-            name: ServedIndex(name, folder, self._encoder, self._second_stage, settings.relevance)
+            name: ServedIndex(name, folder, self._models, self._second_stage, settings.relevance)
             for name, folder in indexes.items()
         }
         self.opened = False
@@ -65,8 +65,8 @@ class Service:
             index.open()
         self.opened = True
         if models:
-            for encoder in self.encoders.values():
-                encoder.open()
+            for model in (*self.encoders.values(), *self.learned.values()):
+                model.open()
         self.ready = models
 
     def close(self) -> None:
@@ -268,6 +268,21 @@ class Service:
         if self.settings.log_queries:
             ticket.queries.append(query)
 
+    def _models(self, settings: IndexSettings) -> Models:
+        """The encoders of an index."""
+        learned = settings.learned
+        if learned is not None and learned.fingerprint not in self.learned:
+            self.learned[learned.fingerprint] = SharedLearned(
+                learned,
+                lambda: load_shared(learned, self.settings),
+                self.settings.together,
+                self.telemetry.batched,
+            )
+        return Models(
+            self._encoder(settings.encoder) if settings.encoder is not None else None,
+            self.learned[learned.fingerprint] if learned is not None else None,
+        )
+
     def _encoder(self, recorded: EncoderSettings) -> SharedEncoder:
         """The encoder of an index, shared with all that have the same."""
         if recorded.fingerprint not in self.encoders:
@@ -296,11 +311,13 @@ def milliseconds(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(taken * 1000, 3) for stage, taken in seconds.items()}
 
 
-def load_shared(recorded: EncoderSettings, settings: ServeSettings) -> Encoder:
+def load_shared(recorded: EncoderSettings | LearnedSettings, settings: ServeSettings) -> Any:
     """The encoder of an index, such that searches go on while it works. Raises ModelError, MissingPackageError."""
     for given in settings.encoders:
         if given.fingerprint == recorded.fingerprint:
             return given
+    if isinstance(recorded, LearnedSettings):
+        return recorded_learned(recorded, settings.device, for_queries=True)
     encoder = recorded_encoder(recorded, settings.device, for_queries=True)
     if isinstance(encoder, OnnxEncoder):
         encoder.share_processors()

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 from serve.conftest import DOCUMENTS, until
 from starlette.testclient import TestClient
-from support import HashEncoder, make_documents
+from support import HashEncoder, HashExpander, make_documents
 
 from leanseek import Index, Searcher
 from leanseek.errors import InputError, UsageError
-from leanseek.records import answer_record
+from leanseek.records import answer_record, hit_record
 from leanseek.serve import ServeSettings, create_app
 
 SEARCH = "/indexes/papers/search"
@@ -282,6 +282,30 @@ def test_another_index_in_the_same_folder_is_noticed(
         until(lambda: ask.get("/indexes/papers").json().get("documents") == 150)
         # Its number alone does not tell it from the former.
         assert ask.get("/indexes/papers").json()["generation"] == before["generation"]
+
+
+def test_an_index_with_a_learned_side(tmp_path: Path) -> None:
+    folder = tmp_path / "three.index"
+    dense, learned = HashEncoder(), HashExpander()
+    index = Index.create(folder, encoder=dense, learned=learned)
+    index.add(DOCUMENTS[:60])
+    index.close()
+    with (
+        TestClient(
+            create_app({"papers": folder}, ServeSettings(encoders=(dense, learned), writable=True)),
+            "http://localhost",
+        ) as ask,
+        Searcher.open(folder, encoder=dense, learned=learned) as searcher,
+    ):
+        for mode in ("hybrid", "learned"):
+            found = ask.post(SEARCH, json={"query": "heart shock", "mode": mode, "explain": True}).json()
+            assert found["hits"] and found["hits"] == [
+                hit_record(hit) for hit in searcher.search("heart shock", mode=mode, explain=True)
+            ]
+        added = ask.post("/indexes/papers/documents", json=[{"id": "new", "text": "heart heart heart"}])
+        assert added.status_code == 200
+        found = ask.post(SEARCH, json={"query": "heart", "mode": "learned", "k": 200}).json()
+        assert "new" in [hit["id"] for hit in found["hits"]]
 
 
 def test_names_and_folders_that_cannot_be(folder: Path, tmp_path: Path) -> None:
