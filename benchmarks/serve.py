@@ -230,6 +230,8 @@ def show(name: str, loads: Sequence[Load]) -> None:
     """A line of the table: medians of the rounds."""
     statuses: Counter[int] = sum((one.statuses for one in loads), Counter())
     others = {status: count for status, count in statuses.items() if status != 200}
+    if not statuses[200]:
+        raise SystemExit(f"{name} answers nothing but {others}: is another server at its port?")
     rate, median, p99 = (
         statistics.median(getattr(one, name) for one in loads) for name in ("rate", "median", "p99")
     )

@@ -289,7 +289,9 @@ def mounted(service: Service) -> tuple[Route, Callable[[], AbstractAsyncContextM
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     [route] = app.routes
-    return Route(PATH, Guarded(cast(Route, route).app, service)), server.session_manager.run
+    # There is nothing that the server would tell by itself: a stream for it (GET) would only stay open.
+    guarded = Guarded(cast(Route, route).app, service)
+    return Route(PATH, guarded, methods=["POST"]), server.session_manager.run
 
 
 def run_stdio(indexes: Mapping[str, Path], settings: ServeSettings) -> None:

@@ -207,6 +207,8 @@ def test_the_older_handshake_works(facts: Path) -> None:
     headers = {"accept": "application/json, text/event-stream"}
     with TestClient(create_app({"facts": facts}), "http://localhost") as ask:
         found = ask.post("/mcp", json=hello, headers=headers).json()
+        # A stream of what the server tells by itself would stay open, and hold up its end.
+        assert ask.get("/mcp", headers=headers).status_code == 405
     assert (
         found["result"]["protocolVersion"] == "2025-06-18"
         and found["result"]["serverInfo"]["name"] == "leanseek"

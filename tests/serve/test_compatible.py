@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cohere
+import httpx2
 import numpy as np
 import openai
 import pytest
@@ -53,11 +54,9 @@ def server(real: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def post(real: Path) -> Iterator[Callable[[str, Any], Any]]:
-    """Sends JSON to the same application."""
-    with TestClient(
-        create_app({"facts": real}, ServeSettings(rerank=("cross-encoder",))), "http://localhost"
-    ) as client:
+def post(server: str) -> Iterator[Callable[[str, Any], Any]]:
+    """Sends JSON to the server."""
+    with httpx2.Client(base_url=server, timeout=60) as client:
 
         def send(path: str, body: Any) -> Any:
             response = client.post(path, json=body)
