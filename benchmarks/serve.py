@@ -5,7 +5,8 @@
 
 Every server is a process of its own, asked by clients that send their next query when they have the answer; the
 systems take turns in rounds, so that a busy machine is unfair to all alike, and the median of a system's rounds is
-shown. "Without batching" is the same server whose threads each encode their own query. "Slow" clients send a request
+shown. "CPU ms" is the processor's time of the server's process for an answer, which others on the machine hardly
+change. "Without batching" is the same server whose threads each encode their own query. "Slow" clients send a request
 byte by byte. A peer's requirements may clash with leanseek's: `--python` is the interpreter of an environment that
 has it. Without `--queries` the first eight words of 500 documents are asked. Chroma's server does not encode: its
 clients do, one after another, as its package has them do by default.
@@ -91,13 +92,26 @@ print(collection.id, flush=True)
 
 
 class Load(NamedTuple):
-    """What so many clients saw: answers a second, their times in milliseconds, and statuses."""
+    """What so many clients saw: answers a second, milliseconds of an answer and of the processor, and statuses."""
 
     clients: int
     rate: float
     median: float
     p99: float
+    cpu: float
     statuses: Counter[int]
+
+
+class Server(NamedTuple):
+    """A server's port on this machine, and its process."""
+
+    port: int
+    pid: int
+
+    def seconds(self) -> float:
+        """The processor's time that it has taken so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 Asking = Callable[[str], tuple[str, bytes]]
@@ -124,7 +138,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: 
     return int(answer[9:12])
 
 
-async def load(port: int, clients: int, seconds: float, queries: Sequence[str], request: Asking) -> Load:
+async def load(server: Server, clients: int, seconds: float, queries: Sequence[str], request: Asking) -> Load:
     """Clients that ask one query after another until the time is over."""
     times: list[float] = []
     statuses: Counter[int] = Counter()
@@ -132,30 +146,33 @@ async def load(port: int, clients: int, seconds: float, queries: Sequence[str], 
 
     async def client(number: int) -> None:
         chance = random.Random(number)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         while time.perf_counter() < end:
             started = time.perf_counter()
             try:
                 status = await ask(reader, writer, *request(chance.choice(queries)))
             except (OSError, asyncio.IncompleteReadError):
                 status = 0
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             statuses[status] += 1
             if status == 200:
                 times.append(time.perf_counter() - started)
         writer.close()
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), server.seconds()
     await asyncio.gather(*map(client, range(clients)))
-    return loaded(clients, times, time.perf_counter() - began, statuses)
+    cpu = (server.seconds() - worked) / max(1, len(times)) * 1e3
+    return loaded(clients, times, time.perf_counter() - began, cpu, statuses)
 
 
-def loaded(clients: int, times: list[float], seconds: float, statuses: Counter[int]) -> Load:
+def loaded(clients: int, times: list[float], seconds: float, cpu: float, statuses: Counter[int]) -> Load:
     """The figures of measured times in seconds."""
     times.sort()
     found = times or [float("nan")]
     place = min(int(len(found) * 0.99), len(found) - 1)
-    return Load(clients, len(times) / seconds, found[len(found) // 2] * 1e3, found[place] * 1e3, statuses)
+    return Load(
+        clients, len(times) / seconds, found[len(found) // 2] * 1e3, found[place] * 1e3, cpu, statuses
+    )
 
 
 @contextmanager
@@ -199,7 +216,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(run: list[str], port: int, probe: str, patience: float = 900.0) -> Iterator[None]:
+def process(run: list[str], port: int, probe: str, patience: float = 900.0) -> Iterator[Server]:
     """A server as a process, from when it answers."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as made:
@@ -214,7 +231,7 @@ def process(run: list[str], port: int, probe: str, patience: float = 900.0) -> I
                     if made.poll() is not None or time.monotonic() > end:
                         raise SystemExit(f"{run[:3]} does not start") from None
                     time.sleep(0.5)
-            yield
+            yield Server(port, made.pid)
         finally:
             made.terminate()
 
@@ -232,11 +249,11 @@ def show(name: str, loads: Sequence[Load]) -> None:
     others = {status: count for status, count in statuses.items() if status != 200}
     if not statuses[200]:
         raise SystemExit(f"{name} answers nothing but {others}: is another server at its port?")
-    rate, median, p99 = (
-        statistics.median(getattr(one, name) for one in loads) for name in ("rate", "median", "p99")
+    rate, median, p99, cpu = (
+        statistics.median(getattr(one, name) for one in loads) for name in ("rate", "median", "p99", "cpu")
     )
     print(
-        f"| {name} | {loads[0].clients} | {rate:.1f} | {median:.1f} | {p99:.1f} | {others or 'none'} |",
+        f"| {name} | {loads[0].clients} | {rate:.1f} | {median:.1f} | {p99:.1f} | {cpu:.1f} | {others or 'none'} |",
         flush=True,
     )
 
@@ -326,27 +343,27 @@ def main() -> None:
     batched, unbatched = free_port(), free_port()
     run = [sys.executable, "-c", LEANSEEK, str(given.index)]
     with (
-        process([*run, str(batched), "batched"], batched, "/ready"),
-        process([*run, str(unbatched), "unbatched"], unbatched, "/ready"),
+        process([*run, str(batched), "batched"], batched, "/ready") as own,
+        process([*run, str(unbatched), "unbatched"], unbatched, "/ready") as other,
     ):
         print(f"largest difference of a score: {same_hits(given.index, batched, queries[:100]):.1e}")
         inside, outside = lone(given.index, batched, queries[:300])
         print(f"one query: {inside:.2f} ms in process, {outside:.2f} ms over HTTP\n")
-        print("| server | clients | queries/s | median ms | p99 ms | other statuses |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        print("| server | clients | queries/s | median ms | p99 ms | CPU ms | other statuses |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         share = given.seconds / given.rounds
         for clients in given.clients:
             loads: dict[str, list[Load]] = {"leanseek": [], "without batching": []}
             for _ in range(given.rounds):
-                for name, port in (("leanseek", batched), ("without batching", unbatched)):
-                    loads[name].append(asyncio.run(load(port, clients, share, queries, leanseek_request)))
+                for name, server in (("leanseek", own), ("without batching", other)):
+                    loads[name].append(asyncio.run(load(server, clients, share, queries, leanseek_request)))
             for name, found in loads.items():
                 show(name, found)
         if given.slow:
             clients = given.clients[len(given.clients) // 2]
-            before = asyncio.run(load(batched, clients, share, queries, leanseek_request))
+            before = asyncio.run(load(own, clients, share, queries, leanseek_request))
             with slow_clients(batched, given.slow):
-                during = asyncio.run(load(batched, clients, share, queries, leanseek_request))
+                during = asyncio.run(load(own, clients, share, queries, leanseek_request))
             show("no slow clients", [before])
             show(f"{given.slow} slow clients", [during])
     for peer in given.peers:
@@ -366,13 +383,13 @@ def measure_peer(peer: str, given: argparse.Namespace, queries: Sequence[str]) -
             def txtai_request(query: str) -> tuple[str, bytes]:
                 return f"GET /search?query={quote(query)}&limit={K}", b""
 
-            with process([given.python, "-c", TXTAI, *arguments], port, "/search?query=a&limit=1"):
+            with process([given.python, "-c", TXTAI, *arguments], port, "/search?query=a&limit=1") as server:
                 for clients in given.clients:
                     show(
                         peer,
                         [
                             asyncio.run(
-                                load(port, clients, given.seconds / given.rounds, queries, txtai_request)
+                                load(server, clients, given.seconds / given.rounds, queries, txtai_request)
                             )
                         ],
                     )
@@ -392,11 +409,15 @@ def measure_peer(peer: str, given: argparse.Namespace, queries: Sequence[str]) -
 
         chroma = str(Path(given.python).parent / "chroma")
         run = [chroma, "run", "--path", f"{folder}/index", "--port", str(port)]
-        with process(run, port, "/api/v2/heartbeat"):
+        with process(run, port, "/api/v2/heartbeat") as server:
             for clients in given.clients:
                 show(
                     peer,
-                    [asyncio.run(load(port, clients, given.seconds / given.rounds, queries, chroma_request))],
+                    [
+                        asyncio.run(
+                            load(server, clients, given.seconds / given.rounds, queries, chroma_request)
+                        )
+                    ],
                 )
 
 

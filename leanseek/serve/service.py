@@ -18,7 +18,7 @@ from leanseek.records import answer_record
 from leanseek.rerank import load_reranker
 from leanseek.searcher import SecondStage
 from leanseek.searcher.second_stage import choose_second_stage
-from leanseek.serve.batcher import SharedEncoder, SharedLearned, SharedReranker
+from leanseek.serve.batcher import SharedEncoder, SharedLearned, SharedModel, SharedReranker
 from leanseek.serve.keys import Keys, read_keys
 from leanseek.serve.refusals import RefusedError, no_index
 from leanseek.serve.serve_settings import ServeSettings, check_indexes
@@ -65,7 +65,8 @@ class Service:
             index.open()
         self.opened = True
         if models:
-            for model in (*self.encoders.values(), *self.learned.values()):
+            shared: list[SharedModel[Any]] = [*self.encoders.values(), *self.learned.values()]
+            for model in shared:
                 model.open()
         self.ready = models
 

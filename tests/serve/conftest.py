@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,13 +27,20 @@ DOCUMENTS = [
 ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of 201 documents with metadata, in short passages."""
-    index = Index.create(tmp_path / "papers.index", encoder=HashEncoder(), chunk_words=4)
+    folder = tmp_path_factory.mktemp("made") / "papers.index"
+    index = Index.create(folder, encoder=HashEncoder(), chunk_words=4)
     index.add(DOCUMENTS)
     index.close()
-    return tmp_path / "papers.index"
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of that index, which a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "papers.index"))
 
 
 @pytest.fixture
