@@ -39,17 +39,14 @@ K = 10
 LEANSEEK = """
 import sys
 from pathlib import Path
-from leanseek.encode import Encoder
-from leanseek.indexing.creation import recorded_encoder
-from leanseek.indexing.settings import EncoderSettings
 from leanseek.serve import ServeSettings
 from leanseek.serve import server
-from leanseek.serve.service import Service
+from leanseek.serve.service import Service, load_shared
 
 class Unbatched(Service):
     def _encoder(self, recorded):
         if recorded.fingerprint not in self.encoders:
-            encoder = recorded_encoder(recorded, for_queries=True)
+            encoder = load_shared(recorded, self.settings)
             encoder.open = lambda: encoder
             self.encoders[recorded.fingerprint] = encoder
         return self.encoders[recorded.fingerprint]
