@@ -26,6 +26,7 @@ from leanseek.serve.keys import ANYONE, NOBODY, secret_in
 from leanseek.serve.native import OPERATIONS
 from leanseek.serve.openapi import document_of
 from leanseek.serve.operation import JSON, Call, Endpoint, Operation, none
+from leanseek.serve.page import page_routes
 from leanseek.serve.refusals import GoneError, RefusedError, refusal_of
 from leanseek.serve.serve_settings import ServeSettings
 from leanseek.serve.service import Service
@@ -59,6 +60,7 @@ def create_app(
     routes: list[BaseRoute] = [
         Route(one.path, Endpoint(one, service), methods=[one.method]) for one in (*operations, own)
     ]
+    routes += page_routes()
     stack = AsyncExitStack()
     if mounted := agents_route(service):
         route, running = mounted
