@@ -120,8 +120,9 @@ export function toggled(filter, clause) {
   return `${/\bor\b/i.test(before) ? `(${before})` : before} and ${clause}`;
 }
 
-// The values that several of the hits share, by field: [{field, values: [[value, count], …]}, …].
-export function facetsOf(hits) {
+// The values that several of the hits share, by field, and those that the filter names:
+// [{field, values: [[value, count], …]}, …].
+export function facetsOf(hits, filter) {
   const fields = new Map();
   for (const hit of hits) {
     for (const [field, given] of Object.entries(hit.metadata)) {
@@ -134,12 +135,12 @@ export function facetsOf(hits) {
   }
   return [...fields]
     .map(([field, counts]) => ({ field, values: [...counts].sort((one, other) => other[1] - one[1]).slice(0, 6) }))
-    .filter(({ values }) => values[0][1] > 1)
+    .filter(({ field, values }) => values[0][1] > 1 || values.some(([value]) => filter.includes(condition(field, value))))
     .slice(0, 5);
 }
 
 export function Facets({ answer, view, act }) {
-  const facets = facetsOf(answer.hits);
+  const facets = facetsOf(answer.hits, view.filter);
   if (!facets.length) return null;
   return html`
     <section class="facets" aria-label="Values among these hits">

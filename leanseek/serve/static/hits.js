@@ -86,7 +86,7 @@ function HitView({ side, hit, movement, act }) {
         <p class="snippet">${marked(hit.snippet.text, hit.snippet.highlights)}</p>
         <div class="foot">
           <${Facts} hit=${hit} />
-          <button type="button" class="plain" data-copy="citation" aria-label=${`Copy citation of ${nameOf(hit)}`}
+          <button type="button" class="plain" data-copy="citation" aria-label=${`Cite ${nameOf(hit)}`}
             onClick=${() => act.copy("citation", side, hit)}>Cite</button>
         </div>
       </article>
