@@ -156,13 +156,18 @@ class ChangeResponse(TypedDict):
 
 
 class IndexRecord(TypedDict):
-    """What an index holds; `fields` are those that a filter can name, with an example of each kind of value."""
+    """What an index holds.
+
+    `sides` are the modes that search one side alone, `fields` those that a filter can name, with an example of each
+    kind of value.
+    """
 
     name: str
     generation: int
     documents: int
     passages: int
     mode: str
+    sides: list[str]
     encoder: str | None
     reranker: bool
     relevance: bool

@@ -29,6 +29,7 @@ from leanseek.types import Answer, Document, Nothing
 
 Result = TypeVar("Result")
 
+SIDES: Final = ("sparse", "dense", "learned")
 TELLING: Final = frozenset({"empty_query", "threshold"})
 """Why nothing was found, as far as it tells nothing of documents that a key does not see."""
 
@@ -211,6 +212,7 @@ class Service:
                 "documents": documents,
                 "passages": passages,
                 "mode": served.searcher.mode,
+                "sides": [side for side in SIDES if getattr(settings, side) is not None],
                 "encoder": settings.encoder.name if settings.encoder is not None else None,
                 "reranker": served.searcher is not served.plain,
                 "relevance": served.searcher.relevance is not None,

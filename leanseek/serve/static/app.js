@@ -6,18 +6,18 @@ import { comparison } from "./compare.js";
 import { Facets, FilterBox, LeastChance, QueryBox, Settings, condition, toggled } from "./controls.js";
 import { citation, command, curl, prompt, put } from "./copy.js";
 import { Drawer, Help } from "./drawer.js";
-import { Column } from "./hits.js";
+import { Column, summary } from "./hits.js";
 import { html } from "./html.js";
 import { addressOf, viewOf } from "./state.js";
 import { plural } from "./text.js";
 
-const PAUSE = 150; // ms without a key before the query is asked
+const PAUSE = 100; // ms without a key before the query is asked
 const THEMES = ["", "light", "dark"];
 
 const state = {
   view: viewOf(location.search),
   indexes: null,
-  records: {},
+  records: Object.create(null), // by name, "__proto__" too
   sides: { a: {}, b: {} },
   problem: null,
   open: null,
@@ -27,6 +27,7 @@ const state = {
 };
 const root = document.getElementById("page");
 let timer = 0;
+let committed = location.search; // the last address that has an entry of its own in the history
 
 const show = (patch = {}) => {
   Object.assign(state, patch);
@@ -111,7 +112,8 @@ const act = {
       timer = setTimeout(seek, PAUSE);
       show();
     } else {
-      if (address !== location.search) history.pushState(null, "", address);
+      if (address !== committed) history.pushState(null, "", address);
+      committed = address;
       describe(state.view.a.index);
       seek();
     }
@@ -119,10 +121,8 @@ const act = {
   compare() {
     const { view } = state;
     const compare = !view.compare;
-    const hybrid = state.records[view.a.index]?.mode === "hybrid";
-    const same = JSON.stringify(view.a) === JSON.stringify(view.b);
-    const b = compare && same && hybrid ? { ...view.a, mode: view.a.mode === "sparse" ? "dense" : "sparse" } : view.b;
-    act.look({ compare, b }, "now");
+    const other = state.records[view.a.index]?.sides.find((side) => side !== view.a.mode) ?? "";
+    act.look({ compare, b: { ...view.a, mode: other } }, "now");
   },
   open(hit, side) {
     show({ open: { hit, side }, help: false });
@@ -204,7 +204,9 @@ function Page({ view, indexes, records, sides, problem, open, help, said, theme 
     </main>
     ${open && html`<${Drawer} open=${open} hits=${sides[open.side].answer?.hits ?? [open.hit]} act=${act} />`}
     ${help && html`<${Help} act=${act} />`}
-    <div class="said" role="status" aria-live="polite">
+    <p class="hidden" role="status">${sidesOf(view).map((side) => sides[side]).filter((one) => one.answer && !one.busy)
+      .map((one) => summary(one.answer, view)).join(", beside them ")}</p>
+    <div class="said" role="status">
       ${said && html`<div class="toast">${said.message}
         ${said.text && html`
           <textarea readonly aria-label="Text to copy" rows="6" ref=${selected}>${said.text}</textarea>
@@ -310,6 +312,7 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   state.view = viewOf(location.search);
+  committed = location.search;
   show({ open: null });
   settle();
 });

@@ -8,6 +8,7 @@ const MODES = [
   ["", "Hybrid", "Words and meaning, fused"],
   ["sparse", "Words", "BM25 alone"],
   ["dense", "Meaning", "Vectors alone"],
+  ["learned", "Learned", "Words that a model gives to texts, alone"],
 ];
 
 export function QueryBox({ view, busy, act }) {
@@ -26,12 +27,13 @@ export function QueryBox({ view, busy, act }) {
 }
 
 export function FilterBox({ view, record, problem, act }) {
-  const [field, examples] = Object.entries(record?.fields ?? {})[0] ?? ["title", { string: "Title" }];
+  const [field] = Object.entries(record?.fields ?? {});
+  const example = field ? condition(field[0], Object.values(field[1])[0]) : 'title contains "a word"';
   return html`
     <div class="filter">
       <label for="filter">Filter</label>
       <input id="filter" class="code" autocomplete="off" autocapitalize="off" spellcheck=${false}
-        placeholder=${condition(field, Object.values(examples)[0])} value=${view.filter}
+        placeholder=${example} value=${view.filter}
         aria-invalid=${problem ? "true" : "false"} aria-describedby=${problem ? "filter-problem" : undefined}
         onInput=${(event) => act.look({ filter: event.target.value }, "typing")} />
       ${problem && html`<${FilterProblem} message=${problem.message} />`}
@@ -81,9 +83,9 @@ export function Settings({ side, view, indexes, record, act }) {
                 >${one.name}${one.ready ? "" : " (unreadable)"}</option>`)}
           </select>
         </label>`}
-      ${record?.mode === "hybrid" && html`
+      ${record?.sides.length > 1 && html`
         <span class="modes" role="radiogroup" aria-label="Search by">
-          ${MODES.map(([mode, label, title]) => html`
+          ${MODES.filter(([mode]) => !mode || record.sides.includes(mode)).map(([mode, label, title]) => html`
             <label title=${title}>
               <input type="radio" name=${`${side}-mode`} value=${mode} checked=${settings.mode === mode}
                 onChange=${() => change({ mode })} />
@@ -94,7 +96,7 @@ export function Settings({ side, view, indexes, record, act }) {
         settings.rerank, (rerank) => ({ rerank }))}
       ${box("collapse", ["Merge copies", "Passages that say the same are one hit"],
         settings.collapse, (collapse) => ({ collapse }))}
-      ${box("literal", ["Plain words", "Signs and quotes of the query mean nothing special"],
+      ${box("literal", ["Literal", "Signs and quotes of the query mean nothing special"],
         settings.literal, (literal) => ({ literal }))}
     </fieldset>`;
 }

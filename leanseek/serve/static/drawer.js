@@ -8,9 +8,10 @@ export function stagesOf(hit, hits) {
   const rows = [
     ["Words (BM25)", (one) => one.stages.sparse],
     ["Meaning (vectors)", (one) => one.stages.dense],
+    ["Learned words", (one) => one.stages.learned ?? null],
   ];
   for (const [at, { by }] of (hit.history ?? []).entries()) {
-    rows.push([at === 0 ? "Fusion" : by, (one) => one.history?.[at] ?? null]);
+    rows.push([at === 0 ? "Fusion" : `Re-ranker ${by}`, (one) => one.history?.[at] ?? null]);
   }
   if (!hit.history) rows.push(["Fusion", (one) => ({ rank: one.rank, score: one.score })]);
   return rows
@@ -41,7 +42,7 @@ export function Drawer({ open, hits, act }) {
             <tbody>
               ${stages.map((stage) => html`
                 <tr class=${stage.rank === null ? "absent" : ""}>
-                  <th scope="row">${stage.name}
+                  <th scope="row">${named(stage.name)}
                     <span class="gauge" aria-hidden="true"><i style=${{ width: `${stage.share * 100}%` }}></i></span></th>
                   <td>${stage.rank === null ? "not found" : `#${stage.rank}`}</td>
                   <td>${stage.score === null ? "–" : score(stage.score)}</td>
@@ -54,6 +55,10 @@ export function Drawer({ open, hits, act }) {
           </table>
           <p class="terms">${hit.terms.length ? "Words of the query in it, as they are searched: " : "No word of the query is in it."}
             ${hit.terms.map((term) => html`<span class="chip">${term}</span> `)}</p>
+          ${hit.expanded?.length > 0 && html`
+            <p class="terms">Shared learned words: ${hit.expanded.map(({ term, score: by, expansion }) => html`
+              <span class="chip" title=${expansion ? "given by the model" : "a word of both texts"}
+                >${expansion ? "+ " : ""}${term} <small>${score(by)}</small></span> `)}</p>`}
         </section>
         ${Object.keys(hit.metadata).length > 0 && html`
           <section aria-labelledby="facts">
@@ -77,6 +82,8 @@ export function Drawer({ open, hits, act }) {
       </div>
     </dialog>`;
 }
+
+const named = (name) => (name.startsWith("Re-ranker ") ? html`Re-ranker <small class="code">${name.slice(10)}</small>` : name);
 
 export function Help({ act }) {
   const keys = [

@@ -1,20 +1,22 @@
 // The answer of one side: what it took, remarks, and the hits with their highlights.
 
 import { html } from "./html.js";
-import { chance, identity, marked, nameOf, number, plural, shown } from "./text.js";
+import { chance, identity, marked, nameOf, number, plural, sentence, shown } from "./text.js";
+
+const COPIES = [["prompt", "prompt"], ["curl", "curl"], ["command", "CLI command"], ["citations", "citations"]];
 
 export function Column({ side, view, answer, problem, busy, movements, act }) {
   if (problem) return html`<p class="problem" role="alert">${problem.message}</p>`;
   if (!answer) return null;
   // While the slider moves, what is there is cut at once; the server's answer follows.
-  const hits = answer.hits.filter((hit) => (hit.probability ?? 1) >= view.p);
+  const hits = reaching(answer, view);
   return html`
     <div class=${busy ? "answer waiting" : "answer"}>
       <div class="line">
-        <p role="status">${summary(answer, hits, view)}</p>
+        <p>${summary(answer, view)}</p>
         <div class="copies" role="group" aria-label="Copy this search as">
           <span aria-hidden="true">Copy as</span>
-          ${[["prompt", "prompt"], ["curl", "curl"], ["command", "CLI command"], ["citations", "citations"]].map(
+          ${COPIES.filter(([kind]) => hits.length || kind !== "citations").map(
             ([kind, label]) => html`
               <button type="button" class="plain" data-copy=${kind} onClick=${() => act.copy(kind, side)}>${label}</button>`)}
         </div>
@@ -31,7 +33,11 @@ export function Column({ side, view, answer, problem, busy, movements, act }) {
     </div>`;
 }
 
-function summary(answer, hits, view) {
+const reaching = (answer, view) => answer.hits.filter((hit) => (hit.probability ?? 1) >= view.p);
+
+// What an answer has and took, in a line.
+export function summary(answer, view) {
+  const hits = reaching(answer, view);
   const took = Object.values(answer.took_ms).reduce((sum, part) => sum + part, 0);
   const left = view.p > 0 && answer.left_out ? `, ${number(answer.left_out)} below ${chance(view.p)}` : "";
   return `${plural(hits.length, "hit")}${left} in ${took < 10 ? took.toFixed(1) : took.toFixed(0)} ms`;
@@ -45,9 +51,9 @@ function remarks(answer) {
   if (answer.query_tokens_lost) {
     found.push(`The query is too long for the encoder: its last ${plural(answer.query_tokens_lost, "token")} were cut.`);
   }
-  for (const one of answer.operators ?? []) {
-    const left = one.left === null ? "" : `: ${plural(one.left, "document")} left`;
-    found.push(`${one.excludes ? "Without" : "With"} ${one.written}${left}.`);
+  const narrowed = (answer.operators ?? []).filter((one) => one.left !== null);
+  if (narrowed.length) {
+    found.push(`Documents left by ${narrowed.map((one) => `${one.written}: ${number(one.left)}`).join(", by ")}.`);
   }
   return found;
 }
@@ -56,7 +62,7 @@ function Nothing({ side, answer, view, act }) {
   const nearest = answer.nearest ?? answer.hits[0];
   return html`
     <div class="nothing">
-      <p>${answer.message ?? `No hit reaches ${chance(view.p)}.`}</p>
+      <p>${sentence(answer.message ?? `no hit reaches ${chance(view.p)}`)}</p>
       ${nearest && html`
         <h2>What came nearest</h2>
         <ol class="hits nearest"><${HitView} side=${side} hit=${nearest} act=${act} /></ol>`}

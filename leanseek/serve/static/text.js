@@ -37,6 +37,7 @@ export function chance(p) {
 export const number = (value) => value.toLocaleString("en");
 export const score = (value) => (Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3));
 export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.)]$/.test(text) ? "" : "."}`;
 export const shown = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
 export const nameOf = (hit) => hit.title || hit.id;
 

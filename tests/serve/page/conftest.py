@@ -18,11 +18,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from serve.conftest import serving
-from support import HashEncoder
+from support import HashEncoder, HashExpander, make_documents
 
 from leanseek import Document, Index, Searcher
 from leanseek.serve import ServeSettings, create_app
 
+ENCODERS = (HashEncoder(), HashExpander())
 INSTALL = "apt-get install chromium chromium-driver"
 MODULES = ("functools", "glob", "linecache", "shutil", "subprocess", "textwrap")
 QUESTION = "cache the results of a slow function"
@@ -96,7 +97,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         index.add(documents())
     with Index.create(root / "hostile.index", encoder=None) as index:
         index.add(hostile_documents())
-    return {"python": root / "python.index", "hostile": root / "hostile.index"}
+    with Index.create(root / "learned.index", encoder=HashEncoder(), learned=HashExpander()) as index:
+        index.add(make_documents(60))
+    return {name: root / f"{name}.index" for name in ("python", "hostile", "learned")}
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +112,7 @@ def searcher(folders: dict[str, Path]) -> Iterator[Searcher]:
 @pytest.fixture(scope="session")
 def site(folders: dict[str, Path]) -> Iterator[str]:
     """The address of the server."""
-    with serving(create_app(folders, ServeSettings(encoders=(HashEncoder(),)))) as address:
+    with serving(create_app(folders, ServeSettings(encoders=ENCODERS))) as address:
         yield address
 
 

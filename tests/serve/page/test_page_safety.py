@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve.page.conftest import HOSTILE, QUESTION, Page
+from serve.page.conftest import ENCODERS, HOSTILE, QUESTION, Page
 from starlette.testclient import TestClient
 from support import ROOT
 
@@ -149,7 +149,7 @@ def test_vendored_files_are_as_released(folder: Path) -> None:
 
 
 def test_how_the_files_are_served(folders: dict[str, Path]) -> None:
-    with TestClient(create_app(folders, ServeSettings()), "http://localhost") as client:
+    with TestClient(create_app(folders, ServeSettings(encoders=ENCODERS)), "http://localhost") as client:
         start = client.get("/", params={"q": "any", "unknown": "1"})
         assert start.status_code == 200 and start.headers["content-encoding"] == "gzip"
         policy = start.headers["content-security-policy"]
