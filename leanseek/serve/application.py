@@ -26,7 +26,7 @@ from leanseek.serve.keys import ANYONE, NOBODY, secret_in
 from leanseek.serve.native import OPERATIONS
 from leanseek.serve.openapi import document_of
 from leanseek.serve.operation import JSON, Call, Endpoint, Operation, none
-from leanseek.serve.page import page_routes
+from leanseek.serve.page_files import page_routes
 from leanseek.serve.refusals import GoneError, RefusedError, refusal_of
 from leanseek.serve.serve_settings import ServeSettings
 from leanseek.serve.service import Service
