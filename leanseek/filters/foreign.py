@@ -1,4 +1,4 @@
-"""The filters of other systems, as conditions: those of OpenAI's vector stores and of Dify's knowledge bases."""
+"""The filters of other systems, as conditions: OpenAI's vector stores, Dify's knowledge bases, MongoDB's dicts."""
 
 from __future__ import annotations
 
@@ -78,6 +78,39 @@ DIFY: Final[Mapping[str, Made]] = {
 }
 
 
+MONGO: Final[Mapping[str, Made]] = {
+    "$eq": lambda field, value: _same(field, value),
+    "$ne": lambda field, value: Not(_same(field, value)),
+    "$gt": _compared(">"),
+    "$gte": _compared(">="),
+    "$lt": _compared("<"),
+    "$lte": _compared("<="),
+    "$in": lambda field, values: _any_of(field, values),
+    "$nin": lambda field, values: Not(_any_of(field, values)),
+    "$exists": lambda field, value: _exists(field, value),
+}
+
+
+def _same(field: str, value: Any) -> Filter:
+    return IsNull(field) if value is None else Comparison(field, "=", element_of(value, field))
+
+
+def _any_of(field: str, values: Any) -> Filter:
+    if not isinstance(values, list | tuple):
+        raise FilterError(f"the values for {field!r} must be a list, not {values!r}")
+    if not values:  # such as the groups of somebody who is in none
+        return And((IsNull(field), IsNull(field, negated=True)))
+    among = tuple(element_of(value, field) for value in values if value is not None)
+    found: list[Filter] = [Membership(field, among)] if among else []
+    return joined("or", [*found, IsNull(field)] if None in values else found)
+
+
+def _exists(field: str, value: Any) -> Filter:
+    if not isinstance(value, bool):
+        raise FilterError(f"whether {field!r} exists must be true or false, not {value!r}")
+    return IsNull(field, negated=value)
+
+
 def element_of(value: Any, field: str) -> Element:
     """A string, number or boolean as a value of a condition. Raises FilterError for anything else."""
     if isinstance(value, bool):
@@ -130,6 +163,59 @@ def from_dify(condition: Any) -> Filter | None:
     if logical not in ("and", "or"):
         raise FilterError(f"logical_operator is {logical!r}; it must be 'and' or 'or'")
     return joined(logical, found) if found else None
+
+
+def from_mongo(filter: Any, name: Callable[[str], str] = str) -> Filter:
+    """The condition of a dict in the manner of MongoDB, as LangChain's stores take it; {} admits every document.
+
+    `{"year": {"$gte": 2015, "$lt": 2020}, "lang": "en"}`, joined by `$and`, `$or`, `$nor`, `$not`. As there, `$ne`,
+    `$nin` and `None` also hold for documents that do not have the field. `name` makes a key our field.
+
+    Raises FilterError.
+    """
+    return _mongo(filter, name, 0) or Or((IsNull("id"), IsNull("id", negated=True)))
+
+
+def _mongo(filter: Any, name: Callable[[str], str], depth: int) -> Filter | None:
+    if not isinstance(filter, Mapping) or not all(isinstance(key, str) and key for key in filter):
+        raise FilterError(
+            f'a filter is a dict such as {{"lang": "en", "year": {{"$gte": 2015}}}}, not {filter!r:.60}'
+        )
+    if depth >= MAX_DEPTH:
+        raise FilterError(f"filters may be nested {MAX_DEPTH} deep")
+    found: list[Filter] = []
+    for key, value in filter.items():
+        if key in ("$and", "$or", "$nor"):
+            if not isinstance(value, list | tuple) or not value:
+                raise FilterError(f"{key} has a list of filters, not {value!r:.60}")
+            parts = [from_mongo(one, name) if not one else _mongo(one, name, depth + 1) for one in value]
+            among = joined("and" if key == "$and" else "or", [one for one in parts if one is not None])
+            found.append(Not(among) if key == "$nor" else among)
+        elif key == "$not":
+            found.append(Not(_mongo(value, name, depth + 1) or from_mongo({})))
+        elif key.startswith("$"):
+            raise FilterError(
+                f"{key!r} is not among the operators here: $and, $or, $nor, $not, or a field's name"
+            )
+        elif isinstance(value, Mapping):
+            found.append(_conditions(name(key), value, depth + 1))
+        else:
+            found.append(_same(name(key), value))
+    return joined("and", found) if found else None
+
+
+def _conditions(field: str, conditions: Mapping[Any, Any], depth: int) -> Filter:
+    if not conditions:
+        raise FilterError(f'{field!r} has no condition; give one such as {{"$eq": "en"}}')
+    if depth >= MAX_DEPTH:
+        raise FilterError(f"filters may be nested {MAX_DEPTH} deep")
+    found: list[Filter] = []
+    for operator, value in conditions.items():
+        if operator == "$not" and isinstance(value, Mapping):
+            found.append(Not(_conditions(field, value, depth + 1)))
+        else:
+            found.append(_made(MONGO, str(operator), field, value))
+    return joined("and", found)
 
 
 def _made(table: Mapping[str, Made], operator: str, field: str, value: Any) -> Filter:

@@ -1,7 +1,9 @@
 """leanseek inside other packages.
 
 - `BeirSearch`: a retriever for the `beir` package's `EvaluateRetrieval`;
-- `MtebEncoder`, `MtebSearch`: an encoder, or the whole pipeline, as a model of `mteb`.
+- `MtebEncoder`, `MtebSearch`: an encoder, or the whole pipeline, as a model of `mteb`;
+- `leanseek.integrations.langchain`: a retriever, a document index, a vector store and a compressor for LangChain;
+- `Connection`: what the adapters of frameworks share.
 """
 
 import lazy_loader

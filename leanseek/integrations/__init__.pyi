@@ -1,4 +1,5 @@
 from .beir import BeirSearch as BeirSearch
+from .connection import Connection as Connection
 from .mteb import MtebEncoder as MtebEncoder
 from .mteb import MtebSearch as MtebSearch
 from .pipeline import Pipeline as Pipeline

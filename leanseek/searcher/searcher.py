@@ -149,6 +149,11 @@ class Searcher:
         )
 
     @property
+    def path(self) -> Path:
+        """The folder of the index."""
+        return self._generation.snapshot.folder
+
+    @property
     def generation(self) -> int:
         """The generation of the index that is being searched."""
         return self._generation.snapshot.state.generation

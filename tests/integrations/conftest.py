@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import make_documents
 
 from leanseek import Index, Searcher, read
 from leanseek.encode import Encoder, load_encoder
+from leanseek.types import Document
+
+LONG = Document("long", "The orbit of the rocket. " * 9 + "A kinase is an enzyme.", metadata={"id": 7})
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,14 @@ def loaded(collection: Callable[[str], Path]) -> Callable[[str], Loaded]:
         return Loaded(folder, corpus, queries, qrels)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sparse index of 60 documents of random words, some with titles and lists in their metadata."""
+    path = tmp_path_factory.mktemp("papers") / "index"
+    Index.create(path, encoder=None).add([*make_documents(60), LONG])
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,200 @@
+"""An index as the adapters use it: a folder, a searcher or a server, asked and written to in one way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+
+from leanseek.encode import DEFAULT_MODEL, Encoder
+from leanseek.errors import InputError, UsageError
+from leanseek.indexing.catalog import CATALOG
+from leanseek.indexing.index import Index
+from leanseek.reading.metadata import MetadataBuilder, MetadataError
+from leanseek.records import hit_record
+from leanseek.searcher.request import SearchOptions
+from leanseek.searcher.searcher import Searcher
+from leanseek.types import Answer, Document, Hit, Metadata, MetadataValue
+
+if TYPE_CHECKING:
+    from leanseek.client import Client
+
+Source: TypeAlias = "str | Path | Searcher | Client"
+"""What adapters take: the path of an index, a searcher, a server's address (`http://…`), or a client of one."""
+
+ID: Final = "metadata.id"
+"""The field of a metadata key `id`: a filter's own `id` is the document's."""
+EXACT: Final = "metadata.json"
+"""The field that keeps metadata as it was given, where the fields of an index have another form of it."""
+
+
+class Connection:
+    """An index that an adapter asks, and writes to where it is a folder. Safe to share between threads.
+
+    >>> connection = Connection("papers.index", create=True)
+    >>> connection.write([Document("1", "Statins lower cholesterol.")])
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        encoder: str | Encoder | None = None,
+        create: bool = False,
+        cache: bool = True,
+        **options: Any,
+    ) -> None:
+        """`options` are those of `Searcher.open` for a path, and of `Client` for an address.
+
+        With `create` a path without an index becomes an empty one, with the `encoder` or the default one. `cache`:
+        whether what is written looks its vectors up in the vector cache.
+
+        Raises what `Searcher.open` raises, and UsageError for options or an encoder beside a searcher or a client.
+        """
+        self._encoder = encoder
+        self._cache = cache
+        self._index: Index | None = None
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._searcher: Searcher | Client
+        address = isinstance(source, str) and source.startswith(("http://", "https://"))
+        if isinstance(source, str | Path) and not address:
+            self._folder = Path(source)
+            if create and not (self._folder / CATALOG).exists():
+                self._index = Index.create(self._folder, encoder=encoder or DEFAULT_MODEL)
+            self._searcher = Searcher.open(self._folder, encoder=encoder, **options)
+            return
+        if encoder is not None:
+            raise UsageError("an encoder goes with the path of an index; a searcher or a server has its own")
+        if isinstance(source, str):
+            from leanseek.client import Client
+
+            self._searcher = Client(source, **options)
+            return
+        if options:
+            raise UsageError(f"{min(options)} goes with the path of an index; open the searcher with it")
+        self._searcher = source  # type: ignore[assignment]
+        if isinstance(source, Searcher):
+            self._folder = source.path
+
+    @property
+    def searcher(self) -> Searcher | Client:
+        """What answers the queries."""
+        return self._searcher
+
+    def answer(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> Answer:
+        """The answer to a query, see `Searcher.answer`."""
+        return self._searcher.answer(query, k, explain=explain, **options)
+
+    async def aanswer(
+        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+    ) -> Answer:
+        """`answer` for callers that must not block."""
+        if isinstance(self._searcher, Searcher):
+            return await asyncio.to_thread(self._searcher.answer, query, k, explain=explain, **options)
+        return await self._searcher.aanswer(query, k, explain=explain, **options)
+
+    def documents(self, ids: Iterable[str]) -> list[Document]:
+        """Those of the documents that the index has, whole and in the order given."""
+        return self._searcher.documents(list(ids))
+
+    def write(self, documents: Iterable[Document]) -> None:
+        """Add documents in one commit, in place of those with their ids, and search them from now on.
+
+        Raises UsageError for an index on a server, IndexLockedError, and what `Index.add` raises.
+        """
+        self._writer().add(documents, on_duplicate="replace", cache=self._cache)
+        self._searcher.refresh()
+
+    def delete(self, ids: Iterable[str]) -> list[str]:
+        """Delete documents; returns the ids of those that were there. Raises as `write` does."""
+        wanted = list(dict.fromkeys(ids))
+        writer = self._writer()
+        self._searcher.refresh()
+        missing = set(self._searcher.missing(wanted))
+        found = [one for one in wanted if one not in missing]
+        if found:
+            writer.delete(found, ignore_missing=True)
+            self._searcher.refresh()
+        return found
+
+    def close(self) -> None:
+        """Let the files, or the connections, go."""
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+        self._searcher.close()
+
+    def _writer(self) -> Index:
+        if self._folder is None:
+            raise UsageError(
+                "an index on a server is written to there; give the path of its folder, or use leanseek add"
+            )
+        with self._lock:
+            if self._index is None:
+                self._index = Index.open(self._folder, encoder=self._encoder)
+            return self._index
+
+
+def written(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
+    """A document of another package as one of ours; `metadata_of` gives the same metadata back.
+
+    A string under `title` becomes the title. A key `id` becomes the field `metadata.id`. Nested objects become
+    dotted names; where that loses something, `metadata.json` keeps the metadata as given.
+
+    Raises InputError for a value that metadata cannot hold.
+    """
+    title = metadata.get("title")
+    title = title if isinstance(title, str) else ""
+    builder = MetadataBuilder()
+    for name, value in metadata.items():
+        try:
+            if name != "title" or not title:
+                builder.add(ID if name == "id" else str(name), value)
+        except MetadataError as error:
+            raise InputError(
+                f"the metadata {error.field or name!r} of the document {id!r} {error}"
+            ) from error
+    document = Document(id, text, title, builder.values)
+    exact = _sorted_json(metadata)
+    if exact is not None and exact != _sorted_json(metadata_of(title, builder.values)):
+        document = Document(
+            id, text, title, {**builder.values, EXACT: json.dumps(metadata, ensure_ascii=False)}
+        )
+    return document
+
+
+def metadata_of(title: str, metadata: Metadata) -> dict[str, Any]:
+    """The metadata of a document or hit as another package has it, its title included; see `written`."""
+    exact = metadata.get(EXACT)
+    if isinstance(exact, str):
+        found: dict[str, Any] = json.loads(exact)
+        return found
+    plain: dict[str, MetadataValue] = {"title": title} if title else {}
+    return plain | {"id" if name == ID else name: value for name, value in metadata.items()}
+
+
+def standing_of(hit: Hit) -> dict[str, Any]:
+    """What an adapter shows of a hit beside its document, as JSON has it.
+
+    `rank` and `score`; `start` and `end`, the characters of the document that its text is; `probability`, `history`,
+    `stages` and the other keys of a hit's record where they apply.
+    """
+    start = hit.passage.start if hit.passage is not None else 0
+    record: dict[str, Any] = {**hit_record(hit), "start": start, "end": start + len(hit.text)}
+    for name in ("id", "title", "text", "metadata"):
+        del record[name]
+    return record
+
+
+def _sorted_json(value: Mapping[str, Any]) -> str | None:
+    """A value as JSON, the same for equal values; None where JSON does not have it."""
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
