@@ -1,4 +1,4 @@
-"""The filters of other systems, as conditions: OpenAI's vector stores, Dify's knowledge bases, MongoDB's dicts."""
+"""The filters of other systems, as conditions: OpenAI's, Dify's, Haystack's, and dicts as MongoDB has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from leanseek.errors import FilterError
+from leanseek.filters.moments import DAY, span
 from leanseek.filters.nodes import (
+    BUILT_IN,
     And,
     Comparison,
     Contains,
@@ -90,16 +92,55 @@ MONGO: Final[Mapping[str, Made]] = {
     "$exists": lambda field, value: _exists(field, value),
 }
 
+HAYSTACK: Final[Mapping[str, Made]] = {
+    "==": lambda field, value: _same(field, _first_moment(field, value)),
+    "!=": lambda field, value: Not(_same(field, _first_moment(field, value))),
+    ">": lambda field, value: _ordered(">", field, value),
+    ">=": lambda field, value: _ordered(">=", field, value),
+    "<": lambda field, value: _ordered("<", field, value),
+    "<=": lambda field, value: _ordered("<=", field, value),
+    "in": lambda field, values: _among_moments(field, values),
+    "not in": lambda field, values: Not(_among_moments(field, values)),
+}
+
+
+def _ordered(operator: Any, field: str, value: Any) -> Filter:
+    """An order as Haystack has it: nothing is before or after None, and strings have none but as dates and times."""
+    if value is None:
+        return nothing(field)
+    if isinstance(value, str) and (span(value) is None or len(value) < DAY):
+        raise FilterError(
+            f"{field!r} {operator} {value!r}: only numbers and ISO dates such as '2024-05-01' have an order"
+        )
+    return Comparison(field, operator, element_of(_first_moment(field, value), field))
+
+
+def _among_moments(field: str, values: Any) -> Filter:
+    return _any_of(
+        field, [_first_moment(field, value) for value in values] if isinstance(values, list) else values
+    )
+
+
+def _first_moment(field: str, value: Any) -> Any:
+    """A value of Haystack's as one of ours: there a date is its first moment, here all of its day."""
+    day = isinstance(value, str) and len(value) == DAY and field not in BUILT_IN and span(value) is not None
+    return f"{value}T00:00:00" if day else value
+
+
+def nothing(field: str) -> Filter:
+    """A condition that no document meets."""
+    return And((IsNull(field), IsNull(field, negated=True)))
+
 
 def _same(field: str, value: Any) -> Filter:
     return IsNull(field) if value is None else Comparison(field, "=", element_of(value, field))
 
 
 def _any_of(field: str, values: Any) -> Filter:
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, list):
         raise FilterError(f"the values for {field!r} must be a list, not {values!r}")
     if not values:  # such as the groups of somebody who is in none
-        return And((IsNull(field), IsNull(field, negated=True)))
+        return nothing(field)
     among = tuple(element_of(value, field) for value in values if value is not None)
     found: list[Filter] = [Membership(field, among)] if among else []
     return joined("or", [*found, IsNull(field)] if None in values else found)
@@ -202,6 +243,45 @@ def _mongo(filter: Any, name: Callable[[str], str], depth: int) -> Filter | None
         else:
             found.append(_same(name(key), value))
     return joined("and", found) if found else None
+
+
+def from_haystack(filters: Any, name: Callable[[str], str] = str) -> Filter:
+    """The condition of a Haystack filter: comparisons `{"field": "meta.year", "operator": ">=", "value": 2015}`, joined
+    by `{"operator": "AND", "conditions": […]}`, OR, or NOT (not all of them).
+
+    As there, `!=`, `not in` and `== None` also hold for documents that do not have the field. A field `meta.NAME`, or
+    a bare name, is the metadata's, which `name` makes a field of ours; `id` is the document's.
+
+    Raises FilterError.
+    """
+    return _haystack(filters, name, 0)
+
+
+def _haystack(filters: Any, name: Callable[[str], str], depth: int) -> Filter:
+    if not isinstance(filters, Mapping) or not isinstance(filters.get("operator"), str):
+        raise FilterError(
+            'a filter is a dict such as {"field": "meta.lang", "operator": "==", "value": "en"}, with an operator, '
+            f"not {filters!r:.60}"
+        )
+    if "field" in filters:
+        field = filters["field"]
+        if not isinstance(field, str) or not field.removeprefix("meta.") or "value" not in filters:
+            raise FilterError(f"a comparison has a field and a value; this one is {dict(filters)!r:.100}")
+        if field in ("content", "blob", "embedding", "score", "sparse_embedding"):
+            raise FilterError(f"documents are filtered by meta.NAME or id, not by {field!r}")
+        field = field if field == "id" else name(field.removeprefix("meta."))
+        return _made(HAYSTACK, filters["operator"], field, filters["value"])
+    conditions = filters.get("conditions")
+    if filters["operator"] not in ("AND", "OR", "NOT") or not isinstance(conditions, list) or not conditions:
+        raise FilterError(
+            f"a filter without a field has the operator AND, OR or NOT and a list of conditions, not {filters!r:.100}"
+        )
+    if depth >= MAX_DEPTH:
+        raise FilterError(f"filters may be nested {MAX_DEPTH} deep")
+    found = [_haystack(one, name, depth + 1) for one in conditions]
+    if filters["operator"] == "NOT":
+        return Not(joined("and", found))
+    return joined(filters["operator"].lower(), found)
 
 
 def _conditions(field: str, conditions: Mapping[Any, Any], depth: int) -> Filter:

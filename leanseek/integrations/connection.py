@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import InputError, UsageError
+from leanseek.filters import Filter
 from leanseek.indexing.catalog import CATALOG
 from leanseek.indexing.index import Index
+from leanseek.indexing.intake import OnDuplicate
 from leanseek.reading.metadata import MetadataBuilder, MetadataError
 from leanseek.records import hit_record
+from leanseek.rerank import Reranker
 from leanseek.searcher.request import SearchOptions
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Answer, Document, Hit, Metadata, MetadataValue
@@ -27,6 +30,8 @@ Source: TypeAlias = "str | Path | Searcher | Client"
 
 ID: Final = "metadata.id"
 """The field of a metadata key `id`: a filter's own `id` is the document's."""
+KEY: Final = "leanseek"
+"""The metadata key under which adapters say what they found out about a document; it is not stored."""
 EXACT: Final = "metadata.json"
 """The field that keeps metadata as it was given, where the fields of an index have another form of it."""
 
@@ -103,25 +108,41 @@ class Connection:
         """Those of the documents that the index has, whole and in the order given."""
         return self._searcher.documents(list(ids))
 
-    def write(self, documents: Iterable[Document]) -> None:
-        """Add documents in one commit, in place of those with their ids, and search them from now on.
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that the index does not have, each once, in the order given."""
+        self._searcher.refresh()
+        return self._searcher.missing(ids)
+
+    def matching(self, condition: Filter | None = None) -> list[str]:
+        """The ids of all documents, or of those that a condition admits. Raises UsageError for an index on a server."""
+        if not isinstance(self._searcher, Searcher):
+            raise UsageError("an index on a server does not list its documents; give the path of its folder")
+        self._searcher.refresh()
+        return self._searcher.ids(filter=condition)
+
+    def write(self, documents: Iterable[Document], on_duplicate: OnDuplicate = "replace") -> None:
+        """Add documents in one commit, by default in place of those with their ids, and search them from now on.
 
         Raises UsageError for an index on a server, IndexLockedError, and what `Index.add` raises.
         """
-        self._writer().add(documents, on_duplicate="replace", cache=self._cache)
+        self._writer().add(documents, on_duplicate=on_duplicate, cache=self._cache)
         self._searcher.refresh()
 
     def delete(self, ids: Iterable[str]) -> list[str]:
         """Delete documents; returns the ids of those that were there. Raises as `write` does."""
         wanted = list(dict.fromkeys(ids))
         writer = self._writer()
-        self._searcher.refresh()
-        missing = set(self._searcher.missing(wanted))
+        missing = set(self.missing(wanted))
         found = [one for one in wanted if one not in missing]
         if found:
             writer.delete(found, ignore_missing=True)
             self._searcher.refresh()
         return found
+
+    def compact(self) -> None:
+        """Write the files of the index anew, without what was deleted. Raises as `write` does."""
+        self._writer().compact()
+        self._searcher.refresh()
 
     def close(self) -> None:
         """Let the files, or the connections, go."""
@@ -144,11 +165,13 @@ class Connection:
 def written(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
     """A document of another package as one of ours; `metadata_of` gives the same metadata back.
 
-    A string under `title` becomes the title. A key `id` becomes the field `metadata.id`. Nested objects become
-    dotted names; where that loses something, `metadata.json` keeps the metadata as given.
+    A string under `title` becomes the title, and `KEY` is left out. A key `id` becomes the field
+    `metadata.id`. Nested objects become dotted names; where that loses something, `metadata.json` keeps the metadata as
+    given.
 
     Raises InputError for a value that metadata cannot hold.
     """
+    metadata = {name: value for name, value in metadata.items() if name != KEY}
     title = metadata.get("title")
     title = title if isinstance(title, str) else ""
     builder = MetadataBuilder()
@@ -190,6 +213,18 @@ def standing_of(hit: Hit) -> dict[str, Any]:
     for name in ("id", "title", "text", "metadata"):
         del record[name]
     return record
+
+
+def reranked(
+    reranker: Reranker, query: str, texts: Sequence[tuple[str, str]], top: int | None = None
+) -> list[tuple[int, Hit]]:
+    """The place of each of the best texts, and what the re-ranker says of it, best first; equal scores as given.
+
+    `texts` are titles and texts; `top`: how many are returned, None for all.
+    """
+    # Documents of other packages may lack ids, or share them: their places order equal scores.
+    hits = [Hit(place + 1, f"{place:08}", 0.0, title, text, {}) for place, (title, text) in enumerate(texts)]
+    return [(int(hit.id), hit) for hit in reranker.rerank(query, hits)[:top]]
 
 
 def _sorted_json(value: Mapping[str, Any]) -> str | None:

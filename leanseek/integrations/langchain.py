@@ -32,14 +32,11 @@ from leanseek.encode import Encoder
 from leanseek.encode.base import Encoded
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, from_mongo
-from leanseek.integrations.connection import ID, Connection, metadata_of, standing_of, written
+from leanseek.integrations.connection import ID, KEY, Connection, metadata_of, reranked, standing_of, written
 from leanseek.rerank import Reranker, load_reranker
 from leanseek.searcher.request import SearchOptions
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
-
-KEY = "leanseek"
-"""The metadata key of what a retriever says of a hit: rank, score, probability, offsets, …"""
 
 
 class LeanseekRetriever(BaseRetriever):
@@ -270,13 +267,10 @@ class LeanseekCompressor(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The best documents, best first, as copies; equal scores in the order given."""
-        hits = [
-            # Documents may lack ids, or share them: their places order equal scores.
-            Hit(place + 1, f"{place:08}", 0.0, str(one.metadata.get("title") or ""), one.page_content, {})
-            for place, one in enumerate(documents)
+        texts = [(str(one.metadata.get("title") or ""), one.page_content) for one in documents]
+        return [
+            ranked(documents[place], hit) for place, hit in reranked(self._loaded, query, texts, self.top_n)
         ]
-        best = self._loaded.rerank(query, hits)[: self.top_n]
-        return [ranked(documents[int(hit.id)], hit) for hit in best]
 
 
 class EmbeddingsEncoder:
@@ -337,9 +331,8 @@ def asked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ours(id: str | None, text: str, metadata: Mapping[str, Any]) -> OurDocument:
-    """A document of LangChain for the index, without what a retriever has said of it."""
-    kept = {name: value for name, value in metadata.items() if name != KEY}
-    return written(id or str(uuid.uuid4()), text, kept)
+    """A document of LangChain for the index."""
+    return written(id or str(uuid.uuid4()), text, metadata)
 
 
 def theirs(document: OurDocument) -> Document:

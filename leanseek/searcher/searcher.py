@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
+import numpy as np
+
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
@@ -303,6 +305,16 @@ class Searcher:
         wanted = list(dict.fromkeys(ids))
         here = self._open_generation().snapshot.find(wanted)
         return [identifier for identifier in wanted if identifier not in here]
+
+    def ids(self, *, filter: str | Filter | None = None) -> list[str]:
+        """The ids of all documents that the filter admits, each once. Raises FilterError."""
+        snapshot = self._open_generation().snapshot
+        if filter is None:
+            mask = snapshot.live
+        else:
+            mask = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
+        ordinals = np.arange(snapshot.size) if mask is None else np.flatnonzero(mask)
+        return list(dict.fromkeys(snapshot.passages.ids(ordinals)))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has and the filter admits, whole and in the order given.
