@@ -4,6 +4,7 @@
 - `MtebEncoder`, `MtebSearch`: an encoder, or the whole pipeline, as a model of `mteb`;
 - `leanseek.integrations.langchain`: a retriever, a document index, a vector store and a compressor for LangChain;
 - `leanseek.integrations.haystack`: a document store, a retriever and a ranker for Haystack;
+- `leanseek.integrations.dspy`: a retriever for DSPy;
 - `Connection`: what the adapters of frameworks share.
 """
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import make_documents
 
 from leanseek import Index, Searcher
 from leanseek.errors import IndexNotFoundError, MissingPackageError, UsageError
+from leanseek.filters import parse_filter
 from leanseek.integrations.connection import Connection, metadata_of, standing_of, written
 from leanseek.types import Document, Hit, Passage
 
@@ -57,6 +59,24 @@ def test_writing_replaces_and_is_seen_at_once(tmp_path: Path) -> None:
         connection.close()
         with pytest.raises(UsageError, match="closed"):
             searcher.search("wing")
+
+
+def test_documents_are_listed_by_filter(tmp_path: Path) -> None:
+    path = Index.create(tmp_path / "i", encoder=None, chunk_words=4).path
+    connection = Connection(path)
+    assert connection.matching() == []
+    documents = make_documents(40)
+    connection.write(documents[:25])
+    connection.write(documents[25:])
+    connection.delete(["d3"])
+    kept = [one for one in documents if one.id != "d3"]
+    assert sorted(connection.matching()) == sorted(one.id for one in kept)
+    for condition in map(parse_filter, ("year >= 2000", 'tags = "a" or year < 1995', 'id = "d3"')):
+        expected = {one.id for one in kept if condition.matches({**one.metadata, "id": one.id})}
+        found = connection.matching(condition)
+        assert set(found) == expected and len(found) == len(expected)
+    connection.compact()
+    assert sorted(connection.matching()) == sorted(one.id for one in kept)
 
 
 def test_what_is_opened_with_options_that_do_not_go_with_it(tmp_path: Path) -> None:
