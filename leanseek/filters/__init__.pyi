@@ -1,9 +1,10 @@
 from .conditions import LIKE_A_DATE as LIKE_A_DATE
 from .field_check import check_fields as check_fields
 from .foreign import from_dify as from_dify
-from .foreign import from_haystack as from_haystack
-from .foreign import from_mongo as from_mongo
 from .foreign import from_openai as from_openai
+from .frameworks import from_haystack as from_haystack
+from .frameworks import from_llamaindex as from_llamaindex
+from .frameworks import from_mongo as from_mongo
 from .moments import stored_moment as stored_moment
 from .nodes import BUILT_IN as BUILT_IN
 from .nodes import And as And

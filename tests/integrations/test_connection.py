@@ -100,7 +100,10 @@ def test_a_hit_says_where_its_text_is() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "package"), [("langchain", "langchain_core"), ("haystack", "haystack")])
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("langchain", "langchain_core"), ("haystack", "haystack"), ("llamaindex", "llama_index.core")],
+)
 def test_a_framework_that_is_not_installed(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"leanseek.integrations.{name}", raising=False)
