@@ -97,7 +97,9 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket at an address. Raises UsageError where it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family)
+        # Only for sockets that name their protocol does asyncio send small parts at once; else each response's last
+        # part waits for the client's acknowledgement of the first, often 40 ms.
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
     except (OSError, OverflowError) as error:

@@ -64,11 +64,14 @@ def test_systemd_is_told_of_the_start_and_the_end(tmp_path: Path) -> None:
     # A socket's path must be short.
     with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"{folder}/notify")
-        listener.settimeout(60)
+        listener.settimeout(300)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": f"{folder}/notify"}
         run = [sys.executable, "-m", "leanseek", "serve", f"i={tmp_path / 'i'}", "--port", "0"]
         with subprocess.Popen(run, stderr=subprocess.DEVNULL, env=environment) as process:
-            assert listener.recv(100) == b"READY=1"
-            process.send_signal(signal.SIGTERM)
-            assert listener.recv(100) == b"STOPPING=1"
-            assert process.wait(30) == 0
+            try:
+                assert listener.recv(100) == b"READY=1"
+                process.send_signal(signal.SIGTERM)
+                assert listener.recv(100) == b"STOPPING=1"
+                assert process.wait(60) == 0
+            finally:
+                process.kill()

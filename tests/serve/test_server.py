@@ -23,6 +23,7 @@ import pytest
 from serve.conftest import serving, until, write_keys
 from support import ROOT, HashEncoder, make_documents
 from typer.testing import CliRunner
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from leanseek import Document, Index, Searcher
 from leanseek.cli import app
@@ -307,6 +308,20 @@ def test_old_generations_let_go_of_their_files(folder: Path, settings: Callable[
             index.close()
             few = few or opened()
         assert opened() <= few
+
+
+def test_small_parts_of_a_response_are_sent_at_once(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    delays: list[bool] = []
+    made = H11Protocol.connection_made
+
+    def noted(self: H11Protocol, transport: Any) -> None:
+        accepted = transport.get_extra_info("socket")
+        delays.append(not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(H11Protocol, "connection_made", noted)
+    assert httpx2.get(f"{address}/health").status_code == 200
+    assert delays == [False]
 
 
 def test_many_clients_get_what_a_searcher_gives(address: str, searcher: Searcher) -> None:
