@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import random
 import socket
@@ -172,39 +173,38 @@ def loaded(clients: int, times: list[float], seconds: float, cpu: float, statuse
     )
 
 
-@contextmanager
-def slow_clients(port: int, count: int) -> Iterator[None]:
-    """Connections that send a request byte by byte, and a new one when they are let go."""
-    stop = False
+def slow(port: int, count: int) -> None:
+    """Send requests byte by byte over so many connections, each again when it is let go; it never ends."""
+    line = b"POST /indexes/bench/search HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 1000
 
-    async def slow() -> None:
-        line = b"POST /indexes/bench/search HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 1000
-        while not stop:
+    async def client() -> None:
+        while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 for byte in line:
                     writer.write(bytes([byte]))
                     await writer.drain()
                     await asyncio.sleep(0.2)
-                    if stop:
-                        break
-                writer.close()
             except OSError:
                 await asyncio.sleep(0.1)
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(slow() for _ in range(count)))
+        await asyncio.gather(*(client() for _ in range(count)))
 
-    import threading
+    asyncio.run(all_of_them())
 
-    thread = threading.Thread(target=lambda: asyncio.run(all_of_them()), daemon=True)
-    thread.start()
-    time.sleep(2)
+
+@contextmanager
+def slow_clients(port: int, count: int) -> Iterator[None]:
+    """Slow clients in a process of their own, so that they take nothing from the others' clients."""
+    made = multiprocessing.get_context("spawn").Process(target=slow, args=(port, count), daemon=True)
+    made.start()
+    time.sleep(5)
     try:
         yield
     finally:
-        stop = True
-        thread.join(10)
+        made.kill()
+        made.join()
 
 
 def free_port() -> int:
@@ -358,11 +358,13 @@ def main() -> None:
                 show(name, found)
         if given.slow:
             clients = given.clients[len(given.clients) // 2]
-            before = asyncio.run(load(own, clients, share, queries, leanseek_request))
-            with slow_clients(batched, given.slow):
-                during = asyncio.run(load(own, clients, share, queries, leanseek_request))
-            show("no slow clients", [before])
-            show(f"{given.slow} slow clients", [during])
+            before, during = [], []
+            for _ in range(given.rounds):
+                before.append(asyncio.run(load(own, clients, share, queries, leanseek_request)))
+                with slow_clients(batched, given.slow):
+                    during.append(asyncio.run(load(own, clients, share, queries, leanseek_request)))
+            show("no slow clients", before)
+            show(f"{given.slow} slow clients", during)
     for peer in given.peers:
         measure_peer(peer, given, queries)
 
