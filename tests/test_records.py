@@ -34,7 +34,7 @@ snippets = st.builds(Snippet, texts, spans)
 terms = st.lists(texts, max_size=3).map(tuple)
 tokens = st.lists(st.builds(TokenAttention, whole, whole, numbers), max_size=3).map(tuple)
 expanded = st.lists(st.builds(ExpandedTerm, texts, numbers, st.booleans()), max_size=2).map(tuple)
-learned = st.just({}) | st.fixed_dictionaries(
+learned: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
     {"learned": st.builds(Stage, st.none() | whole, st.none() | numbers), "expanded": expanded}
 )
 
