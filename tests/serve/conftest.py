@@ -80,10 +80,10 @@ def serving(app: Any, receive_timeout: float = 10.0, lifespan: Any = "on") -> It
         started.set()
 
     server.startup = told  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
-    assert started.wait(300), "the server does not start"
     try:
+        assert started.wait(300), "the server does not start"
         yield address_of(bound)
     finally:
         server.should_exit = True
