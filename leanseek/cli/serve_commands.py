@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,12 +78,7 @@ def serve(
     settings = ServeSettings(
         keys=keys,
         refresh=seconds(refresh, "--refresh"),
-        rerank=tuple(rerank or ()),
-        rerank_depth=tuple(opt.parse_depths(rerank_depth)),
-        rerank_budget=opt.parse_budget(rerank_budget),
-        rerank_long=rerank_long,
-        relevance=None if relevance == "none" else relevance,
-        device=device,
+        **models(relevance, rerank, rerank_depth, rerank_budget, rerank_long, device),
         max_body=parse_size(max_body),
         max_k=max_k,
         max_batch=max_batch,
@@ -126,15 +121,27 @@ def mcp(
     from leanseek.serve.agents import run_stdio
     from leanseek.serve.serve_settings import parse_indexes
 
-    settings = ServeSettings(
-        rerank=tuple(rerank or ()),
-        rerank_depth=tuple(opt.parse_depths(rerank_depth)),
-        rerank_budget=opt.parse_budget(rerank_budget),
-        rerank_long=rerank_long,
-        relevance=None if relevance == "none" else relevance,
-        device=device,
-    )
+    settings = ServeSettings(**models(relevance, rerank, rerank_depth, rerank_budget, rerank_long, device))
     run_stdio(parse_indexes(indexes), settings)
+
+
+def models(
+    relevance: str,
+    rerank: list[str] | None,
+    rerank_depth: list[str] | None,
+    rerank_budget: str | None,
+    rerank_long: str | None,
+    device: str | None,
+) -> dict[str, Any]:
+    """The fields of `ServeSettings` for the options on models, which both commands have. Raises UsageError."""
+    return {
+        "relevance": None if relevance == "none" else relevance,
+        "rerank": tuple(rerank or ()),
+        "rerank_depth": tuple(opt.parse_depths(rerank_depth)),
+        "rerank_budget": opt.parse_budget(rerank_budget),
+        "rerank_long": rerank_long,
+        "device": device,
+    }
 
 
 def seconds(given: str, option: str) -> float:

@@ -17,7 +17,7 @@ from leanseek.indexing.index import Index
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.reading.metadata import MetadataBuilder, MetadataError
 from leanseek.records import hit_record
-from leanseek.rerank import Reranker
+from leanseek.rerank import Reranker, load_reranker
 from leanseek.searcher.request import SearchOptions
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Answer, Document, Hit, Metadata, MetadataValue
@@ -162,6 +162,11 @@ class Connection:
             return self._index
 
 
+def opened(index: Source | Connection) -> Connection:
+    """The connection to an index, as it is where it is one. Raises as `Connection` does."""
+    return index if isinstance(index, Connection) else Connection(index)
+
+
 def written(id: str, text: str, metadata: Mapping[str, Any]) -> Document:
     """A document of another package as one of ours; `metadata_of` gives the same metadata back.
 
@@ -215,6 +220,11 @@ def standing_of(hit: Hit) -> dict[str, Any]:
     return record
 
 
+def loaded(reranker: str | Reranker) -> Reranker:
+    """A re-ranker, or the one of that name. Raises what `load_reranker` raises."""
+    return load_reranker(reranker) if isinstance(reranker, str) else reranker
+
+
 def reranked(
     reranker: Reranker, query: str, texts: Sequence[tuple[str, str]], top: int | None = None
 ) -> list[tuple[int, Hit]]:
@@ -225,6 +235,12 @@ def reranked(
     # Documents of other packages may lack ids, or share them: their places order equal scores.
     hits = [Hit(place + 1, f"{place:08}", 0.0, title, text, {}) for place, (title, text) in enumerate(texts)]
     return [(int(hit.id), hit) for hit in reranker.rerank(query, hits)[:top]]
+
+
+def restated(said: Mapping[str, Any], hit: Hit) -> dict[str, Any]:
+    """What an adapter showed of a document (`standing_of`), with what a re-ranker says of it now."""
+    probability = {} if hit.probability is None else {"probability": hit.probability}
+    return {**said, "rank": hit.rank, "score": hit.score, **probability}
 
 
 def _sorted_json(value: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from leanseek.errors import UsageError
-from leanseek.integrations.connection import Connection, Source, metadata_of, standing_of
+from leanseek.integrations.connection import Connection, Source, metadata_of, opened, standing_of
 from leanseek.searcher.request import SearchOptions
 from leanseek.types import Answer, content
 
@@ -48,7 +48,7 @@ class LeanseekRM:
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be a whole number, at least 1")
-        self._connection = index if isinstance(index, Connection) else Connection(index)
+        self._connection = opened(index)
         self._asked: dict[str, Any] = {"k": k, "explain": explain, "literal": True, **options}
 
     def __call__(self, query: str, k: int | None = None, **options: Any) -> list[Found]:

@@ -27,12 +27,14 @@ from leanseek.integrations.connection import (
     KEY,
     Connection,
     Source,
+    loaded,
     metadata_of,
     reranked,
+    restated,
     standing_of,
     written,
 )
-from leanseek.rerank import Reranker, load_reranker
+from leanseek.rerank import Reranker
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
 
@@ -282,7 +284,7 @@ class LeanseekRanker:
     def warm_up(self) -> None:
         """Load the re-ranker. Raises what `load_reranker` raises."""
         if self._loaded is None:
-            self._loaded = load_reranker(self.reranker) if isinstance(self.reranker, str) else self.reranker
+            self._loaded = loaded(self.reranker)
 
     def to_dict(self) -> dict[str, Any]:
         """The component as pipelines are saved; a re-ranker by its name."""
@@ -345,9 +347,7 @@ def found(hit: Hit) -> Document:
 
 def ranked(document: Document, hit: Hit) -> Document:
     """A copy of a document with what a re-ranker says of it."""
-    said = {**document.meta.get(KEY, {}), "rank": hit.rank, "score": hit.score}
-    if hit.probability is not None:
-        said["probability"] = hit.probability
+    said = restated(document.meta.get(KEY, {}), hit)
     return Document(
         id=document.id,
         content=document.content,

@@ -32,8 +32,19 @@ from leanseek.encode import Encoder
 from leanseek.encode.base import Encoded
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, from_mongo
-from leanseek.integrations.connection import ID, KEY, Connection, metadata_of, reranked, standing_of, written
-from leanseek.rerank import Reranker, load_reranker
+from leanseek.integrations.connection import (
+    ID,
+    KEY,
+    Connection,
+    loaded,
+    metadata_of,
+    opened,
+    reranked,
+    restated,
+    standing_of,
+    written,
+)
+from leanseek.rerank import Reranker
 from leanseek.searcher.request import SearchOptions
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
@@ -73,7 +84,7 @@ class LeanseekRetriever(BaseRetriever):
         self._connection = self._connected()
 
     def _connected(self) -> Connection:
-        return self.index if isinstance(self.index, Connection) else Connection(self.index)
+        return opened(self.index)
 
     def _asked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a search, those given to the call first."""
@@ -261,7 +272,7 @@ class LeanseekCompressor(BaseDocumentCompressor):
         super().model_post_init(context)
         if self.top_n is not None and self.top_n < 1:
             raise UsageError(f"top_n is {self.top_n}; give at least 1, or None for all documents")
-        self._loaded = load_reranker(self.reranker) if isinstance(self.reranker, str) else self.reranker
+        self._loaded = loaded(self.reranker)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -355,9 +366,7 @@ def found(hit: Hit) -> Document:
 
 def ranked(document: Document, hit: Hit) -> Document:
     """A copy of a document with what a re-ranker says of it."""
-    said = {**document.metadata.get(KEY, {}), "rank": hit.rank, "score": hit.score}
-    if hit.probability is not None:
-        said["probability"] = hit.probability
+    said = restated(document.metadata.get(KEY, {}), hit)
     metadata = {**document.metadata, "relevance_score": hit.score, KEY: said}
     return document.model_copy(update={"metadata": metadata})
 

@@ -36,12 +36,15 @@ from leanseek.integrations.connection import (
     KEY,
     Connection,
     Source,
+    loaded,
     metadata_of,
+    opened,
     reranked,
+    restated,
     standing_of,
     written,
 )
-from leanseek.rerank import Reranker, load_reranker
+from leanseek.rerank import Reranker
 from leanseek.types import Answer, Document, Hit, MetadataValue
 
 NODE = "llamaindex.node"
@@ -83,7 +86,7 @@ class LeanseekRetriever(BaseRetriever):
         """
         if k < 1:
             raise UsageError(f"k is {k}; it must be a whole number, at least 1")
-        self._connection = index if isinstance(index, Connection) else Connection(index)
+        self._connection = opened(index)
         asked = {"k": k, "explain": explain, "literal": True, **options}
         self._asked: dict[str, Any] = {**asked, "filter": condition_of(filter)}
         super().__init__(callback_manager=callback_manager)
@@ -240,7 +243,7 @@ class LeanseekPostprocessor(BaseNodePostprocessor):
         super().model_post_init(context)
         if self.top_n is not None and self.top_n < 1:
             raise UsageError(f"top_n is {self.top_n}; give at least 1, or None for all nodes")
-        self._loaded = load_reranker(self.reranker) if isinstance(self.reranker, str) else self.reranker
+        self._loaded = loaded(self.reranker)
 
     @classmethod
     def class_name(cls) -> str:
@@ -345,7 +348,5 @@ def stated(node: BaseNode, said: Mapping[str, Any]) -> BaseNode:
 
 def ranked(node: BaseNode, hit: Hit) -> BaseNode:
     """A copy of a node with what a re-ranker says of it."""
-    said = {**node.metadata.get(KEY, {}), "rank": hit.rank, "score": hit.score}
-    if hit.probability is not None:
-        said["probability"] = hit.probability
+    said = restated(node.metadata.get(KEY, {}), hit)
     return stated(node.model_copy(deep=True), said)
