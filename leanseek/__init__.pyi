@@ -16,7 +16,7 @@ from .reading.queries import read_queries as read_queries
 from .reading.sources import read as read
 from .reading.streams import ReadReport as ReadReport
 from .rerank.registry import load_reranker as load_reranker
-from .searcher.context import Context as Context
+from .searcher.context.packing import Context as Context
 from .searcher.fusion.registry import load_fusion as load_fusion
 from .searcher.relevance.model import RelevanceModel as RelevanceModel
 from .searcher.relevance.model import load_relevance as load_relevance

@@ -1,5 +1,5 @@
-from .context import Cited as Cited
-from .context import Context as Context
+from .context.packing import Cited as Cited
+from .context.packing import Context as Context
 from .fusion.methods import Fusion as Fusion
 from .fusion.registry import load_fusion as load_fusion
 from .ranking import Mode as Mode

@@ -1,0 +1,3 @@
+from .packing import Cited as Cited
+from .packing import Context as Context
+from .packing import pack as pack
