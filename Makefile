@@ -26,7 +26,7 @@ pytest: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 
 wheel: $(VENV)/.test
 	$(INSTALL) build

@@ -301,11 +301,17 @@ def test_the_command_refuses_what_it_cannot_measure(tmp_path: Path) -> None:
     assert found.exit_code == 3
 
 
+# In one process with other tests that encode this collection, so that the vector cache spares them the work.
 @pytest.mark.slow
+@pytest.mark.xdist_group("vectors of scifact")
 def test_the_packaged_model_beats_every_control_on_scifact(
     collection: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    found = evaluate_relevance(open_collection(collection("scifact")), out=tmp_path)
+    found = evaluate_relevance(
+        open_collection(collection("scifact")),
+        encoder="onnx:sentence-transformers/all-MiniLM-L6-v2",
+        out=tmp_path,
+    )
     adapter = found.systems["adapter"]
     # The controls' figures are those of an independent computation over the same vectors.
     for name, figures in {

@@ -26,7 +26,8 @@ RECALL = 0.95
 EMPTY = 0.88
 LEAST_EMPTY = 0.8
 
-pytestmark = pytest.mark.slow
+# In one process with other tests that encode these collections, so that the vector cache spares them the work.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("vectors of scifact")]
 
 
 def judged(folder: Path) -> tuple[list[Query], dict[str, set[str]]]:
