@@ -1,13 +1,14 @@
 # make demo: install, index the documentation of the installed Python, answer five questions
 # make test: install with the test tools, then ruff, mypy and pytest
 # make slow: the tests that take minutes each
+# make docs: the documentation as a site, in site/
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test slow lint types pytest wheel clean
+.PHONY: demo test slow lint types pytest docs wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -28,12 +29,15 @@ pytest: $(VENV)/.test
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 wheel: $(VENV)/.test
 	$(INSTALL) build
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo.index leanseek/*.so
+	rm -rf $(VENV) build dist site *.egg-info demo.index leanseek/*.so
 
 # torch comes first and alone: asked for by another package, a newer and far larger build may be taken.
 $(VENV)/.torch: constraints.txt

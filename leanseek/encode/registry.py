@@ -42,8 +42,7 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
     For a torch model on the CPU that is its float32 export, where that has been made: it starts in a
     fraction of a second, since torch is not imported. Its vectors are the same within 1e-5.
 
-    Raises:
-        As `load_encoder`.
+    Raises as `load_encoder` does.
     """
     backend, model = _split(name)
     if backend == "" and device in (None, "cpu") and importlib.util.find_spec("onnxruntime") is not None:
@@ -60,8 +59,7 @@ def load_document_encoder(name: str, device: str | None = None) -> Encoder:
     Without an accelerator that is the one for queries: it encodes as fast as torch and starts at once. Where there may
     be an accelerator it is torch.
 
-    Raises:
-        As `load_encoder`.
+    Raises as `load_encoder` does.
     """
     return (load_encoder if may_have_accelerator() else load_query_encoder)(name, device)
 
