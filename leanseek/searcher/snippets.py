@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from leanseek.errors import UsageError
@@ -40,8 +40,8 @@ class TermAnalyzer(Protocol):
         """The terms of a text, in order."""
         ...
 
-    def spans(self, text: str) -> Sequence[TermSpan]:
-        """The same terms, with their places."""
+    def spans(self, text: str, only: Container[str]) -> Sequence[TermSpan]:
+        """Those among these terms, with their places."""
         ...
 
 
@@ -91,7 +91,7 @@ def snippet(
     wanted = set(terms)
     start, end = _first_piece_with(wanted, text, analyzer)
     piece = text[start:end]
-    spans = [span for span in analyzer.spans(piece) if span.token in wanted]
+    spans = analyzer.spans(piece, wanted)
     split = split_words(piece)
     if not split:
         return Snippet("")

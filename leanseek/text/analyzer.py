@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple, Protocol
 
 
@@ -29,6 +30,9 @@ class Analyzer(Protocol):
         """The terms of a text, in order, repeated as often as they occur."""
         ...
 
-    def spans(self, text: str) -> list[Span]:
-        """The terms of `tokens(text)` with the characters each comes from, in order of their starts."""
+    def spans(self, text: str, only: Container[str] | None = None) -> list[Span]:
+        """The terms of `tokens(text)` with the characters each comes from, in order of their starts.
+
+        `only`: those of these terms alone, which is found much sooner where few words have them.
+        """
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -86,8 +86,8 @@ class FormerAnalyzer:
             found.extend(tokens)
         return found
 
-    def spans(self, text: str) -> list[Span]:
-        """The terms of `tokens(text)` with the characters each comes from, for highlighting.
+    def spans(self, text: str, only: Container[str] | None = None) -> list[Span]:
+        """The terms of `tokens(text)`, or `only` those among these, with the characters each comes from.
 
         A word whose length changes in folding gives its whole extent to each of its terms.
         """
@@ -99,7 +99,7 @@ class FormerAnalyzer:
                     spans.append(Span(token, at, match.end()))
             else:
                 spans.extend(Span(token, at + start, at + end) for token, start, end in self._analyse(word))
-        return spans
+        return spans if only is None else [span for span in spans if span.token in only]
 
     def _analyse(self, word: str) -> list[Span]:
         """The terms of one word of a text, with their places in it."""

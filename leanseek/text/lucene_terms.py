@@ -8,7 +8,7 @@ or two letters stay as they are. Snowball's `porter` has neither the changes nor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from itertools import chain
 
 from leanseek.text.analyzer import Span
@@ -76,12 +76,12 @@ class LuceneAnalyzer:
         parts = text.translate(ASCII_PARTS).split() if text.isascii() else text.split(" ")
         return list(chain.from_iterable(map(self._terms.__getitem__, parts)))
 
-    def spans(self, text: str) -> list[Span]:
-        """The terms of `tokens(text)` with the characters each comes from, for highlighting."""
+    def spans(self, text: str, only: Container[str] | None = None) -> list[Span]:
+        """The terms of `tokens(text)`, or `only` those among these, with the characters each comes from."""
         return [
             Span(term, start, end)
             for start, end in word_bounds(text)
-            if (term := self._term(text[start:end]))
+            if (term := self._term(text[start:end])) and (only is None or term in only)
         ]
 
     def _term(self, word: str) -> str:

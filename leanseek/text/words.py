@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
 
 from leanseek.text.analyzer import Span
@@ -92,15 +92,30 @@ class WordAnalyzer:
         tokens += filter(None, found[done:])
         return tokens
 
-    def spans(self, text: str) -> list[Span]:
-        """The terms of `tokens(text)` with the characters each comes from, for highlighting and phrases."""
+    def spans(self, text: str, only: Container[str] | None = None) -> list[Span]:
+        """The terms of `tokens(text)`, or `only` those among these, with the characters each comes from."""
         matches = list(_CHUNK.finditer(text.translate(_ASCII) if text.isascii() else text))
         chunks = [match.group() for match in matches]
+        found: list[Span] = []
+        for at in range(len(chunks)) if only is None else self._with_any(chunks, only):
+            chunk, place = chunks[at], matches[at].start()
+            spans = _letter(chunks, at) if chunk in self._letters else self._chunk_spans(chunk)
+            found += (
+                Span(token, place + start, place + end)
+                for token, start, end in spans
+                if only is None or token in only
+            )
+        return found
+
+    def _with_any(self, chunks: Sequence[str], terms: Container[str]) -> list[int]:
+        """The places of the chunks that may give one of the terms; of most the memo knows that they do not."""
         return [
-            Span(token, match.start() + start, match.start() + end)
-            for at, (match, chunk) in enumerate(zip(matches, chunks, strict=True))
-            for token, start, end in (
-                _letter(chunks, at) if chunk in self._letters else self._chunk_spans(chunk)
+            at
+            for at, term in enumerate(map(self._single.__getitem__, chunks))
+            if term in terms
+            or (
+                term is _SEVERAL
+                and (chunks[at] in self._letters or any(one in terms for one in self._several[chunks[at]]))
             )
         ]
 

@@ -186,3 +186,14 @@ def test_threads_agree() -> None:
     shared = load_analyzer("english")
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(shared.tokens, words)) == expected
+
+
+@given(st.lists(TEXTS | st.sampled_from(["I", "A.", "vitamin A", "e.g.", "getUserById", "it's"]), max_size=6))
+@settings(deadline=None)
+def test_spans_of_some_terms_are_those_among_all(words: list[str]) -> None:
+    text = " ".join(words)
+    for name in ("english", "simple", "lucene", "german"):
+        analyzer = load_analyzer(name)
+        spans = analyzer.spans(text)
+        for wanted in ({span.token for span in spans[::3]}, {"a", "i", "user"}, set[str]()):
+            assert analyzer.spans(text, wanted) == [span for span in spans if span.token in wanted]
