@@ -25,7 +25,7 @@ from leanseek.errors import (
 )
 from leanseek.filters import Filter
 from leanseek.records import answer_of
-from leanseek.searcher.context import Cited, Context
+from leanseek.searcher.context import Cited, Context, Span
 from leanseek.searcher.request import SearchOptions
 from leanseek.types import Answer, Document, Hit, Ranked
 
@@ -258,8 +258,11 @@ class Client:
         body = {"query": query, "max_tokens": max_tokens, "k": k, **given(options)}
         found = yield Ask("POST", "/context", body)
         self._generation = found["generation"]
-        cited = tuple(Cited(**passage) for passage in found["passages"])
-        return Context(found["text"], cited, found["tokens"], found["left_out"])
+        cited = tuple(
+            Cited(**{**passage, "spans": tuple(Span(**span) for span in passage["spans"])})
+            for passage in found["passages"]
+        )
+        return Context(found["text"], cited, found["tokens"], found["left_out"], tuple(found["notes"]))
 
     def _documents(self, ids: Iterable[str], filter: str | Filter | None) -> Steps[list[Document]]:
         if isinstance(ids, str):

@@ -16,6 +16,7 @@ from leanseek.types import (
     ExpandedTerm,
     Explanation,
     Hit,
+    Mark,
     Nothing,
     Operator,
     Passage,
@@ -47,6 +48,7 @@ class HitRecord(TypedDict):
     passage: NotRequired[dict[str, int]]
     history: NotRequired[list[dict[str, Any]]]
     copies: NotRequired[list[str]]
+    marks: NotRequired[list[dict[str, Any]]]
     stages: NotRequired[dict[str, dict[str, Any] | None]]
     terms: NotRequired[list[str]]
     expanded: NotRequired[list[dict[str, Any]]]
@@ -73,6 +75,15 @@ class AnswerRecord(TypedDict):
     operators: NotRequired[list[dict[str, Any]]]
 
 
+class SpanRecord(TypedDict):
+    """A piece of a document's text as JSON."""
+
+    start: int
+    end: int
+    page: int | None
+    heading: str | None
+
+
 class CitedRecord(TypedDict):
     """A source of a context as JSON."""
 
@@ -82,6 +93,7 @@ class CitedRecord(TypedDict):
     text: str
     score: float
     probability: float | None
+    spans: list[SpanRecord]
 
 
 def hit_record(hit: Hit) -> HitRecord:
@@ -102,6 +114,8 @@ def hit_record(hit: Hit) -> HitRecord:
         record["history"] = [standing._asdict() for standing in hit.history]
     if hit.copies:
         record["copies"] = list(hit.copies)
+    if hit.marks:
+        record["marks"] = [mark._asdict() for mark in hit.marks]
     explanation = hit.explanation
     if explanation is not None:
         record["stages"] = {
@@ -138,6 +152,7 @@ def hit_of(record: HitRecord) -> Hit:
         probability=record.get("probability"),
         history=tuple(Standing(**standing) for standing in record.get("history", ())),
         copies=tuple(record.get("copies", ())),
+        marks=tuple(Mark(**mark) for mark in record.get("marks", ())),
     )
 
 

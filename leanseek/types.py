@@ -59,6 +59,14 @@ class Passage:
     start: int
 
 
+class Mark(NamedTuple):
+    """From character `start` of a document's text on: its page, from 1, and section; None where it is not known."""
+
+    start: int
+    page: int | None = None
+    heading: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Snippet:
     """A short extract; `highlights` are (start, end) character offsets into `text`."""
@@ -136,7 +144,8 @@ class Hit:
     `probability` is how probable it is that the hit is relevant, in [0, 1], and comparable across queries; None
     without a relevance model. `history` of a re-ranked list is where the hit was after the search and after each
     re-ranker that scored it; empty without re-ranking. `copies` are the ids of other documents with the same text,
-    which the hit stands for where a search collapses them.
+    which the hit stands for where a search collapses them. `marks` are the pages and sections of its text, as far as
+    they are known, in order: places in the document, of which the first may be where the text begins.
     """
 
     rank: int
@@ -150,6 +159,7 @@ class Hit:
     probability: float | None = None
     history: tuple[Standing, ...] = ()
     copies: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 class Operator(NamedTuple):

@@ -15,6 +15,7 @@ from leanseek.indexing.dense.registry import kind_for
 from leanseek.indexing.integrity import record_files
 from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
+from leanseek.indexing.outline import own_part
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned
@@ -159,8 +160,11 @@ def passages_of(document: Document, chunking: Chunking | None) -> Iterator[Store
     if not chunks:
         yield StoredPassage(document.id, 0, 1, 0, document.title, document.text, document.metadata)
     for number, chunk in enumerate(chunks):
+        metadata = document.metadata
+        if number:  # the first keeps all of the outline, for the whole document
+            metadata = own_part(metadata, chunk.start, chunk.start + len(chunk.text))
         yield StoredPassage(
-            document.id, number, len(chunks), chunk.start, document.title, chunk.text, document.metadata
+            document.id, number, len(chunks), chunk.start, document.title, chunk.text, metadata
         )
 
 

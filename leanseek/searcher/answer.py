@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leanseek.indexing.outline import marks, without_outline
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
@@ -137,7 +138,7 @@ def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> li
             score=float(score),
             title=stored.title,
             text=stored.text,
-            metadata=stored.metadata,
+            metadata=without_outline(stored.metadata),
             passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
             probability=chance,
             explanation=Explanation(
@@ -150,6 +151,7 @@ def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> li
             if explain
             else None,
             copies=copies_of(snapshot, ranking, stored.id, place) if ranking.copies else (),
+            marks=marks(stored.metadata, stored.start, stored.start + len(stored.text)),
         )
         for place, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True))
     ]

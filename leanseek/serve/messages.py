@@ -103,7 +103,7 @@ class BatchResponse(TypedDict):
 
 
 class ServedContext(TypedDict):
-    """Passages for a prompt: `text` has them numbered for citation."""
+    """Passages for a prompt: `text` has them numbered for citation; `notes` are sentences on what it lacks."""
 
     index: str
     generation: int
@@ -111,6 +111,7 @@ class ServedContext(TypedDict):
     passages: list[CitedRecord]
     tokens: int
     left_out: int
+    notes: list[str]
 
 
 class ContextResponse(ServedContext):

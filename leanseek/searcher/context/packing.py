@@ -21,8 +21,24 @@ _GAP = f" {ELLIPSIS} "
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of a document's text as it is indexed, and the page and section that they begin in.
+
+    `page` counts from 1; it and `heading` are None where they are not known.
+    """
+
+    start: int
+    end: int
+    page: int | None = None
+    heading: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cited:
-    """One source in a context: `number` as the text cites it, from 1; the score and probability of its best hit."""
+    """One source in a context: `number` as the text cites it, from 1; the score and probability of its best hit.
+
+    `text` is what the document's text has at the `spans`, in order, with … where it leaves something out.
+    """
 
     number: int
     id: str
@@ -30,6 +46,7 @@ class Cited:
     text: str
     score: float
     probability: float | None = None
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +55,15 @@ class Context:
 
     `text` has an entry for each source, `[1] Title (id)` on a line of its own and the passages below it, a
     blank line between entries. `passages` are the same entries, `tokens` is what the text counts, `left_out`
-    how many hits did not fit; near-duplicates are not among them.
+    how many hits did not fit; near-duplicates are not among them. `notes` are sentences on what a reader must know
+    of the passages, such as that one is cut; they name documents by their ids.
     """
 
     text: str
     passages: tuple[Cited, ...]
     tokens: int
     left_out: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +88,7 @@ def pack(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int
       other they are joined, elsewhere … marks the gap. Entries stand in the order of their best hits.
     - The first hit that does not fit is shortened at a sentence's end, with …, or left out; no later one is
       tried. If it is the very first and not one sentence fits, it is cut after a word.
-    - A header is whole or absent. Where nothing fits, the context is empty.
+    - A header is whole or absent. Where nothing fits, the context is empty, and a note says so.
 
     Raises `UsageError` if `max_tokens` is below 1.
     """
@@ -86,7 +105,23 @@ def pack(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int
         chosen += _shortened(parts[whole], lambda part: fits([*parts[:whole], part]), at_words=whole == 0)
     entries = _entries(chosen)
     text = _text(entries)
-    return Context(text, entries, count_tokens(text) if text else 0, len(parts) - len(chosen))
+    notes = _notes(parts, chosen, max_tokens, lambda part: count_tokens(_text(_entries([part]))))
+    return Context(text, entries, count_tokens(text) if text else 0, len(parts) - len(chosen), notes)
+
+
+def _notes(
+    parts: Sequence[_Part], chosen: Sequence[_Part], max_tokens: int, tokens: Callable[[_Part], int]
+) -> tuple[str, ...]:
+    """What the budget has cut off, in sentences."""
+    if parts and not chosen:
+        words = split_words(parts[0].text)[:1]
+        end = words[0].end if words else 0
+        least = replace(parts[0], text=parts[0].text[:end], cut=end < len(parts[0].text))
+        return (
+            f"nothing fits: the citation of {least.hit.id!r} with one word takes {tokens(least):,} tokens, and "
+            f"max_tokens is {max_tokens:,}",
+        )
+    return tuple(f"only the beginning of {part.hit.id!r} fits" for part in chosen if part.cut)
 
 
 def _distinct(hits: Sequence[Hit]) -> list[_Part]:
@@ -158,29 +193,38 @@ def _entries(parts: Sequence[_Part]) -> tuple[Cited, ...]:
     sources: dict[str, list[_Part]] = {}
     for part in parts:
         sources.setdefault(part.hit.id, []).append(part)
-    return tuple(
-        Cited(number, best.hit.id, best.hit.title, _joined(same), best.hit.score, best.hit.probability)
-        for number, same in enumerate(sources.values(), 1)
-        for best in same[:1]
-    )
+    return tuple(_cited(number, same) for number, same in enumerate(sources.values(), 1))
 
 
-def _joined(parts: Sequence[_Part]) -> str:
+def _cited(number: int, parts: Sequence[_Part]) -> Cited:
     """The parts of one source as one text, in its order, without what two of them share."""
+    best = parts[0].hit
     first, *others = sorted(parts, key=lambda part: part.start)
-    text, end, last = first.text, first.end, first
+    pieces, last = [first], first
     for part in others:
-        shared = end - part.start
-        place = len(text) - shared
-        if shared > 0 and place >= 0 and text[place : place + len(part.text)] == part.text[:shared]:
-            text += part.text[shared:]
-        elif shared <= 0 and not last.cut and _follows(part, last):
-            text += ("\n" if shared < -1 else " ") + part.text
+        piece = pieces[-1]
+        shared = piece.end - part.start
+        gap = " " if shared == -1 else "\n" * -shared  # as the document's text has it
+        if 0 < shared <= len(piece.text) and part.text.startswith(piece.text[-shared:][: len(part.text)]):
+            pieces[-1] = replace(piece, text=piece.text + part.text[shared:])
+        elif shared == 0 or (shared < 0 and not last.cut and _follows(part, last)):
+            pieces[-1] = replace(piece, text=piece.text + gap + part.text)
         else:
-            text += _GAP + part.text
-        if part.end > end:
-            end, last = part.end, part
-    return f"{text} {ELLIPSIS}" if last.cut else text
+            pieces.append(part)
+        if part.end > last.end:
+            last = part
+    text = _GAP.join(piece.text for piece in pieces)
+    if last.cut:
+        text += f" {ELLIPSIS}"
+    spans = tuple(_span(piece) for piece in pieces if piece.text)
+    return Cited(number, best.id, best.title, text, best.score, best.probability, spans)
+
+
+def _span(piece: _Part) -> Span:
+    """Where a piece stands in its document."""
+    known = [mark for mark in piece.hit.marks if mark.start <= piece.start][-1:]
+    page, heading = (known[0].page, known[0].heading) if known else (None, None)
+    return Span(piece.start, piece.end, page, heading)
 
 
 def _follows(part: _Part, other: _Part) -> bool:

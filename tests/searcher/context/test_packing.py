@@ -98,7 +98,9 @@ def test_first_passage_is_cut_after_a_word_rather_than_nothing() -> None:
 
 
 def test_budget_too_small_for_anything() -> None:
-    assert pack([hit(1, "a", WHALES), hit(2, "b", BEES)], 2, by_words) == Context("", (), 0, 2)
+    note = "nothing fits: the citation of 'a' with one word takes 4 tokens, and max_tokens is 2"
+    assert pack([hit(1, "a", WHALES), hit(2, "b", BEES)], 2, by_words) == Context("", (), 0, 2, (note,))
+    assert pack([hit(1, "a", WHALES)], 4, by_words).text == "[1] a\nBlue …"
 
 
 def test_no_hits() -> None:
