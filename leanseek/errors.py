@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """Another process is writing to the index."""
     STORAGE = 8
     """The disk is full, or permission was denied."""
+    UNAVAILABLE = 9
+    """A part of a cluster does not answer, or has too much to do."""
     INTERRUPTED = 130
     """Ctrl-C; the same command continues from there."""
 
@@ -92,6 +94,24 @@ class StorageError(LeanseekError, OSError):
     """The file system raised an error: disk full, permission denied, read-only."""
 
     exit_code = ExitCode.STORAGE
+
+
+class ShardUnavailableError(LeanseekError):
+    """No host answered for a shard of a cluster in time; the message names the shard and the epoch."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class EpochGoneError(LeanseekError):
+    """No host of a cluster serves an epoch any more that a call began with; the same call again takes a newer one."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class OverloadedError(LeanseekError):
+    """A cluster has so much to do that it would answer too late; nothing of the call was done."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class ModelError(LeanseekError):

@@ -15,7 +15,7 @@ from leanseek.cli.query_words import Worded
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "
-    "6 missing package, 7 index locked, 8 disk or permission, 130 interrupted."
+    "6 missing package, 7 index locked, 8 disk or permission, 9 cluster unavailable, 130 interrupted."
 )
 
 PANELS = {

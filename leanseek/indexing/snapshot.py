@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +19,8 @@ from leanseek.indexing.learned import ImpactIndex
 from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
-from leanseek.indexing.sparse import SparseIndex, open_sparse
-from leanseek.indexing.sparse.base import Candidates
+from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
+from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.text import Analyzer, load_analyzer
 from leanseek.types import BoolArray, Document, Float32Array, Int64Array
 
@@ -140,6 +141,43 @@ class Snapshot:
         if settings is None:
             raise UsageError(f"'{self.folder}' was made without a sparse side; search it with --mode dense")
         return open_sparse(settings, self.passages)
+
+    @property
+    def totals(self) -> Totals:
+        """Of its live passages, as statistics are made of them; no terms without a sparse side.
+
+        Raises UsageError for a sparse back end whose scores cannot be computed part by part.
+        """
+        if self.state.settings.sparse is None:
+            return Totals(self.size if self.live is None else int(np.count_nonzero(self.live)), 0)
+        return self._bm25().totals
+
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """How many live passages have each of the terms. Raises UsageError as `totals` does."""
+        return self._bm25().frequencies(terms)
+
+    def under(self, statistics: Statistics) -> Snapshot:
+        """The same passages, their BM25 scores those that they have in a collection with these statistics.
+
+        It shares everything with this snapshot, and is as cheap to make. Raises UsageError as `totals` does.
+        """
+        # What is computed once must not be computed again for every view.
+        _ = self.live, self.documents, self.state.settings.learned and self.learned
+        if self.state.settings.sparse is None:
+            return self
+        part = copy.copy(self)
+        part.sparse = self._bm25().under(statistics)
+        return part
+
+    def _bm25(self) -> Bm25Index:
+        sparse, settings = self.sparse, self.state.settings.sparse
+        if not isinstance(sparse, Bm25Index):
+            backend = settings.backend if settings is not None else ""
+            raise UsageError(
+                f"'{self.folder}' has the sparse back end {backend}, whose scores cannot be part of a larger "
+                "collection's; index again with --sparse bm25"
+            )
+        return sparse
 
     @functools.cached_property
     def learned(self) -> ImpactIndex:

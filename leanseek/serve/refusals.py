@@ -32,6 +32,7 @@ STATUS = {
     ExitCode.MISSING: (501, None),
     ExitCode.LOCKED: (409, "another process is writing to the index; repeat the request when it is done"),
     ExitCode.STORAGE: (507, "the index cannot be written; the server's log shows why"),
+    ExitCode.UNAVAILABLE: (503, None),
 }
 """The status of an error that the command line would end with, and what is said in place of paths of the server."""
 

@@ -1,5 +1,7 @@
 from .base import Candidates as Candidates
 from .base import SparseIndex as SparseIndex
+from .base import Statistics as Statistics
+from .base import Totals as Totals
 from .bm25 import Bm25Index as Bm25Index
 from .builder import SparseBuilder as SparseBuilder
 from .builder import merge_sparse as merge_sparse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +22,21 @@ class Candidates(NamedTuple):
 
     scores: Float32Array
     ordinals: Int64Array
+
+
+class Totals(NamedTuple):
+    """How many live passages there are, and how many terms these have together."""
+
+    passages: int
+    terms: int
+
+
+class Statistics(NamedTuple):
+    """What BM25 scores depend on beside a passage itself: the collection's totals, and in how many of its live passages
+    each of some terms is. Whole numbers, so that they add up over the parts of a collection without rounding."""
+
+    totals: Totals
+    frequencies: Mapping[str, int]
 
 
 class SparseIndex(Protocol):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.sparse.base import Candidates, CheckedSearch
+from leanseek.indexing.sparse.base import Candidates, CheckedSearch, Statistics, Totals
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms, default_kernel
 from leanseek.indexing.sparse.parameters import (
     Bm25Parameters,
+    LengthNorm,
     TermWeight,
     length_norm,
     term_weight,
@@ -23,6 +27,8 @@ from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 _MEMO_TERMS = 1 << 17
+_KEPT_NORMS = 2
+"""Averages of length that postings are kept prepared for: while a collection changes, the former and the new one."""
 
 
 class _Term(NamedTuple):
@@ -42,7 +48,7 @@ class Bm25Index(CheckedSearch):
     `deleted` has, for each reader, (n,) bool or None where nothing is deleted. Within a segment ordinals must
     be in the order of (document id, part number); `tie_key` is called only where equal scores come from several
     segments. Statistics are those of the live passages of all segments, so a passage's score is the same, to
-    the bit, however the passages are spread. Thread-safe.
+    the bit, however the passages are spread; `under` takes them from outside. Thread-safe.
     """
 
     def __init__(
@@ -61,20 +67,36 @@ class Bm25Index(CheckedSearch):
             if mask is not None and mask.shape != (len(reader),):
                 raise UsageError(f"a segment of {len(reader)} passages has a deletion mask {mask.shape}.")
         self._parameters = parameters
-        kernel = default_kernel() if kernel is None else kernel
+        self._kernel = default_kernel() if kernel is None else kernel
+        self._tie_key = tie_key
         passages = terms = 0
         for reader, mask in zip(self._readers, self._deleted, strict=True):
             lengths = reader.lengths if mask is None else reader.lengths[~mask]
             passages += len(lengths)
             terms += int(lengths.sum(dtype=np.int64))
-        norm = length_norm(parameters, terms / passages if passages else 1.0)
-        segments = [
-            kernel.prepare(reader, norm, mask)
-            for reader, mask in zip(self._readers, self._deleted, strict=True)
-        ]
-        self._sums = PostingSums(kernel, segments, [*map(len, self._readers)], tie_key)
-        super().__init__(self._sums.size, passages, analyzer)
+        self.totals = Totals(passages, terms)
+        """Those of the live passages of all segments."""
+        super().__init__(sum(map(len, self._readers)), passages, analyzer)
         self._memo: dict[str, _Term] = {}
+        self._given: Statistics | None = None
+        self._prepared: dict[LengthNorm, PostingSums] = {}
+        self._preparing = threading.Lock()
+
+    def under(self, statistics: Statistics) -> Bm25Index:
+        """The same passages, scored as part of a larger collection that has these statistics.
+
+        They must have the frequency of every term that is asked for: UsageError elsewhere. What the index has read and
+        prepared is shared, and the index itself stays as it is.
+        """
+        part = copy.copy(self)
+        part.__dict__.pop("_sums", None)
+        part._given = statistics
+        part._live = statistics.totals.passages
+        return part
+
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """How many live passages have each of the terms."""
+        return [self._term(term).frequency for term in terms]
 
     def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
         return self._sums.search(self._weighted(query), k, allowed)
@@ -83,16 +105,36 @@ class Bm25Index(CheckedSearch):
         """(c,) exact scores of the given passages, the same bits that `search` gives; 0 without a shared term."""
         return self._sums.score(self._weighted(query), ordinals)
 
+    @cached_property
+    def _sums(self) -> PostingSums:
+        passages, terms = self.totals if self._given is None else self._given.totals
+        norm = length_norm(self._parameters, terms / passages if passages else 1.0)
+        with self._preparing:
+            if norm not in self._prepared:
+                segments = [
+                    self._kernel.prepare(reader, norm, mask)
+                    for reader, mask in zip(self._readers, self._deleted, strict=True)
+                ]
+                while len(self._prepared) >= _KEPT_NORMS:
+                    del self._prepared[next(iter(self._prepared))]
+                self._prepared[norm] = PostingSums(
+                    self._kernel, segments, [*map(len, self._readers)], self._tie_key
+                )
+            return self._prepared[norm]
+
     def _frequencies(self, terms: list[str]) -> list[int]:
-        return [self._term(term).frequency for term in terms]
+        if self._given is not None:
+            return [given(self._given.frequencies, term) for term in terms]
+        return self.frequencies(terms)
 
     def _weighted(self, query: str) -> WeightedTerms | None:
         """The query's terms with their weights, heaviest first and equals by name; None where none is known."""
         known = []
         for token, count in Counter(self._analyzer.tokens(query)).items():
             term = self._term(token)
-            if term.weight is not None:
-                known.append((-count * term.weight.weight, token, count * term.weight.constant, term.numbers))
+            weight = term.weight if self._given is None else self._weight(self._given, token)
+            if weight is not None:
+                known.append((-count * weight.weight, token, count * weight.constant, term.numbers))
         if not known:
             return None
         known.sort()
@@ -101,6 +143,10 @@ class Bm25Index(CheckedSearch):
             float(np.float32(sum(constant for _, _, constant, _ in known))),
             tuple(np.array(column, np.int64) for column in zip(*(term[3] for term in known), strict=True)),
         )
+
+    def _weight(self, statistics: Statistics, token: str) -> TermWeight | None:
+        frequency = given(statistics.frequencies, token)
+        return term_weight(self._parameters, statistics.totals.passages, frequency) if frequency else None
 
     def _term(self, token: str) -> _Term:
         if (known := self._memo.get(token)) is not None:
@@ -113,9 +159,17 @@ class Bm25Index(CheckedSearch):
                 frequency += reader.frequency(number)
                 if mask is not None:
                     frequency -= reader.frequency_in(number, mask)
-        weight = term_weight(self._parameters, self._live, frequency) if frequency else None
+        weight = term_weight(self._parameters, self.totals.passages, frequency) if frequency else None
         term = _Term(weight, frequency, numbers)
         if len(self._memo) >= _MEMO_TERMS:
             self._memo.clear()
         self._memo[token] = term
         return term
+
+
+def given(frequencies: Mapping[str, int], term: str) -> int:
+    """The frequency of a term. Raises UsageError where it is missing: a guess would change every score."""
+    try:
+        return frequencies[term]
+    except KeyError:
+        raise UsageError(f"the statistics given lack the frequency of the term {term!r}") from None
