@@ -5,6 +5,7 @@ The command line turns each class into the exit code named in `ExitCode`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -97,9 +98,19 @@ class StorageError(LeanseekError, OSError):
 
 
 class ShardUnavailableError(LeanseekError):
-    """No host answered for a shard of a cluster in time; the message names the shard and the epoch."""
+    """No host answered for some shards of a cluster in time: `shards` are their numbers, `epoch` is what was asked."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, cluster: str, epoch: int, shards: Sequence[int], count: int) -> None:
+        """`count`: how many shards the cluster has."""
+        self.epoch = epoch
+        self.shards = tuple(shards)
+        named = f"shard {shards[0]}" if len(shards) == 1 else f"shards {', '.join(map(str, shards))}"
+        super().__init__(
+            f"no host answered in time for {named} of {count} of '{cluster}' (epoch {epoch}). Ask again, give it more "
+            "time, or take what the other shards have with partial='allow' (--partial allow)"
+        )
 
 
 class EpochGoneError(LeanseekError):

@@ -206,7 +206,8 @@ class Answer:
     `nearest`: the most probable of them where there is no hit at all, with the rank it would have had.
     `reached`: how far the re-ranking came; None without re-ranking. `nothing`: why there is no hit; None where there is
     one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off. `operators`: those of the query as
-    they were understood; none where it has none, or was taken literally.
+    they were understood; none where it has none, or was taken literally. `coverage`: the share of the passages that was
+    searched, where a part of a cluster did not answer; None: all of them.
     """
 
     hits: list[Hit]
@@ -217,6 +218,7 @@ class Answer:
     nothing: Nothing | None = None
     tokens_lost: int = 0
     operators: tuple[Operator, ...] = ()
+    coverage: float | None = None
 
 
 class Ranked(NamedTuple):

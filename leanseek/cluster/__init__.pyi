@@ -1,3 +1,6 @@
+from .cluster_searcher import ClusterSearcher as ClusterSearcher
+from .cluster_searcher import Partial as Partial
+from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
 from .transport import Epoch as Epoch
 from .transport import InProcess as InProcess
 from .transport import Question as Question

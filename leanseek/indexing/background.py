@@ -16,6 +16,7 @@ import numpy as np
 from leanseek.encode import Encoder
 from leanseek.indexing.catalog import State
 from leanseek.indexing.learning_queries import make_learning_queries
+from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.segment import open_segments
 from leanseek.indexing.settings import Background
 from leanseek.indexing.snapshot import Snapshot
@@ -40,28 +41,33 @@ def measure_background(folder: Path, state: State, encoder: Encoder) -> Backgrou
     """
     snapshot = Snapshot(folder, state, open_segments(folder, state, state.segments))
     try:
-        if snapshot.size < FEWEST_PASSAGES or state.settings.dense is None:
-            return None
-        made = make_learning_queries(sampled(snapshot), QUERIES)
-        texts = [*made.texts, *made.held_out]
-        if len(texts) < FEWEST_QUERIES:
-            return None
-        vectors = encoder.encode_queries(texts).vectors
-        places = snapshot.find(sorted(set(made.documents)))
-        own = [np.array(places.get(document, ()), np.int64) for document in made.documents]
-        levels, all_cosines = measured(snapshot, vectors, own)
-        return Background(
-            queries=len(texts),
-            passages=snapshot.size,
-            level=float(np.quantile(levels, LOWEST)),
-            mean=float(all_cosines.mean()),
-            spread=float(all_cosines.std()),
-        )
+        return background_of(snapshot, encoder)
     finally:
         snapshot.close()
 
 
-def sampled(snapshot: Snapshot) -> Iterator[Document]:
+def background_of(source: SearchSource, encoder: Encoder) -> Background | None:
+    """The background of an index, or of a cluster, that was just built."""
+    if source.size < FEWEST_PASSAGES or source.state.settings.dense is None:
+        return None
+    made = make_learning_queries(sampled(source), QUERIES)
+    texts = [*made.texts, *made.held_out]
+    if len(texts) < FEWEST_QUERIES:
+        return None
+    vectors = encoder.encode_queries(texts).vectors
+    places = source.find(sorted(set(made.documents)))
+    own = [np.array(places.get(document, ()), np.int64) for document in made.documents]
+    levels, all_cosines = measured(source, vectors, own)
+    return Background(
+        queries=len(texts),
+        passages=source.size,
+        level=float(np.quantile(levels, LOWEST)),
+        mean=float(all_cosines.mean()),
+        spread=float(all_cosines.std()),
+    )
+
+
+def sampled(snapshot: SearchSource) -> Iterator[Document]:
     """Documents of at most `TEXTS` passages, the same for the same index."""
     size = snapshot.size
     chosen = np.arange(size)
@@ -73,7 +79,7 @@ def sampled(snapshot: Snapshot) -> Iterator[Document]:
 
 
 def measured(
-    snapshot: Snapshot, vectors: Float32Array, own: list[Int64Array]
+    snapshot: SearchSource, vectors: Float32Array, own: list[Int64Array]
 ) -> tuple[Float64Array, Float64Array]:
     """(m,) levels of the lists of queries (m, D), each without its `own` passages, and cosines with passages
     drawn at random."""

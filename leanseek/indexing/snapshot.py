@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
 from leanseek.filters import Filter, check_fields
+from leanseek.indexing.admission import apply_operators, count
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.learned import ImpactIndex
@@ -22,7 +23,7 @@ from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import BoolArray, Document, Float32Array, Int64Array
+from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Operator
 
 REMEMBERED_FILTERS = 16
 ATTEMPTS = 20
@@ -83,6 +84,9 @@ class Snapshot:
 
     Nothing in it refers back to it, so its files close with its last reference. Safe to use from several threads.
     """
+
+    coverage: float | None = None
+    """All of it is searched."""
 
     def __init__(
         self, folder: Path, state: State, segments: Sequence[Segment], with_dense: bool = True
@@ -231,6 +235,24 @@ class Snapshot:
             found.append(Document(document, text, passages[0].title, passages[0].metadata))
         return found
 
+    def ids(self, allowed: BoolArray | None = None) -> list[str]:
+        """The ids of all live documents, each once; `allowed` (size,) keeps the True ones."""
+        mask = self.live if allowed is None else allowed
+        ordinals = np.arange(self.size) if mask is None else np.flatnonzero(mask)
+        return list(dict.fromkeys(self.passages.ids(ordinals)))
+
+    def count(self, allowed: BoolArray | None = None) -> int:
+        """How many live passages there are, of those that are True in `allowed` (size,)."""
+        mask = self.live if allowed is None else allowed
+        return self.size if mask is None else int(np.count_nonzero(mask))
+
+    def count_documents(self, allowed: BoolArray | None = None) -> int:
+        """The same of documents."""
+        numbers, mask = self.documents, self.live if allowed is None else allowed
+        if numbers is None or mask is None:
+            return self.count(allowed) if numbers is None else len(np.unique(numbers))
+        return count(mask, numbers)
+
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
         found: list[list[Candidates]] = [[] for _ in queries]
@@ -245,7 +267,7 @@ class Snapshot:
     ) -> list[tuple[Candidates, Float32Array]]:
         """What `dense_search` finds for each query, and its `depth` best scores (l,), descending.
 
-        What comes after the k-th is within 1e-5 of `dense_score`.
+        They are within 1e-5 of `dense_score`, and become those of a larger collection by merging (see `Listed`).
         """
         found: list[list[Candidates]] = [[] for _ in queries]
         lists: list[list[Float32Array]] = [[] for _ in queries]
@@ -280,6 +302,18 @@ class Snapshot:
                 scores[mine] = dense.score(query, ordinals[mine] - self.passages.bases[number])
         return scores
 
+    def vectors(self, ordinals: Int64Array) -> Float32Array:
+        """(c, D) the vectors of passages at global ordinals (c,). Raises UsageError where the index has none."""
+        settings = self.state.settings.encoder
+        if settings is None:
+            raise UsageError(f"'{self.folder}' was made without a dense side; it has no vectors")
+        vectors = np.zeros((len(ordinals), settings.dimensions), dtype=np.float32)
+        for number, mine in self.passages.by_segment(ordinals):
+            dense = self.segments[number].dense
+            if dense is not None:
+                vectors[mine] = dense.vectors(ordinals[mine] - self.passages.bases[number])
+        return vectors
+
     def best(self, candidates: Sequence[Candidates], k: int) -> Candidates:
         """The k best of several segments' candidates, each best first."""
         if len(candidates) == 1:
@@ -291,17 +325,10 @@ class Snapshot:
 
     def order(self, scores: Float32Array, ordinals: Int64Array) -> Int64Array:
         """(c,) the permutation that sorts by descending score, ties by (document id, part number)."""
-        order = np.lexsort((ordinals, -scores))
-        if len(self.segments) < 2 or len(order) < 2:
-            return order
-        ties = np.flatnonzero(np.diff(scores[order]) == 0)
-        if len(ties):
-            # Inside a segment ordinals are in the order of ids; across segments the ids decide.
-            tied = np.union1d(ties, ties + 1)
-            keys = dict(zip(tied.tolist(), self.passages.keys(ordinals[order[tied]]), strict=True))
-            places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], keys[place]))
-            order[tied] = order[places]
-        return order
+        if len(self.segments) < 2:
+            return np.lexsort((ordinals, -scores))
+        # Inside a segment ordinals are in the order of ids; across segments the ids decide.
+        return best_first(scores, ordinals, self.passages.keys)
 
     def close(self) -> None:
         """Close the files."""
@@ -315,18 +342,34 @@ class Snapshot:
         Raises FilterError for a field that no document has, and a value that its field never holds.
         """
 
-        def masks() -> Iterator[BoolArray]:
-            if self.segments:  # an empty index knows no field
-                check_fields(condition, [segment.passages for segment in self.segments])
-            for segment in self.segments:
-                yield condition.mask(segment.passages, segment.size)
+        if self.segments and not self._knows(condition):  # an empty index knows no field
+            check_fields(condition, [segment.passages for segment in self.segments])
+        return self.meeting(condition)
 
-        return self._remembered(condition, masks())
+    def meeting(self, condition: Filter) -> BoolArray:
+        """`matching` for a part of a collection, in which a field of the filter may be nowhere."""
+        masks = (condition.mask(segment.passages, segment.size) for segment in self.segments)
+        return self._remembered(condition, masks)
 
     def containing(self, words: str) -> BoolArray:
         """(size,) True for the live passages with these words one after the other; the last few are remembered."""
         phrase = Phrase(words, self._sequences)
         return self._remembered(words, map(phrase.mask, self.segments))
+
+    def narrowed(
+        self, allowed: BoolArray | None, operators: Sequence[Operator]
+    ) -> tuple[BoolArray, tuple[Operator, ...]]:
+        """(size,) what a query's operators leave of `allowed` (None: of all), and how many documents each leaves."""
+        return apply_operators(self, allowed, operators)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields that metadata have."""
+        return frozenset(field for segment in self.segments for field in segment.passages.fields())
+
+    def _knows(self, key: Filter | str) -> bool:
+        with self._lock:
+            return key in self._masks
 
     def _remembered(self, key: Filter | str, masks: Iterable[BoolArray]) -> BoolArray:
         """(size,) the segments' masks (n,) together, without deleted passages; not made where it is remembered."""
@@ -341,6 +384,20 @@ class Snapshot:
                 del self._masks[next(iter(self._masks))]
             self._masks[key] = mask
         return mask
+
+
+def best_first(
+    scores: Float32Array, ordinals: Int64Array, keys: Callable[[Int64Array], Sequence[tuple[str, int]]]
+) -> Int64Array:
+    """(c,) the permutation that sorts by descending score, ties by the keys of their ordinals, asked for in one go."""
+    order = np.lexsort((ordinals, -scores))
+    ties = np.flatnonzero(np.diff(scores[order]) == 0)
+    if len(ties):
+        tied = np.union1d(ties, ties + 1)
+        names = dict(zip(tied.tolist(), keys(ordinals[order[tied]]), strict=True))
+        places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], names[place]))
+        order[tied] = order[places]
+    return order
 
 
 def _candidates(scores: Float32Array, ordinals: Int64Array, base: int) -> Candidates:

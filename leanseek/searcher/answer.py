@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leanseek.indexing.outline import marks, without_outline
-from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.search_source import SearchSource
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
@@ -62,6 +62,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
                 nearest_hit(request, query, ranking, cuts[place]),
                 reached,
                 operators=ranking.operators,
+                coverage=snapshot.coverage,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:
             request.progress("searching", done, len(request.queries))
@@ -121,7 +122,7 @@ def rerank(
     ]
 
 
-def make_hits(snapshot: Snapshot, ranking: Ranking, explain: bool = False) -> list[Hit]:
+def make_hits(snapshot: SearchSource, ranking: Ranking, explain: bool = False) -> list[Hit]:
     """The hits of a ranking, in its order, with its probabilities.
 
     With `explain` each has an explanation of its place on both sides; `with_snippets` adds terms and snippet, which
@@ -179,7 +180,7 @@ def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:
     return explained
 
 
-def copies_of(snapshot: Snapshot, ranking: Ranking, document: str, place: int) -> tuple[str, ...]:
+def copies_of(snapshot: SearchSource, ranking: Ranking, document: str, place: int) -> tuple[str, ...]:
     """The ids of the other documents that the one at a place of the ranking stands for."""
     copies = ranking.copies.get(int(ranking.ordinals[place]))
     found = dict.fromkeys(snapshot.passages.ids(copies) if copies is not None else ())
@@ -238,7 +239,7 @@ def block_progress(request: Request, done: int, block: int) -> Progress | None:
     return lambda stage, pairs, of: progress(stage, done + block * pairs // max(of or 0, 1), total)
 
 
-def ranked(snapshot: Snapshot, ranking: Ranking) -> list[Ranked]:
+def ranked(snapshot: SearchSource, ranking: Ranking) -> list[Ranked]:
     """Ids and scores of a ranking."""
     ids = snapshot.passages.ids(ranking.ordinals)
     return list(map(Ranked._make, zip(ids, ranking.scores.tolist(), strict=True)))

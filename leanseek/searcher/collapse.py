@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.search_source import SearchSource
 from leanseek.searcher.ranking import Ranking, Sides, SideView
 from leanseek.types import BoolArray, Hit
 
@@ -20,7 +20,7 @@ def text_key(title: str, text: str) -> str:
     return " ".join(text.split()) or " ".join(title.split())
 
 
-def collapsed(ranking: Ranking, snapshot: Snapshot) -> Ranking:
+def collapsed(ranking: Ranking, snapshot: SearchSource) -> Ranking:
     """The first of all passages with the same text, in the order of the ranking; `copies` are the others."""
     first: dict[str, int] = {}
     copies: dict[int, list[int]] = {}

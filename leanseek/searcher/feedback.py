@@ -94,9 +94,7 @@ class PassageCandidates:
     @property
     def count(self) -> int:
         """How many passages the request admits."""
-        snapshot = self._request.snapshot
-        mask = snapshot.live if self._request.allowed is None else self._request.allowed
-        return snapshot.size if mask is None else int(np.count_nonzero(mask))
+        return self._request.snapshot.count(self._request.allowed)
 
     def nearest(self, vector: Float64Array, count: int, called: Int64Array) -> Int64Array:
         """See `CandidateSource`. They become `hits`."""
@@ -120,13 +118,7 @@ class PassageCandidates:
 
     def vectors(self, numbers: Int64Array) -> Float32Array:
         """See `CandidateSource`."""
-        passages = self._request.snapshot.passages
-        vectors = np.zeros((len(numbers), len(self.vector)), dtype=np.float32)
-        for segment, mine in passages.by_segment(numbers):
-            dense = passages.segments[segment].dense
-            if dense is not None:
-                vectors[mine] = dense.vectors(numbers[mine] - passages.bases[segment])
-        return vectors
+        return self._request.snapshot.vectors(numbers)
 
     def shown(self, reached: list[int]) -> list[int]:
         """The passages to show where those `reached` were scored: the ranking's in its order, then the others.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import numpy as np
-
 from leanseek.searcher.request import Request
-from leanseek.types import Answer, BoolArray, Nothing
+from leanseek.types import Answer, Nothing
 
 _WORD: Final = re.compile(r"\w+")
 SHOWN: Final = 5
@@ -18,17 +16,16 @@ SHOWN: Final = 5
 def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
     """The reason why the answer to the only query of a request has no hit; `query` is its text without operators."""
     snapshot, allowed = request.snapshot, request.allowed
-    total = documents(request, snapshot.live)
+    total = snapshot.count_documents()
     if not total:
         return Nothing(
             "empty_index", "the index is empty; add documents to it with leanseek add, or Index.add"
         )
     if not query.strip():
         return Nothing("empty_query", "the query is empty")
-    met = documents(request, allowed)
+    met = snapshot.count_documents(allowed)
     if not met:
-        fields = sorted({field for segment in snapshot.segments for field in segment.passages.fields()})
-        named = ", ".join(dict.fromkeys(("id", "title", *fields)))
+        named = ", ".join(dict.fromkeys(("id", "title", *sorted(snapshot.fields))))
         return Nothing(
             "filter",
             f"none of the {total:,} documents meets the filter; the index has the fields {named}",
@@ -37,7 +34,7 @@ def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
         return Nothing("operators", sentence)
     if answer.operators:
         allowed = request.alone(0).allowed
-        met = documents(request, allowed)
+        met = snapshot.count_documents(allowed)
     if answer.nearest is not None and answer.threshold is not None:
         return Nothing(
             "threshold",
@@ -78,14 +75,6 @@ def left_nothing(answer: Answer, filtered: bool) -> str | None:
                 "(--literal)"
             )
     return None
-
-
-def documents(request: Request, mask: BoolArray | None) -> int:
-    """How many documents have a passage of which the mask (n,) is True; None: all."""
-    numbers = request.documents
-    if numbers is None:
-        return request.snapshot.size if mask is None else int(np.count_nonzero(mask))
-    return len(np.unique(numbers if mask is None else numbers[mask]))
 
 
 def by_meaning(request: Request) -> str:

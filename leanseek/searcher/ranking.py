@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from leanseek.errors import UsageError
+from leanseek.indexing.dense.base import settled
 from leanseek.indexing.learned import ImpactQuery
+from leanseek.indexing.search_source import Allowed, SearchSource
 from leanseek.indexing.settings import IndexSettings
-from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
-from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array, Operator
+from leanseek.types import Float32Array, Float64Array, Int64Array, Operator
 
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
@@ -84,6 +85,22 @@ class Sides(NamedTuple):
     learned: Candidates | None = None
 
 
+class SearchSides(Protocol):
+    """What `search_sides` does, for one kind of source."""
+
+    def __call__(
+        self,
+        snapshot: Any,
+        queries: Sequence[str],
+        vectors: Float32Array | None,
+        depth: int,
+        mode: Mode,
+        allowed: Allowed,
+        listed: int = 0,
+        learned: Sequence[ImpactQuery] | None = None,
+    ) -> list[Sides]: ...
+
+
 def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
     """The mode asked for, or the fullest that the index allows. Raises UsageError where it lacks a side."""
     if mode is None:
@@ -104,12 +121,12 @@ def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
 
 
 def search_sides(
-    snapshot: Snapshot,
+    snapshot: SearchSource,
     queries: Sequence[str],
     vectors: Float32Array | None,
     depth: int,
     mode: Mode,
-    allowed: BoolArray | None,
+    allowed: Allowed,
     listed: int = 0,
     learned: Sequence[ImpactQuery] | None = None,
 ) -> list[Sides]:
@@ -119,6 +136,21 @@ def search_sides(
     `listed` is how many scores of the sparse and the dense side the lists for relevance hold; 0: no lists, as without
     vectors.
     """
+    found = sides_as_listed(snapshot, queries, vectors, depth, mode, allowed, listed, learned)
+    return [with_settled_list(sides) for sides in found]
+
+
+def sides_as_listed(
+    snapshot: SearchSource,
+    queries: Sequence[str],
+    vectors: Float32Array | None,
+    depth: int,
+    mode: Mode,
+    allowed: Allowed,
+    listed: int = 0,
+    learned: Sequence[ImpactQuery] | None = None,
+) -> list[Sides]:
+    """`search_sides` with lists as the dense side sums them, so that those of several parts make one."""
     nothing = [None] * len(queries)
     expanded = snapshot.learned.search_batch(learned, depth, allowed) if learned is not None else nothing
     reach = max(depth, listed) if vectors is not None else depth
@@ -139,17 +171,24 @@ def search_sides(
     ]
 
 
+def with_settled_list(sides: Sides) -> Sides:
+    """The sides with a dense list that begins with the exact scores of the candidates."""
+    if sides.lists is None or sides.dense is None:
+        return sides
+    return sides._replace(lists=sides.lists._replace(dense=settled(sides.lists.dense, sides.dense.scores)))
+
+
 def searches_terms(mode: Mode) -> bool:
     """Whether BM25 is asked."""
     return mode in ("hybrid", "sparse")
 
 
 def scores_of_terms_once(
-    snapshot: Snapshot,
+    snapshot: SearchSource,
     queries: Sequence[str],
     found: Sequence[Candidates | None],
     listed: int,
-    allowed: BoolArray | None,
+    allowed: Allowed,
 ) -> Iterator[Float32Array | None]:
     """The best sparse scores (l,) of each query with each of its terms once; those `found` where none repeats."""
     for query, candidates in zip(queries, found, strict=True):
@@ -162,7 +201,7 @@ def scores_of_terms_once(
 
 
 def rank(
-    snapshot: Snapshot,
+    snapshot: SearchSource,
     query: str,
     vector: Float32Array | None,
     sides: Sides,
@@ -212,7 +251,7 @@ def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], 
 
 
 def rank_given(
-    snapshot: Snapshot,
+    snapshot: SearchSource,
     query: str,
     vector: Float32Array | None,
     ordinals: Int64Array,

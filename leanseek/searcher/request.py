@@ -7,20 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
-import numpy as np
-
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.indexing.creation import recorded_encoder, recorded_learned
 from leanseek.indexing.learned import ImpactQuery, impact_query
+from leanseek.indexing.search_source import Allowed, Documents, SearchSource
 from leanseek.indexing.settings import EncoderSettings, LearnedSettings
-from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.admission import apply_operators
 from leanseek.searcher.fusion.methods import Fusion
-from leanseek.searcher.ranking import Mode, choose_mode
+from leanseek.searcher.ranking import Mode, SearchSides, choose_mode, search_sides
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.types import BoolArray, Float32Array, Int64Array, Operator, Progress
+from leanseek.types import Float32Array, Operator, Progress
 from leanseek.understanding import parse_query, without_repeats
 
 if TYPE_CHECKING:
@@ -155,15 +152,16 @@ class LearnedQueries:
 class Generation:
     """A generation of an index, and what its queries are answered with.
 
-    A searcher moves on to a newer generation by replacing all of these at once.
+    A searcher moves on to a newer generation by replacing all of these at once. `search_sides` asks the sides.
     """
 
-    snapshot: Snapshot
+    snapshot: SearchSource
     encoder: QueryEncoder
     mode: Mode
     fusion: Fusion
     relevance: RelevanceModel | None
     learned: LearnedQueries = field(default_factory=lambda: LearnedQueries(None))
+    search_sides: SearchSides = search_sides
 
     def sides(self, mode: Mode) -> frozenset[str]:
         """The sides that a search in the mode asks: in hybrid mode all that there are, but for one without a share."""
@@ -195,8 +193,8 @@ class Request:
     k: int
     mode: Mode
     depth: int
-    allowed: BoolArray | None
-    documents: Int64Array | None
+    allowed: Allowed
+    documents: Documents
     judge: Judge | None
     second: SecondStage | None
     explain: bool
@@ -206,7 +204,7 @@ class Request:
     collapse: bool = False
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> SearchSource:
         """The index as it is searched."""
         return self.generation.snapshot
 
@@ -254,8 +252,8 @@ class Request:
         alone = replace(self, queries=[self.queries[place]], operators=())
         if not (self.operators and self.operators[place]):
             return alone
-        mask, applied = apply_operators(self.snapshot, self.allowed, self.operators[place])
-        judge = self.judge and replace(self.judge, searched=int(np.count_nonzero(mask)))
+        mask, applied = self.snapshot.narrowed(self.allowed, self.operators[place])
+        judge = self.judge and replace(self.judge, searched=self.snapshot.count(mask))
         return replace(alone, allowed=mask, judge=judge, operators=[applied])
 
 
@@ -310,9 +308,7 @@ def make_request(
     needed = probabilities or threshold is not None or (second is not None and second.by_probability)
     judge = None
     if needed and generation.relevance is not None and dense:
-        mask = snapshot.live if matching is None else matching
-        searched = snapshot.size if mask is None else int(np.count_nonzero(mask))
-        judge = Judge(generation.relevance, searched, threshold)
+        judge = Judge(generation.relevance, snapshot.count(matching), threshold)
     return Request(
         generation=generation,
         queries=queries,

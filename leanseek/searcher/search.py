@@ -10,7 +10,7 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
-from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, search_sides
+from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
 from leanseek.types import Float32Array, Int64Array
@@ -150,7 +150,7 @@ def searched(request: Request, asked: Sequence[Asked], depth: int) -> Sequence[S
     listed = LIST_DEPTH if request.judge is not None else 0
     vectors = [one.vector for one in asked if one.vector is not None]
     expanded = [one.learned for one in asked if one.learned is not None]
-    return search_sides(
+    return request.generation.search_sides(
         request.snapshot,
         [one.text for one in asked],
         np.stack(vectors) if vectors else None,

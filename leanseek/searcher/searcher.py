@@ -11,12 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-import numpy as np
-
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
+from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, ranked_lists
@@ -45,7 +44,7 @@ class Searcher:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        snapshot: SearchSource,
         *,
         encoder: Encoder | None = None,
         fusion: Fusion | None = None,
@@ -114,14 +113,7 @@ class Searcher:
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
         """
-        weights = {"dense_weight": dense_weight, "learned_weight": learned_weight}
-        given = [name for name, weight in weights.items() if weight is not None]
-        if fusion is None and given:
-            fusion = "convex"
-        if isinstance(fusion, str):
-            fusion = load_fusion(fusion, dense_weight, learned_weight)
-        elif given:
-            raise UsageError(f"{given[0]} goes with a fusion given by name; set it on the fusion object")
+        chosen = choose_fusion(fusion, dense_weight, learned_weight)
         second = None
         choices = (reranker, rerank_depth, rerank_budget, rerank_long)
         if adaptive or any(choice is not None for choice in choices):
@@ -142,7 +134,7 @@ class Searcher:
         return cls(
             snapshot,
             encoder=loaded,
-            fusion=fusion,
+            fusion=chosen,
             mode=mode,
             device=device,
             relevance=relevance,
@@ -183,9 +175,7 @@ class Searcher:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that a filter can name: id, title and those of the metadata."""
-        segments = self._open_generation().snapshot.segments
-        found = {field for segment in segments for field in segment.passages.fields()}
-        return ("id", "title", *sorted(found - {"id", "title"}))
+        return ("id", "title", *sorted(self._open_generation().snapshot.fields - {"id", "title"}))
 
     @property
     def encoder(self) -> Encoder:
@@ -310,11 +300,8 @@ class Searcher:
         """The ids of all documents that the filter admits, each once. Raises FilterError."""
         snapshot = self._open_generation().snapshot
         if filter is None:
-            mask = snapshot.live
-        else:
-            mask = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
-        ordinals = np.arange(snapshot.size) if mask is None else np.flatnonzero(mask)
-        return list(dict.fromkeys(snapshot.passages.ids(ordinals)))
+            return snapshot.ids()
+        return snapshot.ids(snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has and the filter admits, whole and in the order given.
@@ -360,7 +347,7 @@ class Searcher:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""
         with self._refreshing:
             current = self._open_generation()
-            newest = Snapshot.open(current.snapshot.folder, dense=current.snapshot.with_dense)
+            newest = self._newest(current.snapshot)
             settings = newest.state.settings
             try:
                 if newest.state.generation == current.snapshot.state.generation:
@@ -388,6 +375,9 @@ class Searcher:
     ) -> None:
         self.close()
 
+    def _newest(self, current: SearchSource) -> SearchSource:
+        return Snapshot.open(current.folder, dense=current.with_dense)
+
     def _open_generation(self) -> Generation:
         if self._closed:
             raise UsageError("this searcher is closed; open another with Searcher.open")
@@ -402,13 +392,30 @@ class Choices:
     mode: str | None
     relevance: RelevanceChoice
 
-    def generation(self, snapshot: Snapshot, encoder: QueryEncoder, learned: LearnedQueries) -> Generation:
+    def generation(
+        self, snapshot: SearchSource, encoder: QueryEncoder, learned: LearnedQueries
+    ) -> Generation:
         """What queries of the snapshot are answered with. Raises as `Searcher.open` does for unfit choices."""
         settings = snapshot.state.settings
         mode = choose_mode(settings, self.mode)
         fusion = self.fusion or own_fusion(settings)
         relevance = choose_relevance(self.relevance, settings, mode)
         return Generation(snapshot, encoder, mode, fusion, relevance, learned)
+
+
+def choose_fusion(
+    fusion: str | Fusion | None, dense_weight: float | None, learned_weight: float | None
+) -> Fusion | None:
+    """The fusion given or named; None: the index decides. Raises UsageError for weights beside a fusion object."""
+    weights = {"dense_weight": dense_weight, "learned_weight": learned_weight}
+    given = [name for name, weight in weights.items() if weight is not None]
+    if fusion is None and given:
+        fusion = "convex"
+    if isinstance(fusion, str):
+        return load_fusion(fusion, dense_weight, learned_weight)
+    if given:
+        raise UsageError(f"{given[0]} goes with a fusion given by name; set it on the fusion object")
+    return fusion
 
 
 def as_list(queries: Iterable[str]) -> Sequence[str]:

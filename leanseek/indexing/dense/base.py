@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+import numpy as np
+
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 FLAT_FILE: Final = "flat.faiss"
@@ -12,10 +14,15 @@ LEAN_FILE: Final = "lean.json"
 """By these files a saved index is recognised."""
 
 
+ROUNDING: Final = 1e-5
+"""FAISS sums in another order than `score`; scores of unit vectors differ by far less than this."""
+
+
 class Listed(NamedTuple):
     """What `search` gives, (m, k) each, and `listed` (m, l): the best scores of each query, descending, l >= k.
 
-    What comes after the k-th may differ from `score` in rounding, by at most 1e-5. Rows end in -inf as there.
+    These may differ from `score` in rounding, by at most 1e-5, but what a vector scores depends on nothing but itself
+    and the query, so that lists of several indexes make one; `settled` does the rest. Rows end in -inf as there.
     """
 
     scores: Float32Array
@@ -69,3 +76,15 @@ class DenseIndex(Protocol):
     def save(self, folder: Path) -> None:
         """Write the index's files into an existing folder."""
         ...
+
+
+def settled(listed: Float32Array, best: Float32Array) -> Float32Array:
+    """(l,) the list (l,), descending, that begins with exact scores where `best` (k,) has them for its first k.
+
+    A list that a deeper search has filled may name other vectors there, and keeps them.
+    """
+    exact = best[: len(listed)]
+    head = listed[: len(exact)]
+    found = listed.copy()
+    found[: len(exact)] = np.where(np.abs(head - exact) <= ROUNDING, exact, head)
+    return np.minimum.accumulate(found)

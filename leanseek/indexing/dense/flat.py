@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.indexing.dense.base import FLAT_FILE, Listed
+from leanseek.indexing.dense.base import FLAT_FILE, ROUNDING, Listed
 from leanseek.indexing.faiss_library import faiss, read_index, selector, write_index
 from leanseek.types import BoolArray, Float32Array, Int64Array
-
-ROUNDING = 1e-5
-"""FAISS sums in another order than `score`; scores of unit vectors differ by far less than this."""
 
 SCORE_BLOCK = 8192
 """Vectors copied at a time where all are scored."""
@@ -85,7 +82,7 @@ class FlatIndex:
     def search_listed(
         self, queries: Float32Array, k: int, depth: int, allowed: BoolArray | None = None
     ) -> Listed:
-        """See DenseIndex. Only the k best are looked at again; the rest of the list is as FAISS sums it."""
+        """See DenseIndex. Only the k best are looked at again; the list is as FAISS sums it."""
         self._check(queries)
         available = self.size if allowed is None else int(np.count_nonzero(allowed))
         scores, listed = (np.full((len(queries), width), -np.inf, np.float32) for width in (k, depth))
@@ -102,8 +99,6 @@ class FlatIndex:
             else:
                 scores[row, :near], ordinals[row, :near] = self._best_of(query, found[:head], near)
             listed[row, :far] = rough[:far]
-            listed[row, :near] = scores[row, :near]
-            np.minimum.accumulate(listed[row], out=listed[row])
         return Listed(scores, ordinals, listed)
 
     def score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:

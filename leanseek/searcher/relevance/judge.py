@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, MissingPackageError, RelevanceFileError, UsageError
+from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.settings import IndexSettings
-from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.ranking import Mode, Ranking, Sides
 from leanseek.searcher.relevance.features import DenseEvidence, Evidence, SparseEvidence
 from leanseek.searcher.relevance.model import RelevanceModel, load_relevance
@@ -133,7 +133,7 @@ class Judge:
     threshold: float | None = None
 
     def judged(
-        self, snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, sides: Sides
+        self, snapshot: SearchSource, query: str, vector: Float32Array, ranking: Ranking, sides: Sides
     ) -> Ranking:
         """The ranking of a query with its probabilities; `sides`: of the whole index, with lists."""
         if not len(ranking.ordinals):
@@ -143,7 +143,7 @@ class Judge:
 
 
 def evidence_on(
-    snapshot: Snapshot, query: str, vector: Float32Array, ranking: Ranking, sides: Sides, searched: int
+    snapshot: SearchSource, query: str, vector: Float32Array, ranking: Ranking, sides: Sides, searched: int
 ) -> Evidence:
     """The evidence on the passages of a query's ranking; `searched`: how many passages there were to find.
 

@@ -12,6 +12,7 @@ from support import HashEncoder, make_documents
 
 from leanseek import Index
 from leanseek.errors import UsageError
+from leanseek.indexing.dense.base import settled
 from leanseek.indexing.dense.flat import FlatIndex
 from leanseek.indexing.dense.lean import LeanVecIndex
 from leanseek.indexing.snapshot import Snapshot
@@ -49,11 +50,13 @@ def test_it_is_a_search_and_the_scores_of_a_deeper_one(
     np.testing.assert_array_equal(found.scores, scores)
     np.testing.assert_array_equal(found.ordinals, ordinals)
     deep, _ = index.search(queries, k + more, allowed)
-    np.testing.assert_array_equal(found.listed[:, :k], scores)
     np.testing.assert_array_equal(np.isfinite(found.listed), np.isfinite(deep))
-    there = np.isfinite(deep)
-    np.testing.assert_allclose(found.listed[there], deep[there], atol=1e-5)
-    assert all(np.all(row[:-1] >= row[1:]) for row in found.listed)
+    for row in range(len(queries)):
+        there = np.isfinite(deep[row])
+        listed = settled(found.listed[row, there], found.scores[row, there[:k]])
+        np.testing.assert_array_equal(listed[:k], scores[row, there[:k]])
+        np.testing.assert_allclose(listed, deep[row, there], atol=1e-5)
+        assert np.all(listed[:-1] >= listed[1:])
 
 
 def test_what_a_query_gets_does_not_depend_on_the_others() -> None:
@@ -62,6 +65,32 @@ def test_what_a_query_gets_does_not_depend_on_the_others() -> None:
     for row in range(len(queries)):
         for one, all_ in zip(index.search_listed(queries[row : row + 1], 10, 1000), together, strict=True):
             np.testing.assert_array_equal(one[0], all_[row])
+
+
+def test_lists_of_parts_are_those_of_the_whole_to_the_bit() -> None:
+    """Rounding is part of a score, but not where the vector is or what is beside it."""
+    vectors, queries = units(4000, 5, 384), units(20, 6, 384)
+    allowed = np.random.default_rng(7).random(4000) < 0.8
+    for mask in (None, allowed):
+        whole = flat(vectors).search_listed(queries, 100, 1000, mask)
+        parts = [
+            flat(vectors[there]).search_listed(queries, 100, 1000, None if mask is None else mask[there])
+            for there in (np.arange(0, 700), np.arange(700, 4000, 2), np.arange(701, 4000, 2))
+        ]
+        for row in range(len(queries)):
+            listed = np.sort(np.concatenate([part.listed[row] for part in parts]))[::-1][:1000]
+            best = np.sort(np.concatenate([part.scores[row] for part in parts]))[::-1][:100]
+            np.testing.assert_array_equal(
+                settled(listed, best), settled(whole.listed[row], whole.scores[row])
+            )
+
+
+def test_a_deeper_list_keeps_what_a_search_missed() -> None:
+    listed = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    exact = np.array([0.90000004, 0.7, 0.6], np.float32)
+    assert settled(listed, exact).tolist() == [exact[0], *listed[1:].tolist()]
+    assert settled(listed, exact[:0]).tolist() == listed.tolist()
+    assert settled(listed[:1], exact).tolist() == [exact[0]]
 
 
 def test_a_reduced_index_names_what_its_search_names() -> None:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import BoolArray, Int64Array, Operator
 
 
+class WordSource(Protocol):
+    """Passages (n) under global ordinals, and which of them have some words."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def live(self) -> BoolArray | None: ...
+
+    @property
+    def documents(self) -> Int64Array | None: ...
+
+    def containing(self, words: str) -> BoolArray: ...
+
+
 def apply_operators(
-    snapshot: Snapshot, allowed: BoolArray | None, operators: Sequence[Operator]
+    source: WordSource, allowed: BoolArray | None, operators: Sequence[Operator]
 ) -> tuple[BoolArray, tuple[Operator, ...]]:
     """(n,) the passages that a query may return, and its operators with the number of documents that each leaves.
 
@@ -19,14 +34,14 @@ def apply_operators(
     have a word, for it as for all others; of a document that has a required one, passages that have none are not
     returned.
     """
-    admitted = np.ones(snapshot.size, np.bool_) if snapshot.live is None else snapshot.live
+    admitted = np.ones(source.size, np.bool_) if source.live is None else source.live
     if allowed is not None:
         admitted = admitted & allowed
-    documents = snapshot.documents
+    documents = source.documents
     shown: BoolArray | None = None
     applied = []
     for operator in operators:
-        having = snapshot.containing(operator.words)
+        having = source.containing(operator.words)
         if not operator.excludes:
             shown = having if shown is None else shown | having
         whole = having if documents is None else spread(having, documents)

@@ -1,0 +1,348 @@
+"""An epoch of a cluster as one call sees it: a `SearchSource` whose passages are in many shards.
+
+Global ordinals are the shards' one after another. What comes from the shards enters the functions that what one index
+gives enters, so that the answers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from leanseek.cluster.merging import merge
+from leanseek.cluster.parts import (
+    Admission,
+    ClusterLearned,
+    ClusterPassages,
+    ClusterSparse,
+    DocumentNumbers,
+    learned_key,
+    scope_of,
+)
+from leanseek.cluster.questions import (
+    AllIds,
+    Count,
+    Counts,
+    FieldsOf,
+    Find,
+    Frequencies,
+    Narrow,
+    Scope,
+    Score,
+    Search,
+    VectorsAt,
+    Whole,
+)
+from leanseek.cluster.transport import Epoch, Question, Transport, route
+from leanseek.errors import ShardUnavailableError
+from leanseek.filters import Filter, check_fields
+from leanseek.indexing.learned import ImpactQuery
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
+from leanseek.searcher.ranking import Mode, Sides
+from leanseek.text import load_analyzer
+from leanseek.types import Document, Float32Array, Int64Array, Operator
+
+Result = TypeVar("Result")
+
+REMEMBERED_TERMS = 1 << 17
+REMEMBERED_COUNTS = 256
+
+
+class EpochState(NamedTuple):
+    """What is searched, as a `SearchSource` tells it; the generation is the epoch's number."""
+
+    settings: IndexSettings
+    generation: int
+
+
+class EpochMemo:
+    """Facts of one epoch that its calls share: they never change, so that no call can read them too early or late."""
+
+    def __init__(self) -> None:
+        self.frequencies: dict[str, int] = {}
+        self.counts: dict[Scope, Counts] = {}
+        self.fields: frozenset[str] | None = None
+
+
+class KnownScores(NamedTuple):
+    """The scores (c,) of a query's passages at `ordinals` (c,), ascending."""
+
+    ordinals: Int64Array
+    scores: Float32Array
+
+
+class ClusterSnapshot:
+    """The live passages of those shards of an epoch that are not `lost`. For one call, so for one thread at a time.
+
+    Every method raises ShardUnavailableError where a shard does not answer before the `deadline` (of
+    `time.monotonic`), EpochGoneError where the epoch is no longer served.
+    """
+
+    with_dense = True
+
+    def __init__(
+        self,
+        transport: Transport,
+        epoch: Epoch,
+        memo: EpochMemo,
+        *,
+        deadline: float | None = None,
+        lost: frozenset[int] = frozenset(),
+    ) -> None:
+        self.transport = transport
+        self.epoch = epoch
+        self.memo = memo
+        self.folder = Path(transport.name)
+        self.state = EpochState(epoch.settings, epoch.number)
+        self.shards = [number for number in range(len(epoch.shards)) if number not in lost]
+        self.bases = np.cumsum([0, *(shard.size for shard in epoch.shards)]).astype(np.int64)
+        self._deadline = deadline
+        here = [epoch.shards[number].totals for number in self.shards]
+        self.totals = Totals(sum(one.passages for one in here), sum(one.terms for one in here))
+        """Of the shards that are not lost: an answer without them is that of an index that never had them."""
+        sparse = epoch.settings.sparse
+        self.passages = ClusterPassages(
+            self, load_analyzer(sparse.analyzer if sparse is not None else "simple")
+        )
+        self.sparse = ClusterSparse(self)
+        self.learned = ClusterLearned(self)
+        self.documents = None if epoch.settings.chunk_words is None else DocumentNumbers(self.passages)
+        self.known: dict[tuple[str, object], KnownScores] = {}
+
+    def for_call(self, deadline: float | None, lost: frozenset[int] = frozenset()) -> ClusterSnapshot:
+        """The same epoch for another call; what is true of all its shards is not asked again where none is lost."""
+        memo = EpochMemo() if lost else self.memo
+        return ClusterSnapshot(self.transport, self.epoch, memo, deadline=deadline, lost=lost)
+
+    @property
+    def size(self) -> int:
+        """Passages, deleted ones included: global ordinals run below it."""
+        return int(self.bases[-1])
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of the epoch's live passages that is searched; None where no shard is lost."""
+        if len(self.shards) == len(self.epoch.shards):
+            return None
+        return self.totals.passages / max(self.epoch.totals.passages, 1)
+
+    def ask(self, questions: Mapping[int, Question[Result]]) -> dict[int, Result]:
+        """The shards' answers, in the order of the shards."""
+        answers = self.transport.ask(self.epoch.number, questions, self._deadline)
+        if len(answers) < len(questions):
+            raise ShardUnavailableError(
+                self.transport.name,
+                self.epoch.number,
+                sorted(questions.keys() - answers.keys()),
+                len(self.epoch.shards),
+            )
+        return {shard: answers[shard] for shard in sorted(answers)}
+
+    def ask_all(self, question: Question[Result]) -> list[Result]:
+        """The answers of all shards that are not lost, in their order."""
+        return list(self.ask(dict.fromkeys(self.shards, question)).values())
+
+    def ask_about(
+        self, ordinals: Int64Array, question: Callable[[Int64Array], Question[Result]]
+    ) -> list[tuple[Int64Array, Result]]:
+        """Of each shard that has any of the passages (c,) their places in `ordinals`, and its answer about them."""
+        owners = np.searchsorted(self.bases, ordinals, side="right") - 1
+        places = {int(shard): np.flatnonzero(owners == shard) for shard in np.unique(owners)}
+        answers = self.ask(
+            {shard: question(ordinals[mine] - self.bases[shard]) for shard, mine in places.items()}
+        )
+        return [(places[shard], answer) for shard, answer in answers.items()]
+
+    def ask_by_id(
+        self, documents: Iterable[str], question: Callable[[tuple[str, ...]], Question[Result]]
+    ) -> dict[int, Result]:
+        """The answer of each shard that some of the documents belong to, about these."""
+        homes: dict[int, list[str]] = {}
+        for document in dict.fromkeys(documents):
+            home = route(document, len(self.epoch.shards))
+            if home in self.shards:
+                homes.setdefault(home, []).append(document)
+        return self.ask({shard: question(tuple(mine)) for shard, mine in homes.items()})
+
+    def statistics(self, queries: Iterable[str]) -> Statistics:
+        """The totals, and the frequencies of all terms of the queries."""
+        terms = {term for query in queries for term in self.passages.analyzer.tokens(query)}
+        # Read once: another call may start the memo anew.
+        frequencies = {
+            term: known for term in terms if (known := self.memo.frequencies.get(term)) is not None
+        }
+        if missing := tuple(sorted(terms - frequencies.keys())):
+            counts = [sum(column) for column in zip(*self.ask_all(Frequencies(missing)), strict=True)]
+            found = dict(zip(missing, counts, strict=True))
+            frequencies |= found
+            if len(self.memo.frequencies) + len(found) > REMEMBERED_TERMS:
+                self.memo.frequencies.clear()
+            self.memo.frequencies.update(found)
+        return Statistics(self.totals, frequencies)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields that metadata have."""
+        if self.memo.fields is None:
+            self.memo.fields = frozenset().union(*(one.names for one in self.ask_all(FieldsOf())))
+        return self.memo.fields
+
+    def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
+        """The global ordinals of the live parts of each document that is here, by its id."""
+        return {
+            document: [int(self.bases[shard]) + part for part in parts]
+            for shard, found in self.ask_by_id(documents, Find).items()
+            for document, parts in found.items()
+        }
+
+    def whole(self, documents: Sequence[str], allowed: Admission | None = None) -> list[Document]:
+        """Those of the documents that are here and in a scope, whole and in the order given."""
+        scope = scope_of(allowed)
+        answers = self.ask_by_id(documents, lambda mine: Whole(mine, scope))
+        found = {document.id: document for answer in answers.values() for document in answer}
+        return [found[one] for one in dict.fromkeys(documents) if one in found]
+
+    def ids(self, allowed: Admission | None = None) -> list[str]:
+        """The ids of all documents in a scope, ascending."""
+        return sorted(one for some in self.ask_all(AllIds(scope_of(allowed))) for one in some)
+
+    def count(self, allowed: Admission | None = None) -> int:
+        """How many live passages there are in a scope."""
+        return self.totals.passages if allowed is None else self._counts(allowed.scope).passages
+
+    def count_documents(self, allowed: Admission | None = None) -> int:
+        """How many documents have a live passage in a scope."""
+        if self.documents is None:
+            return self.count(allowed)
+        return self._counts(scope_of(allowed)).documents
+
+    def _counts(self, scope: Scope) -> Counts:
+        if (known := self.memo.counts.get(scope)) is not None:
+            return known
+        answers = self.ask_all(Count(scope))
+        counts = Counts(sum(one.passages for one in answers), sum(one.documents for one in answers))
+        if len(self.memo.counts) >= REMEMBERED_COUNTS:
+            self.memo.counts.clear()
+        self.memo.counts[scope] = counts
+        return counts
+
+    def matching(self, condition: Filter) -> Admission:
+        """What a metadata filter admits. Raises FilterError where it names a field that no document of any shard has,
+        or a value that its field never holds."""
+        named = tuple(dict.fromkeys(leaf.field for leaf in condition.leaves()))
+        scope = Scope(condition)
+        if scope not in self.memo.counts:
+            sources = [one for one in self.ask_all(FieldsOf(named)) if one.filled]
+            if sources:  # an empty cluster knows no field
+                check_fields(condition, sources)
+        return Admission(self, scope)
+
+    def narrowed(
+        self, allowed: Admission | None, operators: Sequence[Operator]
+    ) -> tuple[Admission, tuple[Operator, ...]]:
+        """What a query's operators leave of a scope, and how many documents each leaves."""
+        scope, wanted = scope_of(allowed), tuple(operators)
+        answers = self.ask_all(Narrow(scope, wanted))
+        applied = tuple(
+            operator._replace(left=sum(answer[place].left or 0 for answer in answers))
+            for place, operator in enumerate(wanted)
+        )
+        return Admission(self, scope._replace(operators=(*scope.operators, *wanted))), applied
+
+    def search_sides(
+        self,
+        queries: Sequence[str],
+        vectors: Float32Array | None,
+        depth: int,
+        mode: Mode,
+        allowed: Admission | None,
+        listed: int = 0,
+        learned: Sequence[ImpactQuery] | None = None,
+    ) -> list[Sides]:
+        """See `ranking.search_sides`; the scores of all candidates on all sides are then known."""
+        if not queries:
+            return []
+        asks_terms = mode in ("hybrid", "sparse")
+        question = Search(
+            tuple(queries),
+            vectors,
+            None if learned is None else tuple(learned),
+            depth,
+            mode,
+            scope_of(allowed),
+            listed,
+            self.statistics(queries if asks_terms else ()),
+        )
+        answers = self.ask_all(question)
+        self.known = {}
+        self.passages.make_room()
+        found = []
+        for row, query in enumerate(queries):
+            merged = merge(self.bases[self.shards], [answer[row] for answer in answers], depth, listed)
+            self.passages.hold(merged.ids)
+            for side, key, view in (
+                ("sparse", query, merged.scores.sparse),
+                ("dense", None if vectors is None else vectors[row].tobytes(), merged.scores.dense),
+                ("learned", None if learned is None else learned_key(learned[row]), merged.scores.learned),
+            ):
+                if view is not None:
+                    self.known[side, key] = KnownScores(merged.ordinals, view)
+            found.append(merged.sides)
+        return found
+
+    def score(
+        self, key: tuple[str, object], ordinals: Int64Array, ask: Callable[[Int64Array], Float32Array]
+    ) -> Float32Array:
+        """(c,) the scores of passages on one side; `ask` gives those that are not known of this query."""
+        known = self.known.get(key)
+        if known is None or not len(known.ordinals):
+            return ask(ordinals)
+        places = np.minimum(np.searchsorted(known.ordinals, ordinals), len(known.ordinals) - 1)
+        scores, there = known.scores[places], known.ordinals[places] == ordinals
+        if not there.all():
+            scores[~there] = ask(ordinals[~there])
+        return scores
+
+    def exact(self, ordinals: Int64Array, side: str, **asked: Any) -> Float32Array:
+        """(c,) the scores of passages on one side, by their shards."""
+        scores = np.zeros(len(ordinals), np.float32)
+        for mine, answer in self.ask_about(ordinals, lambda local: Score(local, **asked)):
+            scores[mine] = getattr(answer, side)
+        return scores
+
+    def dense_search(self, queries: Float32Array, k: int, allowed: Admission | None) -> list[Candidates]:
+        """The k best passages for each query (m, D)."""
+        return [one for one, _ in self.dense_search_listed(queries, k, 0, allowed)]
+
+    def dense_search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: Admission | None
+    ) -> list[tuple[Candidates, Float32Array]]:
+        """See `Snapshot`."""
+        sides = self.search_sides([""] * len(queries), queries, k, "dense", allowed, depth)
+        nothing = np.zeros(0, np.float32)
+        return [
+            (one.dense, one.lists.dense if one.lists is not None else nothing)
+            for one in sides
+            if one.dense is not None
+        ]
+
+    def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
+        """(c,) exact inner products of one query (D,) with passages."""
+        return self.score(
+            ("dense", query.tobytes()), ordinals, lambda rest: self.exact(rest, "dense", vector=query)
+        )
+
+    def vectors(self, ordinals: Int64Array) -> Float32Array:
+        """(c, D) the vectors of passages."""
+        encoder = self.state.settings.encoder
+        vectors = np.zeros((len(ordinals), encoder.dimensions if encoder is not None else 0), np.float32)
+        for mine, answer in self.ask_about(ordinals, VectorsAt):
+            vectors[mine] = answer
+        return vectors
+
+    def close(self) -> None:
+        """Nothing: the transport belongs to the searcher."""

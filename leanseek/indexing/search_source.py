@@ -1,0 +1,122 @@
+"""What a search needs of what it searches: a generation of one index, or an epoch of many shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from leanseek.filters import Filter
+from leanseek.indexing.learned import ImpactQuery
+from leanseek.indexing.learned.impact_index import MatchedTerm
+from leanseek.indexing.passages import StoredPassage
+from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.sparse import SparseIndex
+from leanseek.indexing.sparse.base import Candidates
+from leanseek.text import Analyzer
+from leanseek.types import Document, Float32Array, Int64Array, Operator
+
+Allowed: TypeAlias = Any
+"""The passages that a search may return, None for all: a mask (n,) of one index, and what stands for it elsewhere.
+
+Whatever it is, `allowed[ordinals]` is (c,) bool, and its source counts it.
+"""
+Documents: TypeAlias = Any
+"""The number of each passage's document; `documents[ordinals]` is (c,) int64."""
+
+
+class SourceState(Protocol):
+    """Which state of the source is searched."""
+
+    @property
+    def settings(self) -> IndexSettings: ...
+
+    @property
+    def generation(self) -> int: ...
+
+
+class PassageSource(Protocol):
+    """The passages, by global ordinals (c,)."""
+
+    @property
+    def analyzer(self) -> Analyzer: ...
+
+    def get(self, ordinals: Int64Array) -> list[StoredPassage]: ...
+
+    def ids(self, ordinals: Int64Array) -> list[str]: ...
+
+    def in_order(self, ordinals: Int64Array) -> Int64Array: ...
+
+
+class LearnedSource(Protocol):
+    """The learned side; see `ImpactIndex`."""
+
+    def search_batch(
+        self, queries: Sequence[ImpactQuery], k: int, allowed: Allowed = None
+    ) -> list[Candidates]: ...
+
+    def score(self, query: ImpactQuery, ordinals: Int64Array) -> Float32Array: ...
+
+    def matched(self, query: ImpactQuery, ordinal: int) -> list[MatchedTerm]: ...
+
+
+class SearchSource(Protocol):
+    """Passages under global ordinals, deleted ones included, searched and scored by each side; see `Snapshot`."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def state(self) -> SourceState: ...
+
+    @property
+    def with_dense(self) -> bool: ...
+
+    @property
+    def coverage(self) -> float | None: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def passages(self) -> PassageSource: ...
+
+    @property
+    def sparse(self) -> SparseIndex: ...
+
+    @property
+    def learned(self) -> LearnedSource: ...
+
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def fields(self) -> frozenset[str]: ...
+
+    def find(self, documents: Sequence[str]) -> Mapping[str, Sequence[int]]: ...
+
+    def whole(self, documents: Sequence[str], allowed: Allowed = None) -> list[Document]: ...
+
+    def ids(self, allowed: Allowed = None) -> list[str]: ...
+
+    def count(self, allowed: Allowed = None) -> int: ...
+
+    def count_documents(self, allowed: Allowed = None) -> int: ...
+
+    def matching(self, condition: Filter) -> Allowed: ...
+
+    def narrowed(
+        self, allowed: Allowed, operators: Sequence[Operator]
+    ) -> tuple[Allowed, tuple[Operator, ...]]: ...
+
+    def dense_search(self, queries: Float32Array, k: int, allowed: Allowed) -> list[Candidates]: ...
+
+    def dense_search_listed(
+        self, queries: Float32Array, k: int, depth: int, allowed: Allowed
+    ) -> list[tuple[Candidates, Float32Array]]: ...
+
+    def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array: ...
+
+    def vectors(self, ordinals: Int64Array) -> Float32Array: ...
+
+    def close(self) -> None: ...
