@@ -24,7 +24,7 @@ PANELS = {
         "sync_command": "sync",
         "maintenance_commands": "delete compact tokens",
     },
-    "Search": {"search_commands": "search run", "demo": "demo"},
+    "Search": {"search_commands": "search run", "research_command": "research", "demo": "demo"},
     "Serve": {"serve_commands": "serve mcp"},
     "Measure": {
         "score_commands": "score compare",
@@ -85,7 +85,7 @@ def program(wanted: str | None = None) -> typer.Typer:
                 if grouped or wanted in (None, function):
                     command = getattr(import_module(f"leanseek.cli.{file}"), function)
                     title = None if grouped else panel
-                    kind = Worded if function == "search" else Helped
+                    kind = Worded if function in ("search", "research") else Helped
                     place.command(function.replace("_", "-"), cls=kind, rich_help_panel=title)(command)
     return app
 

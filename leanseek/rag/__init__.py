@@ -1,0 +1,5 @@
+"""From hits to a prompt and back: questions asked in steps."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

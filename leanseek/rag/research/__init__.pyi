@@ -1,0 +1,10 @@
+from .claims import Claim as Claim
+from .execution import Finding as Finding
+from .execution import Research as Research
+from .execution import run as run
+from .graph import Graph as Graph
+from .graph import Node as Node
+from .graph_reading import read_graph as read_graph
+from .planners import Planner as Planner
+from .planners import load_planner as load_planner
+from .rules import plan as plan
