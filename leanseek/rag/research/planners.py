@@ -69,14 +69,15 @@ def load_planner(name: str, *, device: str | None = None, progress: Progress | N
 
 @dataclass(frozen=True, slots=True)
 class LocalPlanner:
-    """A decoder that writes graphs."""
+    """A decoder that writes graphs, of at most `most` tokens."""
 
     decoder: Decoder
+    most: int = TOKENS
 
     def __call__(self, question: str, max_nodes: int) -> str:
         """What the decoder writes; always the same for the same question."""
         prompt = self.decoder.chat(INSTRUCTION.format(question=question, max_nodes=max_nodes))
-        return self.decoder.generate([prompt], most=TOKENS)[0].text
+        return self.decoder.generate([prompt], most=self.most)[0].text
 
 
 class Endpoint:
