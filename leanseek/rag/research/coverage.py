@@ -63,6 +63,7 @@ def shared_context(
     own = [[key(hit) for hit in found if key(hit) in listed] for found in lists]
     costs = {one: count_tokens(entry_of(hit)) for one, hit in listed.items()}
     served: dict[Key, Hit] = {}
+    cut: list[str] = []
     left = max_tokens
     waiting = sorted((sum(costs[one] for one in keys), place) for place, keys in enumerate(own) if keys)
     for already, (_, place) in enumerate(waiting):
@@ -74,13 +75,18 @@ def shared_context(
             if used + costs[one] > share:
                 if number == 0 and share > 0 and (short := shortened(listed[one], share, count_tokens)):
                     served[one] = short
+                    cut.append(short.id)
                     used += count_tokens(entry_of(short))
                 break
             served[one] = listed[one]
             used += costs[one]
         left -= used
     order = [served[one] for one in listed if one in served]
-    return pack([*order, *(listed[one] for one in listed if one not in served)], max_tokens, count_tokens)
+    rest = [listed[one] for one in listed if one not in served]
+    context = pack([*order, *rest], max_tokens, count_tokens)
+    known = {passage.id for passage in context.passages}
+    notes = [f"only the beginning of {one!r} fits" for one in cut if one in known]
+    return replace(context, notes=tuple(dict.fromkeys([*notes, *context.notes])))
 
 
 def entry_of(hit: Hit) -> str:

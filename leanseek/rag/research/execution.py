@@ -73,6 +73,7 @@ class Research:
                 "tokens": self.context.tokens,
                 "ids": [passage.id for passage in self.context.passages],
                 "left_out": self.context.left_out,
+                "notes": list(self.context.notes),
             },
             "claims": [{"node": one.node, "text": one.text, "ids": list(one.ids)} for one in self.claims],
             "notes": list(self.notes),
