@@ -87,7 +87,7 @@ def main() -> None:
             homes = []
             for shard in range(shards):
                 homes.append(Path(folder) / f"{shards}-{shard:04}")
-                index = Index.create(homes[-1], encoder=encoder, sparse=settings.sparse, dense=settings.dense)  # type: ignore[arg-type]
+                index = Index.create(homes[-1], encoder=encoder, sparse=settings.sparse, dense=settings.dense)
                 index.add(
                     [document for document in every if route(document.id, shards) == shard], cache=False
                 )

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
-from leanseek.cluster.cluster_snapshot import ClusterSnapshot, EpochMemo
+from leanseek.cluster.cluster_snapshot import ClusterSnapshot
 from leanseek.cluster.transport import Transport
 from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.errors import ShardUnavailableError, UsageError
@@ -95,7 +95,7 @@ class ClusterSearcher(Searcher):
         self._transport = transport
         epoch = transport.epoch
         super().__init__(
-            ClusterSnapshot(transport, epoch, EpochMemo()),
+            ClusterSnapshot(transport, epoch),
             encoder=given_encoder(epoch.settings, encoder, device),
             fusion=choose_fusion(fusion, dense_weight, learned_weight),
             mode=mode,
@@ -144,7 +144,7 @@ class ClusterSearcher(Searcher):
         self._transport.close()
 
     def _newest(self, current: SearchSource) -> SearchSource:
-        return ClusterSnapshot(self._transport, self._transport.epoch, EpochMemo())
+        return ClusterSnapshot(self._transport, self._transport.epoch)
 
     def _open_generation(self) -> Generation:
         generation = super()._open_generation()

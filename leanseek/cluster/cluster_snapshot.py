@@ -62,7 +62,10 @@ class EpochState(NamedTuple):
 class EpochMemo:
     """Facts of one epoch that its calls share: they never change, so that no call can read them too early or late."""
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: Epoch) -> None:
+        sparse = epoch.settings.sparse
+        self.analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
+        self.bases = np.cumsum([0, *(shard.size for shard in epoch.shards)]).astype(np.int64)
         self.frequencies: dict[str, int] = {}
         self.counts: dict[Scope, Counts] = {}
         self.fields: frozenset[str] | None = None
@@ -88,26 +91,23 @@ class ClusterSnapshot:
         self,
         transport: Transport,
         epoch: Epoch,
-        memo: EpochMemo,
+        memo: EpochMemo | None = None,
         *,
         deadline: float | None = None,
         lost: frozenset[int] = frozenset(),
     ) -> None:
         self.transport = transport
         self.epoch = epoch
-        self.memo = memo
+        self.memo = memo = EpochMemo(epoch) if memo is None else memo
+        self._deadline = deadline
         self.folder = Path(transport.name)
         self.state = EpochState(epoch.settings, epoch.number)
         self.shards = [number for number in range(len(epoch.shards)) if number not in lost]
-        self.bases = np.cumsum([0, *(shard.size for shard in epoch.shards)]).astype(np.int64)
-        self._deadline = deadline
+        self.bases = memo.bases
         here = [epoch.shards[number].totals for number in self.shards]
         self.totals = Totals(sum(one.passages for one in here), sum(one.terms for one in here))
         """Of the shards that are not lost: an answer without them is that of an index that never had them."""
-        sparse = epoch.settings.sparse
-        self.passages = ClusterPassages(
-            self, load_analyzer(sparse.analyzer if sparse is not None else "simple")
-        )
+        self.passages = ClusterPassages(self, memo.analyzer)
         self.sparse = ClusterSparse(self)
         self.learned = ClusterLearned(self)
         self.documents = None if epoch.settings.chunk_words is None else DocumentNumbers(self.passages)
@@ -115,7 +115,7 @@ class ClusterSnapshot:
 
     def for_call(self, deadline: float | None, lost: frozenset[int] = frozenset()) -> ClusterSnapshot:
         """The same epoch for another call; what is true of all its shards is not asked again where none is lost."""
-        memo = EpochMemo() if lost else self.memo
+        memo = EpochMemo(self.epoch) if lost else self.memo
         return ClusterSnapshot(self.transport, self.epoch, memo, deadline=deadline, lost=lost)
 
     @property

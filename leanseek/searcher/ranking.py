@@ -246,7 +246,8 @@ def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], 
     ranks = np.where(mine, places + 1, 0)
     scores = np.empty(len(union), dtype=np.float32)
     scores[mine] = found.scores[places[mine]]
-    scores[~mine] = score(union[~mine])
+    if not mine.all():
+        scores[~mine] = score(union[~mine])
     return SideView(ranks, scores)
 
 

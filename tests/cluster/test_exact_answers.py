@@ -29,7 +29,7 @@ QUERIES = [
     "unheard words",
     "",
 ]
-SHARDS = (1, 2, 4, 8)
+SHARDS = (1, pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow))
 FUSIONS = ("agreement", "convex", "minmax", "zscore", "dbsf", "rrf", "rrf(k=7)", "theoretical+zscore")
 FILTERS = (None, "year >= 2005", 'year < 2000 and tags contains "a"', "title is null or year = 1993")
 
@@ -56,7 +56,7 @@ def bits(value: Any) -> Any:
     return value
 
 
-DOCUMENTS = make_documents(700, 5)
+DOCUMENTS = make_documents(500, 5)
 GONE = [document.id for document in DOCUMENTS[::9]]
 
 
@@ -66,7 +66,7 @@ def pair(
 ) -> Iterator[Pair]:
     """Deleted documents on both sides, and several segments."""
     folder = tmp_path_factory.mktemp("pair")
-    one = one_index(folder / "one", [DOCUMENTS[:500], DOCUMENTS[500:]], GONE)
+    one = one_index(folder / "one", [DOCUMENTS[:350], DOCUMENTS[350:]], GONE)
     shards = cluster(folder / "shards", DOCUMENTS, request.param, GONE)
     yield Pair(one, shards)
     shards.close()
@@ -85,7 +85,7 @@ def test_every_fusion(pair: Pair, fusion: str) -> None:
 @pytest.mark.parametrize("filter", FILTERS)
 def test_every_mode_with_filters(pair: Pair, mode: str, filter: str | None) -> None:
     one, many = pair.searchers()
-    for depth in (None, 20, 700):
+    for depth in (None, 15):
         options: Any = {"mode": mode, "filter": filter, "depth": depth}
         assert bits(one.rank_batch(QUERIES, 12, **options)) == bits(many.rank_batch(QUERIES, 12, **options))
     for query in QUERIES:
@@ -184,11 +184,11 @@ class Hidden(ByScore):
 
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_re_ranking(pair: Pair, adaptive: bool, relevance: RelevanceModel) -> None:
-    depth: Any = 60 if adaptive else "auto"
+    depth: Any = 40 if adaptive else "auto"
     one, many = pair.searchers(reranker=Hidden(), rerank_depth=depth, adaptive=adaptive, relevance=relevance)
-    for query in QUERIES[:4]:
+    for query in QUERIES[:3]:
         assert bits(one.answer(query, 20)) == bits(many.answer(query, 20))
-    assert bits(one.rank_batch(QUERIES, 90)) == bits(many.rank_batch(QUERIES, 90))
+    assert bits(one.rank_batch(QUERIES[1:4], 90)) == bits(many.rank_batch(QUERIES[1:4], 90))
 
 
 def test_local_statistics_would_be_wrong(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_many_at_once(pair: Pair) -> None:
     expected = [bits(one.answer(query, 9, explain=True)) for query in QUERIES]
     with ThreadPoolExecutor(8) as threads:
         found = list(
-            threads.map(lambda turn: bits(many.answer(QUERIES[turn % 7], 9, explain=True)), range(70))
+            threads.map(lambda turn: bits(many.answer(QUERIES[turn % 7], 9, explain=True)), range(42))
         )
     assert all(answer == expected[turn % 7] for turn, answer in enumerate(found))
 
@@ -228,26 +228,25 @@ def long_documents(count: int) -> list[Document]:
     ]
 
 
-@pytest.mark.parametrize("shards", SHARDS)
+@pytest.mark.parametrize("shards", SHARDS[1:])
 def test_documents_in_parts(
     tmp_path: Path, shards: int, cluster: Any, one_index: Any, relevance: RelevanceModel
 ) -> None:
-    documents = long_documents(200)
+    documents = long_documents(80)
     documents += [Document(f"copy{number}", documents[number].text) for number in range(25)]
     gone = [document.id for document in documents[::11]]
     options: Any = {"chunk_words": 12, "chunk_overlap": 3}
     pair = Pair(
-        one_index(tmp_path / "one", [documents[:90], documents[90:]], gone, **options),
+        one_index(tmp_path / "one", [documents[:30], documents[30:]], gone, **options),
         cluster(tmp_path / "shards", documents, shards, gone, **options),
     )
     one, many = pair.searchers(relevance=relevance)
-    for query in QUERIES:
-        for mode in ("sparse", "dense", "hybrid"):
-            for collapse in (False, True):
-                asked: Any = {"mode": mode, "collapse": collapse, "depth": 40}
-                assert bits(one.answer(query, 40, **asked)) == bits(many.answer(query, 40, **asked))
+    for query in QUERIES[:3]:
+        for mode, collapse in (("sparse", False), ("dense", True), ("hybrid", False), ("hybrid", True)):
+            asked: Any = {"mode": mode, "collapse": collapse, "depth": 30}
+            assert bits(one.answer(query, 30, **asked)) == bits(many.answer(query, 30, **asked))
         assert bits(one.context(query, 200)) == bits(many.context(query, 200))
-    assert bits(one.rank_batch(QUERIES, 150, depth=150)) == bits(many.rank_batch(QUERIES, 150, depth=150))
+    assert bits(one.rank_batch(QUERIES, 90, depth=90)) == bits(many.rank_batch(QUERIES, 90, depth=90))
     assert bits(one.answer("statin -heart", 9)) == bits(many.answer("statin -heart", 9))
     wanted = [document.id for document in documents[:30]]
     assert one.documents(wanted) == many.documents(wanted)
