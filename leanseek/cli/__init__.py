@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leanseek.cli.guard import Guarded
+from leanseek.cli.refusal import Guarded
 from leanseek.cli.help import Helped
 from leanseek.cli.query_words import Worded
 
