@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
 import pytest
@@ -143,3 +144,76 @@ def test_dify_conditions_together() -> None:
                   {"conditions": [{"name": "a", "comparison_operator": "start with", "value": "x"}]}):  # fmt: skip
         with pytest.raises(FilterError):
             from_dify(wrong)
+
+
+dify_texts = st.sampled_from(["ab", "b", "AB", "", "c,d"])
+dify_names = st.sampled_from(["s", "t", "n", "when"])
+dify_conditions = st.one_of(
+    st.tuples(
+        st.sampled_from(["is", "is not", "contains", "not contains"]), st.sampled_from("st"), dify_texts
+    ),
+    st.tuples(
+        st.sampled_from(["in", "not in"]), st.sampled_from("st"), st.lists(dify_texts, min_size=1, max_size=3)
+    ),
+    st.tuples(
+        st.sampled_from(["=", "≠", ">", "≥", "<", "≤"]), st.just("n"), st.sampled_from([-1, 0, 1.5, 2])
+    ),
+    st.tuples(
+        st.sampled_from(["before", "after"]),
+        st.just("when"),
+        st.sampled_from(["2024-01-01", "2024-05-01T10:00:00"]),
+    ),
+    st.tuples(st.sampled_from(["empty", "not empty"]), dify_names, st.none()),
+)
+dify_documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "s": dify_texts, "t": dify_texts, "n": st.sampled_from([-1, 0, 1.5, 2]),
+        "when": st.sampled_from(["2023-12-31", "2024-01-01", "2024-03-01", "2024-05-01T09:59:59", "2025-01-01"]),
+    },
+)  # fmt: skip
+
+
+def dify_meant(operator: str, name: str, value: Any, document: dict[str, Any]) -> bool:
+    """What Dify's documentation says of a condition, on one document."""
+    if operator in ("empty", "not empty"):
+        return (name in document) == (operator == "not empty")
+    if operator in ("is not", "not contains", "not in", "≠"):
+        positive = {"is not": "is", "not contains": "contains", "not in": "in", "≠": "="}[operator]
+        return not dify_meant(positive, name, value, document)
+    if name not in document:
+        return False
+    have = document[name]
+    if operator == "contains":
+        return value.lower() in have.lower()
+    if operator == "in":
+        return have in value
+    if operator in ("before", "after"):
+        # A day alone is all of it: nothing in it is before or after it.
+        start, end = (value + "T00:00:00", value + "T23:59:59") if len(value) == 10 else (value, value)
+        first, last = (have + "T00:00:00", have + "T23:59:59") if len(have) == 10 else (have, have)
+        return last < start if operator == "before" else first > end
+    compare = {"is": eq, "=": eq, ">": gt, "≥": ge, "<": lt, "≤": le}[operator]
+    return bool(compare(have, value))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.lists(dify_conditions, min_size=1, max_size=4), st.sampled_from(["and", "or", None]), dify_documents
+)
+def test_dify_filters_mean_what_they_mean_there(
+    conditions: list[tuple[str, str, Any]], logical: str | None, document: dict[str, Any]
+) -> None:
+    given = {
+        "logical_operator": logical,
+        "conditions": [
+            {"name": [name], "comparison_operator": operator, "value": value}
+            for operator, name, value in conditions
+        ],
+    }
+    condition = from_dify(given)
+    assert condition is not None
+    every = (dify_meant(operator, name, value, document) for operator, name, value in conditions)
+    expected = any(every) if logical == "or" else all(every)
+    assert condition.matches(document) == expected
+    assert parse_filter(str(condition)).matches(document) == expected
