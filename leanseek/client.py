@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, Unpack
 from urllib.parse import quote
@@ -26,7 +27,9 @@ from leanseek.errors import (
 from leanseek.filters import Filter
 from leanseek.records import answer_of
 from leanseek.searcher.context import Cited, Context, Span
+from leanseek.searcher.facets import checked_fields
 from leanseek.searcher.request import SearchOptions
+from leanseek.searcher.wordings import wordings_of
 from leanseek.types import Answer, Document, Hit, Ranked
 
 if TYPE_CHECKING:
@@ -114,16 +117,29 @@ class Client:
         return self._run(self._info())
 
     def search(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """The k best documents for a query, see `Searcher.search`."""
-        return self.answer(query, k, explain=explain, **options).hits
+        return self.answer(query, k, queries=queries, explain=explain, **options).hits
 
     def answer(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        facets: Sequence[str] = (),
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> Answer:
         """The answer to a query, see `Searcher.answer`."""
-        [found] = self._run(self._answers([query], k, explain, options))
+        [found] = self._run(self._answer(query, k, queries, facets, explain, options))
         return found
 
     def search_batch(
@@ -147,14 +163,15 @@ class Client:
 
     def context(
         self,
-        query: str,
+        query: str | None = None,
         max_tokens: int = 1500,
         *,
+        queries: Sequence[str] | None = None,
         k: int = 20,
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt, see `Searcher.context`."""
-        return self._run(self._context(query, max_tokens, k, options))
+        return self._run(self._context(query, max_tokens, queries, k, options))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
@@ -167,16 +184,29 @@ class Client:
         return [identifier for identifier in wanted if identifier not in here]
 
     async def asearch(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """`search` for callers that must not block."""
-        return (await self.aanswer(query, k, explain=explain, **options)).hits
+        return (await self.aanswer(query, k, queries=queries, explain=explain, **options)).hits
 
     async def aanswer(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        facets: Sequence[str] = (),
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> Answer:
         """`answer` for callers that must not block."""
-        [found] = await self._arun(self._answers([query], k, explain, options))
+        [found] = await self._arun(self._answer(query, k, queries, facets, explain, options))
         return found
 
     async def asearch_batch(
@@ -191,10 +221,16 @@ class Client:
         return [answer.hits for answer in await self._arun(self._answers(queries, k, explain, options))]
 
     async def acontext(
-        self, query: str, max_tokens: int = 1500, *, k: int = 20, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        max_tokens: int = 1500,
+        *,
+        queries: Sequence[str] | None = None,
+        k: int = 20,
+        **options: Unpack[SearchOptions],
     ) -> Context:
         """`context` for callers that must not block."""
-        return await self._arun(self._context(query, max_tokens, k, options))
+        return await self._arun(self._context(query, max_tokens, queries, k, options))
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -237,6 +273,21 @@ class Client:
         self._generation = found["generation"]
         return found
 
+    def _answer(
+        self,
+        query: str | None,
+        k: int,
+        queries: Sequence[str] | None,
+        facets: Sequence[str],
+        explain: bool,
+        options: SearchOptions,
+    ) -> Steps[list[Answer]]:
+        named = {"facets": checked_fields(facets)} if facets else {}
+        body = {**worded(query, queries), "k": k, "explain": explain, **named, **given(options)}
+        found = yield Ask("POST", "/search", body)
+        self._generation = found["generation"]
+        return [answer_of(found)]
+
     def _answers(
         self, queries: Iterable[str], k: int, explain: bool, options: SearchOptions
     ) -> Steps[list[Answer]]:
@@ -254,8 +305,15 @@ class Client:
             answers += map(answer_of, records)
         return answers
 
-    def _context(self, query: str, max_tokens: int, k: int, options: SearchOptions) -> Steps[Context]:
-        body = {"query": query, "max_tokens": max_tokens, "k": k, **given(options)}
+    def _context(
+        self,
+        query: str | None,
+        max_tokens: int,
+        queries: Sequence[str] | None,
+        k: int,
+        options: SearchOptions,
+    ) -> Steps[Context]:
+        body = {**worded(query, queries), "max_tokens": max_tokens, "k": k, **given(options)}
         found = yield Ask("POST", "/context", body)
         self._generation = found["generation"]
         cited = tuple(
@@ -341,6 +399,12 @@ def unreachable(url: str, error: Exception) -> ServerError:
     return ServerError(f"'{url}' cannot be asked: {error or type(error).__name__}")
 
 
+def worded(query: str | None, queries: Sequence[str] | None) -> dict[str, Any]:
+    """The wordings of a question as a request has them. Raises UsageError as a searcher does."""
+    first, *others = wordings_of(query, queries)
+    return {"query": first, **({"rewrites": others} if others else {})}
+
+
 def given(options: SearchOptions) -> dict[str, Any]:
     """The options that are given, as JSON has them. Raises TypeError for an unknown one."""
     unknown = options.keys() - SearchOptions.__annotations__.keys()
@@ -348,7 +412,11 @@ def given(options: SearchOptions) -> dict[str, Any]:
         allowed = ", ".join(SearchOptions.__annotations__)
         raise TypeError(f"unknown search option {min(unknown)!r}; a search takes {allowed}")
     return {
-        name: str(value) if isinstance(value, Filter) else value
+        name: str(value)
+        if isinstance(value, Filter)
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else value
         for name, value in options.items()
         if value is not None
     }

@@ -15,6 +15,8 @@ from leanseek.types import (
     AttentionExplanation,
     ExpandedTerm,
     Explanation,
+    Facet,
+    Freshness,
     Hit,
     Mark,
     Nothing,
@@ -25,6 +27,7 @@ from leanseek.types import (
     Stage,
     Standing,
     TokenAttention,
+    ValueCount,
 )
 
 FORMAT = 1
@@ -35,7 +38,8 @@ Kind = TypeVar("Kind")
 class HitRecord(TypedDict):
     """A hit as JSON; what does not apply is left out.
 
-    `stages`, `terms` and `snippet` come with an explanation, `expanded` where the index has a learned side.
+    `stages`, `terms` and `snippet` come with an explanation, `expanded` where the index has a learned side, `wordings`
+    where the query has several, `freshness` in a search by recency.
     """
 
     rank: int
@@ -52,15 +56,25 @@ class HitRecord(TypedDict):
     stages: NotRequired[dict[str, dict[str, Any] | None]]
     terms: NotRequired[list[str]]
     expanded: NotRequired[list[dict[str, Any]]]
+    wordings: NotRequired[list[dict[str, Any]]]
+    freshness: NotRequired[dict[str, Any]]
     snippet: NotRequired[dict[str, Any]]
     attention: NotRequired[dict[str, list[list[float]]]]
+
+
+class FacetRecord(TypedDict):
+    """How many documents have each value of a field, and how many different values there are."""
+
+    values: list[dict[str, Any]]
+    distinct: int
 
 
 class AnswerRecord(TypedDict):
     """An answer as JSON; what does not apply is left out.
 
     `threshold` and `left_out` come with a least probability, `reason` and `message` where there is no hit, `reranked`
-    of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query.
+    of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query, `facets`
+    where they were asked for.
     """
 
     hits: list[HitRecord]
@@ -73,6 +87,7 @@ class AnswerRecord(TypedDict):
     to_rerank: NotRequired[int]
     query_tokens_lost: NotRequired[int]
     operators: NotRequired[list[dict[str, Any]]]
+    facets: NotRequired[dict[str, FacetRecord]]
 
 
 class SpanRecord(TypedDict):
@@ -125,6 +140,10 @@ def hit_record(hit: Hit) -> HitRecord:
         if explanation.learned is not None:
             record["stages"]["learned"] = asdict(explanation.learned)
             record["expanded"] = [term._asdict() for term in explanation.expanded]
+        if explanation.wordings:
+            record["wordings"] = [asdict(stage) for stage in explanation.wordings]
+        if explanation.freshness is not None:
+            record["freshness"] = explanation.freshness._asdict()
         record["terms"] = list(explanation.terms)
         record["snippet"] = {
             "text": explanation.snippet.text,
@@ -162,15 +181,19 @@ def _explanation_of(record: HitRecord) -> Explanation:
     snippet = Snippet(text, tuple((start, end) for start, end in record["snippet"]["highlights"]))
     terms = tuple(record["terms"])
     sides = stages["sparse"], stages["dense"], terms, snippet
-    learned = stages.get("learned")
-    expanded = tuple(ExpandedTerm(**term) for term in record.get("expanded", ()))
+    more: dict[str, Any] = {
+        "learned": stages.get("learned"),
+        "expanded": tuple(ExpandedTerm(**term) for term in record.get("expanded", ())),
+        "wordings": tuple(Stage(**stage) for stage in record.get("wordings", ())),
+        "freshness": Freshness(**record["freshness"]) if "freshness" in record else None,
+    }
     if "attention" not in record:
-        return Explanation(*sides, learned=learned, expanded=expanded)
+        return Explanation(*sides, **more)
     title, body = (
         tuple(TokenAttention(int(start), int(end), attention) for start, end, attention in tokens)
         for tokens in (record["attention"]["title"], record["attention"]["text"])
     )
-    return AttentionExplanation(*sides, title, body, learned=learned, expanded=expanded)
+    return AttentionExplanation(*sides, title, body, **more)
 
 
 def answer_record(answer: Answer) -> AnswerRecord:
@@ -188,7 +211,17 @@ def answer_record(answer: Answer) -> AnswerRecord:
         record["query_tokens_lost"] = answer.tokens_lost
     if answer.operators:
         record["operators"] = [operator._asdict() for operator in answer.operators]
+    if answer.facets:
+        record["facets"] = facets_record(answer.facets)
     return record
+
+
+def facets_record(facets: Mapping[str, Facet]) -> dict[str, FacetRecord]:
+    """Facets as JSON, by field."""
+    return {
+        field: {"values": [one._asdict() for one in facet.values], "distinct": facet.distinct}
+        for field, facet in facets.items()
+    }
 
 
 def answer_of(record: AnswerRecord) -> Answer:
@@ -203,6 +236,10 @@ def answer_of(record: AnswerRecord) -> Answer:
         nothing=Nothing(reason, record["message"]) if reason is not None else None,
         tokens_lost=record.get("query_tokens_lost", 0),
         operators=tuple(Operator(**operator) for operator in record.get("operators", ())),
+        facets={
+            field: Facet(tuple(ValueCount(**one) for one in facet["values"]), facet["distinct"])
+            for field, facet in record.get("facets", {}).items()
+        },
     )
 
 
@@ -210,6 +247,7 @@ def remarks_record(answer: Answer) -> dict[str, Any]:
     """What a terminal shows of an answer beside its hits: nothing for an answer that needs no remark."""
     record: dict[str, Any] = {**answer_record(answer)}
     del record["hits"]
+    record.pop("facets", None)  # they stand beside the hits
     if answer.nearest is None:
         record.pop("threshold", None)
         record.pop("left_out", None)

@@ -94,11 +94,21 @@ class ExpandedTerm(NamedTuple):
     expansion: bool
 
 
+class Freshness(NamedTuple):
+    """What a search by recency has made of a hit: its `date` as the metadata have it, None where there is none, and
+    the `factor` in [0, 1] that its score was multiplied by."""
+
+    date: Scalar | None
+    factor: float
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a hit has its rank: the sides of the search, the query's terms in it, and an extract.
 
-    `expanded` are the terms that the learned side has matched, those that add most first.
+    `expanded` are the terms that the learned side has matched, those that add most first. `wordings` are the hit's rank
+    and score for each wording of the query, in their order, where there are several; `sparse`, `dense` and `learned`
+    are then those of the first. `freshness`: None unless the search went by recency.
     """
 
     sparse: Stage | None
@@ -107,6 +117,8 @@ class Explanation:
     snippet: Snippet
     learned: Stage | None = field(default=None, kw_only=True)
     expanded: tuple[ExpandedTerm, ...] = field(default=(), kw_only=True)
+    wordings: tuple[Stage, ...] = field(default=(), kw_only=True)
+    freshness: Freshness | None = field(default=None, kw_only=True)
 
 
 class TokenAttention(NamedTuple):
@@ -143,9 +155,10 @@ class Hit:
 
     `probability` is how probable it is that the hit is relevant, in [0, 1], and comparable across queries; None
     without a relevance model. `history` of a re-ranked list is where the hit was after the search and after each
-    re-ranker that scored it; empty without re-ranking. `copies` are the ids of other documents with the same text,
-    which the hit stands for where a search collapses them. `marks` are the pages and sections of its text, as far as
-    they are known, in order: places in the document, of which the first may be where the text begins.
+    re-ranker that scored it, and after the list was made more diverse; empty where neither was done. `copies` are the
+    ids of other documents with the same text, which the hit stands for where a search collapses them. `marks` are the
+    pages and sections of its text, as far as they are known, in order: places in the document, of which the first may
+    be where the text begins.
     """
 
     rank: int
@@ -173,6 +186,23 @@ class Operator(NamedTuple):
     words: str
     excludes: bool
     left: int | None = None
+
+
+class ValueCount(NamedTuple):
+    """A value of a metadata field, and how many documents have it."""
+
+    value: Scalar
+    count: int
+
+
+class Facet(NamedTuple):
+    """The values of a field among the documents that a search admits, the most frequent first.
+
+    `distinct`: how many different values there are; only the first hundred are among the `values`.
+    """
+
+    values: tuple[ValueCount, ...]
+    distinct: int
 
 
 class Reached(NamedTuple):
@@ -207,7 +237,7 @@ class Answer:
     `reached`: how far the re-ranking came; None without re-ranking. `nothing`: why there is no hit; None where there is
     one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off. `operators`: those of the query as
     they were understood; none where it has none, or was taken literally. `coverage`: the share of the passages that was
-    searched, where a part of a cluster did not answer; None: all of them.
+    searched, where a part of a cluster did not answer; None: all of them. `facets`: those that were asked for, by field.
     """
 
     hits: list[Hit]
@@ -219,6 +249,7 @@ class Answer:
     tokens_lost: int = 0
     operators: tuple[Operator, ...] = ()
     coverage: float | None = None
+    facets: Mapping[str, Facet] = field(default_factory=dict)
 
 
 class Ranked(NamedTuple):

@@ -149,6 +149,32 @@ Operators: TypeAlias = Annotated[
 Collapse: TypeAlias = Annotated[
     bool, typer.Option("--collapse", help="Show one of all documents with the same title and text.")
 ]
+Also: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT", help="Another wording of the query: what any of them finds is ranked. Repeatable."
+    ),
+]
+Diversity: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="0..1", help="How much more a hit counts that says something new; .3 costs little."),
+]
+Recency: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD:90d",
+        help="Halve a hit's score for every so many h, d, w, m (months) or y that it is old by a date field.",
+    ),
+]
+Now: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="DATE", help="When --recency counts from; by default the present.")
+]
+Facet: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD", help="Count a field's values among all documents of the filter. Repeatable."
+    ),
+]
 
 MinProbability: TypeAlias = Annotated[
     float | None,

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from leanseek.types import ExpandedTerm, Hit, Progress, Snippet
+    from leanseek.types import ExpandedTerm, Facet, Hit, Progress, Scalar, Snippet
 
 INDENT = 5
+VALUES = 10
+"""How many values of a facet are printed."""
 EXPANDED = 8
 """How many of the terms that the learned side has matched are printed."""
 ATTENDED = 10
@@ -87,6 +89,18 @@ def copies_line(hit: Hit) -> str:
     return f"same text: {shown}{more}"
 
 
+def facet_line(field: str, facet: Facet) -> str:
+    """The most frequent values of a field, each with how many documents have it."""
+    shown = ", ".join(f"{value_text(value)} {count:,}" for value, count in facet.values[:VALUES])
+    more = f" and {facet.distinct - VALUES:,} more" if facet.distinct > VALUES else ""
+    return f"{printable(field)}: {shown or 'no value'}{more}"
+
+
+def value_text(value: Scalar) -> str:
+    """A value of a field as a filter writes it, but for quotation marks."""
+    return str(value).lower() if isinstance(value, bool) else printable(str(value)) or '""'
+
+
 def stages_line(hit: Hit) -> str:
     """The hit's rank and score by each side and re-ranker, and the terms it shares with the query."""
     if hit.explanation is None:
@@ -100,6 +114,12 @@ def stages_line(hit: Hit) -> str:
         if stage is not None and stage.score is not None:
             place = f"#{stage.rank}" if stage.rank is not None else "not found"
             parts.append(f"{side} {place} ({stage.score:.3f})")
+    if hit.explanation.wordings:
+        places = (f"#{one.rank}" if one.rank is not None else "not found" for one in hit.explanation.wordings)
+        parts.append(f"wordings {', '.join(places)}")
+    if (fresh := hit.explanation.freshness) is not None:
+        date = printable(str(fresh.date)) if fresh.date is not None else "no date"
+        parts.append(f"recency × {fresh.factor:.3f} ({date})")
     if hit.history:
         parts.append(" → ".join(f"{by} #{rank} ({score:.3f})" for by, rank, score in hit.history))
     if hit.explanation.terms:

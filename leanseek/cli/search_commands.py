@@ -12,6 +12,7 @@ from leanseek.cli import options as opt
 from leanseek.cli.output import (
     chance,
     count,
+    facet_line,
     print_hits,
     print_json,
     printable,
@@ -38,7 +39,12 @@ def search(
     mode: opt.Mode = None,
     filter: opt.Filter = None,
     literal: opt.AsText = False,
+    also: opt.Also = None,
     collapse: opt.Collapse = False,
+    diversity: opt.Diversity = None,
+    recency: opt.Recency = None,
+    now: opt.Now = None,
+    facet: opt.Facet = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
@@ -56,7 +62,7 @@ def search(
     as_json: opt.Json = False,
 ) -> None:
     """Search an index for one query."""
-    from leanseek.records import hit_record, remarks_record
+    from leanseek.records import facets_record, hit_record, remarks_record
     from leanseek.searcher import Searcher
 
     with (
@@ -81,6 +87,8 @@ def search(
         answer = searcher.answer(
             " ".join(query),
             k,
+            queries=also,
+            facets=facet or (),
             filter=filter,
             # People always see a snippet; programs get it with the explanation.
             explain=explain or not as_json,
@@ -89,6 +97,9 @@ def search(
             relevant_only=relevant_only,
             literal=literal,
             collapse=collapse,
+            diversity=diversity,
+            recency=recency,
+            now=now,
             progress=progress,
         )
         cut = searcher.truncation.query_sentence()
@@ -96,6 +107,8 @@ def search(
     if as_json:
         for hit in answer.hits:
             print_json(hit_record(hit))
+        if answer.facets:
+            print_json({"facets": facets_record(answer.facets)})
         if told := remarks_record(answer):
             print_json({**told, "notes": notes}, err=True)
         return
@@ -109,6 +122,8 @@ def search(
         )
     elif answer.nothing is not None:
         typer.echo(f"Nothing found: {printable(answer.nothing.sentence)}.", err=True)
+    for field, counted in answer.facets.items():
+        typer.echo(facet_line(field, counted))
     print_notes(notes)
 
 
@@ -151,6 +166,9 @@ def run(
     filter: opt.Filter = None,
     operators: opt.Operators = False,
     collapse: opt.Collapse = False,
+    diversity: opt.Diversity = None,
+    recency: opt.Recency = None,
+    now: opt.Now = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
@@ -219,6 +237,9 @@ def run(
                         relevant_only=relevant_only,
                         literal=not operators,
                         collapse=collapse,
+                        diversity=diversity,
+                        recency=recency,
+                        now=now,
                         progress=within(start) if rerank else None,
                     ),
                     strict=True,

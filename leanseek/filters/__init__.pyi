@@ -1,10 +1,12 @@
 from .conditions import LIKE_A_DATE as LIKE_A_DATE
 from .field_check import check_fields as check_fields
+from .field_check import check_known as check_known
 from .foreign import from_dify as from_dify
 from .foreign import from_openai as from_openai
 from .frameworks import from_haystack as from_haystack
 from .frameworks import from_llamaindex as from_llamaindex
 from .frameworks import from_mongo as from_mongo
+from .moments import seconds_of as seconds_of
 from .moments import stored_moment as stored_moment
 from .nodes import BUILT_IN as BUILT_IN
 from .nodes import And as And
@@ -19,4 +21,5 @@ from .nodes import Membership as Membership
 from .nodes import Not as Not
 from .nodes import Or as Or
 from .nodes import elements as elements
+from .nodes import quote_name as quote_name
 from .parser import parse_filter as parse_filter

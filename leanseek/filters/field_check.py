@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from leanseek.errors import FilterError
+from leanseek.errors import FilterError, InputError
 from leanseek.filters.conditions import Operator
 from leanseek.filters.nodes import (
     BUILT_IN,
@@ -66,13 +66,21 @@ def check_fields(condition: Filter, sources: Sequence[FieldSource]) -> None:
             held[leaf.field] = kinds
         if not held[leaf.field]:
             if not any(source.knows(leaf.field) for source in sources):
-                raise unknown_field(leaf.field, {name for source in sources for name in source.fields()})
+                names = {name for source in sources for name in source.fields()}
+                raise FilterError(unknown_field(leaf.field, names))
         elif not isinstance(leaf, IsNull) and leaf.kinds().isdisjoint(held[leaf.field]):
             raise _mismatch(leaf, held[leaf.field])
 
 
-def unknown_field(field: str, names: set[str]) -> FilterError:
-    """The error for a field that is none of the `names`."""
+def check_known(field: str, sources: Sequence[FieldSource], what: str) -> None:
+    """Raise InputError for a field that none of the sources has; `what` names it."""
+    if field not in BUILT_IN and not any(source.knows(field) for source in sources):
+        names = {name for source in sources for name in source.fields()}
+        raise InputError(unknown_field(field, names, what))
+
+
+def unknown_field(field: str, names: set[str], what: str = "The filter") -> str:
+    """What is said of a field that is none of the `names`; `what` names it."""
     known = [*BUILT_IN, *sorted(names - set(BUILT_IN))]
     given = _cut(field).casefold()
     # Names of another length cannot be near; comparing very many would take longer than the search.
@@ -82,8 +90,8 @@ def unknown_field(field: str, names: set[str]) -> FilterError:
     meant = f"; did you mean {' or '.join(map(quote_name, near))}?" if near else "."
     shown = ", ".join(_cut(quote_name(name)) for name in known[:_SHOWN])
     more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
-    return FilterError(
-        f"The filter names the field {_cut(quote_name(field))}, which no document has{meant} "
+    return (
+        f"{what} names the field {_cut(quote_name(field))}, which no document has{meant} "
         f"The fields are {shown}{more}."
     )
 

@@ -14,6 +14,7 @@ DAY: Final = len("2024-03-01")
 """The characters of a date; a text of more is a time."""
 _SECONDS: Final = 86_400
 _LAST_DAY: Final = date.max.toordinal()
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _ISO: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
@@ -24,6 +25,29 @@ _AFTER_A_MOMENT: Final = "!"
 """Sorts after the blank that ends a moment in `stored_moment`, and before the point of a fraction."""
 _AFTER_ALL: Final = "~"
 """Sorts after all that is in a moment."""
+
+
+def seconds_of(value: str | int | float) -> float | None:
+    """Seconds since 1970 in UTC of an ISO date or time; None for what is none.
+
+    A month or a year, such as "2024-03", "2024" or the number 2024, is its first day. A number from 10**8 on is itself
+    such a count of seconds, from 10**11 on one of milliseconds.
+    """
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, str):
+        if 1 <= value <= 9999 and value == int(value):
+            return seconds_of(f"{int(value):04}")
+        if not 10**8 <= value < 10**14:
+            return None
+        return float(value) if value < 10**11 else value / 1000
+    if _SHORT.fullmatch(value):
+        value += "-01-01"[len(value) - DAY :]
+    if (moment := _moment(value)) is None:
+        return None
+    days = date.fromisoformat(moment[:DAY]).toordinal() - _EPOCH
+    hours, minutes, seconds = moment[DAY + 1 :].split(":")
+    return days * _SECONDS + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def stored_moment(text: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import BUILT_IN, Element, Kind, stored_moment
+from leanseek.filters import BUILT_IN, Element, Kind, seconds_of, stored_moment
 from leanseek.indexing.arrays import open_array
 from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri
 from leanseek.types import Int64Array, Metadata, Scalar, content
@@ -61,6 +61,9 @@ class PassageStore:
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise self._damaged(error) from error
         self._database.create_function("stored_moment", 1, stored_moment, deterministic=True)
+        self._database.create_function(
+            "stored_date", 1, lambda text: seconds_of(text) is not None, deterministic=True
+        )
         ((self.form,),) = self._query("PRAGMA user_version", (), (int,))
         ((count,),) = self._query("SELECT count(*) FROM passages", (), (int,))
         if count != len(self.rows):
@@ -123,6 +126,15 @@ class PassageStore:
         }
         return self._in_order(found, ordinals)
 
+    def metadata(self, ordinals: Int64Array) -> list[Metadata]:
+        """The metadata of the passages at the given ordinals."""
+        statement = "SELECT row, metadata FROM passages WHERE row IN"
+        found = {
+            row: self._metadata(stored)
+            for row, stored in self._lookup(statement, self.rows[ordinals].tolist(), (int, str))
+        }
+        return self._in_order(found, ordinals)
+
     def blocks(self, size: int) -> Iterator[Int64Array]:
         """All ordinals in ascending blocks of at most `size`."""
         for start in range(0, self.size, size):
@@ -165,6 +177,39 @@ class PassageStore:
                 f"{json.dumps(field)}: ",
             )
         return bool(self._query(statement, (name,), (int,)))
+
+    def values(self, field: str) -> tuple[list[Element], Int64Array, Int64Array]:
+        """The distinct elements of a field, and where they are: (r,) numbers of elements, (r,) ordinals.
+
+        Elements that SQLite takes for equal, such as 1 and 1.0, are one; an ordinal that has an element twice may come
+        twice with it.
+        """
+        table = (
+            f"(SELECT row, 'string' AS kind, {field} AS value FROM passages)"
+            if field in BUILT_IN
+            else ("(SELECT row, kind, value FROM metadata WHERE field = ?)")
+        )
+        columns = "kind, value, count(*), group_concat(row)"
+        statement = f"SELECT {columns} FROM {table} GROUP BY kind, value ORDER BY kind, value"
+        found = self._query(statement, () if field in BUILT_IN else (field,), (str,))
+        kinds = get_args(Kind)
+        try:
+            if unknown := {kind for kind, *_ in found} - set(kinds):
+                raise ValueError(f"{min(unknown)!r} is no kind of value")
+            elements = [Element.from_stored(value, kind) for kind, value, _, _ in found]
+            rows = np.fromstring(",".join(rows for *_, rows in found), np.int64, sep=",")
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+        numbers = np.repeat(np.arange(len(found)), [count for _, _, count, _ in found]).astype(np.int64)
+        return elements, numbers, self._ordinals_of(rows)
+
+    def dated(self, field: str) -> bool:
+        """Whether a metadata field has values that are dates, times or years, or could be: numbers."""
+        dates = (
+            "kind IN ('moment', 'number') OR (kind = 'string' AND value GLOB '[0-9]*' AND stored_date(value))"
+        )
+        statement = f"SELECT 1 FROM metadata WHERE field = ? AND ({dates}) LIMIT 1"
+        return bool(self._query(statement, (field,), (int,)))
 
     def kinds(self, field: str) -> dict[Kind, Element]:
         """The kinds of elements that a metadata field has, each with an example."""

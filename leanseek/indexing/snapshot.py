@@ -17,15 +17,17 @@ from leanseek.indexing.admission import apply_operators, count
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.learned import ImpactIndex
+from leanseek.indexing.metadata_column import Column, read_column
 from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Operator
+from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Metadata, Operator
 
 REMEMBERED_FILTERS = 16
+REMEMBERED_COLUMNS = 16
 ATTEMPTS = 20
 """A writer may remove segments between reading the catalog and opening them; the newer catalog is then read."""
 NONE = (np.zeros(0, dtype=np.float32),)
@@ -57,6 +59,15 @@ class Passages:
             ids = self.segments[number].passages.ids(ordinals[mine] - self.bases[number])
             for place, identifier in zip(mine.tolist(), ids, strict=True):
                 found[place] = identifier
+        return found
+
+    def metadata(self, ordinals: Int64Array) -> list[Metadata]:
+        """The metadata of the passages at the given global ordinals, in that order."""
+        found: list[Metadata] = [{}] * len(ordinals)
+        for number, mine in self.by_segment(ordinals):
+            some = self.segments[number].passages.metadata(ordinals[mine] - self.bases[number])
+            for place, metadata in zip(mine.tolist(), some, strict=True):
+                found[place] = metadata
         return found
 
     def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:
@@ -100,6 +111,7 @@ class Snapshot:
         self.passages = Passages(segments, analyzer)
         self._sequences = Sequences(analyzer)
         self._masks: dict[Filter | str, BoolArray] = {}
+        self._columns: dict[str, Column] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -370,6 +382,18 @@ class Snapshot:
     def _knows(self, key: Filter | str) -> bool:
         with self._lock:
             return key in self._masks
+
+    def column(self, field: str) -> Column:
+        """A metadata field, or id or title, of all passages, deleted ones included; the last few are remembered."""
+        with self._lock:
+            if field in self._columns:
+                return self._columns[field]
+        column = read_column([segment.passages for segment in self.segments], self.passages.bases, field)
+        with self._lock:
+            if len(self._columns) >= REMEMBERED_COLUMNS:
+                del self._columns[next(iter(self._columns))]
+            self._columns[field] = column
+        return column
 
     def _remembered(self, key: Filter | str, masks: Iterable[BoolArray]) -> BoolArray:
         """(size,) the segments' masks (n,) together, without deleted passages; not made where it is remembered."""

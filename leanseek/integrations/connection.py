@@ -91,18 +91,32 @@ class Connection:
         return self._searcher
 
     def answer(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> Answer:
         """The answer to a query, see `Searcher.answer`."""
-        return self._searcher.answer(query, k, explain=explain, **options)
+        return self._searcher.answer(query, k, queries=queries, explain=explain, **options)
 
     async def aanswer(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> Answer:
         """`answer` for callers that must not block."""
         if isinstance(self._searcher, Searcher):
-            return await asyncio.to_thread(self._searcher.answer, query, k, explain=explain, **options)
-        return await self._searcher.aanswer(query, k, explain=explain, **options)
+            return await asyncio.to_thread(
+                self._searcher.answer, query, k, queries=queries, explain=explain, **options
+            )
+        return await self._searcher.aanswer(query, k, queries=queries, explain=explain, **options)
 
     def documents(self, ids: Iterable[str]) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""

@@ -204,7 +204,8 @@ class LeanseekRetriever:
         explain: bool = False,
         **options: Any,
     ) -> None:
-        """`options` are those of `Searcher.search`: mode, depth, min_probability, relevant_only, literal, collapse.
+        """`options` are those of `Searcher.search`: mode, depth, min_probability, relevant_only, literal, collapse,
+        diversity, recency, now.
 
         Queries are questions: signs in them are text unless `literal=False`. Raises UsageError for a `top_k` below 1.
         """

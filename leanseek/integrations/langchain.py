@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
@@ -45,7 +46,7 @@ from leanseek.integrations.connection import (
     written,
 )
 from leanseek.rerank import Reranker
-from leanseek.searcher.request import SearchOptions
+from leanseek.searcher.request import DEPTH, SearchOptions
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
 
@@ -54,8 +55,9 @@ class LeanseekRetriever(BaseRetriever):
     """The best documents of an index for a query.
 
     `index` is a path, a `Searcher`, a server's address, or a `Client`; the other fields are the parameters of
-    `Searcher.search`, and `invoke` takes them too. `filter` may also be a dict in the manner of MongoDB, see
-    `from_mongo`. Queries are questions: signs in them are text unless `literal=False`.
+    `Searcher.search`, and `invoke` takes them too, and `queries`, further wordings of its query. `filter` may also be a
+    dict in the manner of MongoDB, see `from_mongo`. Queries are questions: signs in them are text unless
+    `literal=False`.
 
     `metadata["leanseek"]` of a document has the `rank`, `score`, `probability`, `start` and `end` of its text, and
     with `explain` its `stages`.
@@ -75,6 +77,9 @@ class LeanseekRetriever(BaseRetriever):
     relevant_only: bool = False
     literal: bool = True
     collapse: bool = False
+    diversity: float | None = None
+    recency: str | None = None
+    now: str | datetime | None = None
     explain: bool = False
     _connection: Connection = PrivateAttr()
 
@@ -219,6 +224,18 @@ class LeanseekVectorStore(VectorStore):
         answer = await self._connection.aanswer(query, k, **asked(kwargs))
         return [(plain(hit), hit.score) for hit in answer.hits]
 
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """The k best documents by a diversity of `1 - lambda_mult`, of at least `fetch_k` candidates of each side."""
+        return self.similarity_search(query, k, **diverse(k, fetch_k, lambda_mult, kwargs))
+
+    async def amax_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """`max_marginal_relevance_search` for callers that must not block."""
+        return await self.asimilarity_search(query, k, **diverse(k, fetch_k, lambda_mult, kwargs))
+
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
@@ -339,6 +356,11 @@ def condition_of(filter: str | Filter | Mapping[str, Any] | None) -> str | Filte
 def asked(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a search that a vector store is given."""
     return {"literal": True, **options, "filter": condition_of(options.get("filter"))}
+
+
+def diverse(k: int, fetch_k: int, lambda_mult: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a search by maximal marginal relevance, as LangChain names them."""
+    return {"depth": max(k, fetch_k, DEPTH), **options, "diversity": 1 - lambda_mult}
 
 
 def ours(id: str | None, text: str, metadata: Mapping[str, Any]) -> OurDocument:

@@ -56,6 +56,7 @@ MODES: Mapping[VectorStoreQueryMode, str | None] = {
     VectorStoreQueryMode.HYBRID: "hybrid",
     VectorStoreQueryMode.SPARSE: "sparse",
     VectorStoreQueryMode.TEXT_SEARCH: "sparse",
+    VectorStoreQueryMode.MMR: None,
 }
 
 
@@ -214,8 +215,8 @@ class LeanseekVectorStore(BasePydanticVectorStore):
             raise UsageError(
                 "alpha is chosen when the index is opened: dense_weight of the store, or of a Searcher"
             )
-        if query.mmr_threshold is not None:
-            raise UsageError("mmr_threshold is not served; leave it out")
+        if query.mmr_threshold is not None and query.mode != VectorStoreQueryMode.MMR:
+            raise UsageError("mmr_threshold goes with the mode mmr; leave it out, or choose that mode")
         conditions = [condition_of(query.filters)]
         if query.node_ids:  # an index of LlamaIndex passes [] for every node
             conditions.append(one_of("id", query.node_ids))
@@ -226,6 +227,8 @@ class LeanseekVectorStore(BasePydanticVectorStore):
         if query.mode == VectorStoreQueryMode.HYBRID and query.hybrid_top_k is not None:
             k = query.hybrid_top_k
         asked: dict[str, Any] = {"k": k, "mode": MODES[query.mode], "literal": True}
+        if query.mode == VectorStoreQueryMode.MMR:
+            asked["diversity"] = 1 - (0.5 if query.mmr_threshold is None else query.mmr_threshold)
         if query.sparse_top_k is not None:
             asked["depth"] = max(query.sparse_top_k, query.similarity_top_k, k)
         return {**asked, **options, "filter": joined("and", given) if given else None}

@@ -11,6 +11,7 @@ import numpy as np
 
 from leanseek.indexing.outline import marks, without_outline
 from leanseek.indexing.search_source import SearchSource
+from leanseek.searcher.diversity import diverse_hits, diverse_list, ordinals_of
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
@@ -55,8 +56,10 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
             best, reached = hits[place], None
             if reranked is not None:
                 best, reached = reranked[place].hits, Reached(reranked[place].reached, reranked[place].asked)
+            if request.diversity:
+                best = diverse_hits(snapshot, best, request.diversity)
             yield Answer(
-                with_snippets(best[: request.k], query, snapshot.passages.analyzer),
+                with_snippets(best[: request.k], worded(request, query), snapshot.passages.analyzer),
                 request.threshold,
                 cuts[place].left_out,
                 nearest_hit(request, query, ranking, cuts[place]),
@@ -74,7 +77,8 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
     kept = (cut(ranking, request.threshold, request.reach).kept for ranking in rankings)
     if second is None:
         for done, ranking in enumerate(kept, 1):
-            yield ranked(snapshot, first(ranking, request.k))
+            found = ranked(snapshot, ranking if request.diversity else first(ranking, request.k))
+            yield diverse_list(snapshot, ranking.ordinals, found, request.diversity)[: request.k]
             if request.progress is not None:
                 request.progress("searching", done, len(request.queries))
         return
@@ -92,7 +96,11 @@ def ranked_lists(request: Request, rankings: Iterable[Ranking]) -> Iterator[list
             if one.reached and tail:
                 excess = excess_over(one.hits[-1].score, tail[0].score)
                 tail = [Ranked(identifier, score - excess) for identifier, score in tail]
-            yield [*(Ranked(hit.id, hit.score) for hit in one.hits), *tail][: request.k]
+            found = [*(Ranked(hit.id, hit.score) for hit in one.hits), *tail]
+            if request.diversity:
+                ordinals = np.concatenate([ordinals_of(snapshot, one.hits), ranking.ordinals[len(head) :]])
+                found = diverse_list(snapshot, ordinals, found, request.diversity)
+            yield found[: request.k]
 
 
 def rerank(
@@ -148,6 +156,7 @@ def make_hits(snapshot: SearchSource, ranking: Ranking, explain: bool = False) -
                 (),
                 Snippet(""),
                 learned=stage(ranking.learned, place),
+                wordings=tuple(stage_in(view.fused, place) for view in ranking.wordings),
             )
             if explain
             else None,
@@ -161,6 +170,12 @@ def make_hits(snapshot: SearchSource, ranking: Ranking, explain: bool = False) -
 def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:
     """The hits of a query's ranking; explained where the request asks for it, with what the learned side matched."""
     hits = make_hits(request.snapshot, ranking, request.explain)
+    if request.recency is not None and request.explain:
+        hits = [
+            replace(hit, explanation=replace(hit.explanation, freshness=request.recency.of(hit.metadata)))
+            for hit in hits
+            if hit.explanation is not None
+        ]
     expansion = ranking.expansion
     if not request.explain or expansion is None:
         return hits
@@ -190,10 +205,17 @@ def copies_of(snapshot: SearchSource, ranking: Ranking, document: str, place: in
 
 def stage(view: SideView | None, place: int) -> Stage | None:
     """One side's rank and score of the hit at a place of the ranking; None where that side was not searched."""
-    if view is None:
-        return None
-    rank = int(view.ranks[place])
-    return Stage(rank or None, float(view.scores[place]))
+    return None if view is None else stage_in(view, place)
+
+
+def stage_in(view: SideView, place: int) -> Stage:
+    """The rank and the score in a view of the hit at a place of the ranking."""
+    return Stage(int(view.ranks[place]) or None, float(view.scores[place]))
+
+
+def worded(request: Request, query: str) -> str:
+    """The text whose words a hit's explanation looks for: the query, with its further wordings if there are any."""
+    return " ".join([query, *request.wordings]) if request.wordings else query
 
 
 def with_snippets(hits: Sequence[Hit], query: str, analyzer: Analyzer) -> list[Hit]:
@@ -225,7 +247,7 @@ def nearest_hit(request: Request, query: str, ranking: Ranking, kept: Cut) -> Hi
     snapshot = request.snapshot
     [hit] = with_snippets(
         shown_hits(request, query, ranking.take(np.array([kept.nearest]))),
-        query,
+        worded(request, query),
         snapshot.passages.analyzer,
     )
     return replace(hit, rank=kept.nearest + 1)

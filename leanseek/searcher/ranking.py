@@ -29,13 +29,31 @@ class SideView(NamedTuple):
     ranks: Int64Array
     scores: Float32Array
 
+    def take(self, places: Int64Array) -> SideView:
+        """The same for some of the places."""
+        return SideView(self.ranks[places], self.scores[places])
+
+
+class WordingView(NamedTuple):
+    """What one of several wordings makes of a ranking's passages: fused as a search for it alone, and by side."""
+
+    fused: SideView
+    sparse: SideView | None
+    dense: SideView | None
+
+    def take(self, places: Int64Array) -> WordingView:
+        """The same for some of the places."""
+        sparse, dense = (None if side is None else side.take(places) for side in (self.sparse, self.dense))
+        return WordingView(self.fused.take(places), sparse, dense)
+
 
 class Ranking(NamedTuple):
     """Passages best first: `ordinals` (c,) global, `scores` (c,). `complete`: no other passage could follow.
 
     `probabilities` (c,) float64: how probable it is that each is relevant; None where that was not computed.
     `copies`: of some ordinals those of the passages with the same text that they stand for. `operators`: the query's,
-    with what they leave. `expansion`: the query as the learned side was asked it.
+    with what they leave. `expansion`: the query as the learned side was asked it. `wordings`: the views of each where
+    there are several, in their order.
     """
 
     ordinals: Int64Array
@@ -48,11 +66,12 @@ class Ranking(NamedTuple):
     operators: tuple[Operator, ...] = ()
     learned: SideView | None = None
     expansion: ImpactQuery | None = None
+    wordings: tuple[WordingView, ...] = ()
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
         sparse, dense, learned = (
-            SideView(view.ranks[places], view.scores[places]) if view is not None else None
+            view.take(places) if view is not None else None
             for view in (self.sparse, self.dense, self.learned)
         )
         chances = self.probabilities[places] if self.probabilities is not None else None
@@ -63,6 +82,7 @@ class Ranking(NamedTuple):
             dense=dense,
             learned=learned,
             probabilities=chances,
+            wordings=tuple(view.take(places) for view in self.wordings),
         )
 
 
@@ -221,20 +241,33 @@ def rank(
     complete = all(len(found.ordinals) < depth for found in asked)
     if len(asked) > 1:
         union = snapshot.passages.in_order(functools.reduce(np.union1d, (found.ordinals for found in asked)))
-        by_terms = by_vector = by_expansion = None
-        if sparse is not None:
-            by_terms = view_of(union, sparse, lambda rest: snapshot.sparse.score(query, rest))
-        if dense is not None and vector is not None:
-            by_vector = view_of(union, dense, lambda rest: snapshot.dense_score(vector, rest))
-        if expanded is not None and learned is not None:
-            by_expansion = view_of(union, expanded, lambda rest: snapshot.learned.score(learned, rest))
-        return fused(union, by_terms, by_vector, by_expansion, fusion, complete)
+        views = views_of(snapshot, query, vector, Sides(sparse, dense, learned=expanded), union, learned)
+        return fused(union, *views, fusion, complete)
     [found] = asked
     view = SideView(np.arange(1, len(found.ordinals) + 1), found.scores)
     by_terms, by_vector, by_expansion = (
         view if candidates is not None else None for candidates in (sparse, dense, expanded)
     )
     return Ranking(found.ordinals, found.scores, by_terms, by_vector, complete, learned=by_expansion)
+
+
+def views_of(
+    snapshot: Snapshot,
+    query: str,
+    vector: Float32Array | None,
+    sides: Sides,
+    union: Int64Array,
+    learned: ImpactQuery | None = None,
+) -> tuple[SideView | None, SideView | None, SideView | None]:
+    """The views of the sparse, the dense and the learned side, where they were searched, of a union of passages."""
+    by_terms = by_vector = by_expansion = None
+    if sides.sparse is not None:
+        by_terms = view_of(union, sides.sparse, lambda rest: snapshot.sparse.score(query, rest))
+    if sides.dense is not None and vector is not None:
+        by_vector = view_of(union, sides.dense, lambda rest: snapshot.dense_score(vector, rest))
+    if sides.learned is not None and learned is not None:
+        by_expansion = view_of(union, sides.learned, lambda rest: snapshot.learned.score(learned, rest))
+    return by_terms, by_vector, by_expansion
 
 
 def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], Float32Array]) -> SideView:
@@ -296,13 +329,20 @@ def fused(
     complete: bool,
 ) -> Ranking:
     """The ranking that a fusion makes of the sides' views of the same passages, given in order of their ids."""
+    scores = fused_scores(sparse, dense, learned, fusion)
+    # Stable: equal scores stay in order of ids.
+    order = np.argsort(-scores, kind="stable")
+    return Ranking(union, scores, sparse, dense, complete, learned=learned).take(order)
+
+
+def fused_scores(
+    sparse: SideView | None, dense: SideView | None, learned: SideView | None, fusion: Fusion
+) -> Float32Array:
+    """(c,) the scores that a fusion gives to the passages of the sides' views."""
     by_terms, by_vector, by_expansion = (
         Side(view.scores, view.ranks > 0) if view is not None else None for view in (sparse, dense, learned)
     )
     assert by_terms is not None, "what is fused has a sparse side"
     # A fusion of one's own may know two sides alone.
     more = () if by_expansion is None else (by_expansion,)
-    scores = fusion.fuse(by_terms, by_vector, *more)
-    # Stable: equal scores stay in order of ids.
-    order = np.argsort(-scores, kind="stable")
-    return Ranking(union, scores, sparse, dense, complete, learned=learned).take(order)
+    return fusion.fuse(by_terms, by_vector, *more)

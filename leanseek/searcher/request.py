@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
@@ -13,8 +14,10 @@ from leanseek.indexing.creation import recorded_encoder, recorded_learned
 from leanseek.indexing.learned import ImpactQuery, impact_query
 from leanseek.indexing.search_source import Allowed, Documents, SearchSource
 from leanseek.indexing.settings import EncoderSettings, LearnedSettings
+from leanseek.searcher.diversity import POOL, check_diversity
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, SearchSides, choose_mode, search_sides
+from leanseek.searcher.recency import Recency, check_dates, parse_recency
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.types import Float32Array, Operator, Progress
@@ -44,6 +47,11 @@ class SearchOptions(TypedDict, total=False):
     `literal` takes quotation marks, -word, +word and NOT in queries as text instead of operators; by default so do
     `rank_batch`, for evaluation, and `context`, for questions. `collapse` returns one of all hits with the same title
     and text, the best by rank; the ids of the others are its `copies`.
+
+    `diversity` in [0, 1] puts the first results into an order in which each adds something to those before it (see
+    `leanseek.searcher.diversity`); 0 leaves the order. `recency`, such as "published:90d", multiplies the score by one
+    half for every half-life that a document is old by its date in that field (see `leanseek.searcher.recency`); `now`
+    is the time it counts from, by default the present. Neither changes probabilities.
     """
 
     filter: str | Filter | None
@@ -53,6 +61,9 @@ class SearchOptions(TypedDict, total=False):
     relevant_only: bool
     literal: bool
     collapse: bool
+    diversity: float | None
+    recency: str | None
+    now: str | datetime | None
 
 
 class QueryEncoder:
@@ -185,7 +196,7 @@ class Request:
     probabilities, `second` re-ranks them; None leaves that out. `progress` is called with the queries answered, or
     the hits re-ranked. `cut` gets a report of each block of queries that is encoded. `operators` are those of each
     query, whose text has them no longer; empty: no query has any. `collapse`: of results with the same text only the
-    first is one.
+    first is one. `wordings` are further ones of the only query. `diversity` and `recency`: see `SearchOptions`.
     """
 
     generation: Generation
@@ -202,6 +213,9 @@ class Request:
     cut: list[TruncationReport] = field(default_factory=list)
     operators: Sequence[Sequence[Operator]] = ()
     collapse: bool = False
+    wordings: Sequence[str] = ()
+    diversity: float = 0.0
+    recency: Recency | None = None
 
     @property
     def snapshot(self) -> SearchSource:
@@ -220,8 +234,9 @@ class Request:
 
     @property
     def reach(self) -> int:
-        """How many results the search ranks: k, or as many as may be re-ranked where that is more."""
-        return self.k if self.second is None else max(self.k, self.second.reach)
+        """How many results the search ranks: k, or as many as may be put into another order where that is more."""
+        least = max(self.k, POOL) if self.diversity else self.k
+        return least if self.second is None else max(least, self.second.reach)
 
     @property
     def most(self) -> int | None:
@@ -269,11 +284,13 @@ def make_request(
     probabilities: bool = True,
     literal: bool = False,
     progress: Progress | None = None,
+    wordings: Sequence[str] = (),
 ) -> Request:
     """The request of a call with these options.
 
     `roll_up` makes the passages of a document one result. Without `probabilities` they are computed only where a
     threshold or the depth of re-ranking needs them. `literal`: how queries are taken where the options do not say.
+    `wordings`: further ones of the only query, which are text.
 
     Raises UsageError or FilterError, TypeError for an unknown option.
     """
@@ -295,6 +312,8 @@ def make_request(
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
     if second is not None:
         second.check_mode(chosen)
+    diversity = check_diversity(snapshot, options.get("diversity") or 0.0)
+    recency = choose_recency(snapshot, options.get("recency"), options.get("now"))
     matching = None
     if filter is not None:
         from leanseek.filters import parse_filter
@@ -323,7 +342,23 @@ def make_request(
         progress=progress,
         operators=operators,
         collapse=options.get("collapse", False),
+        wordings=wordings,
+        diversity=diversity,
+        recency=recency,
     )
+
+
+def choose_recency(snapshot: Snapshot, given: str | None, now: str | datetime | None) -> Recency | None:
+    """How scores fall with age, None where they do not. Raises UsageError, InputError for a field without dates."""
+    if given is None:
+        if now is not None:
+            raise UsageError(
+                "now is the time that recency counts from; give recency too, such as 'published:90d'"
+            )
+        return None
+    recency = parse_recency(given, now)
+    check_dates(snapshot, recency.field)
+    return recency
 
 
 def understood(queries: Sequence[str]) -> tuple[list[str], list[tuple[Operator, ...]]]:

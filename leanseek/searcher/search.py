@@ -11,6 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
 from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given
+from leanseek.searcher.recency import aged
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
 from leanseek.types import Float32Array, Int64Array
@@ -36,7 +37,7 @@ def search_part(request: Request) -> list[Ranking]:
         for row, sides in enumerate(searched(request, asked, depth)):
             text, vector, learned = asked[row]
             ranking = rank(snapshot, text, vector, sides, depth, request.generation.fusion, learned)
-            results = first_of_each(ranking, request)._replace(expansion=learned)
+            results = first_of_each(aged(ranking, request), request)._replace(expansion=learned)
             rankings[places[row]] = judged(request, text, vector, results, sides)
             if ranking.complete or depth >= snapshot.size:
                 continue
@@ -94,7 +95,7 @@ def rank_part(
         text, vector, learned = asked[row]
         fusion = request.generation.fusion
         ranking = rank_given(snapshot, text, vector, ordinals, request.mode, fusion, learned)
-        results = first_of_each(ranking, request)._replace(expansion=learned)
+        results = first_of_each(aged(ranking, request), request)._replace(expansion=learned)
         rankings[place] = judged(request, text, vector, results, found[row])
     return rankings
 

@@ -18,7 +18,8 @@ from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.answer import answers, ranked_lists
+from leanseek.searcher.answer import answers, ranked_lists, worded
+from leanseek.searcher.facets import count_facets
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
@@ -26,6 +27,7 @@ from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_rele
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
+from leanseek.searcher.wordings import rankings_of, wordings_of
 from leanseek.types import Answer, Document, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
@@ -193,42 +195,65 @@ class Searcher:
         return self._second.notes if self._second is not None else ()
 
     def search(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """The k best documents for a query, best first; equal scores in order of their ids.
 
         Of a document split into passages the best one is shown, and its probability is the document's. A blank
-        query gives no hits. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only).
+        query gives no hits. `queries` are further wordings of the question, or all of them without a `query`: the
+        ranking is of what any of them finds (see `leanseek.searcher.wordings`), re-rankers read the first, whose
+        operators hold for all. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only,
+        literal, collapse, diversity, recency, now).
 
         Raises UsageError or FilterError.
         """
-        return self.answer(query, k, explain=explain, **options).hits
+        return self.answer(query, k, queries=queries, explain=explain, **options).hits
 
     def answer(
         self,
-        query: str,
+        query: str | None = None,
         k: int = 10,
         *,
+        queries: Sequence[str] | None = None,
+        facets: Sequence[str] = (),
         explain: bool = False,
         progress: Progress | None = None,
         **options: Unpack[SearchOptions],
     ) -> Answer:
         """`search`, with what the least probability has left out and, where no hit reaches it, what came nearest.
 
-        Where there is no hit it says why. `progress` is called with the hits that are re-ranked.
+        Where there is no hit it says why. `facets` names fields whose values are counted among all documents that the
+        filter and the query's operators admit. `progress` is called with the hits that are re-ranked.
 
         Raises UsageError or FilterError.
         """
+        asked, *wordings = wordings_of(query, queries)
         request = make_request(
-            self._open_generation(), self._second, [query], k, options, explain=explain, progress=progress
+            self._open_generation(),
+            self._second,
+            [asked],
+            k,
+            options,
+            explain=explain,
+            progress=progress,
+            wordings=wordings,
         )
-        [answer] = answers(request, search_all(request))
+        counted = count_facets(request, facets) if facets else {}
+        [answer] = answers(request, rankings_of(request))
         lost = sum(report.tokens_lost for report in request.cut)
+        if lost or counted:
+            answer = replace(answer, tokens_lost=lost, facets=counted)
         if answer.hits:
-            return replace(answer, tokens_lost=lost) if lost else answer
+            return answer
         from leanseek.searcher.nothing import why_nothing
 
-        return replace(answer, tokens_lost=lost, nothing=why_nothing(request, request.queries[0], answer))
+        return replace(answer, nothing=why_nothing(request, worded(request, request.queries[0]), answer))
 
     def search_batch(
         self,
@@ -315,16 +340,23 @@ class Searcher:
         return snapshot.whole(as_list(ids), allowed)
 
     async def asearch(
-        self, query: str, k: int = 10, *, explain: bool = False, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        queries: Sequence[str] | None = None,
+        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """`search` in a worker thread, for callers that must not block."""
-        return await asyncio.to_thread(self.search, query, k, explain=explain, **options)
+        return await asyncio.to_thread(self.search, query, k, queries=queries, explain=explain, **options)
 
     def context(
         self,
-        query: str,
+        query: str | None = None,
         max_tokens: int = 1500,
         *,
+        queries: Sequence[str] | None = None,
         k: int = 20,
         count_tokens: Callable[[str], int] | None = None,
         **options: Unpack[SearchOptions],
@@ -333,12 +365,21 @@ class Searcher:
 
         Near-duplicates are left out, the parts of one document follow in their order, and a citation is never
         cut. Tokens are estimated at four characters each unless `count_tokens` counts them. With
-        `min_probability` or `relevant_only` an empty context means that nothing relevant is in the index.
+        `min_probability` or `relevant_only` an empty context means that nothing relevant is in the index. `queries`
+        are further wordings of the question, see `search`.
         """
+        asked, *wordings = wordings_of(query, queries)
         request = make_request(
-            self._open_generation(), self._second, [query], k, options, roll_up=False, literal=True
+            self._open_generation(),
+            self._second,
+            [asked],
+            k,
+            options,
+            roll_up=False,
+            literal=True,
+            wordings=wordings,
         )
-        [answer] = answers(request, search_all(request))
+        [answer] = answers(request, rankings_of(request))
         from leanseek.searcher.context import pack
 
         return pack(answer.hits, max_tokens, count_tokens or estimate_tokens)

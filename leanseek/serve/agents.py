@@ -57,6 +57,7 @@ Filter = Annotated[
 ]
 Tokens = Annotated[int, Field(ge=1, le=100_000, description="Most tokens of text in the answer.")]
 Hits = Annotated[int, Field(ge=1, le=MOST, description="Most documents.")]
+Rewrites = Annotated[list[str] | None, Field(max_length=8, description="Other wordings of the query.")]
 Chance = Annotated[
     float | None, Field(ge=0, le=1, description="Leave out what is less probably relevant than this.")
 ]
@@ -140,12 +141,14 @@ def make_server(
         filter: Filter = None,
         min_probability: Chance = None,
         mode: Literal["hybrid", "dense", "sparse", "learned"] | None = None,
+        rewrites: Rewrites = None,
         max_tokens: Tokens = 2000,
     ) -> Searched:
         """Find documents by words and by meaning; the best come first, each with a passage to cite."""
-        with begun(service, call, ToolError) as ticket:
+        with begun(service, call, ToolError, 1 + len(rewrites or ())) as ticket:
             served = service.pin(ticket, chosen(service, ticket, index))
             options: dict[str, Any] = {"filter": filter, "min_probability": min_probability, "mode": mode}
+            options["rewrites"] = rewrites
             answer, _ = await service.answer(ticket, served, query, k, literal=True, **options)
             packed = pack(answer.hits, max_tokens, estimate_tokens)
             record = service.record(ticket, served, answer)
@@ -175,12 +178,14 @@ def make_server(
         index: Index = None,
         filter: Filter = None,
         min_probability: Chance = None,
+        rewrites: Rewrites = None,
         max_tokens: Tokens = 2000,
     ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
-        with begun(service, call, ToolError) as ticket:
+        with begun(service, call, ToolError, 1 + len(rewrites or ())) as ticket:
             served = service.pin(ticket, chosen(service, ticket, index))
             options: dict[str, Any] = {"filter": filter, "min_probability": min_probability}
+            options["rewrites"] = rewrites
             record = await service.context(ticket, served, query, max_tokens, 20, **options)
             del record["took_ms"]
             return result(record["text"] or "Nothing found that fits.", record)
@@ -217,16 +222,18 @@ def make_server(
 
 
 @contextmanager
-def begun(service: Service, call: CallContext[Any, Any], kind: type[Exception]) -> Iterator[Ticket]:
-    """The ticket of a call, over HTTP that of its request, while there is room for it.
+def begun(
+    service: Service, call: CallContext[Any, Any], kind: type[Exception], queries: int = 1
+) -> Iterator[Ticket]:
+    """The ticket of a call of so many queries, over HTTP that of its request, while there is room for it.
 
     What a request would be refused with, or fail with, is raised as an error that the agent is told.
     """
     request = call.request_context.request
     ticket = Ticket("agent") if request is None else cast(Ticket, request.scope["state"]["ticket"])
     try:
-        charge(ticket, 1)
-        with service.workers.room(1):
+        charge(ticket, queries)
+        with service.workers.room(queries):
             yield ticket
     except (RefusedError, LeanseekError, OSError) as error:
         raise kind(str(refusal_of(error))) from error

@@ -15,7 +15,15 @@ Mode = Literal["hybrid", "dense", "sparse", "learned"]
 
 
 class Options(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a search and a context take alike; null stands for the default."""
+    """What a search and a context take alike; null stands for the default.
+
+    `rewrites` are further wordings of the query: `queries` of `Searcher.search`, a name that a batch has here.
+    """
+
+    rewrites: list[str] | None = None
+    diversity: Chance | None = None
+    recency: str | None = None
+    now: str | None = None
 
     filter: str | None = None
     mode: Mode | None = None
@@ -34,6 +42,7 @@ class SearchParameters(Options, forbid_unknown_fields=True, kw_only=True):
     offset: Offset = 0
     explain: bool = False
     literal: bool = False
+    facets: list[str] | None = None
 
 
 class SearchBody(Options, forbid_unknown_fields=True, kw_only=True):
@@ -45,6 +54,7 @@ class SearchBody(Options, forbid_unknown_fields=True, kw_only=True):
     offset: Offset = 0
     explain: bool = False
     literal: bool = False
+    facets: list[str] | None = None
 
 
 class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):

@@ -38,7 +38,7 @@ from leanseek.serve.messages import (
 from leanseek.serve.operation import Call, Operation, none
 from leanseek.serve.refusals import RefusedError
 from leanseek.serve.served_index import Served
-from leanseek.serve.service import check_batch, discreet
+from leanseek.serve.service import Service, check_batch, discreet
 from leanseek.types import Document
 
 METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -53,9 +53,10 @@ def options_of(body: Any, *left_out: str) -> dict[str, Any]:
     }
 
 
-def queries_of(body: SearchBody) -> int:
-    """How many queries a search has."""
-    return len(body.queries) if body.queries is not None else 1
+def queries_of(body: SearchBody | SearchParameters | ContextBody) -> int:
+    """How many queries are searched for, every wording counted."""
+    queries = getattr(body, "queries", None)
+    return len(queries) if queries is not None else 1 + len(body.rewrites or ())
 
 
 async def search(call: Call) -> AnswerResponse | BatchResponse:
@@ -64,6 +65,7 @@ async def search(call: Call) -> AnswerResponse | BatchResponse:
     queries = getattr(body, "queries", None)
     if (body.query is None) == (queries is None):
         raise UsageError("give either a query, or queries for a batch")
+    check_rewrites(body, service)
     served = service.pin(call.ticket, call.index)
     options = options_of(body, "query", "queries")
     if queries is None:
@@ -81,8 +83,18 @@ async def search(call: Call) -> AnswerResponse | BatchResponse:
             task.cancel()
 
 
+def check_rewrites(body: SearchBody | SearchParameters | ContextBody, service: Service) -> None:
+    """Raise RefusedError for more wordings than a request may have, UsageError for those of a batch."""
+    if not body.rewrites:
+        return
+    if getattr(body, "queries", None) is not None:
+        raise UsageError("rewrites are other wordings of one query; ask the queries of a batch one by one")
+    check_batch(body.rewrites, service.settings.max_batch, "rewrites")
+
+
 async def context(call: Call) -> ContextResponse:
     """Passages for a prompt, numbered for citation."""
+    check_rewrites(call.body, call.service)
     served = call.service.pin(call.ticket, call.index)
     found = await call.service.context(call.ticket, served, **options_of(call.body))
     return cast("ContextResponse", found)
@@ -230,13 +242,21 @@ async def metrics(call: Call) -> Response:
 INDEX: Final = "/indexes/{index}"
 
 OPERATIONS: Final = (
-    Operation("GET", f"{INDEX}/search", search, "Search", SearchParameters, AnswerResponse),
+    Operation(
+        "GET", f"{INDEX}/search", search, "Search", SearchParameters, AnswerResponse, queries=queries_of,
+    ),
     Operation(
         "POST", f"{INDEX}/search", search, "Search, for one query or a batch", SearchBody,
         (AnswerResponse, BatchResponse), queries=queries_of,
     ),
-    Operation("GET", f"{INDEX}/context", context, "Passages for a prompt", ContextBody, ContextResponse),
-    Operation("POST", f"{INDEX}/context", context, "Passages for a prompt", ContextBody, ContextResponse),
+    Operation(
+        "GET", f"{INDEX}/context", context, "Passages for a prompt", ContextBody, ContextResponse,
+        queries=queries_of,
+    ),
+    Operation(
+        "POST", f"{INDEX}/context", context, "Passages for a prompt", ContextBody, ContextResponse,
+        queries=queries_of,
+    ),
     Operation("GET", f"{INDEX}/documents", documents, "Several documents", DocumentParameters, DocumentsResponse),
     Operation("GET", INDEX + "/documents/{id:path}", document, "A document", None, DocumentResponse),
     Operation(

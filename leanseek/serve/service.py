@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from leanseek.encode.onnx_encoder import OnnxEncoder
-from leanseek.errors import FilterError, UsageError
+from leanseek.errors import FilterError, InputError, UsageError
 from leanseek.filters import Filter
 from leanseek.indexing import Index
 from leanseek.indexing.creation import recorded_encoder, recorded_learned
 from leanseek.indexing.settings import EncoderSettings, IndexSettings, LearnedSettings
 from leanseek.records import answer_record
 from leanseek.rerank import load_reranker
-from leanseek.searcher import SecondStage
+from leanseek.searcher import Context, SecondStage
 from leanseek.searcher.second_stage import choose_second_stage
 from leanseek.serve.batcher import SharedEncoder, SharedLearned, SharedModel, SharedReranker
 from leanseek.serve.keys import Keys, read_keys
@@ -135,11 +135,11 @@ class Service:
         """The answer to a query within what the key sees, and its seconds by stage. Raises as `search`."""
         self.check_most(k, options)
         searcher = served.searcher if rerank else served.plain
-        given = options.pop("filter", None)
-        options["filter"] = ticket.key.narrowed(given)
-        self.log_query(ticket, query)
+        given, fields = narrowed(ticket, options)
+        self.log_queries(ticket, query, *options.get("queries", ()))
 
         def work() -> Answer:
+            check_visible(ticket, served, fields)
             return discreet(ticket, given, lambda: searcher.answer(query, k, **options))
 
         answer, seconds = await self.workers.run(ticket, work)
@@ -165,13 +165,14 @@ class Service:
         """Passages packed for a prompt as JSON. Raises as `search`."""
         self.check_most(k, options)
         searcher = served.searcher if rerank else served.plain
-        given = options.pop("filter", None)
-        options["filter"] = ticket.key.narrowed(given)
-        self.log_query(ticket, query)
-        packed, seconds = await self.workers.run(
-            ticket,
-            lambda: discreet(ticket, given, lambda: searcher.context(query, max_tokens, k=k, **options)),
-        )
+        given, fields = narrowed(ticket, options)
+        self.log_queries(ticket, query, *options.get("queries", ()))
+
+        def work() -> Context:
+            check_visible(ticket, served, fields)
+            return discreet(ticket, given, lambda: searcher.context(query, max_tokens, k=k, **options))
+
+        packed, seconds = await self.workers.run(ticket, work)
         return {
             "index": ticket.index,
             "generation": served.generation,
@@ -266,10 +267,10 @@ class Service:
                     name,
                 )
 
-    def log_query(self, ticket: Ticket, query: str) -> None:
-        """Remember a query for the log, where its text may be there."""
+    def log_queries(self, ticket: Ticket, *queries: str) -> None:
+        """Remember queries for the log, where their text may be there."""
         if self.settings.log_queries:
-            ticket.queries.append(query)
+            ticket.queries += queries
 
     def _models(self, settings: IndexSettings) -> Models:
         """The encoders of an index."""
@@ -340,6 +341,34 @@ def discreet(ticket: Ticket, given: str | Filter | None, work: Callable[[], Resu
             if given is not None
             else "The documents that this key sees do not have the field of its condition"
         ) from None
+
+
+def narrowed(ticket: Ticket, options: dict[str, Any]) -> tuple[str | Filter | None, list[str]]:
+    """The filter given, and the fields named beside it; the options become those of a searcher.
+
+    The filter is narrowed to what the key sees, and `rewrites` are what a searcher calls `queries`.
+    """
+    given = options.pop("filter", None)
+    options["filter"] = ticket.key.narrowed(given)
+    if (rewrites := options.pop("rewrites", None)) is not None:
+        options["queries"] = rewrites
+    fields = list(options.get("facets") or ())
+    if (recency := options.get("recency")) is not None:
+        fields.append(recency.rpartition(":")[0].strip())
+    return given, fields
+
+
+def check_visible(ticket: Ticket, served: Served, fields: Sequence[str]) -> None:
+    """Raise InputError for a field that a key with a condition does not see: no document it sees has a value there."""
+    condition = ticket.key.condition
+    if condition is None or not fields:
+        return
+    seen = {"id", "title", *(field.name for field in served.fields(condition))}
+    for field in fields:
+        if field not in seen:
+            raise InputError(
+                f"the field {field!r} is in no document that this key sees; GET /indexes/NAME lists the fields"
+            )
 
 
 def no_model(name: str | None, known: Sequence[str], does: str) -> RefusedError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -93,6 +94,21 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
     Index.open(found["merged"]).compact()
     return found
+
+
+@pytest.mark.parametrize("form", ["new", "older", "both", "merged"])
+def test_moments_are_counted_and_dated_alike(paths: dict[str, Path], form: str) -> None:
+    searcher = Searcher.open(paths[form])
+    added = ["2024-03-01T12:00:00Z"] if form in ("both", "merged") else []
+    facet = searcher.answer("ferry", facets=["when"]).facets["when"]
+    assert dict(facet.values) == Counter([*WHEN.values(), *added])
+    hits = searcher.search("ferry", 50, recency="when:90d", now="2030-01-01", explain=True)
+    dates = {
+        hit.id: hit.explanation.freshness.date
+        for hit in hits
+        if hit.explanation and hit.explanation.freshness
+    }
+    assert dates == {**WHEN, "text": None}
 
 
 @pytest.mark.parametrize("form", ["new", "older", "both", "merged"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from leanseek.client import Client
 from leanseek.errors import (
     FilterError,
     IndexNotFoundError,
+    InputError,
     ServerError,
     UsageError,
 )
@@ -42,6 +44,17 @@ def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Se
             assert client.search(query, **options) == searcher.search(query, **options)
         assert client.search_batch(QUERIES, 3, **options) == searcher.search_batch(QUERIES, 3, **options)
     assert client.rank_batch(QUERIES, 50) == searcher.rank_batch(QUERIES, 50)
+    options = {"diversity": 0.4, "recency": "year:3y", "now": datetime(2025, 1, 1), "explain": True}
+    for given in ({"query": "heart", "queries": ["wing load", "heart"]}, {"queries": ["heart", "orbit"]}):
+        assert client.answer(**given, facets=["year", "tags"], **options) == searcher.answer(
+            **given, facets=["year", "tags"], **options
+        )
+        assert client.search(**given) == searcher.search(**given)
+        assert client.context(**given) == searcher.context(**given)
+    with pytest.raises(UsageError, match="give a query"):
+        client.search(queries=[])
+    with pytest.raises(InputError, match="did you mean year"):
+        client.answer("heart", facets=["yaer"])
     assert client.context("heart trial", 80, k=9) == searcher.context("heart trial", 80, k=9)
     condition = parse_filter('year >= 2000 and tags = "a"')
     assert client.search("heart", filter=condition) == searcher.search("heart", filter=condition)

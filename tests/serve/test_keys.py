@@ -189,6 +189,12 @@ options = st.fixed_dictionaries(
         "collapse": st.booleans(),
         "literal": st.booleans(),
         "depth": st.just(200),
+        "diversity": st.just(0.5),
+        "recency": st.sampled_from(["year:3y", "fieldb:3y", "fieldz:3y"]),
+        "facets": st.lists(
+            st.sampled_from(["tenant", "year", "fieldb", "fieldz", "title", "id"]), max_size=2
+        ),
+        "rewrites": st.lists(queries, max_size=2),
     },
 )
 
@@ -204,7 +210,11 @@ def calls(key: str, query: str, condition: str | None, chosen: dict[str, Any]) -
     }  # fmt: skip
     return [
         ("POST", "/indexes/papers/search", search),
-        ("POST", "/indexes/papers/search", {**search, "query": None, "queries": [query, "heart"]}),
+        (
+            "POST",
+            "/indexes/papers/search",
+            {**search, "query": None, "rewrites": None, "queries": [query, "heart"]},
+        ),
         ("POST", "/indexes/papers/context", context),
         ("GET", "/indexes/papers", None),
         ("GET", "/indexes/papers/documents/b1", None),
@@ -269,6 +279,22 @@ def test_nothing_leaks_through_a_keys_filter(
         assert not leaks(response.text, asked), (url, body, response.text)
         for hit in response.json().get("hits", ()):
             assert hit["metadata"]["tenant"] == "a"
+
+
+def test_facets_and_dates_do_not_tell_hidden_fields_from_unknown_ones(tenants: TestClient) -> None:
+    def told(**body: Any) -> Any:
+        found = tenants.post(
+            "/indexes/papers/search", json={"query": "heart", **body}, headers=bearer("key-a")
+        ).json()
+        return found["error"]["message"] if "error" in found else found["facets"]
+
+    for hidden, unknown in (
+        ({"facets": ["fieldb"]}, {"facets": ["fieldz"]}),
+        ({"recency": "fieldb:3y"}, {"recency": "fieldz:3y"}),
+    ):
+        assert told(**hidden).replace("fieldb", "fieldz") == told(**unknown)
+        assert "in no document that this key sees" in told(**hidden)
+    assert told(facets=["tenant"]) == {"tenant": {"values": [{"value": "a", "count": 12}], "distinct": 1}}
 
 
 def test_a_key_sees_the_counts_and_fields_of_its_own_documents(tenants: TestClient) -> None:

@@ -39,6 +39,9 @@ def answer(ask: TestClient, **body: Any) -> dict[str, Any]:
         {"collapse": True, "k": 50},
         {"literal": True, "depth": 200},
         {"filter": "year > 3000"},
+        {"diversity": 0.4, "explain": True},
+        {"recency": "year:3y", "now": "2025-01-01", "explain": True},
+        {"facets": ["year", "tags"], "filter": "year >= 2000"},
     ],
     ids=str,
 )
@@ -51,6 +54,32 @@ def test_an_answer_is_the_searchers(
     assert (found.pop("index"), found.pop("generation")) == ("papers", searcher.generation)
     assert set(found.pop("took_ms")) == {"wait", "encode", "search", "rerank"}
     assert found == json.loads(json.dumps(expected))
+
+
+def test_rewrites_are_further_wordings_of_the_query(ask: TestClient, searcher: Searcher) -> None:
+    expected = answer_record(
+        searcher.answer("heart trial", 10, queries=["wing", "orbit rocket"], explain=True)
+    )
+    rewrites = ["wing", "orbit rocket"]
+    found = answer(ask, query="heart trial", rewrites=rewrites, explain=True)
+    assert found["hits"] == json.loads(json.dumps(expected))["hits"] and "wordings" in found["hits"][0]
+    got = ask.get(SEARCH, params={"query": "heart trial", "rewrites": rewrites, "explain": "true"}).json()
+    assert got["hits"] == found["hits"]
+    packed = ask.post(f"{SEARCH[:-6]}context", json={"query": "heart trial", "rewrites": rewrites}).json()
+    assert packed["text"] == searcher.context("heart trial", queries=rewrites).text
+    assert answer(ask, query="wing", rewrites=[])["hits"] == answer(ask, query="wing")["hits"]
+    for wrong, word in (
+        ({"queries": ["a", "b"], "rewrites": ["c"]}, "one by one"),
+        ({"query": "a", "rewrites": ["b"] * 1000}, "rewrites has 1,000 entries"),
+        ({"query": "a", "rewrites": "b"}, "rewrites"),
+        ({"query": "a", "diversity": 1.5}, "1"),
+        ({"query": "a", "recency": "yaer:3y"}, "did you mean year"),
+        ({"query": "a", "facets": ["yaer"]}, "did you mean year"),
+        ({"query": "a", "now": "2025-01-01"}, "recency"),
+    ):
+        refused = ask.post(SEARCH, json=wrong)
+        assert refused.status_code == 400 and word in refused.json()["error"]["message"], refused.text
+        assert refused.json()["error"]["param"] != "filter"
 
 
 def test_get_and_post_give_the_same(ask: TestClient) -> None:

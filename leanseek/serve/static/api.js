@@ -51,8 +51,8 @@ export const pathOf = (settings, what) => `indexes/${encodeURIComponent(settings
 
 export const indexes = () => ask("indexes");
 export const describe = (name) => ask(`indexes/${encodeURIComponent(name)}`);
-export const search = (view, settings, signal) =>
-  ask(pathOf(settings, "search"), { ...bodyOf(view, settings), explain: true }, signal);
+export const search = (view, settings, facets, signal) =>
+  ask(pathOf(settings, "search"), { ...bodyOf(view, settings), explain: true, facets }, signal);
 export const context = (view, settings) =>
   ask(pathOf(settings, "context"), { ...bodyOf(view, settings), k: view.k, literal: settings.literal });
 

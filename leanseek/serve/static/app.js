@@ -12,6 +12,7 @@ import { addressOf, viewOf } from "./state.js";
 import { plural } from "./text.js";
 
 const PAUSE = 100; // ms without a key before the query is asked
+const COUNTED = 12; // fields whose values are counted
 const THEMES = ["", "light", "dark"];
 
 const state = {
@@ -56,10 +57,13 @@ function seek() {
     const aborter = new AbortController();
     const next = { ...present, request, aborter, busy: true };
     state.sides[side] = next;
-    describe(settings.index);
-    api.search(state.view, settings, aborter.signal).then(
+    const { view } = state;
+    describe(settings.index).then(() => api.search(view, settings, fieldsOf(settings.index), aborter.signal)).then(
       (answer) => ({ answer, problem: null }),
-      (problem) => ({ answer: problem.param === "filter" ? present.answer : null, problem }),
+      (problem) => {
+        if (problem.param !== "filter") delete described[settings.index]; // its fields may be others by now
+        return { answer: problem.param === "filter" ? present.answer : null, problem };
+      },
     ).then((found) => {
       if (state.sides[side] !== next) return;
       Object.assign(next, found, { busy: false, request: found.problem ? undefined : request });
@@ -69,16 +73,22 @@ function seek() {
   show();
 }
 
-async function describe(name) {
-  if (!name || name in state.records) return;
-  state.records[name] = null;
-  try {
-    state.records[name] = await api.describe(name);
-  } catch {
-    delete state.records[name]; // the search says what is wrong
-  }
-  show();
+const described = Object.create(null); // by name: when the record is there
+
+function describe(name) {
+  if (!name) return Promise.resolve();
+  return (described[name] ??= api.describe(name).then(
+    (record) => {
+      state.records[name] = record;
+      show();
+    },
+    () => {
+      delete described[name]; // the search says what is wrong
+    },
+  ));
 }
+
+const fieldsOf = (name) => Object.keys(state.records[name]?.fields ?? {}).slice(0, COUNTED);
 
 // Open the server's indexes; where a key is needed, ask for it.
 async function start() {

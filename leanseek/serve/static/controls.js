@@ -1,7 +1,7 @@
 // What a search is asked with: the box, the filter with its error, the least probability, and the settings of a side.
 
 import { html } from "./html.js";
-import { chance, plural, shown } from "./text.js";
+import { chance, number, plural, shown } from "./text.js";
 
 const STOPS = [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
 const MODES = [
@@ -122,7 +122,7 @@ export function toggled(filter, clause) {
   return `${/\bor\b/i.test(before) ? `(${before})` : before} and ${clause}`;
 }
 
-// The values that several of the hits share, by field, and those that the filter names:
+// The values that several of the hits share, by field, and those that the filter names, the more hits the sooner:
 // [{field, values: [[value, count], …]}, …].
 export function facetsOf(hits, filter) {
   const fields = new Map();
@@ -145,17 +145,18 @@ export function Facets({ answer, view, act }) {
   const facets = facetsOf(answer.hits, view.filter);
   if (!facets.length) return null;
   return html`
-    <section class="facets" aria-label="Values among these hits">
+    <section class="facets" aria-label="Values among these hits, and how many documents have them">
       ${facets.map(({ field, values }) => html`
         <div role="group" aria-label=${field}>
           <span class="field">${field}</span>
-          ${values.map(([value, count]) => {
+          ${values.map(([value]) => {
             const clause = condition(field, value);
+            const count = answer.facets?.[field]?.values.find((one) => one.value === value)?.count;
             return html`
               <button type="button" class="chip" aria-pressed=${String(view.filter.includes(clause))}
-                aria-label=${`${shown(value)}, ${plural(count, "hit")}`}
+                aria-label=${count === undefined ? shown(value) : `${shown(value)}, ${plural(count, "document")}`}
                 onClick=${() => act.look({ filter: toggled(view.filter, clause) }, "now")}
-                >${shown(value)} <small>${count}</small></button>`;
+                >${shown(value)} <small>${count === undefined ? "" : number(count)}</small></button>`;
           })}
         </div>`)}
     </section>`;

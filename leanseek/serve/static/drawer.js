@@ -11,7 +11,7 @@ export function stagesOf(hit, hits) {
     ["Learned words", (one) => one.stages.learned ?? null],
   ];
   for (const [at, { by }] of (hit.history ?? []).entries()) {
-    rows.push([at === 0 ? "Fusion" : `Re-ranker ${by}`, (one) => one.history?.[at] ?? null]);
+    rows.push([at === 0 ? "Fusion" : by === "diversity" ? "Diversity" : `Re-ranker ${by}`, (one) => one.history?.[at] ?? null]);
   }
   if (!hit.history) rows.push(["Fusion", (one) => ({ rank: one.rank, score: one.score })]);
   return rows
