@@ -13,18 +13,23 @@ from leanseek.types import Int64Array, Scalar
 
 
 class Column(NamedTuple):
-    """The distinct `values` of a field, in the order of `place_of`; `numbers` (r,) says which is at `ordinals` (r,).
+    """The distinct `values` of a field, in the order of `place_of`; the one at `numbers[i]` is had by `documents[i]`.
 
-    A passage has a value once, also where a list repeats it.
+    A document has a value once, also where a list repeats it, or several of its passages have it.
     """
 
     values: list[Scalar]
     numbers: Int64Array
-    ordinals: Int64Array
+    documents: Int64Array
 
 
-def read_column(stores: Sequence[PassageStore], bases: Int64Array, field: str) -> Column:
-    """The column of a field, or of id or title, over segments whose global ordinals begin at `bases`."""
+def read_column(
+    stores: Sequence[PassageStore], bases: Int64Array, documents: Int64Array | None, field: str
+) -> Column:
+    """The column of a field, or of id or title, over segments whose global ordinals begin at `bases`.
+
+    `documents` (n,) is the number of each passage's document, None where every passage is one.
+    """
     known: dict[tuple[bool, Scalar], int] = {}
     numbers, ordinals = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for base, store in zip(bases.tolist(), stores, strict=False):
@@ -38,7 +43,10 @@ def read_column(stores: Sequence[PassageStore], bases: Int64Array, field: str) -
     place = np.empty(len(known), np.int64)
     place[order] = np.arange(len(known))
     width = max(len(known), 1)
-    once = np.unique(np.concatenate(ordinals) * width + place[np.concatenate(numbers)])
+    owners = np.concatenate(ordinals)
+    if documents is not None:
+        owners = documents[owners]
+    once = np.unique(owners * width + place[np.concatenate(numbers)])
     values = [value for _, value in known]
     return Column([values[one] for one in order], once % width, once // width)
 

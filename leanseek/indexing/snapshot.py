@@ -384,11 +384,12 @@ class Snapshot:
             return key in self._masks
 
     def column(self, field: str) -> Column:
-        """A metadata field, or id or title, of all passages, deleted ones included; the last few are remembered."""
+        """A metadata field, or id or title, of all documents, deleted ones included; the last few are remembered."""
         with self._lock:
             if field in self._columns:
                 return self._columns[field]
-        column = read_column([segment.passages for segment in self.segments], self.passages.bases, field)
+        stores = [segment.passages for segment in self.segments]
+        column = read_column(stores, self.passages.bases, self.documents, field)
         with self._lock:
             if len(self._columns) >= REMEMBERED_COLUMNS:
                 del self._columns[next(iter(self._columns))]

@@ -13,8 +13,9 @@ from leanseek.indexing.snapshot import Snapshot
 from leanseek.rerank.base import excess_over, part, past
 from leanseek.types import Float32Array, Float64Array, Hit, Int64Array, Ranked, Standing
 
-POOL: Final = 50
-"""The first so many results are put in a new order: the same ones, however many of them are returned."""
+POOL: Final = 30
+"""The first so many results are put in a new order: the same ones, however many of them are returned. On SciFact's
+training queries a diversity of 0.3 then costs 0.6 % of nDCG@10."""
 DIVERSITY: Final = "diversity"
 """What a hit's history calls it."""
 

@@ -30,7 +30,7 @@ def count_facets(request: Request, fields: Sequence[str]) -> dict[str, Facet]:
         if snapshot.segments:  # an empty index knows no field
             check_known(field, [segment.passages for segment in snapshot.segments], "A facet")
     allowed = request.alone(0).allowed
-    counted = one_of_each(snapshot.live if allowed is None else allowed, snapshot.documents)
+    counted = documents_of(snapshot.live if allowed is None else allowed, snapshot.documents)
     return {field: facet(snapshot, field, counted) for field in dict.fromkeys(fields)}
 
 
@@ -41,20 +41,22 @@ def checked_fields(fields: Sequence[str]) -> list[str]:
     return list(fields)
 
 
-def one_of_each(admitted: BoolArray | None, documents: Int64Array | None) -> BoolArray | None:
-    """(n,) True for one admitted passage of each document; `documents` (n,) are their numbers, which ascend."""
-    if documents is None:
+def documents_of(admitted: BoolArray | None, documents: Int64Array | None) -> BoolArray | None:
+    """True for the documents of which a passage is admitted, by their numbers; None: all, or there are no numbers.
+
+    `admitted` (n,) is None for all passages, `documents` (n,) where each passage is a document.
+    """
+    if admitted is None or documents is None:
         return admitted
-    ordinals = np.arange(len(documents)) if admitted is None else np.flatnonzero(admitted)
-    counted = np.zeros(len(documents), np.bool_)
-    counted[ordinals[np.diff(documents[ordinals], prepend=-1) != 0]] = True
-    return counted
+    found = np.zeros(int(documents.max(initial=-1)) + 1, np.bool_)
+    found[documents[admitted]] = True
+    return found
 
 
 def facet(snapshot: Snapshot, field: str, counted: BoolArray | None) -> Facet:
-    """The values of a field among the passages that are `counted` (n,), None for all."""
-    values, numbers, ordinals = snapshot.column(field)
-    counts = np.bincount(numbers if counted is None else numbers[counted[ordinals]], minlength=len(values))
+    """The values of a field among the documents that are `counted`, by their numbers, None for all."""
+    values, numbers, documents = snapshot.column(field)
+    counts = np.bincount(numbers if counted is None else numbers[counted[documents]], minlength=len(values))
     distinct = int(np.count_nonzero(counts))
     # Stable: values that are equally frequent stay in their order.
     best = np.argsort(-counts, kind="stable")[: min(distinct, MOST_VALUES)].tolist()

@@ -275,3 +275,23 @@ def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     model = FakeListChatModel(responses=["They do [1]."])
     assert example("langchain", model=model)["answer"] == "They do [1]."
+
+
+def test_maximal_marginal_relevance_is_diversity(tmp_path: Path) -> None:
+    store = LeanseekVectorStore(tmp_path / "i", HashEncoder())
+    store.add_texts(
+        ["statin trial heart", "statin trial heart wing", "statin trial", "statin orbit rocket", "orbit"]
+    )
+    searcher = store.connection.searcher
+    for share in (0.0, 0.4, 1.0):
+        expected = [hit.text for hit in searcher.search("statin trial", 3, diversity=1 - share)]
+        found = store.max_marginal_relevance_search("statin trial", 3, lambda_mult=share)
+        assert [one.page_content for one in found] == expected
+        again = asyncio.run(store.amax_marginal_relevance_search("statin trial", 3, lambda_mult=share))
+        assert again == found
+    retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 2})
+    assert len(retriever.invoke("statin trial")) == 2
+    worded = LeanseekRetriever(index=store.connection, k=2, diversity=0.2)
+    assert [one.page_content for one in worded.invoke("statin trial", queries=["orbit"])] == [
+        hit.text for hit in searcher.search("statin trial", 2, queries=["orbit"], diversity=0.2)
+    ]
