@@ -192,7 +192,7 @@ class ValueCount(NamedTuple):
     """A value of a metadata field, and how many documents have it."""
 
     value: Scalar
-    count: int
+    documents: int
 
 
 class Facet(NamedTuple):

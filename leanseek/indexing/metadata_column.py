@@ -47,8 +47,8 @@ def read_column(
     if documents is not None:
         owners = documents[owners]
     once = np.unique(owners * width + place[np.concatenate(numbers)])
-    values = [value for _, value in known]
-    return Column([values[one] for one in order], once % width, once // width)
+    distinct = [value for _, value in known]
+    return Column([distinct[one] for one in order], once % width, once // width)
 
 
 def scalar(element: Element) -> Scalar:

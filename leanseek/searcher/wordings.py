@@ -97,7 +97,7 @@ def rank_wordings(request: Request, asked: Sequence[Asked], sides: Sequence[Side
     """
     snapshot, fusion = request.snapshot, request.generation.fusion
     lists = [
-        Sides(*(cut_at(one, depth) for one in (mine.sparse, mine.dense)), learned=cut_at(mine.learned, depth))
+        Sides(cut_at(mine.sparse, depth), cut_at(mine.dense, depth), learned=cut_at(mine.learned, depth))
         for mine in sides
     ]
     found = [one for mine in lists for one in (mine.sparse, mine.dense, mine.learned) if one is not None]

@@ -79,13 +79,13 @@ def test_facets(path: Path) -> None:
         "facets": {
             "lang": {
                 "values": [
-                    {"value": "en", "count": 2},
-                    {"value": "de", "count": 1},
-                    {"value": "fr", "count": 1},
+                    {"value": "en", "documents": 2},
+                    {"value": "de", "documents": 1},
+                    {"value": "fr", "documents": 1},
                 ],
                 "distinct": 3,
             },
-            "open": {"values": [{"value": True, "count": 1}], "distinct": 1},
+            "open": {"values": [{"value": True, "documents": 1}], "distinct": 1},
         }
     }
     shown = invoke("search", path, "pump", "--facet", "lang", "--facet", "open").stdout

@@ -294,7 +294,7 @@ def test_facets_and_dates_do_not_tell_hidden_fields_from_unknown_ones(tenants: T
     ):
         assert told(**hidden).replace("fieldb", "fieldz") == told(**unknown)
         assert "in no document that this key sees" in told(**hidden)
-    assert told(facets=["tenant"]) == {"tenant": {"values": [{"value": "a", "count": 12}], "distinct": 1}}
+    assert told(facets=["tenant"]) == {"tenant": {"values": [{"value": "a", "documents": 12}], "distinct": 1}}
 
 
 def test_a_key_sees_the_counts_and_fields_of_its_own_documents(tenants: TestClient) -> None:

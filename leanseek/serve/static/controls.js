@@ -151,7 +151,7 @@ export function Facets({ answer, view, act }) {
           <span class="field">${field}</span>
           ${values.map(([value]) => {
             const clause = condition(field, value);
-            const count = answer.facets?.[field]?.values.find((one) => one.value === value)?.count;
+            const count = answer.facets?.[field]?.values.find((one) => one.value === value)?.documents;
             return html`
               <button type="button" class="chip" aria-pressed=${String(view.filter.includes(clause))}
                 aria-label=${count === undefined ? shown(value) : `${shown(value)}, ${plural(count, "document")}`}
