@@ -232,8 +232,11 @@ def test_what_a_store_is_asked(store: LeanseekVectorStore) -> None:
     ):  # fmt: skip
         with pytest.raises(UsageError):
             store.query(wrong)
-    diverse = VectorStoreQuery(query_str="wing", mode=VectorStoreQueryMode.MMR, mmr_threshold=0.6)
-    assert store.query(diverse) == store.query(VectorStoreQuery(query_str="wing"), diversity=0.4)
+    diverse = VectorStoreQuery(query_str="wing", mode=VectorStoreQueryMode.MMR, mmr_threshold=1.0)
+    assert store.query(diverse) == store.query(VectorStoreQuery(query_str="wing"))
+    diverse.mmr_threshold = 0.6
+    with pytest.raises(UsageError, match="goes by the vectors"):  # this store has none
+        store.query(diverse)
     years = MetadataFilters(filters=[MetadataFilter(key="year", operator="<", value=2000)])
     assert [one.node_id for one in store.get_nodes(filters=years)] == ["b"]
     store.delete_nodes(["a", "b"], years)
