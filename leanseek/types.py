@@ -237,7 +237,7 @@ class Answer:
     `reached`: how far the re-ranking came; None without re-ranking. `nothing`: why there is no hit; None where there is
     one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off. `operators`: those of the query as
     they were understood; none where it has none, or was taken literally. `coverage`: the share of the passages that was
-    searched, where a part of a cluster did not answer; None: all of them. `facets`: those that were asked for, by field.
+    searched, where a part of a cluster did not answer; None: all of them. `facets`: those asked for, by field.
     """
 
     hits: list[Hit]

@@ -126,15 +126,6 @@ class PassageStore:
         }
         return self._in_order(found, ordinals)
 
-    def metadata(self, ordinals: Int64Array) -> list[Metadata]:
-        """The metadata of the passages at the given ordinals."""
-        statement = "SELECT row, metadata FROM passages WHERE row IN"
-        found = {
-            row: self._metadata(stored)
-            for row, stored in self._lookup(statement, self.rows[ordinals].tolist(), (int, str))
-        }
-        return self._in_order(found, ordinals)
-
     def blocks(self, size: int) -> Iterator[Int64Array]:
         """All ordinals in ascending blocks of at most `size`."""
         for start in range(0, self.size, size):

@@ -24,7 +24,7 @@ from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Metadata, Operator
+from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Operator
 
 REMEMBERED_FILTERS = 16
 REMEMBERED_COLUMNS = 16
@@ -59,15 +59,6 @@ class Passages:
             ids = self.segments[number].passages.ids(ordinals[mine] - self.bases[number])
             for place, identifier in zip(mine.tolist(), ids, strict=True):
                 found[place] = identifier
-        return found
-
-    def metadata(self, ordinals: Int64Array) -> list[Metadata]:
-        """The metadata of the passages at the given global ordinals, in that order."""
-        found: list[Metadata] = [{}] * len(ordinals)
-        for number, mine in self.by_segment(ordinals):
-            some = self.segments[number].passages.metadata(ordinals[mine] - self.bases[number])
-            for place, metadata in zip(mine.tolist(), some, strict=True):
-                found[place] = metadata
         return found
 
     def keys(self, ordinals: Int64Array) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.search_source import SearchSource
 from leanseek.rerank.base import excess_over, part, past
 from leanseek.types import Float32Array, Float64Array, Hit, Int64Array, Ranked, Standing
 
@@ -20,7 +20,7 @@ DIVERSITY: Final = "diversity"
 """What a hit's history calls it."""
 
 
-def check_diversity(snapshot: Snapshot, share: float) -> float:
+def check_diversity(snapshot: SearchSource, share: float) -> float:
     """The share itself. Raises UsageError where it is not in [0, 1], or there are no vectors to go by."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise UsageError(f"diversity is {share!r}; it must be from 0, the order of the scores, to 1")
@@ -66,7 +66,7 @@ def marginal_order(
     return order, worth
 
 
-def diverse_hits(snapshot: Snapshot, hits: Sequence[Hit], share: float) -> list[Hit]:
+def diverse_hits(snapshot: SearchSource, hits: Sequence[Hit], share: float) -> list[Hit]:
     """Hits, best first, in their order by diversity, with their new scores; see `marginal_order`.
 
     The first `POOL` are put in order, the others follow as they stood. Each hit's history gains where it came to stand.
@@ -86,14 +86,14 @@ def diverse_hits(snapshot: Snapshot, hits: Sequence[Hit], share: float) -> list[
     ]
 
 
-def ordinals_of(snapshot: Snapshot, hits: Sequence[Hit]) -> Int64Array:
+def ordinals_of(snapshot: SearchSource, hits: Sequence[Hit]) -> Int64Array:
     """(c,) the global ordinals of the passages that hits show."""
     parts = snapshot.find([hit.id for hit in hits])
     return np.array([sorted(parts[hit.id])[part(hit)] for hit in hits], np.int64)
 
 
 def diverse_list(
-    snapshot: Snapshot, ordinals: Int64Array, results: Sequence[Ranked], share: float
+    snapshot: SearchSource, ordinals: Int64Array, results: Sequence[Ranked], share: float
 ) -> list[Ranked]:
     """`diverse_hits` for results without texts; `ordinals` (c,) are the passages of the first c, at most `POOL`."""
     if not share or not results:

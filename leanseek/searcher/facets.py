@@ -26,6 +26,8 @@ def count_facets(request: Request, fields: Sequence[str]) -> dict[str, Facet]:
     Raises UsageError for what is no list of names, InputError for a field that no document has.
     """
     snapshot = request.snapshot
+    if not isinstance(snapshot, Snapshot):
+        raise UsageError("facets are counted in one index; leave them out for a cluster, or ask its shards")
     for field in checked_fields(fields):
         if snapshot.segments:  # an empty index knows no field
             check_known(field, [segment.passages for segment in snapshot.segments], "A facet")

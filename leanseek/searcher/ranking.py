@@ -252,7 +252,7 @@ def rank(
 
 
 def views_of(
-    snapshot: Snapshot,
+    snapshot: SearchSource,
     query: str,
     vector: Float32Array | None,
     sides: Sides,

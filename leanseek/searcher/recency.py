@@ -11,6 +11,7 @@ import numpy as np
 
 from leanseek.errors import InputError, UsageError
 from leanseek.filters import check_known, quote_name, seconds_of
+from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Freshness, Metadata
 
@@ -88,11 +89,11 @@ def moment(now: str | datetime | None) -> float:
     return seconds
 
 
-def check_dates(snapshot: Snapshot, field: str) -> None:
+def check_dates(snapshot: SearchSource, field: str) -> None:
     """Raise InputError for a field that no document has, or that holds nothing which can be a date."""
+    if not isinstance(snapshot, Snapshot) or not snapshot.segments:
+        return  # what is spread over shards is not looked at, and an empty index knows no field
     sources = [segment.passages for segment in snapshot.segments]
-    if not sources:
-        return  # an empty index knows no field
     check_known(field, sources, "recency")
     if not any(source.dated(field) for source in sources):
         raise InputError(
@@ -108,10 +109,12 @@ def aged(ranking: Ranking, request: Request) -> Ranking:
     """
     if request.recency is None or not len(ranking.ordinals):
         return ranking
-    snapshot = request.snapshot
-    factors = np.array(
-        [request.recency.of(one).factor for one in snapshot.passages.metadata(ranking.ordinals)]
-    )
+    passages = request.snapshot.passages
+    factors = np.array([request.recency.of(one.metadata).factor for one in passages.get(ranking.ordinals)])
     scores = ranking.scores.astype(np.float64)
     multiplied = ((scores - min(0.0, float(scores.min()))) * factors).astype(np.float32)
-    return ranking._replace(scores=multiplied).take(snapshot.order(multiplied, ranking.ordinals))
+    # Equal scores come in the order of ids.
+    rising = np.argsort(ranking.ordinals)
+    places = rising[np.searchsorted(ranking.ordinals[rising], passages.in_order(ranking.ordinals[rising]))]
+    order = places[np.argsort(-multiplied[places], kind="stable")]
+    return ranking._replace(scores=multiplied).take(order)

@@ -348,7 +348,7 @@ def make_request(
     )
 
 
-def choose_recency(snapshot: Snapshot, given: str | None, now: str | datetime | None) -> Recency | None:
+def choose_recency(snapshot: SearchSource, given: str | None, now: str | datetime | None) -> Recency | None:
     """How scores fall with age, None where they do not. Raises UsageError, InputError for a field without dates."""
     if given is None:
         if now is not None:
