@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, Un
 from urllib.parse import quote
 
 from leanseek.errors import (
+    DuplicateIdError,
     FilterError,
     IndexDamagedError,
     IndexLockedError,
@@ -35,6 +36,8 @@ from leanseek.types import Answer, Document, Hit, Ranked
 if TYPE_CHECKING:
     import httpx2
 
+    from leanseek.indexing.intake import OnDuplicate
+
 Result = TypeVar("Result")
 
 ERRORS: Final[Mapping[str, type[LeanseekError]]] = {
@@ -54,12 +57,29 @@ BATCH: Final = 64
 
 
 class Ask(NamedTuple):
-    """A request: the path below the index, the body, or parameters."""
+    """A request: the path below the index, the body, or parameters. A `patient` one waits however long it takes."""
 
     method: str
     path: str
     body: Any = None
     parameters: Sequence[tuple[str, str]] = ()
+    patient: bool = False
+
+
+class Added(NamedTuple):
+    """What an add did: how many documents, how many of them in place of others, and the generation that has them."""
+
+    documents: int
+    replaced: int
+    generation: int
+
+
+class Compacted(NamedTuple):
+    """What a compact did: how many deleted passages it dropped, the segments there are, and their generation."""
+
+    removed: int
+    segments: int
+    generation: int
 
 
 Steps: TypeAlias = Generator[Ask, Any, Result]
@@ -183,6 +203,20 @@ class Client:
         here = {document.id for document in self.documents(wanted)}
         return [identifier for identifier in wanted if identifier not in here]
 
+    def add(self, documents: Iterable[Document], *, on_duplicate: OnDuplicate = "reject") -> Added:
+        """Add documents in one commit, where the server was started with `--writable`, see `Index.add`."""
+        return self._run(self._add(documents, on_duplicate))
+
+    def delete(
+        self, ids: Iterable[str] = (), *, filter: str | Filter | None = None, ignore_missing: bool = False
+    ) -> int:
+        """Delete documents by id, by a filter, or both; returns how many were deleted, see `Index.delete`."""
+        return self._run(self._delete(ids, filter, ignore_missing))
+
+    def compact(self, *, relearn: bool = False) -> Compacted:
+        """Merge the segments and drop what was deleted, see `Index.compact`."""
+        return self._run(self._compact(relearn))
+
     async def asearch(
         self,
         query: str | None = None,
@@ -235,6 +269,20 @@ class Client:
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
         return await self._arun(self._documents(ids, filter))
+
+    async def aadd(self, documents: Iterable[Document], *, on_duplicate: OnDuplicate = "reject") -> Added:
+        """`add` for callers that must not block."""
+        return await self._arun(self._add(documents, on_duplicate))
+
+    async def adelete(
+        self, ids: Iterable[str] = (), *, filter: str | Filter | None = None, ignore_missing: bool = False
+    ) -> int:
+        """`delete` for callers that must not block."""
+        return await self._arun(self._delete(ids, filter, ignore_missing))
+
+    async def acompact(self, *, relearn: bool = False) -> Compacted:
+        """`compact` for callers that must not block."""
+        return await self._arun(self._compact(relearn))
 
     def refresh(self) -> bool:
         """Whether the server has moved on to another generation since the last answer; it does so by itself."""
@@ -335,6 +383,32 @@ class Client:
             documents += [Document(**one) for one in found["documents"]]
         return documents
 
+    def _add(self, documents: Iterable[Document], on_duplicate: OnDuplicate) -> Steps[Added]:
+        body = [
+            {"_id": one.id, "title": one.title, "text": one.text, "metadata": dict(one.metadata)}
+            for one in documents
+        ]
+        if not body:
+            return Added(0, 0, self._generation or (yield from self._info())["generation"])
+        found = yield Ask("POST", "/documents", body, [("on_duplicate", on_duplicate)], patient=True)
+        return Added(found["documents"], found["replaced"], found["generation"])
+
+    def _delete(self, ids: Iterable[str], filter: str | Filter | None, ignore_missing: bool) -> Steps[int]:
+        if isinstance(ids, str):
+            raise UsageError(f"ids is the string {ids!r}; give a list of ids, such as [{ids!r}]")
+        wanted = list(ids)
+        if not wanted and filter is None:
+            return 0
+        body = {"ids": wanted, "ignore_missing": ignore_missing}
+        if filter is not None:
+            body["filter"] = str(filter)
+        found = yield Ask("DELETE", "/documents", body, patient=True)
+        return int(found["deleted"])
+
+    def _compact(self, relearn: bool) -> Steps[Compacted]:
+        found = yield Ask("POST", "/compact", {"relearn": relearn}, patient=True)
+        return Compacted(found["removed"], found["segments"], found["generation"])
+
     def _only(self) -> Steps[str]:
         """The address of the only index of the server."""
         listed = yield Ask("GET", f"{self.url}/indexes")
@@ -430,6 +504,8 @@ def request_of(index: str, ask: Ask) -> dict[str, Any]:
         found["json"] = ask.body
     if ask.parameters:
         found["params"] = list(ask.parameters)
+    if ask.patient:
+        found["timeout"] = None
     return found
 
 
@@ -447,8 +523,8 @@ def json_of(response: httpx2.Response, url: str) -> Any:
             response.status_code,
         ) from problem
     kind: Callable[[str], LeanseekError] | None = ERRORS.get(code)
-    if param == "filter" and code == "input":
-        kind = FilterError
+    if code == "input":
+        kind = {"filter": FilterError, "_id": DuplicateIdError}.get(param, InputError)
     if kind is not None:
         raise kind(message)
     retry = response.headers.get("retry-after")

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from leanseek.cli.refusal import Guarded
 from leanseek.cli.help import Helped
 from leanseek.cli.query_words import Worded
+from leanseek.cli.refusal import Guarded
 
 EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 unusable input, 4 no index or a damaged one, 5 model, "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Unpack
 
 from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import InputError, UsageError
@@ -25,11 +28,17 @@ from leanseek.types import Answer, Document, Hit, Metadata, MetadataValue
 if TYPE_CHECKING:
     from leanseek.client import Client
 
+Result = TypeVar("Result")
+
 Source: TypeAlias = "str | Path | Searcher | Client"
 """What adapters take: the path of an index, a searcher, a server's address (`http://…`), or a client of one."""
 
 ID: Final = "metadata.id"
 """The field of a metadata key `id`: a filter's own `id` is the document's."""
+THREADS: Final = 4
+"""Searches and writes of all adapters at a time: each thread may keep the interpreter, and with it the event loop
+waiting, for 5 ms in turn, and more of them would not be faster.
+"""
 KEY: Final = "leanseek"
 """The metadata key under which adapters say what they found out about a document; it is not stored."""
 EXACT: Final = "metadata.json"
@@ -37,7 +46,7 @@ EXACT: Final = "metadata.json"
 
 
 class Connection:
-    """An index that an adapter asks, and writes to where it is a folder. Safe to share between threads.
+    """An index that an adapter asks and writes to. Safe to share between threads.
 
     >>> connection = Connection("papers.index", create=True)
     >>> connection.write([Document("1", "Statins lower cholesterol.")])
@@ -63,14 +72,13 @@ class Connection:
         self._cache = cache
         self._index: Index | None = None
         self._lock = threading.Lock()
-        self._folder: Path | None = None
         self._searcher: Searcher | Client
         address = isinstance(source, str) and source.startswith(("http://", "https://"))
         if isinstance(source, str | Path) and not address:
-            self._folder = Path(source)
-            if create and not (self._folder / CATALOG).exists():
-                self._index = Index.create(self._folder, encoder=encoder or DEFAULT_MODEL)
-            self._searcher = Searcher.open(self._folder, encoder=encoder, **options)
+            folder = Path(source)
+            if create and not (folder / CATALOG).exists():
+                self._index = Index.create(folder, encoder=encoder or DEFAULT_MODEL)
+            self._searcher = Searcher.open(folder, encoder=encoder, **options)
             return
         if encoder is not None:
             raise UsageError("an encoder goes with the path of an index; a searcher or a server has its own")
@@ -82,8 +90,6 @@ class Connection:
         if options:
             raise UsageError(f"{min(options)} goes with the path of an index; open the searcher with it")
         self._searcher = source  # type: ignore[assignment]
-        if isinstance(source, Searcher):
-            self._folder = source.path
 
     @property
     def searcher(self) -> Searcher | Client:
@@ -113,9 +119,7 @@ class Connection:
     ) -> Answer:
         """`answer` for callers that must not block."""
         if isinstance(self._searcher, Searcher):
-            return await asyncio.to_thread(
-                self._searcher.answer, query, k, queries=queries, explain=explain, **options
-            )
+            return await aside(self._searcher.answer, query, k, queries=queries, explain=explain, **options)
         return await self._searcher.aanswer(query, k, queries=queries, explain=explain, **options)
 
     def documents(self, ids: Iterable[str]) -> list[Document]:
@@ -137,25 +141,34 @@ class Connection:
     def write(self, documents: Iterable[Document], on_duplicate: OnDuplicate = "replace") -> None:
         """Add documents in one commit, by default in place of those with their ids, and search them from now on.
 
-        Raises UsageError for an index on a server, IndexLockedError, and what `Index.add` raises.
+        Raises IndexLockedError, ServerError for a server that is not writable, and what `Index.add` raises.
         """
-        self._writer().add(documents, on_duplicate=on_duplicate, cache=self._cache)
+        if not isinstance(self._searcher, Searcher):
+            self._searcher.add(documents, on_duplicate=on_duplicate)
+            return
+        self._writer(self._searcher.path).add(documents, on_duplicate=on_duplicate, cache=self._cache)
         self._searcher.refresh()
 
     def delete(self, ids: Iterable[str]) -> list[str]:
         """Delete documents; returns the ids of those that were there. Raises as `write` does."""
         wanted = list(dict.fromkeys(ids))
-        writer = self._writer()
         missing = set(self.missing(wanted))
         found = [one for one in wanted if one not in missing]
-        if found:
-            writer.delete(found, ignore_missing=True)
-            self._searcher.refresh()
+        if isinstance(self._searcher, Searcher):
+            writer = self._writer(self._searcher.path)
+            if found:
+                writer.delete(found, ignore_missing=True)
+                self._searcher.refresh()
+        else:
+            self._searcher.delete(found, ignore_missing=True)
         return found
 
     def compact(self) -> None:
         """Write the files of the index anew, without what was deleted. Raises as `write` does."""
-        self._writer().compact()
+        if not isinstance(self._searcher, Searcher):
+            self._searcher.compact()
+            return
+        self._writer(self._searcher.path).compact()
         self._searcher.refresh()
 
     def close(self) -> None:
@@ -165,15 +178,22 @@ class Connection:
                 self._index.close()
         self._searcher.close()
 
-    def _writer(self) -> Index:
-        if self._folder is None:
-            raise UsageError(
-                "an index on a server is written to there; give the path of its folder, or use leanseek add"
-            )
+    def _writer(self, folder: Path) -> Index:
         with self._lock:
             if self._index is None:
-                self._index = Index.open(self._folder, encoder=self._encoder)
+                self._index = Index.open(folder, encoder=self._encoder)
             return self._index
+
+
+async def aside(work: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """What a function returns, run in a thread of those of the adapters, so that the event loop goes on."""
+    call = functools.partial(contextvars.copy_context().run, work, *arguments, **options)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="leanseek-adapter")
 
 
 def opened(index: Source | Connection) -> Connection:

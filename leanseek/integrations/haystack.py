@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from leanseek.integrations.connection import (
     KEY,
     Connection,
     Source,
+    aside,
     loaded,
     metadata_of,
     reranked,
@@ -154,33 +154,33 @@ class LeanseekDocumentStore:
 
     async def count_documents_async(self) -> int:
         """`count_documents` for callers that must not block."""
-        return await asyncio.to_thread(self.count_documents)
+        return await aside(self.count_documents)
 
     async def filter_documents_async(self, filters: dict[str, Any] | None = None) -> list[Document]:
         """`filter_documents` for callers that must not block."""
-        return await asyncio.to_thread(self.filter_documents, filters)
+        return await aside(self.filter_documents, filters)
 
     async def write_documents_async(
         self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE
     ) -> int:
         """`write_documents` for callers that must not block."""
-        return await asyncio.to_thread(self.write_documents, documents, policy)
+        return await aside(self.write_documents, documents, policy)
 
     async def delete_documents_async(self, document_ids: list[str]) -> None:
         """`delete_documents` for callers that must not block."""
-        await asyncio.to_thread(self.delete_documents, document_ids)
+        await aside(self.delete_documents, document_ids)
 
     async def delete_all_documents_async(self, recreate_index: bool = False) -> None:
         """`delete_all_documents` for callers that must not block."""
-        await asyncio.to_thread(self.delete_all_documents, recreate_index)
+        await aside(self.delete_all_documents, recreate_index)
 
     async def delete_by_filter_async(self, filters: dict[str, Any]) -> int:
         """`delete_by_filter` for callers that must not block."""
-        return await asyncio.to_thread(self.delete_by_filter, filters)
+        return await aside(self.delete_by_filter, filters)
 
     async def update_by_filter_async(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
         """`update_by_filter` for callers that must not block."""
-        return await asyncio.to_thread(self.update_by_filter, filters, meta)
+        return await aside(self.update_by_filter, filters, meta)
 
     def _matching(self, filters: dict[str, Any] | None) -> list[str]:
         return with_their_errors(lambda: self.connection.matching(condition_of(filters)))
@@ -308,7 +308,7 @@ class LeanseekRanker:
         self, query: str, documents: list[Document], top_k: int | None = None
     ) -> dict[str, list[Document]]:
         """`run` for callers that must not block."""
-        done: dict[str, list[Document]] = await asyncio.to_thread(self.run, query, documents, top_k)
+        done: dict[str, list[Document]] = await aside(self.run, query, documents, top_k)
         return done
 
 

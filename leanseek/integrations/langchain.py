@@ -113,7 +113,7 @@ class LeanseekDocumentIndex(LeanseekRetriever, DocumentIndex):
     """A retriever that documents are written to; a path without an index becomes an empty one.
 
     `embedding` makes the vectors: embeddings of LangChain, an `Encoder`, or a model's name; None is the index's own
-    encoder, or the default one for a new index. An index on a server can be asked, not written to.
+    encoder, or the default one for a new index. An index on a server is written to where it is writable.
     """
 
     embedding: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +35,7 @@ from leanseek.integrations.connection import (
     KEY,
     Connection,
     Source,
+    aside,
     loaded,
     metadata_of,
     opened,
@@ -135,7 +135,7 @@ class LeanseekVectorStore(BasePydanticVectorStore):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """`add` for callers that must not block."""
-        return await asyncio.to_thread(self.add, nodes)
+        return await aside(self.add, nodes)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes that were made from a document; none where there is no such document."""
@@ -146,7 +146,7 @@ class LeanseekVectorStore(BasePydanticVectorStore):
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """`delete` for callers that must not block."""
-        await asyncio.to_thread(self.delete, ref_doc_id)
+        await aside(self.delete, ref_doc_id)
 
     def get_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
@@ -158,7 +158,7 @@ class LeanseekVectorStore(BasePydanticVectorStore):
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """`get_nodes` for callers that must not block."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+        return await aside(self.get_nodes, node_ids, filters)
 
     def delete_nodes(
         self,
@@ -178,7 +178,7 @@ class LeanseekVectorStore(BasePydanticVectorStore):
         **delete_kwargs: Any,
     ) -> None:
         """`delete_nodes` for callers that must not block."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters)
+        await aside(self.delete_nodes, node_ids, filters)
 
     def clear(self) -> None:
         """Delete every node."""
@@ -186,7 +186,7 @@ class LeanseekVectorStore(BasePydanticVectorStore):
 
     async def aclear(self) -> None:
         """`clear` for callers that must not block."""
-        await asyncio.to_thread(self.clear)
+        await aside(self.clear)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The best nodes with their scores; `kwargs` are the options of `Searcher.search`.

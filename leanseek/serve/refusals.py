@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Final, TypedDict
 
-from leanseek.errors import ExitCode, FilterError, IndexNotFoundError, LeanseekError
+from leanseek.errors import DuplicateIdError, ExitCode, FilterError, IndexNotFoundError, LeanseekError
 
 
 class ErrorBody(TypedDict):
@@ -79,6 +80,10 @@ class GoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
+PARAMS: Final[Mapping[type[LeanseekError], str]] = {FilterError: "filter", DuplicateIdError: "_id"}
+"""What of a request an error is about."""
+
+
 def refusal_of(error: BaseException) -> RefusedError:
     """How an exception is answered; one that nobody foresaw says nothing of its inside."""
     if isinstance(error, RefusedError):
@@ -88,7 +93,7 @@ def refusal_of(error: BaseException) -> RefusedError:
     if isinstance(error, LeanseekError):
         code = error.exit_code
         status, instead = STATUS.get(code, (500, "an error, which the server's log shows"))
-        param = "filter" if isinstance(error, FilterError) else None
+        param = next((name for kind, name in PARAMS.items() if isinstance(error, kind)), None)
         return RefusedError(status, instead or str(error), code.name.lower(), param)
     if isinstance(error, sqlite3.Error):
         return RefusedError(503, f"the index cannot be read: {error}", "index")

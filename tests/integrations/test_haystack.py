@@ -38,7 +38,7 @@ from serve.conftest import serving
 from support import HashEncoder, make_documents
 
 from leanseek import Index, Searcher
-from leanseek.errors import IndexLockedError, InputError, UsageError
+from leanseek.errors import IndexLockedError, InputError, ServerError, UsageError
 from leanseek.filters import from_haystack, parse_filter
 from leanseek.indexing.folder import writer_lock
 from leanseek.integrations.haystack import LeanseekDocumentStore, LeanseekRanker, LeanseekRetriever
@@ -320,9 +320,21 @@ def test_an_index_on_a_server(store: LeanseekDocumentStore) -> None:
             found = LeanseekRetriever(served).run("wing wave", filters)
             assert found == LeanseekRetriever(store).run("wing wave", filters) != {"documents": []}
             assert asyncio.run(LeanseekRetriever(served).run_async("wing wave", filters)) == found
-        for unfit in (served.count_documents, lambda: served.write_documents([Document(content="a")])):
-            with pytest.raises(UsageError, match="server"):
-                unfit()
+        with pytest.raises(UsageError, match="server"):
+            served.count_documents()
+        with pytest.raises(ServerError, match="--writable"):
+            served.write_documents([Document(content="a")])
+    with serving(create_app({"papers": folder}, ServeSettings(writable=True))) as address:
+        served = LeanseekDocumentStore(address)
+        new = Document(id="new", content="a new wing", meta={"year": 2030})
+        assert served.write_documents([new]) == 1
+        with pytest.raises(DuplicateDocumentError, match="new"):
+            served.write_documents([Document(id="other", content="x"), new])
+        assert served.write_documents([new], DuplicatePolicy.SKIP) == 0
+        [found] = LeanseekRetriever(served, top_k=1).run("new")["documents"]
+        assert found.id == "new" and found.meta["year"] == 2030
+        served.delete_documents(["new", "other", "zz"])
+        assert not LeanseekRetriever(served).run("new")["documents"]
 
 
 @component

@@ -36,6 +36,7 @@ from leanseek.errors import (
     IndexNotFoundError,
     InputError,
     ModelError,
+    ServerError,
     UsageError,
 )
 from leanseek.indexing.folder import writer_lock
@@ -181,8 +182,26 @@ def test_an_index_on_a_server(tmp_path: Path) -> None:
         assert asyncio.run(retriever.ainvoke("wing wave")) == local.invoke("wing wave")
         store = LeanseekVectorStore(address)
         assert store.get_by_ids(["b"])[0].metadata == {"title": "Sea"}
-        with pytest.raises(UsageError, match="server"):
+        with pytest.raises(ServerError, match="--writable"):
             store.add_texts(["more"])
+
+
+def test_an_index_on_a_server_is_written_to(tmp_path: Path) -> None:
+    folder = tmp_path / "papers"
+    Index.create(folder, encoder=None).add([OurDocument("a", "wing")])
+    with serving(create_app({"papers": folder}, ServeSettings(writable=True))) as address:
+        store = LeanseekVectorStore(address)
+        assert store.add_texts(["a wave", "another wing"], [{"id": 7}, {"title": "T"}], ids=["b", "a"]) == [
+            "b",
+            "a",
+        ]
+        assert [one.id for one in store.similarity_search("wing", 5)] == ["a"]
+        assert store.get_by_ids(["a", "b"])[1].metadata == {"id": 7}
+        assert asyncio.run(store.adelete(["b", "zz"]))
+        assert store.get_by_ids(["b"]) == []
+        documents = LeanseekDocumentIndex(index=address)
+        assert documents.delete(["a", "zz"])["succeeded"] == ["a"]
+    assert Searcher.open(folder).ids() == []
 
 
 def test_vector_stores_score_filter_and_persist(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support import HashEncoder
 from leanseek import Document, Index, Searcher
 from leanseek.client import Client
 from leanseek.errors import (
+    DuplicateIdError,
     FilterError,
     IndexNotFoundError,
     InputError,
@@ -67,6 +68,39 @@ def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Se
         searcher.mode,
         searcher.fields,
     )
+
+
+def test_writing_over_the_network(client: Client, folder: Path) -> None:
+    before = Searcher.open(folder)
+    given = [Document("n1", "a heart", "Title", {"year": 2030, "tags": ["a"]}), Document("n2", "a wing")]
+    added = client.add(given)
+    assert added == (2, 0, before.generation + 1)
+    assert client.documents(["n1", "n2"]) == given
+    with pytest.raises(DuplicateIdError, match="n1"):
+        client.add([Document("n3", "x"), Document("n1", "y")])
+    assert client.missing(["n3"]) == ["n3"]
+    assert client.add([Document("n1", "y")], on_duplicate="replace")[:2] == (1, 1)
+    with pytest.raises(InputError, match="zz"):
+        client.delete(["n2", "zz"])
+    assert client.delete(["n2", "zz"], ignore_missing=True) == 1
+    assert (
+        client.delete(filter="year >= 2030") == 0 and client.delete() == 0 and client.add([]).documents == 0
+    )
+    with pytest.raises(FilterError):
+        client.delete(filter="year >")
+    with pytest.raises(UsageError, match="list of ids"):
+        client.delete("n1")
+    compacted = client.compact()
+    assert compacted.segments == 1 and compacted.removed >= 2
+
+    async def again() -> tuple[int, int, int]:
+        async with client:
+            added = await client.aadd([Document("n4", "z")])
+            return added.documents, await client.adelete(["n4", "n1"]), (await client.acompact()).segments
+
+    assert asyncio.run(again()) == (1, 2, 1)
+    now = Searcher.open(folder)
+    assert now.ids() == before.ids()
 
 
 def test_asynchronous_twins(client: Client) -> None:
