@@ -81,6 +81,40 @@ class Strongest(Capture):
         self.seen[layer] = np.concatenate([one.argmax(dim=-1).cpu().numpy() for one in heads], axis=1)
 
 
+class Rows(Capture):
+    """Collects what each of the last `rows` queries of a single prompt attends to, as a mean over a layer's heads.
+
+    `mean()` is (rows, n), the mean over the `layers`.
+    """
+
+    def __init__(self, layers: Sequence[int], rows: int) -> None:
+        super().__init__(Heads(dict.fromkeys(layers)), np.zeros((1, rows)), 0, False)
+
+    def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
+        """Record a layer, one head after another: the rows of all of them at once may not fit into memory."""
+        import torch
+
+        if layer not in self.heads.layers:
+            return
+        exact, shared = torch.promote_types(query.dtype, torch.float32), query.shape[1] // key.shape[1]
+        sinks, total = terms.get("sinks"), 0.0
+        for head in range(query.shape[1]):
+            scores = attention_scores(
+                query[:, [head]].to(exact),
+                key[:, [head // shared]].to(exact),
+                mask,
+                scaling,
+                terms.get("softcap"),
+            )
+            sink = None if sinks is None else sinks[head].to(exact)
+            total = total + softmax(scores, sink)[0, 0]
+        self.seen[layer] = (total / query.shape[1]).cpu().double().numpy()
+
+    def mean(self) -> Float64Array:
+        """(rows, n) over the layers."""
+        return np.asarray(np.mean([seen for _, seen in sorted(self.seen.items())], axis=0))
+
+
 _NUMBERS = 1 << 22
 """How many attention weights are in memory at a time; more heads than fit are computed one after another."""
 

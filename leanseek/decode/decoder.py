@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from leanseek.decode.attention import attending, exclusive
-from leanseek.decode.capture import CURRENT, Capture, Enough, Heads, Strongest
+from leanseek.decode.capture import CURRENT, Capture, Enough, Heads, Rows, Strongest
 from leanseek.decode.chat import chat_frame
 from leanseek.decode.generation import BATCH, MOST, Constraint, Generated, Token, generate, log_probabilities
+from leanseek.decode.states import LayerStates, States
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
 from leanseek.types import Float64Array, Int64Array
-
-
-class States(NamedTuple):
-    """The `keys` and `values` (g, n, d) of n tokens in each layer that was run."""
-
-    keys: tuple[Any, ...]
-    values: tuple[Any, ...]
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens they are of."""
-        return int(self.keys[0].shape[1])
-
-    @property
-    def bytes(self) -> int:
-        """How much memory they take."""
-        return sum(one.numel() * one.element_size() for one in (*self.keys, *self.values))
 
 
 class Decoder:
@@ -161,8 +145,20 @@ class Decoder:
             self._run(np.array([ids]), new_cache(), capture)
         return np.asarray(capture.stacked()[0], dtype=np.int64)
 
+    def attention_rows(
+        self, ids: Sequence[int], rows: int, layers: Sequence[int] | None = None
+    ) -> Float64Array:
+        """(rows, n) what each of the last `rows` of n tokens attends to: a mean over heads, and over some `layers`.
+
+        By default all layers. Raises ModelError where the attention is no numbers.
+        """
+        capture = Rows(range(self.depth) if layers is None else layers, rows)
+        with attending(self.model):
+            self._run(np.array([ids]), new_cache(), capture)
+        return self._finite(capture.mean())
+
     def states(
-        self, blocks: Sequence[Sequence[int]], deepest: int, after: States | None = None
+        self, blocks: Sequence[Sequence[int]], deepest: int, after: LayerStates | None = None
     ) -> list[States]:
         """The states of each of the blocks of tokens by itself, each `after` the same beginning; up to a layer."""
         begin = after.tokens if after is not None else 0
@@ -171,27 +167,29 @@ class Decoder:
             ids[row, : len(block)] = block
         with attending(self.model):
             cache = new_cache()
-            for layer in range(deepest + 1 if after is not None else 0):
-                keys, values = (part[layer].expand(len(blocks), -1, -1, -1) for part in after or ())
-                cache.update(keys, values, layer)
+            for layer in range(deepest + 1):
+                if after is not None:
+                    keys, values = (part.expand(len(blocks), -1, -1, -1) for part in after.layer(layer))
+                    cache.update(keys, values, layer)
             nothing = self._tensor(np.zeros((len(blocks), 0)))
             self._run(ids, cache, Capture(Heads({deepest: ()}), nothing, 0, False))
             return [
                 States(
-                    *(
-                        tuple(
-                            getattr(layer, kind)[row, :, begin : begin + len(block)].clone()
-                            for layer in cache.layers[: deepest + 1]
-                        )
-                        for kind in ("keys", "values")
-                    )
+                    tuple(
+                        layer.keys[row, :, begin : begin + len(block)].clone()
+                        for layer in cache.layers[: deepest + 1]
+                    ),
+                    tuple(
+                        layer.values[row, :, begin : begin + (len(block) if number < deepest else 1)].clone()
+                        for number, layer in enumerate(cache.layers[: deepest + 1])
+                    ),
                 )
                 for row, block in enumerate(blocks)
             ]
 
     def attention_on(
         self,
-        parts: Sequence[States],
+        parts: Sequence[LayerStates],
         positions: Sequence[int],
         tails: Sequence[Sequence[int]],
         counts: Sequence[int],
@@ -211,9 +209,8 @@ class Decoder:
         with attending(self.model):
             cache = new_cache()
             for layer in range(heads.deepest + 1):
-                keys = torch.cat([part.keys[layer] for part in parts], dim=1)
-                values = torch.cat([part.values[layer] for part in parts], dim=1)
-                cache.update(keys[None], values[None], layer)
+                keys, values = zip(*(part.layer(layer) for part in parts), strict=True)
+                cache.update(torch.cat(keys, dim=1)[None], torch.cat(values, dim=1)[None], layer)
             for tail, counted in zip(tails, counts, strict=True):
                 places = np.array([*positions, *range(begin, begin + len(tail))])
                 capture = Capture(

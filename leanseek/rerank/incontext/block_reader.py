@@ -4,6 +4,8 @@ Each document sees the beginning of the prompt and itself; the instruction and t
 al.: "Scalable In-context Ranking with Generative Models", arXiv 2510.05396, train a model for it; here any decoder is
 used as it is.) All documents have the same positions, right after the beginning, and the query comes after the
 longest: nothing depends on the kind of position encoding, and no state has to be moved to another position.
+
+States may be kept in 8 bits. The first query reads them so too: a score does not depend on what was read before.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from leanseek.decode.capture import Heads
-from leanseek.decode.decoder import Decoder, States
+from leanseek.decode.decoder import Decoder
+from leanseek.decode.states import LayerStates, PackedStates, States
 from leanseek.rerank.incontext.prompts import NO_QUERY, Prompt, TokenizedPrompt, Wording, covering, tokenize
 from leanseek.rerank.incontext.reader import Looks, Read, Task, check_length, counted, read
 
@@ -43,10 +46,10 @@ class StateCache:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._bytes = 0
-        self._states: OrderedDict[Ids, States] = OrderedDict()
+        self._states: OrderedDict[Ids, LayerStates] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, ids: Ids) -> States | None:
+    def get(self, ids: Ids) -> LayerStates | None:
         """The states of a block; None where they are not here."""
         with self._lock:
             found = self._states.get(ids)
@@ -54,7 +57,7 @@ class StateCache:
                 self._states.move_to_end(ids)
             return found
 
-    def put(self, ids: Ids, states: States) -> None:
+    def put(self, ids: Ids, states: LayerStates) -> None:
         """Add the states of a block."""
         with self._lock:
             former = self._states.pop(ids, None)
@@ -65,15 +68,25 @@ class StateCache:
 
 
 class BlockReader:
-    """Has a decoder read tasks a document at a time; `memory` bytes of their states are kept for other queries."""
+    """Has a decoder read tasks a document at a time; `memory` bytes of their states are kept for other queries.
+
+    `packed`: states are in 8 bits.
+    """
 
     def __init__(
-        self, decoder: Decoder, wording: Wording, heads: Heads, calibrated: bool, memory: int
+        self,
+        decoder: Decoder,
+        wording: Wording,
+        heads: Heads,
+        calibrated: bool,
+        memory: int,
+        packed: bool = False,
     ) -> None:
         self.decoder = decoder
         self.wording = wording
         self.heads = heads
         self.calibrated = calibrated
+        self.packed = packed
         self._cache = StateCache(memory)
         self._beginning: States | None = None
 
@@ -124,7 +137,7 @@ class BlockReader:
             (self._beginning,) = self.decoder.states([block.tokens.ids[: block.begin]], self.heads.deepest)
         return self._beginning
 
-    def _states(self, blocks: Sequence[Block]) -> list[States]:
+    def _states(self, blocks: Sequence[Block]) -> list[LayerStates]:
         """The states of the blocks: from the cache, or computed, some of about the same length at a time."""
         found = {block.ids: self._cache.get(block.ids) for block in blocks}
         missing = sorted(
@@ -136,7 +149,8 @@ class BlockReader:
             del missing[-count:]
             beginning = self._begin(blocks[0])
             made = self.decoder.states(together, self.heads.deepest, beginning)
-            for ids, new in zip(together, made, strict=True):
+            for ids, exact in zip(together, made, strict=True):
+                new = PackedStates.of(exact) if self.packed else exact
                 self._cache.put(ids, new)
                 found[ids] = new
         return [states for block in blocks if (states := found[block.ids]) is not None]

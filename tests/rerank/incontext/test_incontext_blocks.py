@@ -124,6 +124,40 @@ def test_documents_are_computed_once_and_the_least_used_forgotten(monkeypatch: p
     assert sum(computed) == 1
 
 
+def test_in_8_bits_scores_are_nearly_the_same_whatever_is_kept() -> None:
+    documents = passages(6)
+    exact = reranker().score(QUERY, documents)
+    packed = reranker(block_bits=8)
+    scores = packed.score(QUERY, documents)
+    assert scores == pytest.approx(exact, abs=0.01)
+    assert scores != exact
+    assert packed.score(QUERY, documents) == pytest.approx(scores, rel=1e-3)  # all states are kept by now
+    assert reranker(memory=0, block_bits=8).score(QUERY, documents) == pytest.approx(scores, rel=1e-3)
+
+
+def test_in_8_bits_more_documents_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [" ".join(passages(1, words=60, seed=seed)) for seed in range(12)]
+
+    def computed_again(**options: Any) -> int:
+        exact = reranker(memory=0)._decoder.states([list(range(100))], 2)[0].bytes
+        judge = reranker(memory=6 * exact, **options)
+        computed: list[int] = []
+        real = judge._decoder.states
+        for document in documents:
+            judge.score("statin", [document])
+        monkeypatch.setattr(
+            judge._decoder,
+            "states",
+            lambda blocks, *rest: (computed.append(len(blocks)), real(blocks, *rest))[1],
+        )
+        for document in reversed(documents):
+            judge.score("heart", [document])
+        return sum(computed)
+
+    assert computed_again() >= 6
+    assert computed_again(block_bits=8) == 0
+
+
 def test_any_number_of_documents_fits() -> None:
     model = copy.deepcopy(decoder())
     model.config.max_position_embeddings = 256

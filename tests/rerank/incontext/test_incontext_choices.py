@@ -47,6 +47,7 @@ def test_other_scores_have_other_names_and_the_same_have_the_same() -> None:
         {"window": 4},
         {"window": 4, "stride": 1},
         {"block_memory": 0},
+        {"block_memory": 0, "block_bits": 8},
         {"window": 4, "layers": (0, 1), "calibrated": False},
     ]
     names: dict[str, str] = {}
@@ -58,6 +59,7 @@ def test_other_scores_have_other_names_and_the_same_have_the_same() -> None:
         {"layers": (0, 3), "prompt_prefix": "", "prompt_suffix": ""},
         {"batch_size": 4},
         {"block_memory": 1 << 20},
+        {"block_memory": 1 << 20, "block_bits": 8},
     ):
         judge = InContextReranker(MODEL, **chosen)
         assert names[judge.name] == judge.fingerprint
@@ -86,6 +88,15 @@ def test_heads_found_with_one_prompt_are_refused_for_the_other() -> None:
 def test_memory_below_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="0 or more"):
         InContextReranker(Path("absent"), block_memory=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"block_bits": 8}, "goes with block_memory"), ({"block_memory": 0, "block_bits": 4}, "give 8")],
+)
+def test_bits_that_nothing_is_kept_in_are_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        InContextReranker(Path("absent"), **options)  # type: ignore[arg-type]
 
 
 def test_a_chat_template_with_the_time_in_it_gives_the_same_prompt_at_any_time() -> None:

@@ -93,6 +93,14 @@ def test_documents_by_themselves_are_found_too() -> None:
     assert reciprocal_rank(kept(), block_memory=1 << 28) > 0.9
 
 
+def test_documents_in_8_bits_are_found_as_well() -> None:
+    exact, packed = reranker(kept(), block_memory=0), reranker(kept(), block_memory=0, block_bits=8)
+    for one in lookups(20, seed=5):
+        scores = packed.score(one.query, one.documents)
+        assert scores == pytest.approx(exact.score(one.query, one.documents), abs=0.01)
+    assert reciprocal_rank(kept(), block_memory=1 << 28, block_bits=8) > 0.9
+
+
 def test_hits_come_back_with_the_answer_first() -> None:
     judge, first = reranker(kept(), batch_size=5), 0
     asked = lookups(30, seed=5)
