@@ -28,6 +28,7 @@ PANELS = {
     "Serve": {"serve_commands": "serve mcp"},
     "Measure": {
         "score_commands": "score compare",
+        "answer_commands": "answers",
         "eval_commands": "collections collection reproduce",
         "report_commands": "leaderboard report relevance",
     },
@@ -37,7 +38,7 @@ PANELS = {
 """The files and functions of the commands, by the panel of the program's help."""
 
 GROUPS = {
-    "Measure": ("eval", "Score runs, compare them, evaluate collections."),
+    "Measure": ("eval", "Score runs and answers, compare runs, evaluate collections."),
     "Learn": ("train", "Learn relevance, fusion and re-rankers from judged queries."),
 }
 """The panels whose commands are in a group of their own, with its name and help."""

@@ -1,3 +1,7 @@
+from .answer_report import AnswerRecord as AnswerRecord
+from .answer_report import AnswerReport as AnswerReport
+from .answer_report import evaluate_answers as evaluate_answers
+from .answer_report import read_answers as read_answers
 from .base import Collection as Collection
 from .base import Scores as Scores
 from .collections.registry import list_collections as list_collections

@@ -1,4 +1,4 @@
-"""From hits to a prompt and back: questions asked in steps."""
+"""From hits to a prompt and back: questions asked in steps, searching in doubt, scores of answers."""
 
 import lazy_loader
 

@@ -1,1 +1,11 @@
 from . import research as research
+from .answer_scores import Support as Support
+from .answer_scores import check_answers as check_answers
+from .answer_scores import fidelity as fidelity
+from .answer_scores import quality as quality
+from .answer_scores import supports as supports
+from .stepwise import Retrieval as Retrieval
+from .stepwise import Written as Written
+from .stepwise import write_answer as write_answer
+from .stepwise import write_answers as write_answers
+from .trigger import Trigger as Trigger

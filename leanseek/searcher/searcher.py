@@ -28,7 +28,7 @@ from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
 from leanseek.searcher.wordings import rankings_of, wordings_of
-from leanseek.types import Answer, Document, Hit, Progress, Ranked
+from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
     from leanseek.searcher.context import Context
@@ -327,6 +327,14 @@ class Searcher:
         if filter is None:
             return snapshot.ids()
         return snapshot.ids(snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter))
+
+    def idf(self, words: Iterable[str]) -> Float32Array:
+        """(n,) how rare each of the words is among the passages; the most of its terms where it has several.
+
+        0 for one that no passage has, and for a stop word. Raises UsageError where the index has no sparse side.
+        """
+        sparse = self._open_generation().snapshot.sparse
+        return np.array([sparse.idf(word).max(initial=0.0) for word in as_list(words)], dtype=np.float32)
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has and the filter admits, whole and in the order given.
