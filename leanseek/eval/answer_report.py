@@ -165,20 +165,20 @@ def warnings_of(records: Sequence[AnswerRecord], scored: Sequence[ScoredAnswer])
     unknown = [number for one in scored for sentence in one.sentences for number in sentence.unknown]
     if unknown:
         yield (
-            f"{len(unknown):,} citations of passages that the context does not have, such as [{min(unknown)}]; they "
+            f"citations of passages that the context does not have, such as [{min(unknown)}]: {len(unknown):,}; they "
             "support nothing"
         )
     silent = sum(not one.sentences for _, one in pairs)
     if silent:
-        yield f"{silent:,} answers without a sentence; their fidelity is 0"
+        yield f"answers without a sentence: {silent:,}; their fidelity is 0"
     empty = sum(not record.context for record, _ in pairs)
     if empty:
-        yield f"{empty:,} answers with an empty context; it supports nothing"
+        yield f"answers with an empty context: {empty:,}; it supports nothing"
     for measure in (FIDELITY, QUALITY):
         lacking = sum(getattr(one, measure) is None for one in scored)
         if lacking:
             what = "context" if measure == FIDELITY else "reference"
-            yield f"{lacking:,} answers without a {what}; {measure} does not count them"
+            yield f"answers without a {what}: {lacking:,}; {measure} does not count them"
 
 
 def answer_record(value: object, place: Place) -> AnswerRecord:

@@ -28,7 +28,7 @@ SUPPORTED: Final = 0.2
 Passages: TypeAlias = "Context | str | Sequence[str | Cited]"
 """What an answer was written from: a context, or passages numbered from 1, or a single one."""
 
-_CITATION = re.compile(r"\[\s*\d{1,9}(?:\s*[,;–-]\s*\d{1,9})*\s*\]")
+_CITATION = re.compile(r"(?<!\s)\s*\[\s*\d{1,9}(?:\s*[,;–-]\s*\d{1,9})*\s*\]")
 _CITED = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 _RANGE = 100
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
+import numpy as np
+
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter

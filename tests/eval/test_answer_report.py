@@ -99,7 +99,7 @@ def test_means_are_over_the_answers_that_a_measure_applies_to(tmp_path: Path) ->
         assert mean.value == pytest.approx(float(np.mean(values)))
         [interval] = bootstrap(np.array(values)[:, None], seed=4, resamples=500)
         assert (mean.interval.low, mean.interval.high) == pytest.approx((interval.low, interval.high))
-    assert [one.partition(" ")[0] for one in report.warnings] == ["1", "1", "1", "1", "2"]
+    assert [one.partition(": ")[2].partition(";")[0] for one in report.warnings] == ["1", "1", "1", "1", "2"]
     assert "[9]" in report.warnings[0]
 
 

@@ -65,21 +65,21 @@ def test_citations_are_respected() -> None:
     assert score("Statins lower cholesterol [2, 1].") == 1
     assert score("Statins lower cholesterol [2-3].") == 0
     [one, other] = supports("Statins lower cholesterol [2][1]. Men [3].", PASSAGES, judge=JUDGE)
-    assert (one.sentence, one.cited, one.passage) == ("Statins lower cholesterol .", (2, 1), 1)
+    assert (one.sentence, one.cited, one.passage) == ("Statins lower cholesterol.", (2, 1), 1)
     assert (other.cited, other.passage, other.supported) == ((3,), 3, True)
 
 
 @pytest.mark.parametrize(
     ("answer", "claims"),
     [
-        ("One [1]. Two.", [("One .", (1,)), ("Two.", ())]),
+        ("One [1]. Two.", [("One.", (1,)), ("Two.", ())]),
         ("One. [1] Two. [2]", [("One.", (1,)), ("Two.", (2,))]),
         ("[3] One. Two[1-3]!", [("One.", (3,)), ("Two!", (1, 2, 3))]),
-        ("One [1; 2] and [2].", [("One and .", (1, 2))]),
+        ("One [1; 2] and [2].", [("One and.", (1, 2))]),
         ("[1]", []),
         ("  \n ... [2] -- ", []),
         ("", []),
-        ("One [5-2].", [("One .", (5, 2))]),
+        ("One [5-2].", [("One.", (5, 2))]),
     ],
 )
 def test_sentences_and_their_citations(answer: str, claims: list[tuple[str, tuple[int, ...]]]) -> None:
