@@ -81,7 +81,9 @@ def main() -> None:
     every = list(documents(snapshot))
     alone = {mode: timed(partial(one.search, mode=mode), queries) for mode in modes}
     for mode in modes:
-        print(f"one index, {mode}: {alone[mode] / len(queries) * 1e3:.2f} ms of processor a query")
+        print(
+            f"one index, {mode}: {alone[mode] / len(queries) * 1e3:.2f} ms of processor a query", flush=True
+        )
     with tempfile.TemporaryDirectory() as folder:
         for shards in options.shards:
             homes = []
@@ -102,7 +104,8 @@ def main() -> None:
                 again = timed(partial(one.search, mode=mode), queries)
                 print(
                     f"{shards} shards, {mode}: {cost / len(queries) * 1e3:.2f} ms, {cost / again:.2f} times one "
-                    f"index's; {different} of {len(queries)} answers differ"
+                    f"index's; {different} of {len(queries)} answers differ",
+                    flush=True,
                 )
             many.close()
 
