@@ -188,10 +188,11 @@ class Client:
         *,
         queries: Sequence[str] | None = None,
         k: int = 20,
+        expand: str = "passage",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt, see `Searcher.context`."""
-        return self._run(self._context(query, max_tokens, queries, k, options))
+        return self._run(self._context(query, max_tokens, queries, k, expand, options))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
@@ -261,10 +262,11 @@ class Client:
         *,
         queries: Sequence[str] | None = None,
         k: int = 20,
+        expand: str = "passage",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """`context` for callers that must not block."""
-        return await self._arun(self._context(query, max_tokens, queries, k, options))
+        return await self._arun(self._context(query, max_tokens, queries, k, expand, options))
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -359,9 +361,10 @@ class Client:
         max_tokens: int,
         queries: Sequence[str] | None,
         k: int,
+        expand: str,
         options: SearchOptions,
     ) -> Steps[Context]:
-        body = {**worded(query, queries), "max_tokens": max_tokens, "k": k, **given(options)}
+        body = {**worded(query, queries), "max_tokens": max_tokens, "k": k, "expand": expand, **given(options)}
         found = yield Ask("POST", "/context", body)
         self._generation = found["generation"]
         cited = tuple(

@@ -136,6 +136,23 @@ Depth: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Candidates of each side; by default 100, or K where larger.")
 ]
 
+ContextTokens: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        help="Print passages for a prompt in place of hits, numbered for citation, with at most about so many tokens.",
+    ),
+]
+Expand: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --context, what comes along of documents that were split: passage (the default) is what was found, "
+        "window:N also N passages on either side, document all of it, as far as there is room.",
+    ),
+]
+
 AsText: TypeAlias = Annotated[
     bool,
     typer.Option("--literal", help="""Take "a phrase", -word, +word and NOT in the query as text."""),

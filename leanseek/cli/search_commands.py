@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +23,19 @@ from leanseek.cli.output import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from leanseek.searcher.context import Context
     from leanseek.types import Answer, Operator, Progress, Query, Ranked
 
 
 def search(
     index: opt.IndexPath,
     query: Annotated[list[str], typer.Argument(metavar="QUERY", help="The query, with or without quotes.")],
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k", metavar="N", help="How many documents, by default 10; with --context passages, 20."
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -45,6 +52,8 @@ def search(
     recency: opt.Recency = None,
     now: opt.Now = None,
     facet: opt.Facet = None,
+    context: opt.ContextTokens = None,
+    expand: opt.Expand = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
@@ -62,9 +71,16 @@ def search(
     as_json: opt.Json = False,
 ) -> None:
     """Search an index for one query."""
+    from leanseek.errors import UsageError
     from leanseek.records import facets_record, hit_record, remarks_record
     from leanseek.searcher import Searcher
+    from leanseek.searcher.context import parse_expansion
 
+    if context is None and expand is not None:
+        raise UsageError("--expand goes with --context TOKENS, such as --context 1500")
+    if context is not None and (explain or facet):
+        raise UsageError("--explain and --facet go with hits; leave out either them or --context")
+    parse_expansion(expand or "passage")
     with (
         progress_bar(as_json) as progress,
         Searcher.open(
@@ -84,9 +100,28 @@ def search(
             progress=progress,
         ) as searcher,
     ):
+        if context is not None:
+            packed = searcher.context(
+                " ".join(query),
+                context,
+                k=20 if k is None else k,
+                queries=also,
+                expand=expand or "passage",
+                diversity=diversity,
+                recency=recency,
+                now=now,
+                filter=filter,
+                depth=depth,
+                min_probability=min_probability,
+                relevant_only=relevant_only,
+                literal=literal,
+                collapse=collapse,
+            )
+            print_context(packed, [*packed.notes, *searcher.notes], as_json)
+            return
         answer = searcher.answer(
             " ".join(query),
-            k,
+            10 if k is None else k,
             queries=also,
             facets=facet or (),
             filter=filter,
@@ -124,6 +159,19 @@ def search(
         typer.echo(f"Nothing found: {printable(answer.nothing.sentence)}.", err=True)
     for field, counted in answer.facets.items():
         typer.echo(facet_line(field, counted))
+    print_notes(notes)
+
+
+def print_context(context: Context, notes: Sequence[str], as_json: bool) -> None:
+    """Print the passages of a context, or its record, and what people should know of it on standard error."""
+    if as_json:
+        print_json({**asdict(context), "notes": notes})
+        return
+    if context.text:
+        text = context.text
+        if sys.stdout.isatty():
+            text = "\n".join(map(printable, text.split("\n")))
+        typer.echo(text)
     print_notes(notes)
 
 

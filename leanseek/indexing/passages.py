@@ -18,6 +18,7 @@ import numpy as np
 from leanseek.errors import IndexDamagedError
 from leanseek.filters import LIKE_A_DATE, elements, stored_moment
 from leanseek.indexing.arrays import write_array
+from leanseek.reading.outline import without_outline
 from leanseek.types import Int64Array, Metadata, Scalar
 
 FILE = "passages.sqlite"
@@ -165,7 +166,7 @@ class PassageWriter:
         passages, self._pending, self._pending_characters = self._pending, [], 0
         first = self.rows - len(passages)
         for passage in passages:
-            self._fields |= dict.fromkeys(passage.metadata)
+            self._fields |= dict.fromkeys(without_outline(passage.metadata))
         self._database.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -205,6 +206,6 @@ def rows_of(table: str, form: int, where: str = "1") -> str:
 
 def columns(metadata: Metadata) -> Iterator[tuple[str, str, Scalar]]:
     """(field, kind, value) of each filterable element of the metadata."""
-    for field, value in metadata.items():
+    for field, value in without_outline(metadata).items():
         for element in elements(value):
             yield field, element.kind, element.stored

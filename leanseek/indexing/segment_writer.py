@@ -15,12 +15,12 @@ from leanseek.indexing.dense.registry import kind_for
 from leanseek.indexing.integrity import record_files
 from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
-from leanseek.indexing.outline import own_part
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
 from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder, merge_sparse
+from leanseek.reading.outline import own_part
 from leanseek.text import Analyzer
 from leanseek.text.chunking import Chunking
 from leanseek.types import Document, Float32Array, Int64Array, Progress, content

@@ -244,13 +244,16 @@ def metadata_of(title: str, metadata: Metadata) -> dict[str, Any]:
 def standing_of(hit: Hit) -> dict[str, Any]:
     """What an adapter shows of a hit beside its document, as JSON has it.
 
-    `rank` and `score`; `start` and `end`, the characters of the document that its text is; `probability`, `history`,
-    `stages` and the other keys of a hit's record where they apply.
+    `rank` and `score`; `start` and `end`, the characters of the document that its text is; `page` and `heading`, those
+    that it begins in, `probability`, `history`, `stages` and the other keys of a hit's record where they apply.
     """
     start = hit.passage.start if hit.passage is not None else 0
     record: dict[str, Any] = {**hit_record(hit), "start": start, "end": start + len(hit.text)}
-    for name in ("id", "title", "text", "metadata"):
-        del record[name]
+    for mark in hit.marks[:1]:
+        known = {"page": mark.page, "heading": mark.heading} if mark.start <= start else {}
+        record |= {name: value for name, value in known.items() if value is not None}
+    for name in ("id", "title", "text", "metadata", "marks"):
+        record.pop(name, None)
     return record
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from leanseek.errors import InputError
 from leanseek.reading.markup import local_name, markdown_title
+from leanseek.reading.outline import headings_of, joined, sections
 from leanseek.reading.pages import html_page
 from leanseek.reading.streams import Page, Place, decode, first_line
 from leanseek.reading.word import archive
@@ -56,8 +57,14 @@ def epub(stream: io.BufferedReader, place: Place) -> Page:
         raise
     except Exception as error:  # a damaged file makes the parser fail anywhere and anyhow
         raise place.error(f"damaged, or not an .epub book: {first_line(error)}") from error
-    texts = [html_page(raw, place, furnished=False).text for raw in raws]
-    return Page(title, "\n\n".join(text for text in texts if text), metadata)
+    read = [html_page(raw, place, furnished=False) for raw in raws]
+    text, starts = joined(page.text for page in read)
+    headings = (
+        (begin + start, heading)
+        for begin, page in zip(starts, read, strict=True)
+        for start, heading in headings_of(page.metadata)
+    )
+    return Page(title, text, {**metadata, **sections(headings)})
 
 
 def ipynb(stream: io.BufferedReader, place: Place) -> Page:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from leanseek.errors import MissingPackageError
 from leanseek.reading.metadata import MetadataBuilder, MetadataError
+from leanseek.reading.outline import sections
 from leanseek.reading.streams import Page, Place, decode, first_line, whole
 from leanseek.types import MetadataValue
 
@@ -31,7 +32,7 @@ def plain(stream: io.BufferedReader, place: Place) -> Page:
 def restructured(stream: io.BufferedReader, place: Place) -> Page:
     """reStructuredText, with its first heading for a title."""
     text = whole(stream, place)
-    return Page(rst_title(text), text)
+    return Page(rst_title(text), text, sections(_rst_headings(text)))
 
 
 def markdown(stream: io.BufferedReader, place: Place) -> Page:
@@ -56,7 +57,7 @@ def markdown(stream: io.BufferedReader, place: Place) -> Page:
                 except MetadataError as error:
                     place.notes.append(f"its front matter's field {name!r} {error} and was left out")
             metadata, text = builder.values, body.lstrip("\n")
-    return Page(title or markdown_title(text), text, metadata)
+    return Page(title or markdown_title(text), text, {**metadata, **sections(markdown_headings(text))})
 
 
 def _front_matter(text: str) -> tuple[str, str, str] | None:
@@ -113,10 +114,18 @@ def _yaml(front: str) -> object:
 
 def markdown_title(text: str) -> str:
     """The first heading, in either notation and outside fenced code; "" if there is none."""
+    return next((heading for _, heading in markdown_headings(text)), "")
+
+
+def markdown_headings(text: str) -> Iterator[tuple[int, str]]:
+    """The headings, in either notation and outside fenced code, each with the character at which its line begins."""
     split = _front_matter(text)
     fence = ""
     above = ""
-    for line in (split[2] if split else text).split("\n"):
+    body = split[2] if split else text
+    end = start = len(text) - len(body)
+    for line in body.split("\n"):
+        before, start, end = start, end, end + len(line) + 1
         mark = _FENCE.match(line)
         if fence:
             if mark and mark[1].startswith(fence) and line.strip() == mark[1]:
@@ -127,12 +136,15 @@ def markdown_title(text: str) -> str:
             continue
         heading = _atx_heading(line)
         if heading:
-            return heading
+            yield start, heading
+            above = ""
+            continue
         if above and _SETEXT.fullmatch(line):
-            return above
+            yield before, above
+            above = ""
+            continue
         # A list, a quotation or indented code above a line of dashes is no heading.
         above = "" if _NO_HEADING.match(line) else line.strip()
-    return ""
 
 
 def _atx_heading(line: str) -> str:
@@ -147,13 +159,19 @@ def _atx_heading(line: str) -> str:
 
 def rst_title(text: str) -> str:
     """The first line underlined by punctuation at least as long as itself; "" if there is none."""
+    return next((heading for _, heading in _rst_headings(text)), "")
+
+
+def _rst_headings(text: str) -> Iterator[tuple[int, str]]:
+    """The lines underlined like that, each with the character at which it begins."""
     rows = text.split("\n")
+    end = 0
     for line, under in itertools.pairwise(rows):
+        start, end = end, end + len(line) + 1
         title = line.strip()
         adorned = _RST_LINE.fullmatch(under) is not None and len(under.rstrip()) >= len(title)
         if adorned and title and not _RST_LINE.fullmatch(title) and not title.startswith(".. "):
-            return title
-    return ""
+            yield start, title
 
 
 def xml(stream: io.BufferedReader, place: Place) -> Page:

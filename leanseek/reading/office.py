@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 
 from leanseek.errors import InputError, MissingPackageError
 from leanseek.reading.markup import local_name
+from leanseek.reading.outline import PAGES, joined
 from leanseek.reading.streams import Page, Place, first_line
 from leanseek.reading.word import Package, attribute, blocks
 
@@ -46,7 +47,9 @@ def pptx(stream: io.BufferedReader, place: Place) -> Page:
     except Exception as error:  # a damaged file makes the parser fail anywhere and anyhow
         raise place.error(f"damaged, or not a .pptx presentation: {first_line(error)}") from error
     metadata["slides"] = len(slides)
-    return Page(title, "\n\n".join(slide for slide in slides if slide), metadata)
+    text, starts = joined(slides)
+    metadata[PAGES[0]] = [*starts]
+    return Page(title, text, metadata)
 
 
 def _relation(mark: Element) -> str:

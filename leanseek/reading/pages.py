@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Final, Literal, NamedTuple
 
 from leanseek.errors import MissingPackageError
+from leanseek.reading.outline import sections
 from leanseek.reading.streams import Page, Place, decode
 from leanseek.types import MetadataValue
 
@@ -40,6 +41,9 @@ _CELLS: Final = re.compile("td|th")
 # Marks at the beginnings and ends of elements: several at one place make one break, the largest.
 _PARAGRAPH: Final = "\x01"
 _LINE: Final = "\x02"
+_HEADING: Final = "\x03"
+"""Before the text of a heading."""
+_HEADINGS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 
 
 def html(stream: io.BufferedReader, place: Place) -> Page:
@@ -74,7 +78,8 @@ def html_page(raw: bytes, place: Place, *, furnished: bool = True) -> Page:
     everything = _text(events, frozenset())
     main = _text(events, furniture) if furniture else everything
     title = _first(events, "title") or _first(events, "h1")
-    return Page(title, main if len(main) * _LEAST >= len(everything) else everything, metadata)
+    text, headings = _headed(main if len(main) * _LEAST >= len(everything) else everything)
+    return Page(title, text, {**metadata, **sections(headings)})
 
 
 class _Event(NamedTuple):
@@ -119,7 +124,7 @@ def _first(events: Sequence[_Event], name: str) -> str:
 
 
 def _text(events: Sequence[_Event], left_out: Set[int]) -> str:
-    """The text of a page, but for what is hidden and the elements that begin at these events."""
+    """The text of a page with marks at its headings, but for what is hidden and the elements that begin at these."""
     parts: list[str] = []
     shown: list[bool] = []
     verbatim = 0
@@ -135,8 +140,22 @@ def _text(events: Sequence[_Event], left_out: Set[int]) -> str:
             shown.pop()
         verbatim += (value == "pre") * (1 if kind == "start" else -1)
         parts.append(_break(value) if kind == "start" or value != "br" else "")
+        if kind == "start" and value in _HEADINGS and shown[-1]:
+            parts.append(_HEADING)
     paragraphs = (_lines(paragraph) for paragraph in "".join(parts).split(_PARAGRAPH))
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph.strip(_HEADING))
+
+
+def _headed(marked: str) -> tuple[str, list[tuple[int, str]]]:
+    """A text without its marks, and its headings with the characters at which they begin."""
+    first, *others = marked.split(_HEADING)
+    headings, length = [], len(first)
+    for part in others:
+        heading = " ".join(part.split("\n\n", 1)[0].split())
+        if heading:
+            headings.append((length, heading))
+        length += len(part)
+    return "".join([first, *others]), headings
 
 
 def _furniture(events: Sequence[_Event]) -> set[int]:

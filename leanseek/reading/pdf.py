@@ -8,14 +8,15 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from leanseek.errors import InputError, MissingPackageError
+from leanseek.reading.outline import PAGES, joined
 from leanseek.reading.streams import Page, Place, first_line
 from leanseek.types import MetadataValue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _DIVIDED: Final = re.compile("[-\u00ad\u2010] ?\n{1,2}(?=[^\\W\\d_])")
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -62,7 +63,13 @@ def pdf(stream: io.BufferedReader, place: Place) -> Page:
         log.setLevel(level)
     metadata["pages"] = len(pages)
     _note_scans(pages, place)
-    return Page(title, join_divided("\n\n".join(page for page in pages if page)), metadata)
+    if any("\0" in page for page in pages):
+        place.repaired = True  # as documents are that have them, but while it is known where pages begin
+        pages = [page.replace("\0", "") for page in pages]
+    text, starts = joined(pages)
+    divisions = _divisions(text)
+    metadata[PAGES[0]] = [*_moved(starts, divisions)]
+    return Page(title, _without(text, divisions), metadata)
 
 
 def _page(page: Any, number: int, place: Place) -> str:
@@ -92,6 +99,40 @@ def join_divided(text: str) -> str:
     The hyphen stays where the rest of the text writes the word with it, or writes both parts as words but not the
     joined one; where the first part is one such as "well" or "self"; and before "and", "und" and the like.
     """
+    return _without(text, _divisions(text))
+
+
+class _Division(NamedTuple):
+    """Characters [start, end) that divide a word at the end of a line, and what stands there in the joined word."""
+
+    start: int
+    end: int
+    kept: str
+
+
+def _without(text: str, divisions: Sequence[_Division]) -> str:
+    parts: list[str] = []
+    at = 0
+    for division in divisions:
+        parts += [text[at : division.start], division.kept]
+        at = division.end
+    return "".join([*parts, text[at:]])
+
+
+def _moved(starts: Iterable[int], divisions: Sequence[_Division]) -> Iterator[int]:
+    """Where ascending places of a text are without the divisions; one within a division is where the word goes on."""
+    removed = 0
+    waiting = iter([*divisions, None])
+    division = next(waiting)
+    for start in starts:
+        while division is not None and division.start < start:
+            removed += division.end - division.start - len(division.kept)
+            start = max(start, division.end)
+            division = next(waiting)
+        yield start - removed
+
+
+def _divisions(text: str) -> list[_Division]:
     divisions = []
     for found in _DIVIDED.finditer(text):
         first = _last_word(text[max(0, found.start() - _LONGEST_WORD) : found.start()])
@@ -100,12 +141,11 @@ def join_divided(text: str) -> str:
         if first and second and not second[0].isupper() and second not in _LINKS:
             divisions.append((found, first.lower(), second))
     if not divisions:
-        return text
+        return []
     hyphenated = {pair.lower() for pair in _HYPHENATED.findall(text)}
     words = Counter(_WORD.findall(text.lower()))
     words.subtract(part for _, first, second in divisions for part in (first, second))
-    parts: list[str] = []
-    at = 0
+    kept = []
     for found, first, second in divisions:
         compound = (
             first in _COMPOUND
@@ -113,9 +153,8 @@ def join_divided(text: str) -> str:
             or (words[first] > 0 and words[second] > 0)
         )
         keeps = found[0][0] != "\u00ad" and not words[first + second] and compound
-        parts.append(text[at : found.start()] + ("-" if keeps else ""))
-        at = found.end()
-    return "".join([*parts, text[at:]])
+        kept.append(_Division(found.start(), found.end(), "-" if keeps else ""))
+    return kept
 
 
 def _last_word(text: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leanseek.indexing.outline import marks, without_outline
 from leanseek.indexing.search_source import SearchSource
+from leanseek.reading.outline import marks, without_outline
 from leanseek.searcher.diversity import diverse_hits, diverse_list, ordinals_of
 from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut

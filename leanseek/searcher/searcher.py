@@ -369,6 +369,7 @@ class Searcher:
         queries: Sequence[str] | None = None,
         k: int = 20,
         count_tokens: Callable[[str], int] | None = None,
+        expand: str = "passage",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt of at most `max_tokens`, numbered for citation.
@@ -377,7 +378,16 @@ class Searcher:
         cut. Tokens are estimated at four characters each unless `count_tokens` counts them. With
         `min_probability` or `relevant_only` an empty context means that nothing relevant is in the index. `queries`
         are further wordings of the question, see `search`.
+
+        `expand` adds neighbours of the passages found in documents that were split, as far as they fit: "window:N",
+        N passages on either side, which come before hits that are ranked further below; "document", the whole
+        documents, best first. "passage" adds none. `Context.notes` say what does not fit, or why there is nothing.
+
+        Raises UsageError or FilterError.
         """
+        from leanseek.searcher.context import distinct, expanded, pack, parse_expansion
+
+        expansion = parse_expansion(expand)
         asked, *wordings = wordings_of(query, queries)
         request = make_request(
             self._open_generation(),
@@ -390,9 +400,21 @@ class Searcher:
             wordings=wordings,
         )
         [answer] = answers(request, rankings_of(request))
-        from leanseek.searcher.context import pack
+        hits = answer.hits
+        if expansion.window != 0:
+            hits = expanded(distinct(hits), expansion, request.snapshot, max_tokens)
+        packed = pack(hits, max_tokens, count_tokens or estimate_tokens, whole=expansion.window is None)
+        notes = [*packed.notes]
+        if not hits:
+            from leanseek.searcher.nothing import why_nothing
 
-        return pack(answer.hits, max_tokens, count_tokens or estimate_tokens)
+            by_document = replace(request, documents=request.snapshot.documents)
+            notes.append(
+                f"nothing was found: {why_nothing(by_document, request.queries[0], answer).sentence}"
+            )
+        elif expansion.window and all(hit.passage is None for hit in hits):
+            notes.append("no document that was found is split into passages: there is nothing to expand")
+        return replace(packed, notes=tuple(notes))
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""

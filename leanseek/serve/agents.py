@@ -55,6 +55,7 @@ Index = Annotated[str | None, Field(description="Name of the index; may be left 
 Filter = Annotated[
     str | None, Field(description='A condition on metadata, such as year >= 2015 and lang = "en".')
 ]
+Expand = Annotated[str, Field(description="What comes along of long documents: passage, window:1, document.")]
 Tokens = Annotated[int, Field(ge=1, le=100_000, description="Most tokens of text in the answer.")]
 Hits = Annotated[int, Field(ge=1, le=MOST, description="Most documents.")]
 Rewrites = Annotated[list[str] | None, Field(max_length=8, description="Other wordings of the query.")]
@@ -180,15 +181,24 @@ def make_server(
         min_probability: Chance = None,
         rewrites: Rewrites = None,
         max_tokens: Tokens = 2000,
+        expand: Expand = "passage",
     ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
         with begun(service, call, ToolError, 1 + len(rewrites or ())) as ticket:
             served = service.pin(ticket, chosen(service, ticket, index))
-            options: dict[str, Any] = {"filter": filter, "min_probability": min_probability}
-            options["rewrites"] = rewrites
+            options: dict[str, Any] = {
+                "filter": filter,
+                "min_probability": min_probability,
+                "rewrites": rewrites,
+                "expand": expand,
+            }
             record = await service.context(ticket, served, query, max_tokens, 20, **options)
             del record["took_ms"]
-            return result(record["text"] or "Nothing found that fits.", record)
+            notes = "\n".join(f"note: {note}" for note in record["notes"])
+            text = "\n\n".join(part for part in (record["text"], notes) if part)
+            # Where there is no room for the notes, the structure has them.
+            fits = not record["text"] or estimate_tokens(text) <= max_tokens
+            return result(text if fits else record["text"], record)
 
     @server.tool(annotations=READS, title="List the indexes")
     async def list_indexes(call: CallContext[Any, Any]) -> Listed:

@@ -10,6 +10,12 @@ from leanseek.records import AnswerRecord, CitedRecord
 
 K = Annotated[int, Meta(ge=1, le=1_000_000, description="How many hits.")]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000, description="How many hits to leave out before the first.")]
+Expand = Annotated[
+    str,
+    Meta(
+        description="What comes along of split documents: passage (what is found), window:N (neighbours), document."
+    ),
+]
 Chance = Annotated[float, Meta(ge=0, le=1)]
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 
@@ -63,6 +69,7 @@ class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):
     query: str
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1500
     k: K = 20
+    expand: Expand = "passage"
     literal: bool = True
 
 

@@ -173,6 +173,8 @@ class Service:
             return discreet(ticket, given, lambda: searcher.context(query, max_tokens, k=k, **options))
 
         packed, seconds = await self.workers.run(ticket, work)
+        if ticket.key.condition is not None and not packed.passages and not packed.left_out:
+            packed = replace(packed, notes=("nothing was found",))  # why might tell of other documents
         return {
             "index": ticket.index,
             "generation": served.generation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from leanseek import Index, Searcher
 from leanseek.errors import IndexNotFoundError, MissingPackageError, UsageError
 from leanseek.filters import parse_filter
 from leanseek.integrations.connection import Connection, metadata_of, standing_of, written
-from leanseek.types import Document, Hit, Passage
+from leanseek.types import Document, Hit, Mark, Passage
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-2, 2) | st.text("ab\u00fc.", max_size=4)
 values = st.recursive(
@@ -98,6 +99,10 @@ def test_a_hit_says_where_its_text_is() -> None:
         "rank": 2, "score": 0.5, "probability": 0.25, "passage": {"number": 1, "count": 3, "start": 40},
         "start": 40, "end": 44,
     }  # fmt: skip
+    marked = replace(hit, marks=(Mark(40, 3, "Wings"), Mark(42, 4, "Wings")))
+    assert standing_of(marked) == {**standing_of(hit), "page": 3, "heading": "Wings"}
+    assert standing_of(replace(hit, marks=(Mark(42, 4),))) == standing_of(hit)
+    assert standing_of(replace(hit, marks=(Mark(40, 4),))) == {**standing_of(hit), "page": 4}
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,9 @@ def test_a_folder_is_walked_in_order_with_paths_as_ids(tmp_path: Path) -> None:
         ("r1", "", "record"),
         ("w.txt.gz", "w", "packed"),
     ]
-    assert found[0].metadata == {"path": str(folder / "a" / "x y 😀.md")}
+    assert found[2].metadata == {"path": str(folder / "b.txt")}
+    path = str(folder / "a" / "x y 😀.md")
+    assert found[0].metadata == {"path": path, "heading_starts": [0], "headings": ["Heading"]}
     assert (report.read, report.ignored) == (6, 1)
     assert [document.id for document in read(str(folder / "b.txt"), folder / "a")] == [
         "b.txt",
@@ -119,7 +121,7 @@ def test_pdf(tmp_path: Path) -> None:
     pytest.importorskip("pypdf")
     (document,) = read(write(tmp_path / "a.pdf", pdf("First page", "Second page", title="The title")))
     assert (document.id, document.title, document.text) == ("a.pdf", "The title", "First page\n\nSecond page")
-    assert document.metadata == {"path": str(tmp_path / "a.pdf"), "pages": 2}
+    assert document.metadata == {"path": str(tmp_path / "a.pdf"), "pages": 2, "page_starts": [0, 12]}
     (document,) = read(write(tmp_path / "b.pdf", pdf("First page")))
     assert document.title == "b"
 

@@ -57,6 +57,10 @@ def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Se
     with pytest.raises(InputError, match="did you mean year"):
         client.answer("heart", facets=["yaer"])
     assert client.context("heart trial", 80, k=9) == searcher.context("heart trial", 80, k=9)
+    for expand in ("passage", "window:1", "document"):
+        found = client.context("heart trial", 80, k=9, expand=expand)
+        assert found == searcher.context("heart trial", 80, k=9, expand=expand)
+    assert found.passages[0].spans
     condition = parse_filter('year >= 2000 and tags = "a"')
     assert client.search("heart", filter=condition) == searcher.search("heart", filter=condition)
     ids = [document.id for document in DOCUMENTS]

@@ -202,7 +202,7 @@ options = st.fixed_dictionaries(
 def calls(key: str, query: str, condition: str | None, chosen: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """Requests of every read-only interface, with a query and a filter."""
     search = {"query": query, "filter": condition, **chosen}
-    context = {"query": query, "filter": condition, "max_tokens": 5000, "k": 100}
+    context = {"query": query, "filter": condition, "max_tokens": 5000, "k": 100, "expand": "document"}
     store = {"query": query, "filters": {"type": "ne", "key": "tenant", "value": "a"}}
     dify = {
         "knowledge_id": "papers", "query": query, "retrieval_setting": {"top_k": 50, "score_threshold": 0},

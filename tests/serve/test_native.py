@@ -103,10 +103,17 @@ def test_pages_follow_each_other(ask: TestClient) -> None:
 
 
 def test_context_is_the_searchers(ask: TestClient, searcher: Searcher) -> None:
-    body = {"query": "heart trial", "max_tokens": 60, "k": 8}
-    found = ask.post("/indexes/papers/context", json=body).json()
-    expected = asdict(searcher.context("heart trial", 60, k=8))
-    assert {name: found[name] for name in expected} == json.loads(json.dumps(expected))
+    for expand in ("passage", "window:2", "document"):
+        body = {"query": "heart trial", "max_tokens": 60, "k": 8, "expand": expand}
+        found = ask.post("/indexes/papers/context", json=body).json()
+        expected = asdict(searcher.context("heart trial", 60, k=8, expand=expand))
+        assert {name: found[name] for name in expected} == json.loads(json.dumps(expected))
+        assert found == {
+            **ask.get("/indexes/papers/context", params=body).json(),
+            "took_ms": found["took_ms"],
+        }
+    wrong = ask.post("/indexes/papers/context", json={**body, "expand": "window:0"})
+    assert wrong.status_code == 400 and "window:N" in wrong.json()["error"]["message"]
 
 
 def test_documents_come_whole(ask: TestClient) -> None:

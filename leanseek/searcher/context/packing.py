@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from leanseek.errors import UsageError
@@ -80,7 +81,9 @@ class _Part:
         return self.start + len(self.text)
 
 
-def pack(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int]) -> Context:
+def pack(
+    hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int], *, whole: bool = False
+) -> Context:
     """As many of the hits, best first, as fit into `max_tokens`, counted by `count_tokens` on the whole text.
 
     - A hit of which at least 80 % of the word 5-grams stand in better hits already is left out.
@@ -88,60 +91,102 @@ def pack(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int
       other they are joined, elsewhere … marks the gap. Entries stand in the order of their best hits.
     - The first hit that does not fit is shortened at a sentence's end, with …, or left out; no later one is
       tried. If it is the very first and not one sentence fits, it is cut after a word.
+    - Neighbours of hits (rank 0) count as the hits do, but not as left out, and those before them are not shortened.
+      Where documents should be `whole`, a note names those that are not.
     - A header is whole or absent. Where nothing fits, the context is empty, and a note says so.
 
     Raises `UsageError` if `max_tokens` is below 1.
     """
     if max_tokens < 1:
         raise UsageError(f"max_tokens is {max_tokens}; give at least 1 (1500 is usual).")
-    parts = _distinct(hits)
+    distinct = _Distinct()
+    waiting = iter(hits)
+    parts: list[_Part] = []
 
     def fits(chosen: Sequence[_Part]) -> bool:
         return count_tokens(_text(_entries(chosen))) <= max_tokens
 
-    whole = _most(len(parts), lambda count: fits(parts[:count]))
-    chosen = parts[:whole]
-    if whole < len(parts):
-        chosen += _shortened(parts[whole], lambda part: fits([*parts[:whole], part]), at_words=whole == 0)
+    def first_fit(count: int) -> bool:
+        while len(parts) < count:
+            if (hit := next(waiting, None)) is None:
+                return False
+            parts.extend(distinct.parts([hit]))
+        return fits(parts[:count])
+
+    most = _most(len(hits), first_fit)
+    chosen = parts[:most]
+    rest = list(waiting)
+    # Of what does not fit only the hits matter: how many they are.
+    parts += distinct.parts(hit for hit in rest if hit.rank > 0)
+    if following := [part for part in parts[most:] if not _precedes(part, chosen)][:1]:
+        chosen += _shortened(following[0], lambda part: fits([*parts[:most], part]), at_words=most == 0)
     entries = _entries(chosen)
     text = _text(entries)
-    notes = _notes(parts, chosen, max_tokens, lambda part: count_tokens(_text(_entries([part]))))
-    return Context(text, entries, count_tokens(text) if text else 0, len(parts) - len(chosen), notes)
-
-
-def _notes(
-    parts: Sequence[_Part], chosen: Sequence[_Part], max_tokens: int, tokens: Callable[[_Part], int]
-) -> tuple[str, ...]:
-    """What the budget has cut off, in sentences."""
     if parts and not chosen:
-        words = split_words(parts[0].text)[:1]
-        end = words[0].end if words else 0
-        least = replace(parts[0], text=parts[0].text[:end], cut=end < len(parts[0].text))
-        return (
-            f"nothing fits: the citation of {least.hit.id!r} with one word takes {tokens(least):,} tokens, and "
-            f"max_tokens is {max_tokens:,}",
-        )
-    return tuple(f"only the beginning of {part.hit.id!r} fits" for part in chosen if part.cut)
+        notes = [_too_little(parts[0], max_tokens, count_tokens)]
+    else:
+        missing = {part.hit.id for part in parts[most:]} | {hit.id for hit in rest}
+        notes = _shortcomings(chosen, missing if whole else set())
+    left_out = sum(part.hit.rank > 0 for part in parts) - sum(part.hit.rank > 0 for part in chosen)
+    return Context(text, entries, count_tokens(text) if text else 0, left_out, tuple(notes))
 
 
-def _distinct(hits: Sequence[Hit]) -> list[_Part]:
-    """The hits that say something which no better one says."""
-    seen: set[tuple[str, ...]] = set()
-    kept: dict[str, list[_Part]] = {}
-    parts: list[_Part] = []
-    for hit in hits:
-        text = hit.text.lstrip()
-        start = (hit.passage.start if hit.passage else 0) + len(hit.text) - len(text)
-        part = _Part(hit, start, text.rstrip())
-        earlier = kept.setdefault(hit.id, [])
-        shingles = _shingles(_uncovered(part, earlier) if part.text else hit.title)
-        # A part that others cover adds no words, but shows that nothing is missing between them.
-        fresh = hit.passage is not None or bool((part.text or hit.title.strip()) and not earlier)
-        if len(shingles & seen) < NEAR_DUPLICATE * len(shingles) if shingles else fresh:
-            seen |= shingles
-            earlier.append(part)
-            parts.append(part)
-    return parts
+def _too_little(part: _Part, max_tokens: int, count_tokens: Callable[[str], int]) -> str:
+    """The sentence on a budget that has no room for the first part."""
+    words = split_words(part.text)[:1]
+    end = words[0].end if words else 0
+    least = count_tokens(_text(_entries([replace(part, text=part.text[:end], cut=end < len(part.text))])))
+    return (
+        f"nothing fits: the citation of {part.hit.id!r} with one word takes {least:,} tokens, and max_tokens is "
+        f"{max_tokens:,}"
+    )
+
+
+def _shortcomings(chosen: Sequence[_Part], missing: Set[str]) -> list[str]:
+    """A sentence for each document that is shown in part: of those of `missing` other passages are missing, too."""
+    shown = Counter(part.hit.id for part in chosen)
+    notes = {}
+    for part in chosen:
+        id, passage = part.hit.id, part.hit.passage
+        if id in missing and passage is not None:
+            notes[id] = f"of {id!r} only a part fits: {shown[id]:,} of its {passage.count:,} passages"
+        elif part.cut:
+            notes[id] = f"only the beginning of {'a passage of ' if passage is not None else ''}{id!r} fits"
+    return list(notes.values())
+
+
+def _precedes(part: _Part, chosen: Sequence[_Part]) -> bool:
+    """Whether a part is a neighbour that stands before all chosen ones of its document: its end would be missed."""
+    starts = [other.start for other in chosen if other.hit.id == part.hit.id]
+    return part.hit.rank == 0 and part.start < min(starts, default=0)
+
+
+def distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without near-duplicates of better ones, as `pack` leaves them out."""
+    return [part.hit for part in _Distinct().parts(hits)]
+
+
+class _Distinct:
+    """The hits that say something which no better one says, each given once, best first."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, ...]] = set()
+        self._kept: dict[str, list[_Part]] = {}
+
+    def parts(self, hits: Iterable[Hit]) -> Iterator[_Part]:
+        """The texts of those of these further hits."""
+        for hit in hits:
+            text = hit.text.lstrip()
+            start = (hit.passage.start if hit.passage else 0) + len(hit.text) - len(text)
+            part = _Part(hit, start, text.rstrip())
+            earlier = self._kept.setdefault(hit.id, [])
+            shingles = _shingles(_uncovered(part, earlier) if part.text else hit.title)
+            # A part that others cover adds no words, but shows that nothing is missing between them.
+            fresh = hit.passage is not None or bool((part.text or hit.title.strip()) and not earlier)
+            if len(shingles & self._seen) < NEAR_DUPLICATE * len(shingles) if shingles else fresh:
+                self._seen |= shingles
+                earlier.append(part)
+                yield part
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +16,35 @@ from leanseek.types import Mark, Metadata, MetadataValue
 PAGES: Final = ("page_starts", "page_numbers", int)
 HEADINGS: Final = ("heading_starts", "headings", str)
 """The field of the starts, that of what begins there, and its type."""
+
+
+def joined(pages: Iterable[str]) -> tuple[str, list[int]]:
+    """Pages as one text, an empty line between them, and where each begins: one without text where the next does."""
+    texts: list[str] = []
+    starts: list[int] = []
+    length = 0
+    for page in pages:
+        starts.append(length)
+        if page:
+            texts.append(page)
+            length += len(page) + 2
+    text = "\n\n".join(texts)
+    return text, [min(start, len(text)) for start in starts]
+
+
+def sections(found: Iterable[tuple[int, str]]) -> dict[str, MetadataValue]:
+    """The metadata of headings, each with the character at which its section begins; none for none."""
+    starts, headings = [], []
+    for start, heading in found:
+        starts.append(start)
+        headings.append(heading)
+    return {HEADINGS[0]: [*starts], HEADINGS[1]: [*headings]} if starts else {}
+
+
+def headings_of(metadata: Metadata) -> Iterator[tuple[int, str]]:
+    """The headings of a document's metadata, with where their sections begin."""
+    starts, headings = _listed(metadata, HEADINGS)
+    return zip(starts, map(str, headings), strict=True)
 
 
 def marks(metadata: Metadata, start: int, end: int) -> tuple[Mark, ...]:
@@ -33,7 +62,10 @@ def marks(metadata: Metadata, start: int, end: int) -> tuple[Mark, ...]:
 
 def own_part(metadata: Metadata, start: int, end: int) -> Metadata:
     """The metadata of the passage at characters [start, end), with only its own pages and sections."""
-    found: dict[str, MetadataValue] = {**without_outline(metadata)}
+    plain = without_outline(metadata)
+    if plain is metadata:
+        return metadata
+    found: dict[str, MetadataValue] = {**plain}
     for kind in (PAGES, HEADINGS):
         starts, values = _between(_listed(metadata, kind), start, end)
         if starts:
