@@ -136,6 +136,13 @@ class BiEncoderTokens(ABC):
         """See TokenModel."""
         return self._read(texts, self._settings.document_prompt)
 
+    def places(self, passage: str) -> Int32Array:
+        """(t, 2) the characters [start, end) of a passage that each of its t vectors stands for."""
+        prompt = self._settings.document_prompt
+        [ids] = self._tokenizer([prompt + passage]).ids
+        places = self._tokenizer.places(prompt + passage) - np.int32(len(prompt))
+        return places[~np.isin(ids, self._special)].clip(min=0)
+
     def _read(self, texts: Sequence[str], prompt: str) -> TokenVectors:
         found = self._tokenizer([prompt + text for text in texts]).ids
         given = model_inputs(found, self._settings.pad_id, self._settings.pad_left)

@@ -48,6 +48,11 @@ class TextTokenizer:
                 lengths.append(len(encoding.ids) + rest)
         return Tokens(ids, np.asarray(lengths, dtype=np.int32))
 
+    def places(self, text: str) -> Int32Array:
+        """(t, 2) the characters [start, end) of each token that `__call__` gives; equal for special ones."""
+        found = self._tokenizer.encode(encodable(text), add_special_tokens=self._special)
+        return np.asarray(found.offsets, dtype=np.int32).reshape(-1, 2)
+
     def token(self, number: int) -> str:
         """The token with an id, as the tokenizer writes it; "" where it has none."""
         return self._tokenizer.id_to_token(number) or ""

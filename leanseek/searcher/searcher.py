@@ -33,7 +33,7 @@ from leanseek.searcher.wordings import rankings_of, wordings_of
 from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
-    from leanseek.searcher.context import Context
+    from leanseek.searcher.context import Compressor, Context
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
 
 
@@ -69,6 +69,8 @@ class Searcher:
         if second_stage is not None:
             second_stage.check_mode(self._generation.mode)
         self._second = second_stage
+        self._device = device
+        self._compressor: Compressor | None = None
         self._refreshing = threading.Lock()
         self._closed = False
 
@@ -370,6 +372,7 @@ class Searcher:
         k: int = 20,
         count_tokens: Callable[[str], int] | None = None,
         expand: str = "passage",
+        compress: float | None = None,
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt of at most `max_tokens`, numbered for citation.
@@ -383,12 +386,25 @@ class Searcher:
         N passages on either side, which come before hits that are ranked further below; "document", the whole
         documents, best first. "passage" adds none. `Context.notes` say what does not fit, or why there is nothing.
 
+        `compress` keeps that share of each passage's words, above 0 and at most 1: the sentences that answer, in
+        order, and at least one. They are compared with the query by the vectors of their tokens, which are read from
+        the index where it has them (see `store_tokens`), or by their words where the index has no encoder.
+
         Raises UsageError or FilterError.
         """
-        from leanseek.searcher.context import distinct, expanded, pack, parse_expansion
+        from leanseek.searcher.context import (
+            Compressor,
+            check_share,
+            distinct,
+            expanded,
+            pack,
+            parse_expansion,
+        )
 
         expansion = parse_expansion(expand)
         asked, *wordings = wordings_of(query, queries)
+        if compress is not None:
+            check_share(compress)
         request = make_request(
             self._open_generation(),
             self._second,
@@ -403,8 +419,14 @@ class Searcher:
         hits = answer.hits
         if expansion.window != 0:
             hits = expanded(distinct(hits), expansion, request.snapshot, max_tokens)
-        packed = pack(hits, max_tokens, count_tokens or estimate_tokens, whole=expansion.window is None)
-        notes = [*packed.notes]
+        shorten = None
+        if compress is not None and hits:
+            if self._compressor is None:
+                self._compressor = Compressor(self._device)
+            shorten = self._compressor(request, hits, compress)
+        count = count_tokens or estimate_tokens
+        packed = pack(hits, max_tokens, count, whole=expansion.window is None, shorten=shorten)
+        notes = [*(shorten.notes if shorten is not None else ()), *packed.notes]
         if not hits:
             from leanseek.searcher.nothing import why_nothing
 

@@ -69,7 +69,7 @@ def test_nothing_is_said_on_standard_error(path: str) -> None:
         (["--context", "0"], "max_tokens is 0; give at least 1"),
         (["--context", "60", "--expand", "window:0"], "give passage, window:N"),
         (["--expand", "document"], "--expand goes with --context TOKENS"),
-        (["--context", "60", "--explain"], "--explain is about hits"),
+        (["--context", "60", "--explain"], "--explain and --facet go with hits"),
         (["--context", "many"], "Invalid value for '--context'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -77,6 +78,30 @@ def select(
             break
         rest.remove(best)
     return sorted(chosen)
+
+
+def covering_order(sentences: Sequence[frozenset[str]], weights: Mapping[str, float]) -> list[int]:
+    """The places of all sentences, each time the one that `select` would take next if every one fitted."""
+    weights = dict(weights)
+
+    def value(place: int) -> float:
+        return math.fsum(weights[term] for term in sentences[place] if term in weights)
+
+    # Values only fall, so one that is the greatest after it was computed anew is the greatest.
+    waiting = [(-value(place), place) for place in range(len(sentences))]
+    heapify(waiting)
+    order: list[int] = []
+    while waiting:
+        _, place = heappop(waiting)
+        now = (-value(place), place)
+        if waiting and now > waiting[0]:
+            heappush(waiting, now)
+            continue
+        order.append(place)
+        for term in sentences[place]:
+            if term in weights:
+                weights[term] *= DECAY
+    return order
 
 
 class Extract(NamedTuple):

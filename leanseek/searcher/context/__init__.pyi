@@ -1,3 +1,5 @@
+from .compression import Compressor as Compressor
+from .compression import check_share as check_share
 from .expansion import expanded as expanded
 from .expansion import parse_expansion as parse_expansion
 from .packing import Cited as Cited

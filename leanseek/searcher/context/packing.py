@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from leanseek.errors import UsageError
 from leanseek.text.sentences import ends_sentence, split_words
@@ -69,20 +70,59 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A hit's text, which starts at character `start` of its source; `cut` if only its beginning."""
+    """A hit's text, which starts at character `start` of its source; `cut` if only its beginning.
+
+    `kept` are the characters of it that are shown, in runs; none: all. `resumed`: text before it is left out.
+    """
 
     hit: Hit
     start: int
     text: str
     cut: bool = False
+    kept: tuple[tuple[int, int], ...] = ()
+    resumed: bool = False
 
     @property
     def end(self) -> int:
         return self.start + len(self.text)
 
+    def shows(self, end: int) -> bool:
+        """Whether something is shown where the text ends at that character."""
+        return not self.kept or any(first < end <= last for first, last in self.kept)
+
+    def showing(self, runs: Sequence[tuple[int, int]]) -> _Part:
+        """The part with what is shown of its hit's text."""
+        stripped = len(self.hit.text) - len(self.hit.text.lstrip())
+        return replace(self, kept=tuple((first - stripped, last - stripped) for first, last in runs))
+
+    def pieces(self) -> list[_Part]:
+        """The runs of what is shown, each as a part."""
+        if not self.kept:
+            return [self]
+        return [
+            _Part(
+                self.hit,
+                self.start + first,
+                self.text[first:last],
+                cut=self.cut or last < len(self.text),
+                resumed=first > 0,
+            )
+            for first, last in self.kept
+            if first < len(self.text)
+        ]
+
+
+Shorten: TypeAlias = Callable[[Sequence[Hit]], Sequence[Sequence[tuple[int, int]]]]
+"""The characters [start, end) of each hit's text that are shown, in runs; none: all."""
+
 
 def pack(
-    hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[str], int], *, whole: bool = False
+    hits: Sequence[Hit],
+    max_tokens: int,
+    count_tokens: Callable[[str], int],
+    *,
+    whole: bool = False,
+    shorten: Shorten | None = None,
 ) -> Context:
     """As many of the hits, best first, as fit into `max_tokens`, counted by `count_tokens` on the whole text.
 
@@ -93,6 +133,7 @@ def pack(
       tried. If it is the very first and not one sentence fits, it is cut after a word.
     - Neighbours of hits (rank 0) count as the hits do, but not as left out, and those before them are not shortened.
       Where documents should be `whole`, a note names those that are not.
+    - `shorten` is called with those hits that may fit; … stands for what it leaves out.
     - A header is whole or absent. Where nothing fits, the context is empty, and a note says so.
 
     Raises `UsageError` if `max_tokens` is below 1.
@@ -103,23 +144,30 @@ def pack(
     waiting = iter(hits)
     parts: list[_Part] = []
 
+    def shortened(given: Sequence[_Part]) -> list[_Part]:
+        if shorten is None:
+            return list(given)
+        kept = shorten([part.hit for part in given])
+        return [part.showing(runs) for part, runs in zip(given, kept, strict=True)]
+
     def fits(chosen: Sequence[_Part]) -> bool:
         return count_tokens(_text(_entries(chosen))) <= max_tokens
 
     def first_fit(count: int) -> bool:
-        while len(parts) < count:
-            if (hit := next(waiting, None)) is None:
-                return False
-            parts.extend(distinct.parts([hit]))
-        return fits(parts[:count])
+        more: list[_Part] = []
+        while len(parts) + len(more) < count and (hit := next(waiting, None)) is not None:
+            more.extend(distinct.parts([hit]))
+        parts.extend(shortened(more))
+        return len(parts) >= count and fits(parts[:count])
 
     most = _most(len(hits), first_fit)
-    chosen = parts[:most]
+    chosen, reached = parts[:most], len(parts)
     rest = list(waiting)
     # Of what does not fit only the hits matter: how many they are.
     parts += distinct.parts(hit for hit in rest if hit.rank > 0)
     if following := [part for part in parts[most:] if not _precedes(part, chosen)][:1]:
-        chosen += _shortened(following[0], lambda part: fits([*parts[:most], part]), at_words=most == 0)
+        [part] = following if following[0] in parts[:reached] else shortened(following)
+        chosen += _shortened(part, lambda part: fits([*parts[:most], part]), at_words=most == 0)
     entries = _entries(chosen)
     text = _text(entries)
     if parts and not chosen:
@@ -135,7 +183,9 @@ def _too_little(part: _Part, max_tokens: int, count_tokens: Callable[[str], int]
     """The sentence on a budget that has no room for the first part."""
     words = split_words(part.text)[:1]
     end = words[0].end if words else 0
-    least = count_tokens(_text(_entries([replace(part, text=part.text[:end], cut=end < len(part.text))])))
+    least = count_tokens(
+        _text(_entries([replace(part, text=part.text[:end], cut=end < len(part.text), kept=())]))
+    )
     return (
         f"nothing fits: the citation of {part.hit.id!r} with one word takes {least:,} tokens, and max_tokens is "
         f"{max_tokens:,}"
@@ -223,8 +273,9 @@ def _most(limit: int, fits: Callable[[int], bool]) -> int:
 def _shortened(part: _Part, fits: Callable[[_Part], bool], at_words: bool) -> list[_Part]:
     """The part up to the last sentence's end that fits; empty if there is none."""
     words = split_words(part.text)
-    ends = [word.end for word in words[:-1]]
-    sentences = [end for number, end in enumerate(ends) if ends_sentence(part.text, words, number)]
+    shown = [number for number, word in enumerate(words[:-1]) if part.shows(word.end)]
+    ends = [words[number].end for number in shown]
+    sentences = [words[number].end for number in shown if ends_sentence(part.text, words, number)]
     return _beginning(part, sentences, fits) or (_beginning(part, ends, fits) if at_words else [])
 
 
@@ -244,7 +295,8 @@ def _entries(parts: Sequence[_Part]) -> tuple[Cited, ...]:
 def _cited(number: int, parts: Sequence[_Part]) -> Cited:
     """The parts of one source as one text, in its order, without what two of them share."""
     best = parts[0].hit
-    first, *others = sorted(parts, key=lambda part: part.start)
+    shown = [piece for part in parts for piece in part.pieces()]
+    first, *others = sorted(shown, key=lambda part: part.start)
     pieces, last = [first], first
     for part in others:
         piece = pieces[-1]
@@ -252,7 +304,7 @@ def _cited(number: int, parts: Sequence[_Part]) -> Cited:
         gap = " " if shared == -1 else "\n" * -shared  # as the document's text has it
         if 0 < shared <= len(piece.text) and part.text.startswith(piece.text[-shared:][: len(part.text)]):
             pieces[-1] = replace(piece, text=piece.text + part.text[shared:])
-        elif shared == 0 or (shared < 0 and not last.cut and _follows(part, last)):
+        elif shared == 0 or (shared < 0 and not (last.cut or part.resumed) and _follows(part, last)):
             pieces[-1] = replace(piece, text=piece.text + gap + part.text)
         else:
             pieces.append(part)
