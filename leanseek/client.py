@@ -189,10 +189,11 @@ class Client:
         queries: Sequence[str] | None = None,
         k: int = 20,
         expand: str = "passage",
+        compress: float | None = None,
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt, see `Searcher.context`."""
-        return self._run(self._context(query, max_tokens, queries, k, expand, options))
+        return self._run(self._context(query, max_tokens, queries, k, expand, compress, options))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
@@ -263,10 +264,11 @@ class Client:
         queries: Sequence[str] | None = None,
         k: int = 20,
         expand: str = "passage",
+        compress: float | None = None,
         **options: Unpack[SearchOptions],
     ) -> Context:
         """`context` for callers that must not block."""
-        return await self._arun(self._context(query, max_tokens, queries, k, expand, options))
+        return await self._arun(self._context(query, max_tokens, queries, k, expand, compress, options))
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -362,9 +364,18 @@ class Client:
         queries: Sequence[str] | None,
         k: int,
         expand: str,
+        compress: float | None,
         options: SearchOptions,
     ) -> Steps[Context]:
-        body = {**worded(query, queries), "max_tokens": max_tokens, "k": k, "expand": expand, **given(options)}
+        body = {
+            **worded(query, queries),
+            "max_tokens": max_tokens,
+            "k": k,
+            "expand": expand,
+            **given(options),
+        }
+        if compress is not None:
+            body["compress"] = compress
         found = yield Ask("POST", "/context", body)
         self._generation = found["generation"]
         cited = tuple(

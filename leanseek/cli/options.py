@@ -153,6 +153,14 @@ Expand: TypeAlias = Annotated[
     ),
 ]
 
+Compress: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="With --context, keep of each passage the sentences that answer, such as 0.5: half of its words.",
+    ),
+]
+
 AsText: TypeAlias = Annotated[
     bool,
     typer.Option("--literal", help="""Take "a phrase", -word, +word and NOT in the query as text."""),

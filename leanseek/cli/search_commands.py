@@ -54,6 +54,7 @@ def search(
     facet: opt.Facet = None,
     context: opt.ContextTokens = None,
     expand: opt.Expand = None,
+    compress: opt.Compress = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
@@ -74,13 +75,16 @@ def search(
     from leanseek.errors import UsageError
     from leanseek.records import facets_record, hit_record, remarks_record
     from leanseek.searcher import Searcher
-    from leanseek.searcher.context import parse_expansion
+    from leanseek.searcher.context import check_share, parse_expansion
 
-    if context is None and expand is not None:
-        raise UsageError("--expand goes with --context TOKENS, such as --context 1500")
+    for option, given in (("--expand", expand), ("--compress", compress)):
+        if context is None and given is not None:
+            raise UsageError(f"{option} goes with --context TOKENS, such as --context 1500")
     if context is not None and (explain or facet):
         raise UsageError("--explain and --facet go with hits; leave out either them or --context")
     parse_expansion(expand or "passage")
+    if compress is not None:
+        check_share(compress)
     with (
         progress_bar(as_json) as progress,
         Searcher.open(
@@ -110,6 +114,7 @@ def search(
                 diversity=diversity,
                 recency=recency,
                 now=now,
+                compress=compress,
                 filter=filter,
                 depth=depth,
                 min_probability=min_probability,

@@ -56,6 +56,9 @@ Filter = Annotated[
     str | None, Field(description='A condition on metadata, such as year >= 2015 and lang = "en".')
 ]
 Expand = Annotated[str, Field(description="What comes along of long documents: passage, window:1, document.")]
+Compress = Annotated[
+    float | None, Field(gt=0, le=1, description="Keep this share of each passage: the sentences that answer.")
+]
 Tokens = Annotated[int, Field(ge=1, le=100_000, description="Most tokens of text in the answer.")]
 Hits = Annotated[int, Field(ge=1, le=MOST, description="Most documents.")]
 Rewrites = Annotated[list[str] | None, Field(max_length=8, description="Other wordings of the query.")]
@@ -182,6 +185,7 @@ def make_server(
         rewrites: Rewrites = None,
         max_tokens: Tokens = 2000,
         expand: Expand = "passage",
+        compress: Compress = None,
     ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
         with begun(service, call, ToolError, 1 + len(rewrites or ())) as ticket:
@@ -191,6 +195,7 @@ def make_server(
                 "min_probability": min_probability,
                 "rewrites": rewrites,
                 "expand": expand,
+                "compress": compress,
             }
             record = await service.context(ticket, served, query, max_tokens, 20, **options)
             del record["took_ms"]

@@ -16,6 +16,10 @@ Expand = Annotated[
         description="What comes along of split documents: passage (what is found), window:N (neighbours), document."
     ),
 ]
+Compress = Annotated[
+    float,
+    Meta(gt=0, le=1, description="The share of each passage's words to keep: the sentences that answer."),
+]
 Chance = Annotated[float, Meta(ge=0, le=1)]
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 
@@ -70,6 +74,7 @@ class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1500
     k: K = 20
     expand: Expand = "passage"
+    compress: Compress | None = None
     literal: bool = True
 
 

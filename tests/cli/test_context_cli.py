@@ -29,6 +29,7 @@ def test_it_prints_what_the_searcher_packs(path: str) -> None:
         for arguments, options in (
             ([], {}),
             (["--expand", "window:1"], {"expand": "window:1"}),
+            (["--compress", "0.5"], {"compress": 0.5}),
             (["--expand", "document", "-k", "1"], {"expand": "document", "k": 1}),
             (["--filter", 'id = "b"'], {"filter": 'id = "b"'}),
         ):
@@ -68,6 +69,10 @@ def test_nothing_is_said_on_standard_error(path: str) -> None:
     [
         (["--context", "0"], "max_tokens is 0; give at least 1"),
         (["--context", "60", "--expand", "window:0"], "give passage, window:N"),
+        (["--context", "60", "--compress", "0"], "compress is 0.0; give the share of the words to keep"),
+        (["--context", "60", "--compress", "1.5"], "compress is 1.5; give the share"),
+        (["--context", "60", "--compress", "half"], "Invalid value for '--compress'"),
+        (["--compress", "0.5"], "--compress goes with --context TOKENS"),
         (["--expand", "document"], "--expand goes with --context TOKENS"),
         (["--context", "60", "--explain"], "--explain and --facet go with hits"),
         (["--context", "many"], "Invalid value for '--context'"),

@@ -60,6 +60,8 @@ def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Se
     for expand in ("passage", "window:1", "document"):
         found = client.context("heart trial", 80, k=9, expand=expand)
         assert found == searcher.context("heart trial", 80, k=9, expand=expand)
+    found = client.context("heart trial", 80, k=9, compress=0.4)
+    assert found == searcher.context("heart trial", 80, k=9, compress=0.4)
     assert found.passages[0].spans
     condition = parse_filter('year >= 2000 and tags = "a"')
     assert client.search("heart", filter=condition) == searcher.search("heart", filter=condition)

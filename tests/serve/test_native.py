@@ -112,6 +112,12 @@ def test_context_is_the_searchers(ask: TestClient, searcher: Searcher) -> None:
             **ask.get("/indexes/papers/context", params=body).json(),
             "took_ms": found["took_ms"],
         }
+    shorter = {"query": "heart trial", "max_tokens": 60, "k": 8, "compress": 0.3}
+    found = ask.post("/indexes/papers/context", json=shorter).json()
+    assert found["text"] == searcher.context("heart trial", 60, k=8, compress=0.3).text
+    assert found["text"] == ask.get("/indexes/papers/context", params=shorter).json()["text"]
+    for share in (0, -1, 1.5, "half"):
+        assert ask.post("/indexes/papers/context", json={**shorter, "compress": share}).status_code == 400
     wrong = ask.post("/indexes/papers/context", json={**body, "expand": "window:0"})
     assert wrong.status_code == 400 and "window:N" in wrong.json()["error"]["message"]
 
