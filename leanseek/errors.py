@@ -97,6 +97,12 @@ class StorageError(LeanseekError, OSError):
     exit_code = ExitCode.STORAGE
 
 
+class ClusterError(LeanseekError):
+    """A cluster's machines that cannot be reached."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class ShardUnavailableError(LeanseekError):
     """No host answered for some shards of a cluster in time: `shards` are their numbers, `epoch` is what was asked."""
 
@@ -157,7 +163,12 @@ class MissingPackageError(LeanseekError, ImportError):
 
     def __init__(self, feature: str, package: str, extra: str, command: str | None = None) -> None:
         """`command`: what installs it, where the `extra` alone does not."""
+        self._given = (feature, package, extra, command)
         command = command or f"pip install 'leanseek[{extra}]'"
         super().__init__(
             f"{feature} needs the package '{package}', which is not installed. Install it with: {command}"
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Exceptions are copied by their message alone, which this one is not made from."""
+        return type(self), self._given

@@ -26,6 +26,7 @@ PANELS = {
     },
     "Search": {"search_commands": "search run", "research_command": "research", "demo": "demo"},
     "Serve": {"serve_commands": "serve mcp"},
+    "Cluster": {"cluster_commands": "build add delete compact status check"},
     "Measure": {
         "score_commands": "score compare",
         "answer_commands": "answers",
@@ -38,6 +39,7 @@ PANELS = {
 """The files and functions of the commands, by the panel of the program's help."""
 
 GROUPS = {
+    "Cluster": ("cluster", "An index in shards, on one machine or many."),
     "Measure": ("eval", "Score runs and answers, compare runs, evaluate collections."),
     "Learn": ("train", "Learn relevance, fusion and re-rankers from judged queries."),
 }

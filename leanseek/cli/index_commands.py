@@ -17,6 +17,7 @@ from leanseek.cli.output import count, print_json, progress_bar
 if TYPE_CHECKING:
     from leanseek.indexing import AddReport
     from leanseek.indexing.catalog import State
+    from leanseek.indexing.creation import Plan
     from leanseek.reading import ReadReport
 
 
@@ -37,48 +38,15 @@ def index(
     encoder: opt.Encoder = None,
     device: opt.Device = None,
     no_cache: opt.NoCache = False,
-    dense: Annotated[
-        str, typer.Option(metavar="KIND", help=f"{opt.DENSE_HELP} none leaves vectors out.")
-    ] = "auto",
-    dims: Annotated[
-        str,
-        typer.Option(metavar="N", help="Dimensions of a reduced vector; auto is the fewest that suffice."),
-    ] = "auto",
-    kind: Annotated[
-        str, typer.Option(metavar="KIND", help="How it is searched: {kinds}; auto goes by size.")
-    ] = "auto",
-    recall: Annotated[
-        float,
-        typer.Option(metavar="0..1", help="Share of the true best hits that a search should return."),
-    ] = 0.95,
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="How full vectors are stored: {precisions} (8 bits).")
-    ] = "sq8",
-    primary: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How reduced vectors are stored: {primaries}. By default what suits --kind.",
-        ),
-    ] = None,
-    learning_queries: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Queries such as yours to learn from: BEIR queries.jsonl, TSV, or one a line. By default some "
-            "are made from the documents.",
-        ),
-    ] = None,
-    sparse: Annotated[
-        str, typer.Option(metavar="NAME", help="Term index: {sparse}. none leaves terms out.")
-    ] = "bm25",
-    analyzer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"{opt.ANALYZER_HELP} By default english, and lucene with --sparse lucene.",
-        ),
-    ] = None,
+    dense: opt.Dense = "auto",
+    dims: opt.Dims = "auto",
+    kind: opt.Kind = "auto",
+    recall: opt.Recall = 0.95,
+    precision: opt.Precision = "sq8",
+    primary: opt.Primary = None,
+    learning_queries: opt.LearningQueries = None,
+    sparse: opt.Sparse = "bm25",
+    analyzer: opt.Analyzer = None,
     variant: opt.Variant = "lucene",
     k1: opt.K1 = 0.9,
     b: opt.B = 0.4,
@@ -93,31 +61,12 @@ def index(
     If interrupted, repeat the command: it continues where it stopped. Repeated later, it refreshes the index from the
     same sources and encodes only what is new.
     """
-    from leanseek.encode import DEFAULT_MODEL, prepare_learned_queries, prepare_queries
-    from leanseek.errors import IndexExistsError, UsageError
-    from leanseek.indexing import Index, LeanSettings, SparseSettings
-    from leanseek.indexing.creation import make_plan
-    from leanseek.reading import ReadReport, read, read_queries
+    from leanseek.encode import prepare_learned_queries, prepare_queries
+    from leanseek.errors import IndexExistsError
+    from leanseek.indexing import Index
+    from leanseek.reading import ReadReport, read
 
-    # Standard input cannot be known to be the same again.
-    origin = None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
-    if overlap and not chunk.isdecimal():
-        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
-    if not chunk.isdecimal() and chunk not in ("auto", "none"):
-        raise UsageError(f"--chunk is '{chunk}'; give a number of words, auto or none")
-    if encoder is not None and dense == "none":
-        raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
-    if analyzer is None:
-        analyzer = "lucene" if sparse == "lucene" else "english"
-    if learned_terms is not None and learned is None:
-        raise UsageError(
-            "--learned-terms goes with --learned; give --learned splade as well, or leave it out"
-        )
-    if learning_queries is not None and dense not in ("auto", "lean"):
-        raise UsageError(
-            "--learning-queries goes with --dense lean or auto: exact search has nothing to learn"
-        )
-    texts = [query.text for query in read_queries(learning_queries)] if learning_queries is not None else []
+    origin = origin_of(sources)
     reading = ReadReport()
     documents = read(
         *sources,
@@ -128,23 +77,16 @@ def index(
         on_error=on_error,
         report=reading,
     )
-    chunk_words: int | Literal["auto"] | None = None
-    if chunk.isdecimal():
-        chunk_words = int(chunk)
-    elif chunk == "auto" and documents.holds_texts:
-        chunk_words = "auto"
-    terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
-    plan = make_plan(
-        encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
-        dense=None if dense == "none" else dense,
-        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary),
-        learning_queries=texts,
-        sparse=None if sparse == "none" else terms,
-        chunk_words=chunk_words,
-        chunk_overlap=overlap,
-        learned=learned,
-        learned_terms=learned_terms,
-        device=device,
+    plan = plan_of(
+        documents.holds_texts,
+        chunk,
+        overlap,
+        encoder,
+        device,
+        dense,
+        (dims, kind, recall, precision, primary, learning_queries),
+        (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
+        (learned, learned_terms),
     )
 
     def check(state: State) -> None:
@@ -178,6 +120,69 @@ def index(
                 prepare_queries(plan.encoder.name)
             if plan.learned is not None:
                 prepare_learned_queries(plan.learned.name)
+
+
+def origin_of(sources: list[str]) -> str | None:
+    """What an index made from sources records of them; None for standard input, which may not be the same again."""
+    return None if "-" in sources else json.dumps([str(Path(source).absolute()) for source in sources])
+
+
+def plan_of(
+    holds_texts: bool,
+    chunk: str,
+    overlap: int,
+    encoder: str | None,
+    device: str | None,
+    dense: str,
+    lean: tuple[str, str, float, str, str | None, str | None],
+    terms: tuple[str, str | None, str, float, float, float, bool],
+    learning: tuple[str | None, int | None],
+) -> Plan:
+    """The plan that the options of `index` ask for; `holds_texts`: whether sources are files of text."""
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.errors import UsageError
+    from leanseek.indexing import LeanSettings, SparseSettings
+    from leanseek.indexing.creation import make_plan
+    from leanseek.reading import read_queries
+
+    dims, kind, recall, precision, primary, learning_queries = lean
+    sparse, analyzer, variant, k1, b, delta, lossy_lengths = terms
+    learned, learned_terms = learning
+    if overlap and not chunk.isdecimal():
+        raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
+    if not chunk.isdecimal() and chunk not in ("auto", "none"):
+        raise UsageError(f"--chunk is '{chunk}'; give a number of words, auto or none")
+    if encoder is not None and dense == "none":
+        raise UsageError("--encoder goes with a dense side; leave out --dense none, or the encoder")
+    if analyzer is None:
+        analyzer = "lucene" if sparse == "lucene" else "english"
+    if learned_terms is not None and learned is None:
+        raise UsageError(
+            "--learned-terms goes with --learned; give --learned splade as well, or leave it out"
+        )
+    if learning_queries is not None and dense not in ("auto", "lean"):
+        raise UsageError(
+            "--learning-queries goes with --dense lean or auto: exact search has nothing to learn"
+        )
+    texts = [query.text for query in read_queries(learning_queries)] if learning_queries is not None else []
+    chunk_words: int | Literal["auto"] | None = None
+    if chunk.isdecimal():
+        chunk_words = int(chunk)
+    elif chunk == "auto" and holds_texts:
+        chunk_words = "auto"
+    bm25 = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
+    return make_plan(
+        encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
+        dense=None if dense == "none" else dense,
+        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary),
+        learning_queries=texts,
+        sparse=None if sparse == "none" else bm25,
+        chunk_words=chunk_words,
+        chunk_overlap=overlap,
+        learned=learned,
+        learned_terms=learned_terms,
+        device=device,
+    )
 
 
 def offer_relevance(index: Path) -> None:

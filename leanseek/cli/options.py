@@ -11,6 +11,17 @@ import typer
 if TYPE_CHECKING:
     from leanseek.searcher.second_stage import DepthChoice
 
+ClusterUrl: TypeAlias = Annotated[
+    str, typer.Argument(metavar="URL", help="The cluster: a folder, or a URL such as s3://bucket/my.cluster.")
+]
+Address: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Where the work is done: local, this process; auto, the Ray cluster that this machine is part of; or "
+        "ray://HOST:PORT.",
+    ),
+]
 IndexPath: TypeAlias = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
@@ -81,6 +92,42 @@ DENSE_HELP = (
     "{lean_from} vectors on."
 )
 ANALYZER_HELP = "How texts become terms: {analyzers}. lucene gives the terms of Lucene's English analyser."
+Dense: TypeAlias = Annotated[str, typer.Option(metavar="KIND", help=f"{DENSE_HELP} none leaves vectors out.")]
+Dims: TypeAlias = Annotated[
+    str, typer.Option(metavar="N", help="Dimensions of a reduced vector; auto is the fewest that suffice.")
+]
+Kind: TypeAlias = Annotated[
+    str, typer.Option(metavar="KIND", help="How it is searched: {kinds}; auto goes by size.")
+]
+Recall: TypeAlias = Annotated[
+    float, typer.Option(metavar="0..1", help="Share of the true best hits that a search should return.")
+]
+Precision: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="How full vectors are stored: {precisions} (8 bits).")
+]
+Primary: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="How reduced vectors are stored: {primaries}. By default what suits --kind."
+    ),
+]
+LearningQueries: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Queries such as yours to learn from: BEIR queries.jsonl, TSV, or one a line. By default some "
+        "are made from the documents.",
+    ),
+]
+Sparse: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="Term index: {sparse}. none leaves terms out.")
+]
+Analyzer: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help=f"{ANALYZER_HELP} By default english, and lucene with --sparse lucene."
+    ),
+]
 Variant: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="BM25's formula: {variants}.")]
 K1: TypeAlias = Annotated[float, typer.Option(metavar="N", help="BM25: how slowly repeated terms saturate.")]
 B: TypeAlias = Annotated[float, typer.Option(metavar="0..1", help="BM25: how much long texts are penalised.")]

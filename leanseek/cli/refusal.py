@@ -55,7 +55,7 @@ def is_usage(error: Exception) -> bool:
 def message(error: BaseException, command: str | None) -> str:
     """The message for the user of that command."""
     if isinstance(error, KeyboardInterrupt):
-        if command in ("index", "add", "sync", "demo"):
+        if command in ("index", "add", "sync", "demo", "cluster"):
             return (
                 "interrupted: nothing was committed. Repeat the command: it reuses what was encoded so far."
             )

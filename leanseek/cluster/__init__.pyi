@@ -1,6 +1,11 @@
+from .cluster_index import ClusterCheck as ClusterCheck
+from .cluster_index import ClusterIndex as ClusterIndex
+from .cluster_index import ClusterReport as ClusterReport
+from .cluster_index import ClusterStatus as ClusterStatus
 from .cluster_searcher import ClusterSearcher as ClusterSearcher
 from .cluster_searcher import Partial as Partial
 from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
+from .tasks import make_pool as make_pool
 from .transport import Epoch as Epoch
 from .transport import InProcess as InProcess
 from .transport import Question as Question

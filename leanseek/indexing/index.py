@@ -108,11 +108,12 @@ class Index:
         on_duplicate: OnDuplicate = "reject",
         progress: Progress | None = None,
         cache: bool = True,
+        background: bool = True,
     ) -> AddReport:
         """Make `path` an index of just these documents, whether it is new or refreshed, under one lock.
 
         `check` is called with the state of an index that exists, and raises to leave it unchanged. After an error
-        an index that did not exist before does not exist.
+        an index that did not exist before does not exist. `background`: whether that is measured.
         """
         folder = Path(path)
         with claim_folder(folder):
@@ -130,7 +131,7 @@ class Index:
                 if fresh and writer.state.generation == 0:
                     remove_files(folder)
                 raise
-            return replace(report, generation=writer.measure_background())
+            return replace(report, generation=writer.measure_background()) if background else report
 
     @classmethod
     def open(
@@ -192,15 +193,19 @@ class Index:
         on_duplicate: OnDuplicate = "reject",
         progress: Progress | None = None,
         cache: bool = True,
+        background: bool = True,
     ) -> AddReport:
         """Add documents, all in one commit: after an error, or Ctrl-C, the index is as it was.
 
         An id that the index or an earlier document has raises DuplicateIdError, or takes its place with
         `on_duplicate="replace"`. Vectors go through the cache, so repeating an interrupted add encodes only
-        what is missing; `cache=False` leaves it alone.
+        what is missing; `cache=False` leaves it alone. `background`: whether that of an index that has grown much is
+        measured anew.
         """
         with self._writer.locked():
             report = self._writer.add(documents, on_duplicate, progress or silent, cache)
+            if not background:
+                return report
             return replace(report, generation=self._writer.measure_background(grown=True))
 
     def rebuild(

@@ -78,12 +78,7 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
     snapshot = Snapshot.open(Path(path))
     state = snapshot.state
     fields = sorted({field for segment in snapshot.segments for field in segment.passages.fields()})
-    gone = sum(
-        number == 0
-        for segment in snapshot.segments
-        if segment.deleted is not None
-        for _, number in segment.passages.keys(segment.deleted.nonzero()[0])
-    )
+    documents = live_documents(snapshot)
     deleted = sum(len(ordinals) for ordinals in state.tombstones.values())
     lean = tuple(segment.lean for segment in snapshot.segments if segment.lean is not None)
     drift = drift_of(snapshot.segments)
@@ -92,7 +87,7 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
     return IndexInfo(
         path=str(path),
         generation=state.generation,
-        documents=sum(segment.documents for segment in state.segments) - gone,
+        documents=documents,
         passages=sum(segment.passages for segment in state.segments) - deleted,
         deleted_passages=deleted,
         segments=len(state.segments),
@@ -108,6 +103,17 @@ def describe_index(path: str | os.PathLike[str]) -> IndexInfo:
         tokens_unusable=tokens if isinstance(tokens, str) else None,
         drift=drift,
     )
+
+
+def live_documents(snapshot: Snapshot) -> int:
+    """How many documents are not deleted."""
+    gone = sum(
+        number == 0
+        for segment in snapshot.segments
+        if segment.deleted is not None
+        for _, number in segment.passages.keys(segment.deleted.nonzero()[0])
+    )
+    return sum(segment.documents for segment in snapshot.state.segments) - gone
 
 
 def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,9 +54,13 @@ def file_problem(folder: Path, file: FileRecord) -> str | None:
 def write_sealed(path: Path, content: Mapping[str, Any], files: Iterable[FileRecord]) -> None:
     """Write a JSON object and the records of files beside it, with a checksum of it all; flushed to the disk."""
     content = {**content, "files": {file.name: (file.size, file.sha256) for file in files}}
-    text = json.dumps({**content, _SEAL: digest(content)}, indent=1, sort_keys=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(sealed(content), encoding="utf-8")
     sync(path)
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """A JSON object as text, with a checksum of it all."""
+    return json.dumps({**content, _SEAL: digest(content)}, indent=1, sort_keys=True) + "\n"
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -63,13 +68,18 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
     Raises IndexDamagedError where any of it has changed, FileNotFoundError where there is no file.
     """
+    return unsealed(path.read_text(encoding="utf-8", errors="replace"), path)
+
+
+def unsealed(text: str, where: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that `sealed` made a text of. Raises IndexDamagedError, which says where, if it has changed."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(text)
         seal = content.pop(_SEAL)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise IndexDamagedError(f"'{path}' cannot be read: {error}") from error
+        raise IndexDamagedError(f"'{where}' cannot be read: {error}") from error
     if seal != digest(content):
-        raise IndexDamagedError(f"'{path}' differs from its checksum")
+        raise IndexDamagedError(f"'{where}' differs from its checksum")
     return content
 
 

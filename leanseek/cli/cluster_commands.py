@@ -1,0 +1,250 @@
+"""Commands that make and change clusters: build, add, delete, compact, status, check."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.index_commands import origin_of, plan_of
+from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.errors import ExitCode
+
+if TYPE_CHECKING:
+    from leanseek.cluster import ClusterReport
+    from leanseek.reading import ReadReport
+
+
+def build(
+    sources: opt.Sources,
+    into: Annotated[str, typer.Option(metavar="URL", help="The cluster to make: a folder or a URL.")],
+    shards: Annotated[int, typer.Option(metavar="N", help="How many shards, for good.")],
+    address: opt.Address = "local",
+    id_field: opt.IdField = None,
+    text_field: opt.TextField = None,
+    title_field: opt.TitleField = None,
+    encoding: opt.Encoding = None,
+    on_error: opt.OnError = "auto",
+    on_duplicate: opt.OnDuplicate = "reject",
+    chunk: opt.ChunkAuto = "auto",
+    overlap: opt.Overlap = 0,
+    encoder: opt.Encoder = None,
+    device: opt.Device = None,
+    dense: opt.Dense = "auto",
+    dims: opt.Dims = "auto",
+    kind: opt.Kind = "auto",
+    recall: opt.Recall = 0.95,
+    precision: opt.Precision = "sq8",
+    primary: opt.Primary = None,
+    learning_queries: opt.LearningQueries = None,
+    sparse: opt.Sparse = "bm25",
+    analyzer: opt.Analyzer = None,
+    variant: opt.Variant = "lucene",
+    k1: opt.K1 = 0.9,
+    b: opt.B = 0.4,
+    delta: opt.Delta = 0.5,
+    lossy_lengths: opt.LossyLengths = False,
+    learned: opt.Learned = None,
+    learned_terms: opt.LearnedTerms = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Index documents into a new cluster.
+
+    If interrupted, repeat the command: it continues where it stopped, and ends with the same files.
+    """
+    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.reading import ReadReport, read
+
+    reading = ReadReport()
+    documents = read(
+        *sources,
+        id_field=id_field,
+        text_field=text_field,
+        title_field=title_field,
+        encoding=encoding,
+        on_error=on_error,
+        report=reading,
+    )
+    plan = plan_of(
+        documents.holds_texts,
+        chunk,
+        overlap,
+        encoder,
+        device,
+        dense,
+        (dims, kind, recall, precision, primary, learning_queries),
+        (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
+        (learned, learned_terms),
+    )
+    pool = make_pool(address)
+    with progress_bar(as_json) as progress:
+        report = ClusterIndex.build(
+            into,
+            documents,
+            plan,
+            shards,
+            origin=origin_of(sources),
+            on_duplicate=on_duplicate,
+            pool=pool,
+            progress=progress,
+        )
+    if not report.added and not as_json:
+        typer.echo(f"{into} was built from these sources before; nothing was read.")
+    show_added(into, report, reading, as_json)
+
+
+def add(
+    url: opt.ClusterUrl,
+    sources: opt.Sources,
+    address: opt.Address = "local",
+    id_field: opt.IdField = None,
+    text_field: opt.TextField = None,
+    title_field: opt.TitleField = None,
+    encoding: opt.Encoding = None,
+    on_error: opt.OnError = "auto",
+    on_duplicate: opt.OnDuplicate = "reject",
+    encoder: opt.Encoder = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Add documents to a cluster, all at once for everyone who searches it."""
+    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.reading import ReadReport, read
+
+    cluster = ClusterIndex.open(url, encoder=encoder, pool=make_pool(address))
+    reading = ReadReport()
+    documents = read(
+        *sources,
+        id_field=id_field,
+        text_field=text_field,
+        title_field=title_field,
+        encoding=encoding,
+        on_error=on_error,
+        report=reading,
+    )
+    with progress_bar(as_json) as progress:
+        report = cluster.add(documents, on_duplicate=on_duplicate, progress=progress)
+    show_added(url, report, reading, as_json)
+
+
+def delete(
+    url: opt.ClusterUrl,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of documents.")] = None,
+    filter: opt.Filter = None,
+    ignore_missing: Annotated[
+        bool, typer.Option("--ignore-missing", help="Accept ids that are not in the cluster.")
+    ] = False,
+    address: opt.Address = "local",
+    as_json: opt.Json = False,
+) -> None:
+    """Delete documents from a cluster by id or by a filter, all at once."""
+    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.errors import UsageError
+
+    if not ids and filter is None:
+        raise UsageError("nothing to delete is named; give ids, or --filter EXPR")
+    cluster = ClusterIndex.open(url, pool=make_pool(address))
+    report = cluster.delete(ids or (), filter=filter, ignore_missing=ignore_missing)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        typer.echo(
+            f"{count(report.deleted, 'document')} deleted; epoch {report.epoch}. 'leanseek cluster compact "
+            f"{quote(url)}' frees the space."
+        )
+
+
+def compact(
+    url: opt.ClusterUrl,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="Learn the reduction of the vectors again, shard by shard.")
+    ] = False,
+    address: opt.Address = "local",
+    encoder: opt.Encoder = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Merge the segments of each shard and drop deleted documents."""
+    from leanseek.cluster import ClusterIndex, make_pool
+
+    cluster = ClusterIndex.open(url, encoder=encoder, pool=make_pool(address))
+    before = cluster.epoch.number
+    with progress_bar(as_json) as progress:
+        report = cluster.compact(relearn=relearn, progress=progress)
+    if as_json:
+        print_json(asdict(report))
+    elif report.epoch == before:
+        typer.echo("Nothing to compact: one segment in each shard, nothing deleted.")
+    else:
+        typer.echo(f"Compacted; epoch {report.epoch}.")
+
+
+def status(url: opt.ClusterUrl, as_json: opt.Json = False) -> None:
+    """Show a cluster's epoch and its shards."""
+    from leanseek.cluster import ClusterIndex
+
+    found = ClusterIndex.open(url).status()
+    if as_json:
+        print_json({**asdict(found), "shards": [shard._asdict() for shard in found.shards]})
+        return
+    settings = found.settings
+    sides = [name for name, side in (("dense", settings.dense), ("sparse", settings.sparse)) if side]
+    sides += ["learned"] if settings.learned is not None else []
+    encoder = f", encoder {settings.encoder.name}" if settings.encoder is not None else ""
+    typer.echo(
+        f"{url}: epoch {found.epoch}, {count(found.documents, 'document')} in {count(found.passages, 'passage')}, "
+        f"{count(len(found.shards), 'shard')}; {' and '.join(sides)}{encoder}."
+    )
+    for number, shard in enumerate(found.shards):
+        gone = f", {shard.size - shard.passages:,} deleted" if shard.size > shard.passages else ""
+        typer.echo(
+            f"  shard {number}: {shard.folder}, {count(shard.documents, 'document')}, "
+            f"{count(shard.passages, 'passage')}{gone}, {file_size(shard.bytes)}"
+        )
+    if found.unfinished:
+        typer.echo(
+            f"{count(found.unfinished, 'unit')} of an add that did not come to its end: repeat it, or the next change "
+            "removes them."
+        )
+
+
+def check(url: opt.ClusterUrl, as_json: opt.Json = False) -> None:
+    """Read every byte of a cluster's shards and compare it with its checksum.
+
+    Exit code 4 if any differs.
+    """
+    from leanseek.cluster import ClusterIndex
+
+    with progress_bar(as_json) as progress:
+        report = ClusterIndex.open(url).check(progress)
+    if as_json:
+        print_json(asdict(report))
+    elif report.sound:
+        typer.echo(f"Sound: epoch {report.epoch}, {count(report.shards, 'shard')}.")
+    else:
+        for problem in report.problems:
+            typer.echo(f"damaged: {problem}")
+    if not report.sound:
+        raise typer.Exit(int(ExitCode.INDEX))
+
+
+def show_added(url: str, report: ClusterReport, reading: ReadReport, as_json: bool) -> None:
+    """Print what was indexed, left out and truncated, and what to do next."""
+    if as_json:
+        print_json({**asdict(report), "reading": asdict(reading)})
+        return
+    if report.added:
+        typer.echo(f"{reading.sentence()}.")
+        for line in reading.details():
+            typer.echo(f"  {line}")
+        replaced = f", {count(report.replaced, 'earlier one')} replaced" if report.replaced else ""
+        known = f" ({count(report.known, 'unit')} encoded before)" if report.known else ""
+        typer.echo(f"{count(report.added, 'document')} added{replaced}{known}.")
+    if report.truncation is not None:
+        typer.echo(report.truncation.sentence())
+    for name, reason in report.left_out.items():
+        typer.echo(f"Left out of the metadata: {name}, which {reason}")
+    typer.echo(
+        f"{url}: epoch {report.epoch}, {count(report.documents, 'document')} in {count(report.shards, 'shard')}."
+    )
