@@ -1,21 +1,33 @@
-"""Commands that make and change clusters: build, add, delete, compact, status, check."""
+"""Commands for clusters: make and change them, look after them, search them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from leanseek.cli import options as opt
 from leanseek.cli.index_commands import origin_of, plan_of
 from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.cli.search_commands import show_answer
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from leanseek.cluster import ClusterReport
     from leanseek.reading import ReadReport
+    from leanseek.types import Query, Ranked
+
+Partial: TypeAlias = Annotated[
+    Literal["never", "allow"],
+    typer.Option(help="Where a shard does not answer: fail with exit code 9, or answer from the others."),
+]
+Deadline: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Time for all that the shards are asked, such as 300ms.")
+]
 
 
 def build(
@@ -227,6 +239,114 @@ def check(url: opt.ClusterUrl, as_json: opt.Json = False) -> None:
             typer.echo(f"damaged: {problem}")
     if not report.sound:
         raise typer.Exit(int(ExitCode.INDEX))
+
+
+def search(
+    url: opt.ClusterUrl,
+    query: Annotated[list[str], typer.Argument(metavar="QUERY", help="The query, with or without quotes.")],
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show each hit's rank and score by side, and its terms.")
+    ] = False,
+    address: opt.Address = "local",
+    partial: Partial = "never",
+    deadline: Deadline = None,
+    mode: opt.Mode = None,
+    filter: opt.Filter = None,
+    literal: opt.AsText = False,
+    fusion: opt.Fusion = None,
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    min_probability: opt.MinProbability = None,
+    relevant_only: opt.RelevantOnly = False,
+    rerank: opt.Rerank = None,
+    encoder: opt.Encoder = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Search a cluster for one query, with the hits and scores that one index would give."""
+    from leanseek.cluster import ClusterSearcher
+
+    with ClusterSearcher.open(
+        url,
+        address=address,
+        partial=partial,
+        deadline=opt.parse_budget(deadline),
+        encoder=encoder,
+        fusion=fusion,
+        dense_weight=dense_weight,
+        mode=mode,
+        reranker=rerank,
+    ) as searcher:
+        answer = searcher.answer(
+            " ".join(query),
+            k,
+            filter=filter,
+            explain=explain or not as_json,
+            depth=depth,
+            min_probability=min_probability,
+            relevant_only=relevant_only,
+            literal=literal,
+        )
+        notes = list(searcher.notes)
+    if answer.coverage is not None:
+        notes.append(f"only {answer.coverage:.1%} of the passages were searched: not all shards answered")
+    show_answer(answer, notes, explain, relevant_only, as_json)
+
+
+def run(
+    url: opt.ClusterUrl,
+    queries: Annotated[
+        str,
+        typer.Argument(metavar="QUERIES", help="BEIR queries.jsonl, TSV, CSV, TREC topics, or - for stdin."),
+    ],
+    out: Annotated[str, typer.Option(metavar="RUN.trec", help="The run file to write; - for stdout.")],
+    tag: Annotated[str, typer.Option(metavar="NAME", help="The run's name, its last column.")] = "leanseek",
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents for each query.")] = 1000,
+    address: opt.Address = "local",
+    deadline: Deadline = None,
+    mode: opt.Mode = None,
+    filter: opt.Filter = None,
+    fusion: opt.Fusion = None,
+    dense_weight: opt.DenseWeight = None,
+    depth: opt.Depth = None,
+    encoder: opt.Encoder = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Search a cluster for a file of queries and write a TREC run; a shard that does not answer ends it."""
+    from leanseek.cluster import ClusterSearcher
+    from leanseek.reading import read_queries, write_run
+
+    loaded = read_queries(queries)
+    with (
+        progress_bar(as_json) as progress,
+        ClusterSearcher.open(
+            url,
+            address=address,
+            deadline=opt.parse_budget(deadline),
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            mode=mode,
+            relevance=None,
+        ) as searcher,
+    ):
+
+        def results() -> Iterator[tuple[Query, list[Ranked]]]:
+            for start in range(0, len(loaded), 64):
+                block = loaded[start : start + 64]
+                texts = [query.text for query in block]
+                found = searcher.rank_batch(texts, k, filter=filter, depth=depth, literal=True)
+                yield from zip(block, found, strict=True)
+                progress("searching", start + len(block), len(loaded))
+
+        lines = write_run(out, results(), tag=tag)
+    if as_json:
+        print_json({"queries": len(loaded), "lines": lines, "out": out})
+    else:
+        typer.echo(
+            f"{count(len(loaded), 'query', 'queries')} answered: {count(lines, 'line')} in {out}.",
+            err=out == "-",
+        )
 
 
 def show_added(url: str, report: ClusterReport, reading: ReadReport, as_json: bool) -> None:

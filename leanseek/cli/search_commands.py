@@ -73,7 +73,6 @@ def search(
 ) -> None:
     """Search an index for one query."""
     from leanseek.errors import UsageError
-    from leanseek.records import facets_record, hit_record, remarks_record
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import check_share, parse_expansion
 
@@ -144,6 +143,15 @@ def search(
         )
         cut = searcher.truncation.query_sentence()
         notes = [*searcher.notes, *([cut] if cut else [])]
+    show_answer(answer, notes, explain, relevant_only, as_json)
+
+
+def show_answer(
+    answer: Answer, notes: Sequence[str], explain: bool, relevant_only: bool, as_json: bool
+) -> None:
+    """Print an answer, or why it is empty."""
+    from leanseek.records import facets_record, hit_record, remarks_record
+
     if as_json:
         for hit in answer.hits:
             print_json(hit_record(hit))

@@ -5,6 +5,8 @@ from .cluster_index import ClusterStatus as ClusterStatus
 from .cluster_searcher import ClusterSearcher as ClusterSearcher
 from .cluster_searcher import Partial as Partial
 from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
+from .hosts import serve_cluster as serve_cluster
+from .hosts import stop_cluster as stop_cluster
 from .tasks import make_pool as make_pool
 from .transport import Epoch as Epoch
 from .transport import InProcess as InProcess

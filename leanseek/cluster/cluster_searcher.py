@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -31,6 +32,17 @@ Result = TypeVar("Result")
 
 _lost: ContextVar[frozenset[int]] = ContextVar("lost", default=frozenset())
 """The shards that the call under way does without."""
+
+
+def open_transport(path: str | os.PathLike[str], address: str) -> Transport:
+    """The transport to a stored cluster: see `ClusterSearcher.open`."""
+    if address == "local":
+        from leanseek.cluster.local_shards import LocalShards
+
+        return LocalShards(path)
+    from leanseek.cluster.ray_transport import RayTransport
+
+    return RayTransport(os.fspath(path), address=address)
 
 
 def search_shards(snapshot: ClusterSnapshot, *arguments: Any, **options: Any) -> list[Sides]:
@@ -112,6 +124,21 @@ class ClusterSearcher(Searcher):
             ),
             learned=given_learned(epoch.settings, learned, device),
         )
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, address: str = "local", **options: Any) -> ClusterSearcher:
+        """Search the cluster at a path or URL: its shards opened in this process, or, with the address of a Ray
+        cluster (`auto`, `HOST:PORT`, `ray://HOST:PORT`), by the hosts that serve it there.
+
+        `options` are those of the constructor. Raises what it does, IndexNotFoundError, IndexFormatError,
+        IndexDamagedError; MissingPackageError and ClusterError with an address.
+        """
+        transport = open_transport(path, address)
+        try:
+            return cls(transport, **options)
+        except BaseException:
+            transport.close()
+            raise
 
     answer = covering(Searcher.answer)
     search = covering(Searcher.search)

@@ -1,0 +1,173 @@
+"""Hosts, and how a router chooses and asks them, with threads in the place of Ray's actors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import HashEncoder, make_documents
+
+from leanseek.cluster import ClusterIndex, ray_transport
+from leanseek.cluster.hosts import Host, Place, layout
+from leanseek.cluster.questions import Frequencies
+from leanseek.cluster.ray_transport import Budget, HostState, RayTransport
+from leanseek.errors import EpochGoneError, OverloadedError, UsageError
+from leanseek.indexing.creation import make_plan
+
+ASKED = {shard: Frequencies(("wing", "trial")) for shard in range(4)}
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 12))
+def test_each_replica_has_every_shard_once(shards: int, replicas: int, nodes: int) -> None:
+    if nodes < replicas:
+        with pytest.raises(UsageError, match="replicas"):
+            layout(shards, replicas, nodes)
+        return
+    places = layout(shards, replicas, nodes)
+    assert len(places) == nodes
+    for group in range(replicas):
+        held = sorted(shard for place in places if place.group == group for shard in place.shards)
+        assert held == list(range(shards))
+
+
+class Reference:
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def future(self) -> Any:
+        return self._future
+
+
+class Actor:
+    """A host in a thread. `stopped` calls hang, `dead` ones raise what Ray does not wrap."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.calls = 0
+        self.goes_on = Event()
+        self.goes_on.set()
+        self._threads = ThreadPoolExecutor(8)
+        self.ask = self
+
+    def remote(self, *arguments: Any) -> Reference:
+        self.calls += 1
+
+        def call() -> Any:
+            self.goes_on.wait(20)
+            return self.host.ask(*arguments)
+
+        return Reference(self._threads.submit(call))
+
+
+class Exceptions:
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        pass
+
+
+class Ray:
+    exceptions = Exceptions
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    url = tmp_path_factory.mktemp("hosts") / "cluster"
+    plan = make_plan(encoder=HashEncoder(), dense="flat")
+    ClusterIndex.build(url, make_documents(200), plan, 4)
+    return url
+
+
+@pytest.fixture
+def actors(url: Path) -> list[Actor]:
+    return [Actor(Host(str(url), place, 2)) for place in layout(4, 2, 4)]
+
+
+@pytest.fixture
+def transport(url: Path, actors: list[Actor]) -> Iterator[RayTransport]:
+    made = RayTransport.__new__(RayTransport)
+    made._ray, made.name, made.budget, made._closed = Ray, str(url), Budget(), False
+    made._hosts = [HostState(actor, f"h{n}", actor.host.place()) for n, actor in enumerate(actors)]
+    made._groups = [0, 1]
+    yield made
+    for actor in actors:
+        actor.goes_on.set()
+
+
+def expected(url: Path) -> dict[int, list[int]]:
+    host = Host(str(url), Place(0, (0, 1, 2, 3)), 1)
+    return host.ask(1, ASKED, 9.0)
+
+
+def test_all_shards_answer_once(url: Path, transport: RayTransport, actors: list[Actor]) -> None:
+    assert transport.ask(1, ASKED) == expected(url)
+    assert sum(actor.calls for actor in actors) == 2  # one call a host, of one replica
+    assert transport.budget.hedges == 0
+
+
+def test_a_frozen_host_is_asked_for_elsewhere_and_then_avoided(
+    url: Path, transport: RayTransport, actors: list[Actor]
+) -> None:
+    actors[0].goes_on.clear()
+    want = expected(url)
+    for _ in range(30):
+        assert transport.ask(1, ASKED, time.monotonic() + 10) == want
+    assert 1 <= transport.budget.hedges <= ray_transport.HEDGE_BURST + 2
+    assert actors[0].calls <= transport.budget.hedges
+
+
+def test_a_dead_host_costs_an_answer_nothing(
+    url: Path, transport: RayTransport, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> Any:
+        raise Exceptions.RayError("the actor died")
+
+    monkeypatch.setattr(actors[1].host, "ask", die)
+    for _ in range(10):
+        assert transport.ask(1, ASKED, time.monotonic() + 10) == expected(url)
+    assert transport.budget.hedges == 0
+
+
+def test_shards_without_a_host_are_left_out_at_the_deadline(
+    transport: RayTransport, actors: list[Actor]
+) -> None:
+    for actor in actors:
+        if 0 in actor.host.place().shards:
+            actor.goes_on.clear()
+    began = time.monotonic()
+    found = transport.ask(1, ASKED, began + 0.6)
+    held = {shard for actor in actors if actor.goes_on.is_set() for shard in actor.host.place().shards}
+    assert set(found) == held and 0 not in found
+
+
+def test_an_epoch_that_no_host_has(transport: RayTransport) -> None:
+    with pytest.raises(EpochGoneError):
+        transport.ask(7, ASKED, time.monotonic() + 5)
+
+
+def test_a_host_refuses_what_would_wait_too_long(url: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(str(url), Place(0, (0, 1)), 1)
+    asked = {0: ASKED[0], 1: ASKED[1]}
+    assert set(host.ask(1, asked, 5.0)) == {0, 1}
+    assert host.ask(1, asked, -1.0) == {}  # its time is over before it begins
+    monkeypatch.setattr("leanseek.cluster.hosts.WAITING", 0)
+    with pytest.raises(OverloadedError):
+        host.ask(1, asked, 5.0)
+
+
+def test_a_host_has_the_next_epoch_beside_the_present_one(url: Path) -> None:
+    host = Host(str(url), Place(0, (0, 1, 2, 3)), 1)
+    before = host.ask(1, ASKED, 5.0)
+    cluster = ClusterIndex.open(url, encoder=HashEncoder())
+    number = cluster.epoch.number
+    cluster.delete(filter="year > 2000")
+    assert host.prepare(number + 1) == number + 1
+    assert host.ask(number, ASKED, 5.0) == before != host.ask(number + 1, ASKED, 5.0)
