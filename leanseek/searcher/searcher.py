@@ -430,10 +430,7 @@ class Searcher:
         if not hits:
             from leanseek.searcher.nothing import why_nothing
 
-            by_document = replace(request, documents=request.snapshot.documents)
-            notes.append(
-                f"nothing was found: {why_nothing(by_document, request.queries[0], answer).sentence}"
-            )
+            notes.append(f"nothing was found: {why_nothing(request, request.queries[0], answer).sentence}")
         elif expansion.window and all(hit.passage is None for hit in hits):
             notes.append("no document that was found is split into passages: there is nothing to expand")
         return replace(packed, notes=tuple(notes))
