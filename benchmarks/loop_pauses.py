@@ -51,7 +51,7 @@ def adapters(index: str) -> dict[str, Ask]:
     rm = LeanseekRM(index, k=10)
     found: dict[str, Ask] = {"dspy": rm.acall}
     try:
-        from leanseek.integrations import langchain
+        import leanseek.integrations.langchain as langchain
 
         retriever = langchain.LeanseekRetriever(index=index, k=10)
         store = langchain.LeanseekVectorStore(index)
@@ -62,7 +62,7 @@ def adapters(index: str) -> dict[str, Ask]:
         from llama_index.core import QueryBundle
         from llama_index.core.vector_stores import VectorStoreQuery
 
-        from leanseek.integrations import llamaindex
+        import leanseek.integrations.llamaindex as llamaindex
 
         nodes = llamaindex.LeanseekRetriever(index, k=10)
         vectors = llamaindex.LeanseekVectorStore(index)
@@ -73,7 +73,7 @@ def adapters(index: str) -> dict[str, Ask]:
     except ImportError as error:
         print(error)
     try:
-        from leanseek.integrations import haystack
+        import leanseek.integrations.haystack as haystack
 
         component = haystack.LeanseekRetriever(haystack.LeanseekDocumentStore(index), top_k=10)
         found["haystack retriever"] = component.run_async

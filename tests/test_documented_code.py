@@ -33,6 +33,7 @@ NOT_RUN = {
     "Qwen/": "the model would have to be downloaded",
     "ReLiK": "the model would have to be downloaded",
     "MODEL": "any model of the reader's own",
+    "s3://": "an object store of the reader's own; tests/cluster",
     "FILE": "any file of the reader's own",
     "--html --explain": "needs results that were re-ranked in context; tests/eval/reports",
     "--relearn": "too few vectors here; tests/indexing/dense/lean",

@@ -26,7 +26,7 @@ PANELS = {
     },
     "Search": {"search_commands": "search run", "research_command": "research", "demo": "demo"},
     "Serve": {"serve_commands": "serve mcp"},
-    "Cluster": {"cluster_commands": "build add delete compact status check search run"},
+    "Cluster": {"cluster_commands": "build add delete compact status check search run serve"},
     "Measure": {
         "score_commands": "score compare",
         "answer_commands": "answers",

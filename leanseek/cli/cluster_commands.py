@@ -349,6 +349,35 @@ def run(
         )
 
 
+def serve(
+    url: opt.ClusterUrl,
+    replicas: Annotated[int, typer.Option(metavar="N", help="How often each shard is served.")] = 2,
+    address: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
+    ] = "auto",
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the hosts instead.")] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Start one host on each node of a Ray cluster, to be searched with --address. They go on when this ends."""
+    from leanseek.cluster import serve_cluster, stop_cluster
+
+    if stop:
+        stopped = stop_cluster(url, address=address)
+        if as_json:
+            print_json({"stopped": stopped})
+        else:
+            typer.echo(f"{count(stopped, 'host')} stopped.")
+        return
+    places = serve_cluster(url, replicas=replicas, address=address)
+    if as_json:
+        print_json({"hosts": [{"replica": place.group, "shards": list(place.shards)} for place in places]})
+        return
+    for number, place in enumerate(places, 1):
+        held = ", ".join(map(str, place.shards)) or "none"
+        typer.echo(f"host {number}: replica {place.group}, shards {held}")
+    typer.echo(f'Search it: leanseek cluster search {quote(url)} "your question" --address {address}')
+
+
 def show_added(url: str, report: ClusterReport, reading: ReadReport, as_json: bool) -> None:
     """Print what was indexed, left out and truncated, and what to do next."""
     if as_json:
