@@ -65,7 +65,7 @@ def packages() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for door in sorted((ROOT / "leanseek").rglob("__init__.pyi")):
         name = ".".join(door.parent.relative_to(ROOT).parts)
         found = re.findall(r"^from (\.[\w.]*) import (\w+) as (\w+)$", door.read_text("utf-8"), re.MULTILINE)
-        yield name, [(public, f"{name}{module}.{inner}") for module, inner, public in found]
+        yield name, [(public, f"{name}{module.rstrip('.')}.{inner}") for module, inner, public in found]
 
 
 def package(name: str, names: list[tuple[str, str]]) -> str:
