@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from leanseek.indexing.intake import OnDuplicate
+    from leanseek.searcher.context import GuardChoice
 
 Result = TypeVar("Result")
 
@@ -190,10 +191,11 @@ class Client:
         k: int = 20,
         expand: str = "passage",
         compress: float | None = None,
+        guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt, see `Searcher.context`."""
-        return self._run(self._context(query, max_tokens, queries, k, expand, compress, options))
+        return self._run(self._context(query, max_tokens, queries, k, expand, compress, guard, options))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
@@ -265,10 +267,13 @@ class Client:
         k: int = 20,
         expand: str = "passage",
         compress: float | None = None,
+        guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """`context` for callers that must not block."""
-        return await self._arun(self._context(query, max_tokens, queries, k, expand, compress, options))
+        return await self._arun(
+            self._context(query, max_tokens, queries, k, expand, compress, guard, options)
+        )
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -365,6 +370,7 @@ class Client:
         k: int,
         expand: str,
         compress: float | None,
+        guard: GuardChoice,
         options: SearchOptions,
     ) -> Steps[Context]:
         body = {
@@ -372,6 +378,7 @@ class Client:
             "max_tokens": max_tokens,
             "k": k,
             "expand": expand,
+            "guard": guard,
             **given(options),
         }
         if compress is not None:

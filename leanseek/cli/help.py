@@ -25,7 +25,7 @@ PANELS = {
     "Learned side": "learned learned_terms",
     "Filter and fusion": "mode filter literal operators also collapse fusion dense_weight learned_weight depth",
     "Order and counts": "diversity recency now facet",
-    "Context": "context expand compress",
+    "Context": "context expand compress guard",
     "Relevance": "min_probability relevant_only relevance",
     "Training": "features map seed work",
     "Fitting to an index": "unlabelled judged reset queries qrels dry_run",

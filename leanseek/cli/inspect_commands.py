@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.cli.output import chance, count, file_size, print_json, printable, progress_bar
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -174,8 +175,21 @@ def verify(index: opt.IndexPath, as_json: opt.Json = False) -> None:
         raise typer.Exit(int(ExitCode.INDEX))
 
 
-def doctor(as_json: opt.Json = False) -> None:
-    """Check the installation: what works, and how to add what is missing."""
+def doctor(
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="INDEX",
+            help="Look instead for strategic text in all documents of an index: random tokens, instructions to a "
+            "model, hidden characters.",
+        ),
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Check the installation: what works, and how to add what is missing; or the texts of an index."""
+    if texts is not None:
+        strategic(texts, as_json)
+        return
     from leanseek.cli.doctor import diagnose
 
     findings = diagnose()
@@ -184,3 +198,34 @@ def doctor(as_json: opt.Json = False) -> None:
             print_json(asdict(finding))
         else:
             typer.echo(f"{'ok' if finding.ok else '--':<3} {finding.name:<22} {finding.detail}")
+
+
+def strategic(index: Path, as_json: bool) -> None:
+    """Print what the guard finds in the texts of an index."""
+    from leanseek.indexing.snapshot import Snapshot
+    from leanseek.searcher.context import scan
+    from leanseek.searcher.context.guard import SAID
+
+    snapshot = Snapshot.open(index, dense=False)
+    documents = set[str]()
+    passages = snapshot.size if snapshot.live is None else int(snapshot.live.sum())
+    with progress_bar(as_json) as progress:
+        found = list(scan(snapshot, progress))
+    snapshot.close()
+    for one in found:
+        documents.add(one.id)
+        if as_json:
+            print_json(asdict(one))
+        else:
+            where = "title" if one.start < 0 else f"{one.start:,}-{one.end:,}"
+            what = f"{SAID[one.kind]}, {chance(one.probability)}: {printable(one.quote)}"
+            typer.echo(f"{printable(one.id)}  {where}  {what}")
+    if as_json:
+        print_json({"passages": passages, "documents": len(documents), "findings": len(found)}, err=True)
+    elif found:
+        typer.echo(
+            f"{count(len(found), 'finding')} in {count(len(documents), 'document')}, of {count(passages, 'passage')}. "
+            "Look at them, then: leanseek delete " + quote(str(index)) + " ID…"
+        )
+    else:
+        typer.echo(f"Nothing strategic in {count(passages, 'passage')}.")

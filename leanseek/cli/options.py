@@ -208,6 +208,14 @@ Compress: TypeAlias = Annotated[
     ),
 ]
 
+Guard: TypeAlias = Annotated[
+    Literal["mark", "drop", "off"] | None,
+    typer.Option(
+        help="With --context, look for text that is meant for a language model: mark tells where it is, drop leaves "
+        "those documents out too.",
+    ),
+]
+
 AsText: TypeAlias = Annotated[
     bool,
     typer.Option("--literal", help="""Take "a phrase", -word, +word and NOT in the query as text."""),

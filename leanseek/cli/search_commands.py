@@ -55,6 +55,7 @@ def search(
     context: opt.ContextTokens = None,
     expand: opt.Expand = None,
     compress: opt.Compress = None,
+    guard: opt.Guard = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
@@ -76,7 +77,7 @@ def search(
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import check_share, parse_expansion
 
-    for option, given in (("--expand", expand), ("--compress", compress)):
+    for option, given in (("--expand", expand), ("--compress", compress), ("--guard", guard)):
         if context is None and given is not None:
             raise UsageError(f"{option} goes with --context TOKENS, such as --context 1500")
     if context is not None and (explain or facet):
@@ -114,6 +115,7 @@ def search(
                 recency=recency,
                 now=now,
                 compress=compress,
+                guard=guard or "off",
                 filter=filter,
                 depth=depth,
                 min_probability=min_probability,

@@ -33,7 +33,7 @@ from leanseek.searcher.wordings import rankings_of, wordings_of
 from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
-    from leanseek.searcher.context import Compressor, Context
+    from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
 
 
@@ -72,6 +72,8 @@ class Searcher:
         self._device = device
         self._compressor: Compressor | None = None
         self._refreshing = threading.Lock()
+        self._learned_guard: tuple[int, Guard] | None = None
+        self._guarding = threading.Lock()
         self._closed = False
 
     @classmethod
@@ -373,6 +375,7 @@ class Searcher:
         count_tokens: Callable[[str], int] | None = None,
         expand: str = "passage",
         compress: float | None = None,
+        guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt of at most `max_tokens`, numbered for citation.
@@ -390,17 +393,24 @@ class Searcher:
         order, and at least one. They are compared with the query by the vectors of their tokens, which are read from
         the index where it has them (see `store_tokens`), or by their words where the index has no encoder.
 
+        `guard` looks for strategic text in what is packed: sequences of random tokens, instructions to a model, and
+        hidden characters. "mark" says in `Context.notes` in which documents it is and what, "drop" leaves these
+        documents out too, "off" does not look. What is usual is learned from the index's own texts, once a generation.
+
         Raises UsageError or FilterError.
         """
         from leanseek.searcher.context import (
             Compressor,
+            check_guard,
             check_share,
             distinct,
             expanded,
+            guarded,
             pack,
             parse_expansion,
         )
 
+        check_guard(guard)
         expansion = parse_expansion(expand)
         asked, *wordings = wordings_of(query, queries)
         if compress is not None:
@@ -425,7 +435,14 @@ class Searcher:
                 self._compressor = Compressor(self._device)
             shorten = self._compressor(request, hits, compress)
         count = count_tokens or estimate_tokens
-        packed = pack(hits, max_tokens, count, whole=expansion.window is None, shorten=shorten)
+
+        def packing(chosen: Sequence[Hit]) -> Context:
+            return pack(chosen, max_tokens, count, whole=expansion.window is None, shorten=shorten)
+
+        if guard == "off" or not hits:
+            packed = packing(hits)
+        else:
+            packed = guarded(self._guard(request.snapshot), hits, packing, drop=guard == "drop")
         notes = [*(shorten.notes if shorten is not None else ()), *packed.notes]
         if not hits:
             from leanseek.searcher.nothing import why_nothing
@@ -434,6 +451,19 @@ class Searcher:
         elif expansion.window and all(hit.passage is None for hit in hits):
             notes.append("no document that was found is split into passages: there is nothing to expand")
         return replace(packed, notes=tuple(notes))
+
+    def _guard(self, snapshot: SearchSource) -> Guard:
+        """What has learned from the texts of a snapshot."""
+        from leanseek.searcher.context import Guard
+
+        if not isinstance(snapshot, Snapshot):
+            raise UsageError(
+                "guard learns from the texts of one index; for the context of a cluster leave it off"
+            )
+        with self._guarding:
+            if self._learned_guard is None or self._learned_guard[0] != snapshot.state.generation:
+                self._learned_guard = snapshot.state.generation, Guard.of(snapshot)
+            return self._learned_guard[1]
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""

@@ -75,6 +75,7 @@ class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):
     k: K = 20
     expand: Expand = "passage"
     compress: Compress | None = None
+    guard: Literal["mark", "drop", "off"] = "off"
     literal: bool = True
 
 
@@ -125,7 +126,8 @@ class BatchResponse(TypedDict):
 
 
 class ServedContext(TypedDict):
-    """Passages for a prompt: `text` has them numbered for citation; `notes` are sentences on what it lacks."""
+    """Passages for a prompt: `text` has them numbered for citation; `notes` are sentences on what it lacks, and
+    on strategic text in it."""
 
     index: str
     generation: int

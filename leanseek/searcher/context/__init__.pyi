@@ -2,6 +2,13 @@ from .compression import Compressor as Compressor
 from .compression import check_share as check_share
 from .expansion import expanded as expanded
 from .expansion import parse_expansion as parse_expansion
+from .guard import Finding as Finding
+from .guard import Flag as Flag
+from .guard import Guard as Guard
+from .guard import GuardChoice as GuardChoice
+from .guard import check_guard as check_guard
+from .guard import guarded as guarded
+from .guard import scan as scan
 from .packing import Cited as Cited
 from .packing import Context as Context
 from .packing import Span as Span
