@@ -119,20 +119,15 @@ def test_the_order_and_the_look_of_values(tmp_path: Path) -> None:
     assert [type(value) for value in values[:4]] == [str, bool, bool, int]
 
 
-def test_values_that_passages_have_of_their_own_are_their_documents(tmp_path: Path) -> None:
-    """Of the sections of a document each passage keeps its own."""
+def test_where_sections_begin_is_no_field(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "i", encoder=None, chunk_words=4)
     text = "One two three four. Five six seven eight. Nine ten eleven twelve."
-    index.add(
-        [
-            Document(
-                "a", text, metadata={"heading_starts": [0, 20, 42], "headings": ["Intro", "Body", "End"]}
-            ),
-            Document("b", text, metadata={"heading_starts": [0, 42], "headings": ["Intro", "End"]}),
-        ]
-    )
-    facet = Searcher.open(tmp_path / "i").answer("five", facets=["headings"]).facets["headings"]
-    assert facet == ((("End", 2), ("Intro", 2), ("Body", 1)), 3)
+    outline = {"heading_starts": [0, 20, 42], "headings": ["Intro", "Body", "End"]}
+    index.add([Document("a", text, metadata={"lang": "en", **outline}), Document("b", text)])
+    searcher = Searcher.open(tmp_path / "i")
+    assert searcher.answer("five", facets=["lang"]).facets["lang"] == ((("en", 1),), 1)
+    with pytest.raises(InputError, match="headings, which no document has"):
+        searcher.answer("five", facets=["headings"])
 
 
 def test_they_do_not_depend_on_what_is_returned(indexed: Any) -> None:

@@ -321,9 +321,13 @@ def test_another_index_in_the_same_folder_is_noticed(
         before = ask.get("/indexes/papers").json()
         shutil.rmtree(folder)
         Index.create(folder, encoder=HashEncoder()).add(make_documents(150, seed=4))
-        until(lambda: ask.get("/indexes/papers").json().get("documents") == 150)
-        # Its number alone does not tell it from the former.
-        assert ask.get("/indexes/papers").json()["generation"] == before["generation"]
+
+        def moved_on() -> bool:
+            now = ask.get("/indexes/papers").json()
+            # Its number alone does not tell it from the former.
+            return (now.get("documents"), now.get("generation")) == (150, before["generation"])
+
+        until(moved_on)
 
 
 def test_an_index_with_a_learned_side(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from serve.conftest import serving
@@ -168,8 +169,9 @@ class Page:
     def type(self, selector: str, text: str) -> None:
         """Replace what a box holds."""
         box = self.one(selector)
-        box.clear()
-        box.send_keys(text)
+        # As a person does: `clear` tells the page nothing, which may then write the former text again.
+        box.send_keys(Keys.CONTROL, "a")
+        box.send_keys(text or Keys.DELETE)
 
     def press(self, keys: str) -> None:
         """Press keys wherever the focus is."""
