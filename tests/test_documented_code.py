@@ -55,6 +55,8 @@ NOT_RUN = {
     "train cross-encoder": "most of an hour",
     "train heads": "minutes; tests/train",
     "in-context": "minutes; tests/rerank/incontext",
+    "bm25.trec": "a run of the reader's own; tests/eval",
+    "reranker.rerank(": "a model of the reader's own; tests/rerank",
     "InContextReranker": "minutes; tests/rerank/incontext",
     "yaer = 2019": "shown for its error",
     'year = "2019"': "shown for its error",
