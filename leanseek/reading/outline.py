@@ -49,6 +49,8 @@ def headings_of(metadata: Metadata) -> Iterator[tuple[int, str]]:
 
 def marks(metadata: Metadata, start: int, end: int) -> tuple[Mark, ...]:
     """What is known of the pages and sections of characters [start, end) of the document with these metadata."""
+    if not _may_have(metadata):
+        return ()
     page_starts, numbers = _between(_listed(metadata, PAGES), start, end)
     heading_starts, headings = _between(_listed(metadata, HEADINGS), start, end)
     found = []
@@ -75,8 +77,15 @@ def own_part(metadata: Metadata, start: int, end: int) -> Metadata:
 
 def without_outline(metadata: Metadata) -> Metadata:
     """The metadata without these lists: the same object where there are none."""
+    if not _may_have(metadata):
+        return metadata
     dropped = {name for kind in (PAGES, HEADINGS) if _listed(metadata, kind)[0] for name in kind[:2]}
     return {name: value for name, value in metadata.items() if name not in dropped} if dropped else metadata
+
+
+def _may_have(metadata: Metadata) -> bool:
+    """Whether there may be such lists; most metadata have none, and every hit's are looked at."""
+    return PAGES[0] in metadata or HEADINGS[0] in metadata
 
 
 def _listed(metadata: Metadata, kind: tuple[str, str, type]) -> tuple[Sequence[int], Sequence[int | str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.search_source import SearchSource
 from leanseek.reading.outline import marks, without_outline
 from leanseek.searcher.diversity import diverse_hits, diverse_list, ordinals_of
@@ -141,16 +142,12 @@ def make_hits(snapshot: SearchSource, ranking: Ranking, explain: bool = False) -
     if ranking.probabilities is not None:
         chances = ranking.probabilities.tolist()
     return [
-        Hit(
-            rank=place + 1,
-            id=stored.id,
-            score=float(score),
-            title=stored.title,
-            text=stored.text,
-            metadata=without_outline(stored.metadata),
-            passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
-            probability=chance,
-            explanation=Explanation(
+        hit_of(
+            stored,
+            place + 1,
+            score,
+            chance,
+            Explanation(
                 stage(ranking.sparse, place),
                 stage(ranking.dense, place),
                 (),
@@ -160,11 +157,34 @@ def make_hits(snapshot: SearchSource, ranking: Ranking, explain: bool = False) -
             )
             if explain
             else None,
-            copies=copies_of(snapshot, ranking, stored.id, place) if ranking.copies else (),
-            marks=marks(stored.metadata, stored.start, stored.start + len(stored.text)),
+            copies_of(snapshot, ranking, stored.id, place) if ranking.copies else (),
         )
         for place, (stored, score, chance) in enumerate(zip(passages, ranking.scores, chances, strict=True))
     ]
+
+
+def hit_of(
+    stored: StoredPassage,
+    rank: int,
+    score: float,
+    probability: float | None = None,
+    explanation: Explanation | None = None,
+    copies: tuple[str, ...] = (),
+) -> Hit:
+    """A passage of the index as a hit; where its pages and sections begin becomes its marks."""
+    return Hit(
+        rank=rank,
+        id=stored.id,
+        score=float(score),
+        title=stored.title,
+        text=stored.text,
+        metadata=without_outline(stored.metadata),
+        passage=Passage(stored.number, stored.parts, stored.start) if stored.parts > 1 else None,
+        probability=probability,
+        explanation=explanation,
+        copies=copies,
+        marks=marks(stored.metadata, stored.start, stored.start + len(stored.text)),
+    )
 
 
 def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:

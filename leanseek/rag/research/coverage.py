@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from leanseek.rerank.base import part
 from leanseek.searcher.context import Context, pack
 from leanseek.types import Hit
 
@@ -18,7 +19,7 @@ Count: TypeAlias = Callable[[str], int]
 
 def key(hit: Hit) -> Key:
     """What makes two hits the same: the document and the part of it."""
-    return hit.id, hit.passage.number if hit.passage else 0
+    return hit.id, part(hit)
 
 
 def merged(lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.search_source import SearchSource
-from leanseek.reading.outline import marks, without_outline
-from leanseek.types import Hit, Passage
+from leanseek.rerank.base import part
+from leanseek.searcher.answer import hit_of
+from leanseek.types import Hit
 
 STEP: Final = 1.0
 """How many ranks below its hit a neighbour stands, for each passage that it is away; see docs/context.md."""
@@ -66,29 +67,20 @@ def expanded(hits: Sequence[Hit], expansion: Expansion, snapshot: SearchSource, 
             break
         chosen.setdefault((hits[wanted.place].id, wanted.number), wanted)
     for place, hit in enumerate(hits):
-        chosen.setdefault((hit.id, number_of(hit)), _Wanted(place, place, 0, number_of(hit)))
-    here = {(hit.id, number_of(hit)): hit for hit in hits}
+        chosen.setdefault((hit.id, part(hit)), _Wanted(place, place, 0, part(hit)))
+    here = {(hit.id, part(hit)): hit for hit in hits}
     beside = [key for key in chosen if key not in here]
     ordinals = snapshot.find(list(dict.fromkeys(id for id, _ in beside)))
     parts = {id: sorted(found) for id, found in ordinals.items()}
     stored = snapshot.passages.get(np.array([parts[id][number] for id, number in beside], dtype=np.int64))
     for key, passage in zip(beside, stored, strict=True):
-        here[key] = Hit(
-            rank=0,
-            id=passage.id,
-            score=hits[chosen[key].place].score,
-            title=passage.title,
-            text=passage.text,
-            metadata=without_outline(passage.metadata),
-            passage=Passage(passage.number, passage.parts, passage.start),
-            marks=marks(passage.metadata, passage.start, passage.start + len(passage.text)),
-        )
+        here[key] = hit_of(passage, 0, hits[chosen[key].place].score)
     return [here[key] for key in chosen]
 
 
 def _around(place: int, hit: Hit, window: int | None, step: float) -> Iterator[_Wanted]:
     """The hit's own passage, then its neighbours, the nearest first and the following before the preceding."""
-    own = number_of(hit)
+    own = part(hit)
     yield _Wanted(place, place, 0, own)
     if hit.passage is None:
         return
@@ -98,8 +90,3 @@ def _around(place: int, hit: Hit, window: int | None, step: float) -> Iterator[_
         for number in (own + distance, own - distance):
             if 0 <= number <= last:
                 yield _Wanted(place + step * distance, place, distance, number)
-
-
-def number_of(hit: Hit) -> int:
-    """The number of a hit's passage in its document; 0 for a whole one."""
-    return hit.passage.number if hit.passage is not None else 0
