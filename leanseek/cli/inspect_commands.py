@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -206,14 +207,10 @@ def strategic(index: Path, as_json: bool) -> None:
     from leanseek.searcher.context import scan
     from leanseek.searcher.context.guard import SAID
 
-    snapshot = Snapshot.open(index, dense=False)
-    documents = set[str]()
-    passages = snapshot.size if snapshot.live is None else int(snapshot.live.sum())
-    with progress_bar(as_json) as progress:
-        found = list(scan(snapshot, progress))
-    snapshot.close()
+    with closing(Snapshot.open(index, dense=False)) as snapshot, progress_bar(as_json) as progress:
+        passages, found = snapshot.count(), list(scan(snapshot, progress))
+    documents = {one.id for one in found}
     for one in found:
-        documents.add(one.id)
         if as_json:
             print_json(asdict(one))
         else:

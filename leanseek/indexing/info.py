@@ -17,7 +17,7 @@ from leanseek.indexing.segment import Segment, largest_learned
 from leanseek.indexing.segment_writer import truncation
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.indexing.tokens.store import TokenStore, TokenSummary, live_keys, live_ordinals
+from leanseek.indexing.tokens.store import TokenStore, TokenSummary, live_keys
 
 if TYPE_CHECKING:
     from leanseek.indexing.dense.lean.lean_index import LeanInfo
@@ -125,7 +125,7 @@ def describe_tokens(snapshot: Snapshot) -> TokenInfo | str | None:
     if store is None:
         return None
     lacking = None
-    if len(live_ordinals(snapshot)) <= _COUNTED:
+    if snapshot.count() <= _COUNTED:
         lacking = int((store.find(live_keys(snapshot)).blocks < 0).sum())
     return TokenInfo.of(store, lacking=lacking)
 

@@ -156,7 +156,7 @@ class Snapshot:
         Raises UsageError for a sparse back end whose scores cannot be computed part by part.
         """
         if self.state.settings.sparse is None:
-            return Totals(self.size if self.live is None else int(np.count_nonzero(self.live)), 0)
+            return Totals(self.count(), 0)
         return self._bm25().totals
 
     def frequencies(self, terms: Sequence[str]) -> list[int]:
@@ -240,9 +240,12 @@ class Snapshot:
 
     def ids(self, allowed: BoolArray | None = None) -> list[str]:
         """The ids of all live documents, each once; `allowed` (size,) keeps the True ones."""
+        return list(dict.fromkeys(self.passages.ids(self.ordinals(allowed))))
+
+    def ordinals(self, allowed: BoolArray | None = None) -> Int64Array:
+        """(n,) the global ordinals of the live passages, ascending; `allowed` (size,) keeps the True ones."""
         mask = self.live if allowed is None else allowed
-        ordinals = np.arange(self.size) if mask is None else np.flatnonzero(mask)
-        return list(dict.fromkeys(self.passages.ids(ordinals)))
+        return np.arange(self.size) if mask is None else np.flatnonzero(mask)
 
     def count(self, allowed: BoolArray | None = None) -> int:
         """How many live passages there are, of those that are True in `allowed` (size,)."""

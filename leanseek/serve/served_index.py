@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from leanseek.errors import LeanseekError
 from leanseek.filters import Filter
 from leanseek.indexing import Index, Snapshot
@@ -57,11 +55,8 @@ class Served(NamedTuple):
 
     def documents(self, condition: Filter | None) -> tuple[int, int]:
         """How many documents, and how many passages, meet a condition."""
-        mask, numbers = self.visible(condition), self.snapshot.documents
-        passages = self.snapshot.size if mask is None else int(np.count_nonzero(mask))
-        if numbers is None:
-            return passages, passages
-        return len(np.unique(numbers if mask is None else numbers[mask])), passages
+        allowed = None if condition is None else self.snapshot.matching(condition)
+        return self.snapshot.count_documents(allowed), self.snapshot.count(allowed)
 
     def fields(self, condition: Filter | None) -> list[FieldRecord]:
         """The fields of the documents that meet a condition, with examples from those alone."""

@@ -125,8 +125,7 @@ def judged_lists(
 
     `allowed` (n,) keeps the passages that are True, as a filter does.
     """
-    live = snapshot.live if allowed is None else allowed
-    size = snapshot.size if live is None else int(np.count_nonzero(live))
+    size = snapshot.count(allowed)
     for start in range(0, len(queries.texts), BLOCK):
         texts = queries.texts[start : start + BLOCK]
         vectors = queries.vectors[start : start + BLOCK]

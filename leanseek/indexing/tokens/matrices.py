@@ -13,7 +13,7 @@ from leanseek.indexing.leanvec import learn_reduction
 from leanseek.indexing.learning_queries import learning_queries
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.tokens.form import Matrices
-from leanseek.indexing.tokens.store import live_ordinals, live_passages
+from leanseek.indexing.tokens.store import live_passages
 from leanseek.types import Document, Float32Array, Progress, content
 
 _PASSAGES: Final = 512
@@ -31,7 +31,7 @@ def learn_matrices(model: TokenModel, snapshot: Snapshot, dims: int, progress: P
 
     Raises InputError where the index has no passages with a token.
     """
-    ordinals = live_ordinals(snapshot)
+    ordinals = snapshot.ordinals()
     chosen = np.unique(np.linspace(0, max(len(ordinals) - 1, 0), _PASSAGES).astype(np.int64))[: len(ordinals)]
     passages = [content(one.title, one.text) for one in snapshot.passages.get(ordinals[chosen])]
     progress("learning a reduction", 0, None)

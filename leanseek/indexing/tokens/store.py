@@ -27,20 +27,15 @@ _ATTEMPTS: Final = 20
 Summary = TypeVar("Summary", bound="TokenSummary")
 
 
-def live_ordinals(snapshot: Snapshot) -> Int64Array:
-    """(n,) the global ordinals of the passages that are not deleted, ascending."""
-    return np.arange(snapshot.size) if snapshot.live is None else np.flatnonzero(snapshot.live)
-
-
 def live_passages(snapshot: Snapshot) -> Iterator[list[StoredPassage]]:
     """The passages that are not deleted, block by block."""
-    ordinals = live_ordinals(snapshot)
+    ordinals = snapshot.ordinals()
     for start in range(0, len(ordinals), BLOCK):
         yield snapshot.passages.get(ordinals[start : start + BLOCK])
 
 
 def live_keys(snapshot: Snapshot, progress: Callable[[int], None] | None = None) -> Keys:
-    """(n,) the keys of the passages at `live_ordinals`; `progress` is called with how many have been read."""
+    """(n,) the keys of the passages at `Snapshot.ordinals`; `progress` is called with how many have been read."""
     found = [np.zeros(0, dtype=f"S{KEY_BYTES}")]
     done = 0
     for passages in live_passages(snapshot):

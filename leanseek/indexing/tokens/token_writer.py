@@ -25,7 +25,7 @@ from leanseek.indexing.tokens.block import WHOLE_BITS, PassageCodes, encode, key
 from leanseek.indexing.tokens.block_upkeep import FULL, BlockUpkeep
 from leanseek.indexing.tokens.form import FILE, TokenForm, TokenSettings, read_form, write_form
 from leanseek.indexing.tokens.matrices import learn_matrices
-from leanseek.indexing.tokens.store import TokenStore, TokenSummary, live_keys, live_ordinals, stored_form
+from leanseek.indexing.tokens.store import TokenStore, TokenSummary, live_keys, stored_form
 from leanseek.types import Progress, content, silent
 
 AT_ONCE: Final = 1024
@@ -150,7 +150,7 @@ def _fill(
     store: Path, form: TokenForm, model: TokenModel, snapshot: Snapshot, report: Progress
 ) -> tuple[int, int]:
     """Make the store hold the live passages and no others; returns how many were added and dropped."""
-    ordinals = live_ordinals(snapshot)
+    ordinals = snapshot.ordinals()
     keys = live_keys(snapshot, lambda done: report("reading passages", done, len(ordinals)))
     wanted, firsts = np.unique(keys, return_index=True)
     upkeep = BlockUpkeep(store, form)

@@ -93,7 +93,7 @@ class Guard:
     @classmethod
     def of(cls, snapshot: Snapshot) -> Guard:
         """The guard of an index, by passages at equal distances in it."""
-        live = np.arange(snapshot.size) if snapshot.live is None else np.flatnonzero(snapshot.live)
+        live = snapshot.ordinals()
         chosen = live[np.unique(np.linspace(0, len(live) - 1, min(SAMPLE, len(live))).astype(np.int64))]
         return cls(f"{one.title}\n{one.text}" for one in snapshot.passages.get(chosen))
 
@@ -198,7 +198,7 @@ class Finding:
 def scan(snapshot: Snapshot, progress: Progress) -> Iterator[Finding]:
     """What is strategic in all texts of an index, in the order of their ids within each segment."""
     guard = Guard.of(snapshot)
-    live = np.arange(snapshot.size) if snapshot.live is None else np.flatnonzero(snapshot.live)
+    live = snapshot.ordinals()
     for first in range(0, len(live), BLOCK):
         for one in snapshot.passages.get(live[first : first + BLOCK]):
             shift = one.start - len(one.title) - 1
