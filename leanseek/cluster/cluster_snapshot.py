@@ -64,6 +64,7 @@ class EpochMemo:
 
     def __init__(self, epoch: Epoch) -> None:
         sparse = epoch.settings.sparse
+        self.state = EpochState(epoch.settings, epoch.number)
         self.analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
         self.bases = np.cumsum([0, *(shard.size for shard in epoch.shards)]).astype(np.int64)
         self.frequencies: dict[str, int] = {}
@@ -101,7 +102,7 @@ class ClusterSnapshot:
         self.memo = memo = EpochMemo(epoch) if memo is None else memo
         self._deadline = deadline
         self.folder = Path(transport.name)
-        self.state = EpochState(epoch.settings, epoch.number)
+        self.state = memo.state
         self.shards = [number for number in range(len(epoch.shards)) if number not in lost]
         self.bases = memo.bases
         here = [epoch.shards[number].totals for number in self.shards]

@@ -17,7 +17,7 @@ from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
-from leanseek.indexing.search_source import SearchSource
+from leanseek.indexing.search_source import SearchSource, SourceState
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, ranked_lists, worded
@@ -72,7 +72,7 @@ class Searcher:
         self._device = device
         self._compressor: Compressor | None = None
         self._refreshing = threading.Lock()
-        self._learned_guard: tuple[int, Guard] | None = None
+        self._learned_guard: tuple[SourceState, Guard] | None = None
         self._guarding = threading.Lock()
         self._closed = False
 
@@ -461,8 +461,8 @@ class Searcher:
                 "guard learns from the texts of one index; for the context of a cluster leave it off"
             )
         with self._guarding:
-            if self._learned_guard is None or self._learned_guard[0] != snapshot.state.generation:
-                self._learned_guard = snapshot.state.generation, Guard.of(snapshot)
+            if self._learned_guard is None or self._learned_guard[0] is not snapshot.state:
+                self._learned_guard = snapshot.state, Guard.of(snapshot)
             return self._learned_guard[1]
 
     def refresh(self) -> bool:

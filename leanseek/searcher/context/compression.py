@@ -17,6 +17,7 @@ from leanseek.text.sentences import Sentence, split_sentences, split_words
 from leanseek.types import Float64Array, Hit
 
 if TYPE_CHECKING:
+    from leanseek.indexing.search_source import SourceState
     from leanseek.rerank.lateinteraction.sentence_similarity import SentenceSimilarity
     from leanseek.searcher.request import Generation, Request
 
@@ -68,13 +69,13 @@ class Shortening:
 class Compressor:
     """Compares sentences with queries by their tokens' vectors, or by their words where there are none. Thread-safe.
 
-    The model and what the index has stored of it are opened at first use, once for each generation.
+    The model and what the index has stored of it are opened at first use, once for each state of the index.
     """
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._opened: tuple[Generation, SentenceSimilarity | None, str] | None = None
+        self._opened: tuple[SourceState, SentenceSimilarity | None, str] | None = None
 
     def __call__(self, request: Request, hits: Sequence[Hit], share: float) -> Shortening:
         """How hits of the request's one query are shortened to about a `share` of their words.
@@ -106,8 +107,9 @@ class Compressor:
         if "dense" not in request.sides:
             return None, f"the search is {request.mode}"
         with self._lock:
-            if self._opened is None or self._opened[0] is not request.generation:
-                self._opened = (request.generation, *self._open(request.generation))
+            state = request.snapshot.state
+            if self._opened is None or self._opened[0] is not state:
+                self._opened = (state, *self._open(request.generation))
             return self._opened[1:]
 
     def _open(self, generation: Generation) -> tuple[SentenceSimilarity | None, str]:
