@@ -36,7 +36,7 @@ from leanseek.cluster.shards import (
 )
 from leanseek.cluster.storage import SHARDS, UNITS, Storage, open_storage
 from leanseek.cluster.tasks import LocalPool, Pool, Task
-from leanseek.cluster.transport import route
+from leanseek.cluster.transport import route, without_learned
 from leanseek.cluster.units import Unit, write_units
 from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.encode.corpus import TruncationReport
@@ -263,10 +263,10 @@ class ClusterIndex:
         with storage.writing():
             if (number := current_epoch(storage)) is not None:
                 epoch = read_epoch(storage, number)
-                same = (epoch.origin, len(epoch.shards), scored(epoch.settings)) == (
+                same = (epoch.origin, len(epoch.shards), without_learned(epoch.settings)) == (
                     origin,
                     shards,
-                    scored(plan.settings),
+                    without_learned(plan.settings),
                 )
                 if origin is None or not same:
                     raise IndexExistsError(
@@ -454,11 +454,6 @@ class Encoding:
 
 def reported(epoch: EpochRecord) -> ClusterReport:
     return ClusterReport(epoch.number, len(epoch.shards), epoch.documents, epoch.passages)
-
-
-def scored(settings: IndexSettings) -> IndexSettings:
-    """What a build is asked for, without what is learned afterwards."""
-    return replace(settings, background=None, fusion=None, relevance=None)
 
 
 def truncation(changed: Sequence[ChangedShard]) -> TruncationReport | None:

@@ -22,7 +22,7 @@ def connect(address: str) -> Any:
         raise UsageError(f"the address is '{address}'; it can be local, auto, HOST:PORT or ray://HOST:PORT")
     if ray.is_initialized():
         return ray
-    # A node's processes are its own; counting page cache as memory in use would kill them for reading an index.
+    # Leave the GPUs of tasks that ask for none as they are, which Ray is going to do anyway, and warns of until then.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:

@@ -299,13 +299,17 @@ def open_folder(storage: Storage, record: ShardRecord) -> Path:
         folder = storage.folder / record.folder
         if not (folder / CATALOG).is_file():
             raise IndexDamagedError(f"'{storage.url}': the shard {record.folder} is missing. {RESTORE}")
-        if checksum(folder / CATALOG) != record.catalog:
-            raise IndexDamagedError(
-                f"'{storage.url}': the catalog of the shard {record.folder} is not the one that was published. "
-                f"{RESTORE}"
-            )
+        check_catalog(storage, record, folder)
         return folder
     return _fetched(storage, record)
+
+
+def check_catalog(storage: Storage, record: ShardRecord, folder: Path) -> None:
+    """Raise IndexDamagedError where the catalog in a shard's folder is not the one that the epoch names."""
+    if checksum(folder / CATALOG) != record.catalog:
+        raise IndexDamagedError(
+            f"'{storage.url}': the catalog of the shard {record.folder} is not the one that was published. {RESTORE}"
+        )
 
 
 def _fetched(storage: Storage, record: ShardRecord) -> Path:
@@ -318,11 +322,7 @@ def _fetched(storage: Storage, record: ShardRecord) -> Path:
         files.mkdir(parents=True, exist_ok=True)
         try:
             storage.fetch(f"{record.folder}/{CATALOG}", folder / CATALOG)
-            if checksum(folder / CATALOG) != record.catalog:
-                raise IndexDamagedError(
-                    f"'{storage.url}': the catalog of the shard {record.folder} is not the one that was published. "
-                    f"{RESTORE}"
-                )
+            check_catalog(storage, record, folder)
             storage.fetch(f"{record.folder}/{SEAL}", folder / SEAL)
             for segment in read_state(folder).segments:
                 for file in segment.files:
