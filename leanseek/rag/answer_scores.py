@@ -37,7 +37,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-class Claim(NamedTuple):
+class Statement(NamedTuple):
     """A sentence of an answer, without its citations, and the numbers of the passages that it cites."""
 
     text: str
@@ -93,13 +93,13 @@ def check_answers(
     """`supports` for many answers, each with its context; one list of sentences for each."""
     if not 0 <= threshold <= 1:
         raise UsageError(f"the threshold is {threshold}; give a probability from 0 to 1")
-    claims, hits, owners = [], [], []
+    statements, hits, owners = [], [], []
     for owner, (answer, context) in enumerate(answers):
         passages = numbered(context)
-        for claim in claims_of(answer):
-            claims.append(claim)
+        for statement in statements_of(answer):
+            statements.append(statement)
             owners.append((owner, passages))
-            wanted = claim.cited or tuple(passages)
+            wanted = statement.cited or tuple(passages)
             hits.append(
                 [
                     Hit(rank, str(number), 0.0, "", passages[number], {})
@@ -107,23 +107,23 @@ def check_answers(
                 ]
             )
     found: list[list[Support]] = [[] for _ in answers]
-    for claim, given, (owner, passages), probabilities in zip(
-        claims, hits, owners, probabilities_of(claims, hits, judge, progress), strict=True
+    for statement, given, (owner, passages), probabilities in zip(
+        statements, hits, owners, probabilities_of(statements, hits, judge, progress), strict=True
     ):
         # The first of equal ones: a passage that has the sentence's numbers before others.
         ranked = [
-            (has_numbers(claim.text, hit.text), probability, -place)
+            (has_numbers(statement.text, hit.text), probability, -place)
             for place, (hit, probability) in enumerate(zip(given, probabilities, strict=True))
         ]
         numbers, probability, place = max(ranked, default=(False, 0.0, 0))
         found[owner].append(
             Support(
-                claim.text,
-                claim.cited,
+                statement.text,
+                statement.cited,
                 int(given[-place].id) if given else None,
                 probability,
                 numbers and probability >= threshold,
-                tuple(number for number in claim.cited if number not in passages),
+                tuple(number for number in statement.cited if number not in passages),
             )
         )
     return [tuple(one) for one in found]
@@ -159,7 +159,7 @@ def f1(one: Sequence[str], other: Sequence[str]) -> float:
     return 2 * (Counter(one) & Counter(other)).total() / (len(one) + len(other))
 
 
-def claims_of(answer: str) -> list[Claim]:
+def statements_of(answer: str) -> list[Statement]:
     """The sentences of an answer that have words, and what each cites; a citation after its full stop is its own."""
     plain, places = "", list[tuple[int, str]]()
     last = 0
@@ -175,7 +175,7 @@ def claims_of(answer: str) -> list[Claim]:
         number = max((n for n, one in enumerate(sentences) if one.start < place), default=0)
         cited[number] += citations(text)
     return [
-        Claim(" ".join(plain[one.start : one.end].split()), tuple(dict.fromkeys(numbers)))
+        Statement(" ".join(plain[one.start : one.end].split()), tuple(dict.fromkeys(numbers)))
         for one, numbers in zip(sentences, cited, strict=True)
     ]
 
@@ -216,15 +216,15 @@ def numbers_in(text: str) -> set[str]:
 
 
 def probabilities_of(
-    claims: Sequence[Claim],
+    statements: Sequence[Statement],
     hits: Sequence[Sequence[Hit]],
     judge: ByScore | None,
     progress: Progress | None = None,
 ) -> list[list[float]]:
-    """How probable it is that each of the hits supports its claim."""
+    """How probable it is that each of the hits supports its statement."""
     if not any(hits):
-        return [[] for _ in claims]
-    judged = (judge or packaged_judge()).judge([one.text for one in claims], hits, progress=progress)
+        return [[] for _ in statements]
+    judged = (judge or packaged_judge()).judge([one.text for one in statements], hits, progress=progress)
     found = []
     for given, one in zip(hits, judged, strict=True):
         if given and (one.probabilities is None or np.isnan(one.probabilities).any()):

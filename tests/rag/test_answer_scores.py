@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
 from leanseek.rag import check_answers, fidelity, quality, supports
-from leanseek.rag.answer_scores import claims_of
+from leanseek.rag.answer_scores import statements_of
 from leanseek.rerank import ByScore, Judged
 from leanseek.searcher import Cited, Context
 from leanseek.types import Hit
@@ -83,7 +83,7 @@ def test_citations_are_respected() -> None:
     ],
 )
 def test_sentences_and_their_citations(answer: str, claims: list[tuple[str, tuple[int, ...]]]) -> None:
-    assert [tuple(one) for one in claims_of(answer)] == claims
+    assert [tuple(one) for one in statements_of(answer)] == claims
 
 
 def test_a_citation_that_the_context_does_not_have_supports_nothing() -> None:
