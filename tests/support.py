@@ -12,6 +12,8 @@ import numpy as np
 from leanseek.encode.base import Encoded
 from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
 from leanseek.indexing.snapshot import Snapshot
+from leanseek.searcher.relevance.features import Evidence
+from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.types import Document
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,20 @@ class HashEncoder:
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
             total += np.random.default_rng(seed).standard_normal(self.dimensions)
         return total / np.linalg.norm(total)
+
+
+class Curve(RelevanceModel):
+    """A relevance model for the test encoder: the higher the cosine, the more probable."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "fingerprint", HashEncoder.fingerprint)
+
+    def threshold(self, mode: str) -> float:
+        return 0.5
+
+    def probabilities(self, evidence: Evidence) -> np.ndarray:
+        found: np.ndarray = 1 / (1 + np.exp(-12.0 * (evidence.dense.cosines.astype(np.float64) - 0.5)))
+        return found
 
 
 class HashExpander:

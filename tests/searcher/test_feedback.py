@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import HashEncoder, make_documents
+from support import Curve, HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
 from leanseek.rerank import ByScore, Cascade, Interpolated, Judged
-from leanseek.searcher.relevance.features import Evidence
-from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.second_stage import RerankDepth, SecondStage
 from leanseek.types import Progress, content
 
@@ -49,20 +47,6 @@ class Hidden(ByScore):
     def of(self, text: str) -> float:
         score = float(self.encoder._vector(text) @ self.vector)
         return np.floor(score / self.step) * self.step if self.step else score
-
-
-class Curve(RelevanceModel):
-    """A relevance model for the test encoder: the higher the cosine, the more probable."""
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "fingerprint", HashEncoder.fingerprint)
-
-    def threshold(self, mode: str) -> float:
-        return 0.5
-
-    def probabilities(self, evidence: Evidence) -> np.ndarray:
-        found: np.ndarray = 1 / (1 + np.exp(-12.0 * (evidence.dense.cosines.astype(np.float64) - 0.5)))
-        return found
 
 
 DOCUMENTS = make_documents(600, 3)

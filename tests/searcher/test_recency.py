@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import HashEncoder, make_documents
+from support import Curve, HashEncoder, make_documents
 
 from leanseek import Document, Index, Searcher
 from leanseek.errors import InputError, UsageError
 from leanseek.filters import seconds_of
 from leanseek.searcher.recency import UNDATED, UNITS, parse_recency
-from leanseek.searcher.relevance.features import Evidence
-from leanseek.searcher.relevance.model import RelevanceModel
 
 NOW = "2025-06-01"
 DAY = 86_400.0
@@ -45,20 +43,6 @@ DOCUMENTS = [
     Document(one.id, one.text, one.title, {"published": dated(place), "lang": "en", "flag": True})
     for place, one in enumerate(make_documents(200, 4))
 ]
-
-
-class Curve(RelevanceModel):
-    """A relevance model for the test encoder: the higher the cosine, the more probable."""
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "fingerprint", HashEncoder.fingerprint)
-
-    def threshold(self, mode: str) -> float:
-        return 0.5
-
-    def probabilities(self, evidence: Evidence) -> np.ndarray:
-        found: np.ndarray = 1 / (1 + np.exp(-12.0 * (evidence.dense.cosines.astype(np.float64) - 0.5)))
-        return found
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import HashEncoder, make_documents
+from support import Curve, HashEncoder, make_documents
 
 from leanseek import Document, Hit, Index, Searcher, Snippet
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
 from leanseek.rerank import ByScore, Cascade, Judged, Reranked
-from leanseek.searcher.relevance.features import Evidence
-from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.second_stage import RerankDepth, SecondStage, choose_second_stage
 from leanseek.types import Progress
 
@@ -50,20 +48,6 @@ class Backwards(ByScore):
             progress("re-ranking", 1, 1)
         late = deadline is not None and not deadline.allows()
         return [Judged(np.arange(len(one), dtype=np.float64) + (np.nan if late else 0.0)) for one in hits]
-
-
-class Curve(RelevanceModel):
-    """A relevance model for the test encoder: the higher the cosine, the more probable."""
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "fingerprint", HashEncoder.fingerprint)
-
-    def threshold(self, mode: str) -> float:
-        return 0.5
-
-    def probabilities(self, evidence: Evidence) -> np.ndarray:
-        found: np.ndarray = 1 / (1 + np.exp(-12.0 * (evidence.dense.cosines.astype(np.float64) - 0.5)))
-        return found
 
 
 @pytest.fixture(scope="module")
