@@ -104,7 +104,8 @@ class ClusterError(LeanseekError):
 
 
 class ShardUnavailableError(LeanseekError):
-    """No host answered for some shards of a cluster in time: `shards` are their numbers, `epoch` is what was asked."""
+    """No host answered for some shards of a cluster in time: `shards` are their numbers, of `count`, `epoch` is what
+    was asked."""
 
     exit_code = ExitCode.UNAVAILABLE
 
@@ -112,6 +113,7 @@ class ShardUnavailableError(LeanseekError):
         """`count`: how many shards the cluster has."""
         self.epoch = epoch
         self.shards = tuple(shards)
+        self.count = count
         named = f"shard {shards[0]}" if len(shards) == 1 else f"shards {', '.join(map(str, shards))}"
         super().__init__(
             f"no host answered in time for {named} of {count} of '{cluster}' (epoch {epoch}). Ask again, give it more "

@@ -6,14 +6,16 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
+from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar, get_args
 
 from leanseek.cluster.cluster_snapshot import ClusterSnapshot
+from leanseek.cluster.load_limit import LoadLimit, Room
 from leanseek.cluster.transport import Transport
 from leanseek.encode import Encoder, LearnedEncoder
-from leanseek.errors import ShardUnavailableError, UsageError
+from leanseek.errors import EpochGoneError, ShardUnavailableError, UsageError
 from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.search_source import SearchSource
 from leanseek.searcher.fusion.methods import Fusion
@@ -30,8 +32,20 @@ Partial = Literal["never", "allow"]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_lost: ContextVar[frozenset[int]] = ContextVar("lost", default=frozenset())
-"""The shards that the call under way does without."""
+MOVES: Final = 5
+PAUSE: Final = 0.05
+"""How often a call begins anew because its epoch is gone, and seconds before it does where there is no newer one."""
+
+
+class CallState(NamedTuple):
+    """A call under way: the time by which it ends (of `time.monotonic`), and the shards that it does without."""
+
+    searcher: ClusterSearcher
+    until: float | None
+    lost: frozenset[int] = frozenset()
+
+
+_call: ContextVar[CallState | None] = ContextVar("call", default=None)
 
 
 def open_transport(path: str | os.PathLike[str], address: str) -> Transport:
@@ -53,9 +67,10 @@ def search_shards(snapshot: ClusterSnapshot, *arguments: Any, **options: Any) ->
 def covering(
     method: Callable[Concatenate[ClusterSearcher, Arguments], Result],
 ) -> Callable[Concatenate[ClusterSearcher, Arguments], Result]:
-    """The method, begun anew without the shards that do not answer where partial answers are allowed.
+    """The method as one call, with its place and its deadline.
 
-    What the shards told before is thrown away: an answer never mixes what was searched with what was not.
+    It is begun anew on a newer epoch where its own is gone, and, where partial answers are allowed, without the shards
+    that do not answer. What the shards told before is thrown away: an answer never mixes two states.
     """
 
     def call(self: ClusterSearcher, /, *arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
@@ -70,7 +85,8 @@ class ClusterSearcher(Searcher):
 
     Its methods are those of `Searcher`. With `partial="allow"` an answer may be that of an index without the documents
     of some shards; `Answer.coverage` is the share of the passages that were searched. Each call has `deadline` seconds
-    for all that it asks of shards.
+    for all that it asks of shards, and for its place: at most `max_calls` are under way or wait, by default as many as
+    the hosts' queues take, and others raise OverloadedError at once.
     """
 
     def __init__(
@@ -79,6 +95,7 @@ class ClusterSearcher(Searcher):
         *,
         partial: Partial = "never",
         deadline: float | None = None,
+        max_calls: int | None = None,
         encoder: str | Encoder | None = None,
         fusion: str | Fusion | None = None,
         dense_weight: float | None = None,
@@ -96,15 +113,18 @@ class ClusterSearcher(Searcher):
     ) -> None:
         """Search the newest epoch of a transport, which is closed with the searcher. See `Searcher.open`.
 
-        Raises UsageError for a `partial` that is neither never nor allow, or a deadline that is not above 0.
+        Raises UsageError for a `partial` that is neither never nor allow, and a deadline or `max_calls` not above 0.
         """
         if partial not in get_args(Partial):
             raise UsageError(f"partial is {partial!r}; it may be {' or '.join(get_args(Partial))}")
         if deadline is not None and not deadline > 0:
             raise UsageError(f"the deadline is {deadline} seconds; it must be more than 0")
+        if max_calls is not None and max_calls < 1:
+            raise UsageError(f"max_calls is {max_calls}; it must be at least 1")
         self.partial = partial
         self.deadline = deadline
         self._transport = transport
+        self._limit = load_limit(transport.room, max_calls)
         epoch = transport.epoch
         super().__init__(
             ClusterSnapshot(transport, epoch),
@@ -148,22 +168,38 @@ class ClusterSearcher(Searcher):
     documents = covering(Searcher.documents)
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)
+    idf = covering(Searcher.idf)
 
-    def attempt(self, call: Callable[[], Result]) -> Result:
-        """What the call gives; see `covering`. Raises ShardUnavailableError, also where no shard is left."""
-        if _lost.get() or self.partial == "never":
-            return call()
-        lost: frozenset[int] = frozenset()
-        while True:
-            token = _lost.set(lost)
-            try:
-                return call()
-            except ShardUnavailableError as error:
-                lost |= frozenset(error.shards)
-                if len(lost) == len(self._transport.epoch.shards):
-                    raise
-            finally:
-                _lost.reset(token)
+    def attempt(self, method: Callable[[], Result]) -> Result:
+        """What the method gives; see `covering`.
+
+        Raises ShardUnavailableError, also where no shard is left, EpochGoneError, OverloadedError.
+        """
+        under_way = _call.get()
+        if under_way is not None and under_way.searcher is self:
+            return method()  # a part of a call
+        until = None if self.deadline is None else time.monotonic() + self.deadline
+        with self._limit.place(until) if self._limit is not None else nullcontext():
+            lost: frozenset[int] = frozenset()
+            moves = 0
+            while True:
+                token = _call.set(CallState(self, until, lost))
+                try:
+                    return method()
+                except ShardUnavailableError as error:
+                    if self.partial == "never":
+                        raise
+                    lost |= frozenset(error.shards)
+                    if len(lost) == error.count:
+                        raise
+                except EpochGoneError:
+                    moves += 1
+                    if moves > MOVES:
+                        raise
+                    if not self.refresh():
+                        time.sleep(PAUSE)  # its hosts may be opening it
+                finally:
+                    _call.reset(token)
 
     def close(self) -> None:
         """Let the shards go. Whatever is asked afterwards raises UsageError."""
@@ -176,6 +212,15 @@ class ClusterSearcher(Searcher):
     def _open_generation(self) -> Generation:
         generation = super()._open_generation()
         assert isinstance(generation.snapshot, ClusterSnapshot)
-        until = None if self.deadline is None else time.monotonic() + self.deadline
-        snapshot = generation.snapshot.for_call(until, _lost.get())
+        call = _call.get()
+        if call is None or call.searcher is not self:
+            call = CallState(self, None if self.deadline is None else time.monotonic() + self.deadline)
+        snapshot = generation.snapshot.for_call(call.until, call.lost)
         return replace(generation, snapshot=snapshot, search_sides=search_shards)
+
+
+def load_limit(room: Room | None, max_calls: int | None) -> LoadLimit | None:
+    """The limit of a searcher whose transport has room for so many calls (None: for any number)."""
+    if room is None:
+        return None if max_calls is None else LoadLimit(Room(max_calls, 0))
+    return LoadLimit(room if max_calls is None else room.within(max_calls))

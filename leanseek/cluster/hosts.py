@@ -29,23 +29,24 @@ START: Final = 120.0
 
 
 class Place(NamedTuple):
-    """Which replica a host belongs to, and the shards that it has."""
+    """Which replica a host belongs to, the shards that it has, and how many calls it answers at a time."""
 
     group: int
     shards: tuple[int, ...]
+    threads: int = 2
 
 
 class Host:
     """Answers questions on some shards of a cluster, of the epochs that it has prepared. An actor's class."""
 
-    def __init__(self, url: str, place: Place, threads: int) -> None:
+    def __init__(self, url: str, place: Place) -> None:
         """Open the newest epoch of the place's shards, as after a restart too."""
         self._url = url
         self._place = place
         self._epochs: OrderedDict[int, dict[int, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
-        self._room = threading.Semaphore(threads)
+        self._room = threading.Semaphore(place.threads)
         self._waiting = 0
         self.prepare(None)
 
@@ -123,12 +124,13 @@ def prefix(url: str) -> str:
 
 
 def serve_cluster(
-    url: str, *, replicas: int = 2, address: str = "auto", threads: int = 2, cpus: float = 0.1
+    url: str, *, replicas: int = 2, address: str = "auto", threads: int | None = None, cpus: float = 0.1
 ) -> list[Place]:
     """Start one host on each node of a Ray cluster that has processors to give, and wait until all have their shards.
 
-    Hosts outlive this process (`stop_cluster`). `threads` questions are answered at a time in each, and `cpus` is what
-    a host takes of what Ray counts. Hosts of the same cluster that run already are stopped first.
+    Hosts outlive this process (`stop_cluster`). `threads` calls are answered at a time in each, by default as many as
+    its node has processors and at least 2, and `cpus` is what a host takes of what Ray counts. Hosts of the same
+    cluster that run already are stopped first.
 
     Raises UsageError, ClusterError, and what opening a cluster raises.
     """
@@ -136,10 +138,16 @@ def serve_cluster(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     epoch = read_epoch(open_storage(url))
-    nodes = sorted(
-        node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0
-    )
-    places = layout(len(epoch.shards), replicas, len(nodes))
+    processors = {
+        node["NodeID"]: int(node["Resources"]["CPU"])
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU", 0) > 0
+    }
+    nodes = sorted(processors)
+    places = [
+        place._replace(threads=threads or max(processors[node], 2))
+        for node, place in zip(nodes, layout(len(epoch.shards), replicas, len(nodes)), strict=True)
+    ]
     stop_cluster(url, address=address)
     kind = ray.remote(Host)
     started = []
@@ -150,11 +158,11 @@ def serve_cluster(
             "lifetime": "detached",
             "max_restarts": -1,
             "max_task_retries": 0,
-            "max_concurrency": threads + WAITING + 8,
+            "max_concurrency": place.threads + WAITING + 8,
             "num_cpus": cpus,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
         }
-        started.append(kind.options(**options).remote(url, place, threads))
+        started.append(kind.options(**options).remote(url, place))
     try:
         ray.get([host.prepare.remote(epoch.number) for host in started], timeout=START)
     except ray.exceptions.RayTaskError as error:

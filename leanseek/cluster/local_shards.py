@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from leanseek.cluster.epochs import EpochRecord, current_epoch, read_epoch
+from leanseek.cluster.load_limit import Room
 from leanseek.cluster.shards import open_snapshots
 from leanseek.cluster.storage import Storage, open_storage
 from leanseek.cluster.transport import Epoch, InProcess, Question, Shard
@@ -55,6 +56,8 @@ def open_epoch(
 
 class LocalShards:
     """A Transport to the shards of a cluster in this process; it goes on to newer epochs as they are published."""
+
+    room: Room | None = None
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         """Open the newest epoch. Raises as `open_epoch`."""

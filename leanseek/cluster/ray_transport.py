@@ -12,13 +12,16 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 from leanseek.cluster.epochs import current_epoch, read_epoch
-from leanseek.cluster.hosts import NAMESPACE, START, Place, host_names
-from leanseek.cluster.local_shards import epoch_of
+from leanseek.cluster.hosts import NAMESPACE, START, WAITING, Place, host_names
+from leanseek.cluster.load_limit import Room
+from leanseek.cluster.local_shards import ATTEMPTS, epoch_of
 from leanseek.cluster.ray_address import connect
 from leanseek.cluster.storage import open_storage
 from leanseek.cluster.transport import Epoch, Question
@@ -40,6 +43,8 @@ OVERDUE: Final = 0.5
 """Seconds after which a call that is not answered is asked elsewhere whatever the budget, and its host avoided."""
 AVOIDED: Final = 2.0
 """Seconds for which a host is avoided that failed or did not answer."""
+GRACE: Final = 2.0
+"""Seconds that a host may take longer than those which have all shards between them, to open an epoch or to be found."""
 PAUSE: Final = 0.05
 """Seconds until all replicas are tried again where all have failed."""
 
@@ -130,11 +135,14 @@ class RayTransport:
         self.name = url
         self.budget = Budget()
         self._refreshing = threading.Lock()
+        self._looking = threading.Lock()
+        self._looked_at = 0.0
         self._closed = False
-        self._hosts = self._find()
-        self._groups = sorted({host.place.group for host in self._hosts})
+        record = read_epoch(self._storage)
+        self._shards = range(len(record.shards))
+        self._take_hosts(self._find())
         # Hosts open the newest epoch by themselves, so that none older need be asked for.
-        self._epoch = self._prepared(read_epoch(self._storage).number)
+        self._epoch = self._prepared(record.number)
 
     @property
     def epoch(self) -> Epoch:
@@ -144,6 +152,20 @@ class RayTransport:
             if newest is not None and newest != self._epoch.number:
                 self._epoch = self._prepared(newest)
             return self._epoch
+
+    @property
+    def room(self) -> Room:
+        """What every host can have without refusing a call, each of which goes to all hosts of one replica.
+
+        Twice as many calls are let through as are answered at a time: while hosts work on some, this process does on
+        others.
+        """
+        least: dict[int, int] = {}
+        for host in self._hosts:
+            group, threads = host.place.group, host.place.threads
+            least[group] = min(least.get(group, threads), threads)
+        at_once = 2 * sum(least.values())
+        return Room(at_once, max(len(least) * WAITING - at_once, 0))
 
     def ask(
         self, epoch: int, questions: Mapping[int, Question[Result]], deadline: float | None = None
@@ -160,46 +182,110 @@ class RayTransport:
 
     def _find(self) -> list[HostState]:
         ray = self._ray
-        found = []
         try:
-            for name in host_names(ray, self.name):
-                actor = ray.get_actor(name, NAMESPACE)
-                found.append((actor, name, actor.place.remote()))
-            return [
-                HostState(actor, name, Place(*ray.get(place, timeout=START))) for actor, name, place in found
-            ] or (self._nobody())
+            actors = {name: ray.get_actor(name, NAMESPACE) for name in host_names(ray, self.name)}
         except (ray.exceptions.RayError, ValueError) as error:
             raise ClusterError(f"the hosts of '{self.name}' do not answer: {str(error)[:200]}") from error
-
-    def _nobody(self) -> list[HostState]:
-        raise ClusterError(
-            f"no hosts serve '{self.name}' on this Ray cluster. Start them with "
-            f"leanseek.cluster.serve_cluster({self.name!r})"
+        if not actors:
+            raise ClusterError(
+                f"no hosts serve '{self.name}' on this Ray cluster. Start them with: leanseek cluster serve "
+                f"{quote(self.name)}"
+            )
+        places, failures = self._gather(
+            {name: actor.place.remote() for name, actor in actors.items()},
+            lambda found: {shard for place in found.values() for shard in Place(*place).shards},
         )
+        if self._missing(HostState(actors[name], name, Place(*place)) for name, place in places.items()):
+            reason = next(iter(failures.values()), f"they said nothing in {START:.0f} seconds")
+            raise ClusterError(f"the hosts of '{self.name}' do not answer: {str(reason)[:200]}")
+        return [HostState(actors[name], name, Place(*place)) for name, place in places.items()]
+
+    def _missing(self, hosts: Iterable[HostState]) -> set[int]:
+        """The shards that none of the hosts has."""
+        return set(self._shards).difference(*(host.place.shards for host in hosts))
+
+    def _take_hosts(self, hosts: Sequence[HostState]) -> None:
+        self._hosts = tuple(hosts)
+        self._groups = sorted({host.place.group for host in hosts})
+
+    def _gather(
+        self, asked: Mapping[str, Any], covered: Callable[[dict[str, Any]], set[int]]
+    ) -> tuple[dict[str, Any], dict[str, Exception]]:
+        """What hosts answer, by their names, and why some do not.
+
+        It waits for all of them, but not long once those that have answered cover all shards: one may be dead.
+        """
+        ray = self._ray
+        waiting = {reference: name for name, reference in asked.items()}
+        answers: dict[str, Any] = {}
+        failures: dict[str, Exception] = {}
+        until = time.monotonic() + START
+        enough = False
+        while waiting and (left := until - time.monotonic()) > 0:
+            done, _ = ray.wait(list(waiting), num_returns=1, timeout=left)
+            for reference in done:
+                name = waiting.pop(reference)
+                try:
+                    answers[name] = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    failures[name] = error.cause if isinstance(error.cause, LeanseekError) else error
+                except ray.exceptions.RayError as error:
+                    failures[name] = error
+            if not enough and covered(answers).issuperset(self._shards):
+                enough = True
+                until = min(until, time.monotonic() + GRACE)
+        return answers, failures
 
     def _prepared(self, number: int) -> Epoch:
-        """An epoch once every shard has a host that is ready for it, and all hosts that answer are."""
-        ray = self._ray
-        asked = [(host, host.actor.prepare.remote(number)) for host in self._hosts]
-        ready: set[int] = set()
-        failure: Exception | None = None
-        for host, reference in asked:
-            try:
-                ray.get(reference, timeout=START)
-                ready.update(host.place.shards)
-            except ray.exceptions.RayTaskError as error:
-                failure = error.cause if isinstance(error.cause, LeanseekError) else error
-            except ray.exceptions.RayError as error:
-                failure = error
-                host.avoid()
-        epoch = epoch_of(read_epoch(self._storage, number))
-        if missing := set(range(len(epoch.shards))) - ready:
-            if isinstance(failure, LeanseekError):
-                raise failure
-            raise ClusterError(
-                f"no host of '{self.name}' could open shard {min(missing)} of epoch {number}: {failure}"
+        """The epoch, or a newer one, once every shard has a host that is ready for it, and all that answer soon are."""
+        for _ in range(ATTEMPTS):
+            by_name = {host.name: host for host in self._hosts}
+            ready, failures = self._gather(
+                {name: host.actor.prepare.remote(number) for name, host in by_name.items()},
+                lambda found: {shard for name in found for shard in by_name[name].place.shards},
             )
-        return epoch
+            for name, host in by_name.items():
+                if name not in ready:
+                    host.avoid()
+            missing = self._missing(by_name[name] for name in ready)
+            try:
+                if not missing:
+                    return epoch_of(read_epoch(self._storage, number))
+            except LeanseekError:
+                if current_epoch(self._storage) == number:
+                    raise
+            newest = current_epoch(self._storage)
+            if newest in (None, number):
+                break
+            number = newest  # published while this one was opened, which may be gone by now
+        known = [error for error in failures.values() if isinstance(error, LeanseekError)]
+        if known:
+            raise known[0]
+        reason = next(iter(failures.values()), f"none answered in {START:.0f} seconds")
+        raise ClusterError(
+            f"no host of '{self.name}' could open shard {min(missing)} of epoch {number}: {str(reason)[:200]}"
+        )
+
+    def catch_up(self, host: HostState, epoch: int) -> None:
+        """Have a host open an epoch that it lacks, because it did not answer when it should have."""
+        if host.avoided_until <= time.monotonic():
+            host.avoid()
+            host.actor.prepare.remote(epoch)
+
+    def look_again(self) -> None:
+        """Find the hosts anew, in the background: others may have been started in the place of those that fail."""
+        if time.monotonic() - self._looked_at < AVOIDED or not self._looking.acquire(blocking=False):
+            return
+        self._looked_at = time.monotonic()
+
+        def look() -> None:
+            try:
+                with suppress(ClusterError):
+                    self._take_hosts(self._find())
+            finally:
+                self._looking.release()
+
+        threading.Thread(target=look, daemon=True, name="hosts").start()
 
     def send(self, host: HostState, epoch: int, questions: Mapping[int, Question[Any]], until: float) -> Sent:
         """Ask a host."""
@@ -256,9 +342,7 @@ class _Call:
         self._answers: dict[int, Any] = {}
         self._sent: list[Sent] = []
         self._tried: dict[int, set[str]] = {shard: set() for shard in questions}
-        self._again_at = 0.0
         self._failure: LeanseekError | None = None
-        self._gone = 0
 
     def answers(self) -> dict[int, Any]:
         """The answers that came in time. Raises what a question raised, EpochGoneError, OverloadedError."""
@@ -279,6 +363,7 @@ class _Call:
             else:
                 if self._failure is not None:  # everyone who could answer has refused
                     raise self._failure
+                self._transport.look_again()
                 time.sleep(max(min(PAUSE, self._until - now), 0.0))
                 self._tried = {shard: set() for shard in self._tried}
         for one in self._sent:
@@ -313,6 +398,8 @@ class _Call:
                     self._answers.setdefault(shard, answer)
             elif isinstance(error, EpochGoneError | OverloadedError):
                 self._failure = error  # others may have the epoch, or the time
+                if isinstance(error, EpochGoneError):
+                    self._transport.catch_up(one.host, self._epoch)
             elif isinstance(error, ray.exceptions.RayTaskError) or not isinstance(
                 error, ray.exceptions.RayError
             ):

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from leanseek.cluster.load_limit import Room
 from leanseek.errors import EpochGoneError, UsageError
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
@@ -84,6 +85,11 @@ class Transport(Protocol):
         """The newest epoch that can be asked. A call keeps to the one it began with."""
         ...
 
+    @property
+    def room(self) -> Room | None:
+        """The calls that can be under way; None: any number."""
+        ...
+
     def ask(
         self, epoch: int, questions: Mapping[int, Question[Result]], deadline: float | None = None
     ) -> dict[int, Result]:
@@ -102,6 +108,8 @@ class Transport(Protocol):
 
 class InProcess:
     """A Transport to shards in this process, each answering in a thread."""
+
+    room: Room | None = None
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import HashEncoder, make_documents
 
 from leanseek.cluster import ClusterIndex, ray_transport
-from leanseek.cluster.hosts import Host, Place, layout
+from leanseek.cluster.hosts import WAITING, Host, Place, layout
 from leanseek.cluster.questions import Frequencies
 from leanseek.cluster.ray_transport import Budget, HostState, RayTransport
 from leanseek.errors import EpochGoneError, OverloadedError, UsageError
@@ -55,6 +55,7 @@ class Actor:
         self.goes_on.set()
         self._threads = ThreadPoolExecutor(8)
         self.ask = self
+        self.prepare = Remembered()
 
     def remote(self, *arguments: Any) -> Reference:
         self.calls += 1
@@ -64,6 +65,16 @@ class Actor:
             return self.host.ask(*arguments)
 
         return Reference(self._threads.submit(call))
+
+
+class Remembered:
+    """A method of an actor that is told what to do."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def remote(self, *arguments: Any) -> None:
+        self.told.append(arguments)
 
 
 class Exceptions:
@@ -88,22 +99,24 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def actors(url: Path) -> list[Actor]:
-    return [Actor(Host(str(url), place, 2)) for place in layout(4, 2, 4)]
+    return [Actor(Host(str(url), place)) for place in layout(4, 2, 4)]
 
 
 @pytest.fixture
-def transport(url: Path, actors: list[Actor]) -> Iterator[RayTransport]:
+def transport(
+    url: Path, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RayTransport]:
     made = RayTransport.__new__(RayTransport)
     made._ray, made.name, made.budget, made._closed = Ray, str(url), Budget(), False
-    made._hosts = [HostState(actor, f"h{n}", actor.host.place()) for n, actor in enumerate(actors)]
-    made._groups = [0, 1]
+    made._take_hosts([HostState(actor, f"h{n}", actor.host.place()) for n, actor in enumerate(actors)])
+    monkeypatch.setattr(made, "look_again", lambda: None)
     yield made
     for actor in actors:
         actor.goes_on.set()
 
 
 def expected(url: Path) -> dict[int, list[int]]:
-    host = Host(str(url), Place(0, (0, 1, 2, 3)), 1)
+    host = Host(str(url), Place(0, (0, 1, 2, 3), 1))
     return host.ask(1, ASKED, 9.0)
 
 
@@ -148,13 +161,20 @@ def test_shards_without_a_host_are_left_out_at_the_deadline(
     assert set(found) == held and 0 not in found
 
 
-def test_an_epoch_that_no_host_has(transport: RayTransport) -> None:
+def test_an_epoch_that_no_host_has(transport: RayTransport, actors: list[Actor]) -> None:
     with pytest.raises(EpochGoneError):
         transport.ask(7, ASKED, time.monotonic() + 5)
+    assert all(actor.prepare.told == [(7,)] for actor in actors if actor.calls), "they are to open it"
+
+
+def test_calls_are_let_through_as_all_queues_take_them(transport: RayTransport) -> None:
+    assert transport.room == (8, 2 * WAITING - 8)  # two replicas, whose hosts answer two calls at a time
+    assert transport.room.within(10) == (8, 2)
+    assert transport.room.within(3) == (3, 0)
 
 
 def test_a_host_refuses_what_would_wait_too_long(url: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = Host(str(url), Place(0, (0, 1)), 1)
+    host = Host(str(url), Place(0, (0, 1), 1))
     asked = {0: ASKED[0], 1: ASKED[1]}
     assert set(host.ask(1, asked, 5.0)) == {0, 1}
     assert host.ask(1, asked, -1.0) == {}  # its time is over before it begins
@@ -164,7 +184,7 @@ def test_a_host_refuses_what_would_wait_too_long(url: Path, monkeypatch: pytest.
 
 
 def test_a_host_has_the_next_epoch_beside_the_present_one(url: Path) -> None:
-    host = Host(str(url), Place(0, (0, 1, 2, 3)), 1)
+    host = Host(str(url), Place(0, (0, 1, 2, 3), 1))
     before = host.ask(1, ASKED, 5.0)
     cluster = ClusterIndex.open(url, encoder=HashEncoder())
     number = cluster.epoch.number

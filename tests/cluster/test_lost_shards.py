@@ -25,7 +25,7 @@ class Failing:
 
     def __init__(self, inner: InProcess, lost: set[int], after: int = 0) -> None:
         self.inner, self.lost, self.left = inner, lost, after
-        self.name, self.epoch = inner.name, inner.epoch
+        self.name, self.epoch, self.room = inner.name, inner.epoch, inner.room
         self.deadlines: list[float | None] = []
 
     def ask(
