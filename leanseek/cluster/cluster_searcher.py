@@ -35,6 +35,8 @@ Result = TypeVar("Result")
 MOVES: Final = 5
 PAUSE: Final = 0.05
 """How often a call begins anew because its epoch is gone, and seconds before it does where there is no newer one."""
+FIRST_TRY: Final = 2 / 3
+"""The share of a call's time after which it does without the shards that have not answered, where it may."""
 
 
 class CallState(NamedTuple):
@@ -178,12 +180,12 @@ class ClusterSearcher(Searcher):
         under_way = _call.get()
         if under_way is not None and under_way.searcher is self:
             return method()  # a part of a call
-        until = None if self.deadline is None else time.monotonic() + self.deadline
+        until = self._until()
         with self._limit.place(until) if self._limit is not None else nullcontext():
             lost: frozenset[int] = frozenset()
             moves = 0
             while True:
-                token = _call.set(CallState(self, until, lost))
+                token = _call.set(CallState(self, self._time_of_try(until), lost))
                 try:
                     return method()
                 except ShardUnavailableError as error:
@@ -201,6 +203,17 @@ class ClusterSearcher(Searcher):
                 finally:
                     _call.reset(token)
 
+    def _until(self) -> float | None:
+        """By when a call that begins now is to end."""
+        return None if self.deadline is None else time.monotonic() + self.deadline
+
+    def _time_of_try(self, until: float | None) -> float | None:
+        """By when a try at a call ends that may be followed by one without the shards that have not answered."""
+        if until is None or self.partial == "never":
+            return until
+        now = time.monotonic()
+        return now + FIRST_TRY * (until - now)
+
     def close(self) -> None:
         """Let the shards go. Whatever is asked afterwards raises UsageError."""
         super().close()
@@ -214,7 +227,7 @@ class ClusterSearcher(Searcher):
         assert isinstance(generation.snapshot, ClusterSnapshot)
         call = _call.get()
         if call is None or call.searcher is not self:
-            call = CallState(self, None if self.deadline is None else time.monotonic() + self.deadline)
+            call = CallState(self, self._until())
         snapshot = generation.snapshot.for_call(call.until, call.lost)
         return replace(generation, snapshot=snapshot, search_sides=search_shards)
 

@@ -41,8 +41,10 @@ REMEMBERED: Final = 200
 """Calls whose times tell what is usual of a host."""
 OVERDUE: Final = 0.5
 """Seconds after which a call that is not answered is asked elsewhere whatever the budget, and its host avoided."""
+SILENT: Final = 2
+"""Calls of a host that others have answered in its place, after which it is avoided if it has answered none since."""
 AVOIDED: Final = 2.0
-"""Seconds for which a host is avoided that failed or did not answer."""
+"""Seconds until a host is probed that is avoided because it failed or did not answer."""
 GRACE: Final = 2.0
 """Seconds that a host may take longer than those which have all shards between them, to open an epoch or to be found."""
 PAUSE: Final = 0.05
@@ -57,7 +59,9 @@ class HostState:
         self.name = name
         self.place = place
         self.outstanding = 0
-        self.avoided_until = 0.0
+        self.avoided = False
+        """Others are asked first, until it answers when nobody depends on it."""
+        self._passed_over = 0
         self._times: deque[float] = deque(maxlen=REMEMBERED)
         self._lock = threading.Lock()
 
@@ -71,11 +75,41 @@ class HostState:
         with self._lock:
             self.outstanding -= 1
             if well:
+                self._passed_over = 0
                 self._times.append(seconds)
 
+    def passed_over(self) -> None:
+        """Count a call that another host has answered first; it is avoided if it answers nothing in between."""
+        with self._lock:
+            self._passed_over += 1
+            silent = self._passed_over >= SILENT
+        if silent:
+            self.avoid()
+
     def avoid(self) -> None:
-        """Ask others first for a while."""
-        self.avoided_until = time.monotonic() + AVOIDED
+        """Ask others first for a while, and until it answers again."""
+        with self._lock:
+            if self.avoided:
+                return
+            self.avoided = True
+        self._probe_later()
+
+    def _probe_later(self) -> None:
+        timer = threading.Timer(AVOIDED, self._probe)
+        timer.daemon = True
+        timer.start()
+
+    def _probe(self) -> None:
+        with suppress(Exception):  # this process may have left the Ray cluster
+            self.actor.place.remote().future().add_done_callback(self._probed)
+
+    def _probed(self, done: Future[Any]) -> None:
+        if done.exception() is not None:
+            self._probe_later()
+            return
+        with self._lock:
+            self._passed_over = 0
+            self.avoided = False
 
     @property
     def usual(self) -> float:
@@ -268,7 +302,7 @@ class RayTransport:
 
     def catch_up(self, host: HostState, epoch: int) -> None:
         """Have a host open an epoch that it lacks, because it did not answer when it should have."""
-        if host.avoided_until <= time.monotonic():
+        if not host.avoided:
             host.avoid()
             host.actor.prepare.remote(epoch)
 
@@ -298,9 +332,8 @@ class RayTransport:
 
     def choose(self, shard: int, tried: set[str]) -> HostState | None:
         """A host that has the shard and was not tried yet: the less busy of two, of those that are not avoided."""
-        now = time.monotonic()
         able = [host for host in self._hosts if shard in host.place.shards and host.name not in tried]
-        able = [host for host in able if host.avoided_until <= now] or able
+        able = [host for host in able if not host.avoided] or able
         if not able:
             return None
         two = random.sample(able, min(2, len(able)))
@@ -308,12 +341,11 @@ class RayTransport:
 
     def group(self) -> int:
         """A replica for a whole call: the less busy of two, of those that have no host to avoid."""
-        now = time.monotonic()
         busy = dict.fromkeys(self._groups, 0)
         avoided = dict.fromkeys(self._groups, False)
         for host in self._hosts:
             busy[host.place.group] += host.outstanding
-            avoided[host.place.group] |= host.avoided_until > now
+            avoided[host.place.group] |= host.avoided
         able = [group for group in self._groups if not avoided[group]] or self._groups
         two = random.sample(able, min(2, len(able)))
         return min(two, key=busy.__getitem__)
@@ -367,8 +399,11 @@ class _Call:
                 time.sleep(max(min(PAUSE, self._until - now), 0.0))
                 self._tried = {shard: set() for shard in self._tried}
         for one in self._sent:
-            if not one.future.done() and time.monotonic() > one.overdue_at:
-                one.host.avoid()
+            if not one.future.done():
+                if time.monotonic() > one.overdue_at:
+                    one.host.avoid()
+                elif one.repeated:
+                    one.host.passed_over()
         if len(self._answers) < len(self._questions) and self._failure is not None:
             raise self._failure
         return self._answers

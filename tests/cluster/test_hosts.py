@@ -56,6 +56,7 @@ class Actor:
         self._threads = ThreadPoolExecutor(8)
         self.ask = self
         self.prepare = Remembered()
+        self.place = Probe(self)
 
     def remote(self, *arguments: Any) -> Reference:
         self.calls += 1
@@ -65,6 +66,16 @@ class Actor:
             return self.host.ask(*arguments)
 
         return Reference(self._threads.submit(call))
+
+
+class Probe:
+    """How a router asks an actor whether it answers."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    def remote(self) -> Reference:
+        return Reference(self.actor._threads.submit(self.actor.goes_on.wait, 20))
 
 
 class Remembered:
@@ -127,14 +138,24 @@ def test_all_shards_answer_once(url: Path, transport: RayTransport, actors: list
 
 
 def test_a_frozen_host_is_asked_for_elsewhere_and_then_avoided(
-    url: Path, transport: RayTransport, actors: list[Actor]
+    url: Path, transport: RayTransport, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ray_transport, "AVOIDED", 0.05)
     actors[0].goes_on.clear()
     want = expected(url)
     for _ in range(30):
         assert transport.ask(1, ASKED, time.monotonic() + 10) == want
-    assert 1 <= transport.budget.hedges <= ray_transport.HEDGE_BURST + 2
-    assert actors[0].calls <= transport.budget.hedges
+    assert 1 <= transport.budget.hedges <= ray_transport.SILENT
+    assert actors[0].calls <= ray_transport.SILENT
+    host = next(host for host in transport._hosts if host.actor is actors[0])
+    while not host.avoided:
+        host.passed_over()
+    assert {transport.group() for _ in range(30)} == {1 - host.place.group}, "until it answers"
+    actors[0].goes_on.set()
+    until = time.monotonic() + 20
+    while host.avoided:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_dead_host_costs_an_answer_nothing(
