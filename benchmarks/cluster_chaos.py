@@ -399,7 +399,7 @@ class Arrivals:
         began = time.monotonic()
         try:
             found = answer_of(self._searcher, query)
-            how = "answered" if found == self._served.wanted[1][query] else "wrong"
+            how = "answered" if found == self._served.wanted[self._searcher.generation][query] else "wrong"
         except OverloadedError:
             how = "refused"
         except LeanseekError as error:
@@ -504,7 +504,7 @@ def main() -> None:
     for what, figures in found.items():
         print(what)
         for name, value in figures.items():
-            print(f"  {name:<16} {value:,.1f}" if isinstance(value, float) else f"  {name:<16} {value}")
+            print(f"  {name:<16} {value:,.5g}" if isinstance(value, float) else f"  {name:<16} {value}")
 
 
 if __name__ == "__main__":
