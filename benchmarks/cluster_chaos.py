@@ -141,7 +141,9 @@ def change(index: Any, documents: Sequence[Document], epoch: int) -> None:
         index.delete([document.id for document in chosen], ignore_missing=True)
         return
     other = random.Random(-epoch).sample(documents, len(chosen))
-    texts = [Document(one.id, two.text, one.title, one.metadata) for one, two in zip(chosen, other, strict=True)]
+    texts = [
+        Document(one.id, two.text, one.title, one.metadata) for one, two in zip(chosen, other, strict=True)
+    ]
     index.add(texts, on_duplicate="replace")
 
 
@@ -303,7 +305,10 @@ def gone(served: Served, deadline: float = 1.5) -> dict[str, Any]:
     query = served.queries[0]
     frozen = [process for process, shards in held.items() if 0 in shards]
     alive = {shard for process, shards in held.items() if process not in frozen for shard in shards}
-    with served.searcher(deadline=deadline) as strict, served.searcher(deadline=deadline, partial="allow") as lax:
+    with (
+        served.searcher(deadline=deadline) as strict,
+        served.searcher(deadline=deadline, partial="allow") as lax,
+    ):
         try:
             for process in frozen:
                 os.kill(process, signal.SIGSTOP)
@@ -321,7 +326,9 @@ def gone(served: Served, deadline: float = 1.5) -> dict[str, Any]:
             for process in frozen:
                 os.kill(process, signal.SIGCONT)
         shards = lax._transport.epoch.shards
-    wanted = sum(shards[shard].totals.passages for shard in alive) / sum(one.totals.passages for one in shards)
+    wanted = sum(shards[shard].totals.passages for shard in alive) / sum(
+        one.totals.passages for one in shards
+    )
     return {
         "raised": raised,
         "raised_after_s": taken,
@@ -339,7 +346,9 @@ def process_of(actor: Any) -> int:
     return int(ray.get(actor.__ray_call__.remote(lambda _: os.getpid()), timeout=20))
 
 
-def refresh(served: Served, documents: Sequence[Document], *, clients: int = 8, pause: float = 1.0) -> dict[str, Any]:
+def refresh(
+    served: Served, documents: Sequence[Document], *, clients: int = 8, pause: float = 1.0
+) -> dict[str, Any]:
     """Epochs are published one after the other while clients ask."""
     index = ClusterIndex.open(served.url, encoder=served.options["encoder"])
     with served.searcher() as searcher:
@@ -452,9 +461,7 @@ def measured(options: argparse.Namespace, place: Path) -> dict[str, Any]:
             "exact": lambda: exact(served, options.seconds, options.clients),
             "overload": lambda: overload(served, options.seconds / 2, clients=options.clients),
             "gone": lambda: gone(served),
-            "refresh": lambda: refresh(
-                served, documents, clients=options.clients, pause=options.seconds / 8
-            ),
+            "refresh": lambda: refresh(served, documents, clients=options.clients, pause=options.seconds / 8),
             "chaos": lambda: chaos(
                 served,
                 options.seconds,

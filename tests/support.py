@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from leanseek.cluster import InProcess, Question
 from leanseek.encode.base import Encoded
 from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
 from leanseek.indexing.snapshot import Snapshot
@@ -176,3 +178,17 @@ def pdf(*pages: str, title: str = "") -> bytes:
         f"trailer\n<< /Size {count} /Root 1 0 R /Info {count - 1} 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
     )
     return f"{body}xref\n0 {count}\n0000000000 65535 f \n{table}{trailer}".encode("latin-1")
+
+
+class InGroups(InProcess):
+    """Shards asked as by several hosts: even ones together, odd ones together."""
+
+    def ask(
+        self, epoch: int, questions: Mapping[int, Question[Any]], deadline: float | None = None
+    ) -> dict[int, Any]:
+        groups = [{shard: one for shard, one in questions.items() if shard % 2 == odd} for odd in (0, 1)]
+        found: dict[int, Any] = {}
+        for group in groups:
+            if group or not questions:
+                found |= super().ask(epoch, group, deadline)
+        return found

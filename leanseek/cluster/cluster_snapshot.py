@@ -62,7 +62,8 @@ class EpochState(NamedTuple):
 class EpochMemo:
     """Facts of one epoch that its calls share: they never change, so that no call can read them too early or late."""
 
-    def __init__(self, epoch: Epoch) -> None:
+    def __init__(self, epoch: Epoch, name: str) -> None:
+        self.folder = Path(name)
         sparse = epoch.settings.sparse
         self.state = EpochState(epoch.settings, epoch.number)
         self.analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
@@ -99,9 +100,9 @@ class ClusterSnapshot:
     ) -> None:
         self.transport = transport
         self.epoch = epoch
-        self.memo = memo = EpochMemo(epoch) if memo is None else memo
+        self.memo = memo = EpochMemo(epoch, transport.name) if memo is None else memo
         self._deadline = deadline
-        self.folder = Path(transport.name)
+        self.folder = memo.folder
         self.state = memo.state
         self.shards = [number for number in range(len(epoch.shards)) if number not in lost]
         self.bases = memo.bases
@@ -116,7 +117,7 @@ class ClusterSnapshot:
 
     def for_call(self, deadline: float | None, lost: frozenset[int] = frozenset()) -> ClusterSnapshot:
         """The same epoch for another call; what is true of all its shards is not asked again where none is lost."""
-        memo = EpochMemo(self.epoch) if lost else self.memo
+        memo = EpochMemo(self.epoch, self.transport.name) if lost else self.memo
         return ClusterSnapshot(self.transport, self.epoch, memo, deadline=deadline, lost=lost)
 
     @property
@@ -146,6 +147,21 @@ class ClusterSnapshot:
     def ask_all(self, question: Question[Result]) -> list[Result]:
         """The answers of all shards that are not lost, in their order."""
         return list(self.ask(dict.fromkeys(self.shards, question)).values())
+
+    def ask_together(self, question: Question[Result]) -> list[tuple[tuple[int, ...], Result]]:
+        """The answers of all shards that are not lost to a question that is asked of several as one, with these."""
+        answers: dict[int, Any] = self.ask(dict.fromkeys(self.shards, question))
+        return list({one.shards: (one.shards, one.answer) for one in answers.values()}.values())
+
+    def globally(self, shards: tuple[int, ...], ordinals: Int64Array) -> Int64Array:
+        """(c,) the global ordinals of passages of shards that were asked as one index."""
+        if shards == tuple(range(len(self.epoch.shards))):
+            return ordinals
+        ends = np.cumsum([self.epoch.shards[shard].size for shard in shards])
+        begins = np.concatenate([[0], ends[:-1]])
+        moved = self.bases[list(shards)] - begins
+        found: Int64Array = ordinals + moved[np.searchsorted(ends, ordinals, side="right")]
+        return found
 
     def ask_about(
         self, ordinals: Int64Array, question: Callable[[Int64Array], Question[Result]]
@@ -177,7 +193,8 @@ class ClusterSnapshot:
             term: known for term in terms if (known := self.memo.frequencies.get(term)) is not None
         }
         if missing := tuple(sorted(terms - frequencies.keys())):
-            counts = [sum(column) for column in zip(*self.ask_all(Frequencies(missing)), strict=True)]
+            answers = [answer for _, answer in self.ask_together(Frequencies(missing))]
+            counts = [sum(column) for column in zip(*answers, strict=True)]
             found = dict(zip(missing, counts, strict=True))
             frequencies |= found
             if len(self.memo.frequencies) + len(found) > REMEMBERED_TERMS:
@@ -278,12 +295,16 @@ class ClusterSnapshot:
             listed,
             self.statistics(queries if asks_terms else ()),
         )
-        answers = self.ask_all(question)
+        answers = self.ask_together(question)
         self.known = {}
         self.passages.make_room()
         found = []
         for row, query in enumerate(queries):
-            merged = merge(self.bases[self.shards], [answer[row] for answer in answers], depth, listed)
+            parts = [answer[row] for _, answer in answers]
+            ordinals = [
+                self.globally(shards, part.ordinals) for (shards, _), part in zip(answers, parts, strict=True)
+            ]
+            merged = merge(ordinals, parts, depth, listed)
             self.passages.hold(merged.ids)
             for side, key, view in (
                 ("sparse", query, merged.scores.sparse),

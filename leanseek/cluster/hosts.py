@@ -17,9 +17,8 @@ from leanseek.cluster.epochs import read_epoch
 from leanseek.cluster.local_shards import HELD, open_epoch
 from leanseek.cluster.ray_address import connect
 from leanseek.cluster.storage import open_storage
-from leanseek.cluster.transport import Question
+from leanseek.cluster.transport import OpenShards, Question
 from leanseek.errors import ClusterError, EpochGoneError, OverloadedError, UsageError
-from leanseek.indexing.snapshot import Snapshot
 
 NAMESPACE: Final = "leanseek"
 WAITING: Final = 32
@@ -43,7 +42,7 @@ class Host:
         """Open the newest epoch of the place's shards, as after a restart too."""
         self._url = url
         self._place = place
-        self._epochs: OrderedDict[int, dict[int, Snapshot]] = OrderedDict()
+        self._epochs: OrderedDict[int, OpenShards] = OrderedDict()
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
         self._room = threading.Semaphore(place.threads)
@@ -63,7 +62,7 @@ class Host:
                 for snapshot in snapshots:
                     _ = snapshot.totals  # what the first query would wait for
                 with self._lock:
-                    self._epochs[epoch] = dict(zip(self._place.shards, snapshots, strict=True))
+                    self._epochs[epoch] = OpenShards(dict(zip(self._place.shards, snapshots, strict=True)))
                     while len(self._epochs) > HELD:
                         del self._epochs[min(self._epochs)]  # its files go with the last call that reads them
             return epoch
@@ -89,12 +88,7 @@ class Host:
         if not began:
             return {}
         try:
-            answers = {}
-            for shard, question in questions.items():
-                if time.monotonic() > until:
-                    break  # nobody waits for it any more
-                answers[shard] = question.on(shards[shard])
-            return answers
+            return dict(shards.answers(questions, until))
         finally:
             self._room.release()
 

@@ -15,9 +15,10 @@ from leanseek.types import Float32Array, Int64Array
 
 
 class Merged(NamedTuple):
-    """A query's `sides` over all shards; `ids` of the documents of their candidates, by global ordinal.
+    """A query's `sides` over all shards; `ids` of the documents of all passages that any returned, by global
+    ordinal; none where nobody needs them.
 
-    `ordinals` (c,) ascending are all that any shard returned, and `scores` theirs on each side.
+    `ordinals` (c,) ascending are those passages', and `scores` theirs on each side.
     """
 
     sides: Sides
@@ -26,36 +27,44 @@ class Merged(NamedTuple):
     scores: Scored
 
 
-def merge(bases: Int64Array, found: Sequence[Found], depth: int, listed: int) -> Merged:
-    """What the shards whose global ordinals begin at `bases` (s,) have `found`, as one index with all their passages.
+def merge(ordinals: Sequence[Int64Array], found: Sequence[Found], depth: int, listed: int) -> Merged:
+    """What shards have `found`, each time some together, as one index with all their passages.
 
-    `depth` candidates of each side are kept, and `listed` scores of each list.
+    `ordinals` are the global ones (u,) of each of `found`. `depth` candidates of each side are kept, and `listed`
+    scores of each list.
     """
-    ordinals = np.concatenate([one.ordinals + base for one, base in zip(found, bases.tolist(), strict=True)])
-    ids = [identifier for one in found for identifier in one.ids]
+    order, together = None, ordinals[0]
+    if len(found) > 1:
+        together = np.concatenate(ordinals)
+        order = np.argsort(together)
+        together = together[order]
+    names = [identifier for one in found for identifier in one.ids]
+    ids = names if order is None else [names[place] for place in order.tolist()]
 
     def keys(asked: Int64Array) -> list[tuple[str, int]]:
-        places = np.searchsorted(ordinals, asked).tolist()
+        places = np.searchsorted(together, asked).tolist()
         return [(ids[place], ordinal) for place, ordinal in zip(places, asked.tolist(), strict=True)]
 
     def side(views: Sequence[SideView | None]) -> tuple[Candidates | None, Float32Array | None]:
         there = [view for view in views if view is not None]
         if not there:
             return None, None
-        scores = np.concatenate([view.scores for view in there])
-        mine = np.flatnonzero(np.concatenate([view.ranks for view in there]))
-        best = mine[best_first(scores[mine], ordinals[mine], keys)[:depth]]
-        return Candidates(scores[best], ordinals[best]), scores
+        if order is None:  # in their order already
+            [(ranks, scores)] = there
+            mine = np.flatnonzero(ranks)
+            best = mine[np.argsort(ranks[mine])[:depth]]
+        else:
+            scores = np.concatenate([view.scores for view in there])[order]
+            mine = np.flatnonzero(np.concatenate([view.ranks for view in there])[order])
+            best = mine[best_first(scores[mine], together[mine], keys)[:depth]]
+        return Candidates(scores[best], together[best]), scores
 
     sparse, by_terms = side([one.sparse for one in found])
     dense, by_vector = side([one.dense for one in found])
     learned, by_expansion = side([one.learned for one in found])
     sides = with_settled_list(Sides(sparse, dense, merged_lists(found, listed), learned))
-    kept = np.unique(np.concatenate([one.ordinals for one in (sparse, dense, learned) if one is not None]))
-    names = dict(
-        zip(kept.tolist(), (ids[place] for place in np.searchsorted(ordinals, kept).tolist()), strict=True)
-    )
-    return Merged(sides, names, ordinals, Scored(by_terms, by_vector, by_expansion))
+    named = dict(zip(together.tolist(), ids, strict=True)) if ids else {}
+    return Merged(sides, named, together, Scored(by_terms, by_vector, by_expansion))
 
 
 def merged_lists(found: Sequence[Found], listed: int) -> Lists | None:

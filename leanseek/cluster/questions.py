@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,10 +39,10 @@ class Scored(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one shard finds for a query: the union of all its sides' candidates, each scored by every side.
+    """What shards that are asked together find for a query: the union of all sides' candidates, scored by every side.
 
-    `ordinals` (u,) are the shard's, ascending, and `ids` (u) their documents. A side's `ranks` are 0 for what it did
-    not find itself. `lists` are this shard's, unsettled.
+    `ordinals` (u,) are those of one index with their passages, ascending, and `ids` (u) their documents, empty where
+    nobody needs them. A side's `ranks` are 0 for what it did not find itself. `lists` are theirs, unsettled.
     """
 
     ordinals: Int64Array
@@ -57,9 +57,11 @@ class Found(NamedTuple):
 class Search:
     """The best passages of each side for each of m queries; see `search_sides`.
 
-    All that is in a cluster's best `depth` of a side is in its own shard's best `depth` too, so that one question finds
-    all that a fusion needs.
+    All that is in a cluster's best `depth` of a side is in the best `depth` of its own shard, and of those asked
+    together with it, too, so that one question finds all that a fusion needs.
     """
+
+    together: ClassVar[bool] = True
 
     queries: tuple[str, ...]
     vectors: Float32Array | None
@@ -84,8 +86,16 @@ class Search:
             None if side is None else Candidates(side.scores[:depth], side.ordinals[:depth])
             for side in (sides.sparse, sides.dense, sides.learned)
         )
-        searched = [side.ordinals for side in (sparse, dense, learned) if side is not None]
-        union = np.unique(np.concatenate(searched))
+        searched = [side for side in (sparse, dense, learned) if side is not None]
+        if len(searched) == 1:
+            order = np.argsort(searched[0].ordinals)
+            union = searched[0].ordinals[order]
+            view = SideView(order + 1, searched[0].scores[order])
+            views = [view if side is not None else None for side in (sparse, dense, learned)]
+            # Where all of the collection is here, nothing is left for ids to decide.
+            whole = self.statistics.totals.passages == here.count()
+            return Found(union, [] if whole else here.passages.ids(union), *views, sides.lists)
+        union = np.unique(np.concatenate([side.ordinals for side in searched]))
         by_terms = by_vector = by_expansion = None
         if sparse is not None:
             by_terms = view_of(union, sparse, lambda rest: here.sparse.score(self.queries[row], rest))
@@ -121,6 +131,8 @@ class Score:
 @dataclass(frozen=True)
 class Frequencies:
     """How many live passages have each of the terms."""
+
+    together: ClassVar[bool] = True
 
     terms: tuple[str, ...]
 

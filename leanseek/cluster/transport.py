@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from leanseek.cluster.load_limit import Room
 from leanseek.errors import EpochGoneError, UsageError
@@ -26,6 +26,9 @@ from leanseek.indexing.sparse.base import Totals
 
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
+
+REMEMBERED: Final = 32
+"""Selections of shards that stay joined."""
 
 
 def route(document: str, shards: int) -> int:
@@ -65,11 +68,68 @@ class Epoch(NamedTuple):
 
 
 class Question(Protocol[Given]):
-    """What a shard is asked. Immutable, and able to travel to another process."""
+    """What a shard is asked. Immutable, and able to travel to another process.
+
+    One with a true `together` is asked once of all shards that a process is asked for, as one index with their
+    passages; each of these has the same answer, a `Together`.
+    """
 
     def on(self, snapshot: Snapshot) -> Given:
         """The shard's answer, which refers to nothing of the snapshot."""
         ...
+
+
+class Together(NamedTuple):
+    """The answer of some shards, in this order, to a question that was asked of all of them as one index."""
+
+    shards: tuple[int, ...]
+    answer: Any
+
+
+class OpenShards:
+    """Shards that are open in this process, by their numbers. Thread-safe."""
+
+    def __init__(self, snapshots: Mapping[int, Snapshot]) -> None:
+        self.snapshots = dict(snapshots)
+        self._joined: dict[tuple[int, ...], Snapshot] = {}
+
+    def answers(
+        self, questions: Mapping[int, Question[Any]], until: float | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """The answers to a question for each of some shards; to none any more after `until` (of `time.monotonic`)."""
+        for question, shards in asked(questions):
+            if until is not None and time.monotonic() > until:
+                return  # nobody waits for it any more
+            yield from self.answer(question, shards).items()
+
+    def answer(self, question: Question[Any], shards: tuple[int, ...]) -> dict[int, Any]:
+        """The answers of some shards to the same question."""
+        if getattr(question, "together", False):
+            return dict.fromkeys(shards, Together(shards, question.on(self.joined(shards))))
+        return {shard: question.on(self.snapshots[shard]) for shard in shards}
+
+    def joined(self, shards: tuple[int, ...]) -> Snapshot:
+        """Some shards as one index."""
+        if len(shards) == 1:
+            return self.snapshots[shards[0]]
+        if shards not in self._joined:
+            if len(self._joined) >= REMEMBERED:
+                self._joined.clear()
+            self._joined[shards] = Snapshot.joined([self.snapshots[shard] for shard in shards])
+        return self._joined[shards]
+
+    def close(self) -> None:
+        """Close their files."""
+        for snapshot in self.snapshots.values():
+            snapshot.close()
+
+
+def asked(questions: Mapping[int, Question[Any]]) -> list[tuple[Question[Any], tuple[int, ...]]]:
+    """Each question, and the shards it is for, ascending."""
+    shards: dict[int, list[int]] = {}
+    for shard in sorted(questions):
+        shards.setdefault(id(questions[shard]), []).append(shard)
+    return [(questions[some[0]], tuple(some)) for some in shards.values()]
 
 
 class Transport(Protocol):
@@ -96,8 +156,8 @@ class Transport(Protocol):
         """The answers, by shard, to one question for each of some shards.
 
         A shard that no host could answer for before the `deadline` (of `time.monotonic`; None: as long as it takes) is
-        left out. What a question raises on a shard is raised here. Raises EpochGoneError where no host has the
-        epoch any more.
+        left out. What a question raises on a shard is raised here. Answers of shards that were asked together come
+        together. Raises EpochGoneError where no host has the epoch any more.
         """
         ...
 
@@ -107,7 +167,7 @@ class Transport(Protocol):
 
 
 class InProcess:
-    """A Transport to shards in this process, each answering in a thread."""
+    """A Transport to shards in this process, which answer in threads where there is a deadline."""
 
     room: Room | None = None
 
@@ -130,6 +190,7 @@ class InProcess:
         self._snapshots = list(snapshots)
         common = common_settings(self._snapshots)
         self.epoch = Epoch(number, settings or common, tuple(map(Shard.of, self._snapshots)))
+        self._shards = OpenShards(dict(enumerate(self._snapshots)))
         self._threads = ThreadPoolExecutor(len(self._snapshots), thread_name_prefix="shard")
         self._closed = False
 
@@ -156,23 +217,20 @@ class InProcess:
             raise UsageError("this cluster is closed; open it again")
         if epoch != self.epoch.number:
             raise EpochGoneError(f"epoch {epoch} of '{self.name}' is gone; {self.epoch.number} is served")
-        asked = {
-            shard: self._threads.submit(question.on, self._snapshots[shard])
-            for shard, question in questions.items()
-        }
-        answers = {}
-        for shard, answer in asked.items():
+        if deadline is None:
+            return dict(self._shards.answers(questions))
+        waiting = [self._threads.submit(self._shards.answer, *one) for one in asked(questions)]
+        answers: dict[int, Result] = {}
+        for one in waiting:
             with suppress(TimeoutError):
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                answers[shard] = answer.result(left)
+                answers |= one.result(max(deadline - time.monotonic(), 0.0))
         return answers
 
     def close(self) -> None:
         """See Transport."""
         self._closed = True
         self._threads.shutdown(cancel_futures=True)
-        for snapshot in self._snapshots:
-            snapshot.close()
+        self._shards.close()
 
 
 def common_settings(snapshots: Sequence[Snapshot]) -> IndexSettings:

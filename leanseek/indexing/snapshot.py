@@ -119,6 +119,19 @@ class Snapshot:
                 missing = missing_file(folder, error)
         raise IndexDamagedError(missing)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Snapshot]) -> Snapshot:
+        """Several indexes with the same settings as one whose segments are theirs, one index's after the other's.
+
+        What each has read and prepared is shared. Raises UsageError as `totals` does.
+        """
+        first = parts[0]
+        segments = [segment for part in parts for segment in part.segments]
+        joined = cls(first.folder, first.state, segments, first.with_dense)
+        if first.state.settings.sparse is not None:
+            joined.sparse = Bm25Index.joined([part._bm25() for part in parts], joined.passages.keys)
+        return joined
+
     @property
     def size(self) -> int:
         """Passages, deleted ones included: global ordinals run below it."""

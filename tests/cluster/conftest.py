@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import HashEncoder, HashExpander
+from support import HashEncoder, HashExpander, InGroups
 
 from leanseek import Document, Index
 from leanseek.cluster import InProcess, route
@@ -45,7 +45,7 @@ def cluster() -> Callable[..., InProcess]:
             half = len(mine) // 3 if shard % 2 else 0
             parts = [part for part in (mine[:half], mine[half:]) if part]
             folders.append(build(folder / f"{shard:04}", parts, gone, **options))
-        return InProcess.open(folders)
+        return InGroups.open(folders)
 
     return make
 

@@ -93,6 +93,20 @@ def test_every_mode_with_filters(pair: Pair, mode: str, filter: str | None) -> N
         assert bits(one.answer(query, 15, **options)) == bits(many.answer(query, 15, **options))
 
 
+@pytest.mark.parametrize("mode", ["sparse", "hybrid"])
+def test_all_shards_in_one_process(pair: Pair, mode: str, relevance: RelevanceModel) -> None:
+    """There they are asked as one index; everywhere else here as by two hosts."""
+    together = InProcess(pair.shards._snapshots, settings=pair.shards.epoch.settings)
+    options: Any = {"encoder": HashEncoder(), "learned": HashExpander(), "mode": mode}
+    options["relevance"] = relevance if mode == "hybrid" else None
+    many = ClusterSearcher(together, **options)
+    with Searcher.open(pair.one, **options) as one:
+        for filter in FILTERS[:2]:
+            for query in QUERIES:
+                asked: Any = {"filter": filter, "explain": True}
+                assert bits(one.answer(query, 15, **asked)) == bits(many.answer(query, 15, **asked))
+
+
 @pytest.mark.parametrize("mode", ["dense", "hybrid"])
 def test_probabilities(pair: Pair, mode: str, relevance: RelevanceModel) -> None:
     one, many = pair.searchers(relevance=relevance)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import HashEncoder, HashExpander, make_documents
+from support import HashEncoder, HashExpander, InGroups, make_documents
 
 from leanseek import Document, Index, Searcher
-from leanseek.cluster import ClusterSearcher, InProcess, route
+from leanseek.cluster import ClusterSearcher, route
 
 POOL = make_documents(60, 21)
 OTHERS = make_documents(60, 22)
@@ -79,7 +79,7 @@ def check(history: list[tuple[str, list[int]]], shards: int, chunked: bool, rele
                 if mine or step == "compact":
                     home.apply(step, mine)
         options: Any = {"encoder": HashEncoder(), "learned": HashExpander(), "relevance": relevance}
-        transport = InProcess.open([home.path for home in many])
+        transport = InGroups.open([home.path for home in many])
         with Searcher.open(one.path, **options) as single, ClusterSearcher(transport, **options) as cluster:
             for fusion in (None, "rrf", "dbsf"):
                 if fusion is not None:

@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import HashEncoder, make_documents
 
-from leanseek.cluster import ClusterIndex, ray_transport
+from leanseek.cluster import ClusterIndex, Question, host_state, ray_transport
+from leanseek.cluster.host_state import Budget, HostState
 from leanseek.cluster.hosts import WAITING, Host, Place, layout
-from leanseek.cluster.questions import Frequencies
-from leanseek.cluster.ray_transport import Budget, HostState, RayTransport
+from leanseek.cluster.questions import Find, Frequencies
+from leanseek.cluster.ray_transport import RayTransport
 from leanseek.errors import EpochGoneError, OverloadedError, UsageError
 from leanseek.indexing.creation import make_plan
 
-ASKED = {shard: Frequencies(("wing", "trial")) for shard in range(4)}
+ASKED: dict[int, Question[Any]] = {shard: Find(("d1", "d2", "d3", "d40")) for shard in range(4)}
+TOGETHER: dict[int, Question[Any]] = dict.fromkeys(range(4), Frequencies(("wing", "trial")))
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 12))
@@ -114,9 +116,7 @@ def actors(url: Path) -> list[Actor]:
 
 
 @pytest.fixture
-def transport(
-    url: Path, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RayTransport]:
+def transport(url: Path, actors: list[Actor], monkeypatch: pytest.MonkeyPatch) -> Iterator[RayTransport]:
     made = RayTransport.__new__(RayTransport)
     made._ray, made.name, made.budget, made._closed = Ray, str(url), Budget(), False
     made._take_hosts([HostState(actor, f"h{n}", actor.host.place()) for n, actor in enumerate(actors)])
@@ -140,13 +140,13 @@ def test_all_shards_answer_once(url: Path, transport: RayTransport, actors: list
 def test_a_frozen_host_is_asked_for_elsewhere_and_then_avoided(
     url: Path, transport: RayTransport, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_transport, "AVOIDED", 0.05)
+    monkeypatch.setattr(host_state, "AVOIDED", 0.05)
     actors[0].goes_on.clear()
     want = expected(url)
     for _ in range(30):
         assert transport.ask(1, ASKED, time.monotonic() + 10) == want
-    assert 1 <= transport.budget.hedges <= ray_transport.SILENT
-    assert actors[0].calls <= ray_transport.SILENT
+    assert 1 <= transport.budget.hedges <= host_state.SILENT
+    assert actors[0].calls <= host_state.SILENT
     host = next(host for host in transport._hosts if host.actor is actors[0])
     while not host.avoided:
         host.passed_over()
@@ -168,6 +168,27 @@ def test_a_dead_host_costs_an_answer_nothing(
     for _ in range(10):
         assert transport.ask(1, ASKED, time.monotonic() + 10) == expected(url)
     assert transport.budget.hedges == 0
+
+
+def test_answers_that_came_together_stay_together(transport: RayTransport) -> None:
+    """The answer of two shards counts for both or for neither: what one of them gave alone is in it too."""
+    call = ray_transport._Call(transport, 1, TOGETHER, time.monotonic() + 9)
+    call._keep({0: "0"})
+    call._keep({0: "02", 2: "02"})
+    assert call._answers == {0: "02", 2: "02"}
+    call._keep({1: "12", 2: "12"})
+    call._keep({2: "2"})
+    assert call._answers == {0: "02", 2: "02"}
+    call._keep({1: "13", 3: "13"})
+    assert call._answers == {0: "02", 2: "02", 1: "13", 3: "13"}
+
+
+def test_hosts_are_asked_about_all_their_shards_as_one_index(url: Path, transport: RayTransport) -> None:
+    found = transport.ask(1, TOGETHER)
+    one = Host(str(url), Place(0, (0, 1, 2, 3), 1)).ask(1, TOGETHER, 9.0)[0]
+    units = dict(found[shard] for shard in range(4))
+    assert sorted(shard for shards in units for shard in shards) == [0, 1, 2, 3] and len(units) == 2
+    assert [sum(column) for column in zip(*units.values(), strict=True)] == one.answer
 
 
 def test_shards_without_a_host_are_left_out_at_the_deadline(
@@ -206,9 +227,9 @@ def test_a_host_refuses_what_would_wait_too_long(url: Path, monkeypatch: pytest.
 
 def test_a_host_has_the_next_epoch_beside_the_present_one(url: Path) -> None:
     host = Host(str(url), Place(0, (0, 1, 2, 3), 1))
-    before = host.ask(1, ASKED, 5.0)
+    before = host.ask(1, TOGETHER, 5.0)
     cluster = ClusterIndex.open(url, encoder=HashEncoder())
     number = cluster.epoch.number
     cluster.delete(filter="year > 2000")
     assert host.prepare(number + 1) == number + 1
-    assert host.ask(number, ASKED, 5.0) == before != host.ask(number + 1, ASKED, 5.0)
+    assert host.ask(number, TOGETHER, 5.0) == before != host.ask(number + 1, TOGETHER, 5.0)

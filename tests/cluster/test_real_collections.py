@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import InGroups
 
 from leanseek import Index, Searcher, read, read_queries
 from leanseek.cluster import ClusterSearcher, InProcess, route
@@ -55,7 +56,7 @@ def make(path: Path, parts: Sequence[Sequence[Document]], gone: Sequence[str], *
 def sharded(
     folder: Path, parts: Sequence[Sequence[Document]], gone: Sequence[str], shards: int, **options: Any
 ) -> InProcess:
-    return InProcess.open(
+    return InGroups.open(
         [
             make(
                 folder / f"{shard:04}",

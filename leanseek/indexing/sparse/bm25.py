@@ -78,9 +78,24 @@ class Bm25Index(CheckedSearch):
         """Those of the live passages of all segments."""
         super().__init__(sum(map(len, self._readers)), passages, analyzer)
         self._memo: dict[str, _Term] = {}
+        self._parts: tuple[Bm25Index, ...] = ()
         self._given: Statistics | None = None
         self._prepared: dict[LengthNorm, PostingSums] = {}
         self._preparing = threading.Lock()
+
+    @classmethod
+    def joined(cls, parts: Sequence[Bm25Index], tie_key: TieKey) -> Bm25Index:
+        """Several indexes with the same analyser and parameters as one; what each has read and prepared is shared."""
+        first = parts[0]
+        joined = cls((), (), first._analyzer, first._parameters, tie_key, kernel=first._kernel)
+        joined._parts = tuple(parts)
+        joined._readers = tuple(reader for part in parts for reader in part._readers)
+        joined._deleted = tuple(mask for part in parts for mask in part._deleted)
+        joined.totals = Totals(
+            sum(part.totals.passages for part in parts), sum(part.totals.terms for part in parts)
+        )
+        joined.size, joined._live = sum(part.size for part in parts), joined.totals.passages
+        return joined
 
     def under(self, statistics: Statistics) -> Bm25Index:
         """The same passages, scored as part of a larger collection that has these statistics.
@@ -108,10 +123,12 @@ class Bm25Index(CheckedSearch):
     @cached_property
     def _sums(self) -> PostingSums:
         passages, terms = self.totals if self._given is None else self._given.totals
-        norm = length_norm(self._parameters, terms / passages if passages else 1.0)
+        return self._prepare(length_norm(self._parameters, terms / passages if passages else 1.0))
+
+    def _prepare(self, norm: LengthNorm) -> PostingSums:
         with self._preparing:
             if norm not in self._prepared:
-                segments = [
+                segments = [segment for part in self._parts for segment in part._prepare(norm).segments] or [
                     self._kernel.prepare(reader, norm, mask)
                     for reader, mask in zip(self._readers, self._deleted, strict=True)
                 ]
@@ -151,7 +168,21 @@ class Bm25Index(CheckedSearch):
     def _term(self, token: str) -> _Term:
         if (known := self._memo.get(token)) is not None:
             return known
-        name = token.encode()
+        if self._parts:
+            known_parts = [part._term(token) for part in self._parts]
+            numbers = tuple(number for part in known_parts for number in part.numbers)
+            frequency = sum(part.frequency for part in known_parts)
+        else:
+            numbers, frequency = self._look_up(token.encode())
+        weight = term_weight(self._parameters, self.totals.passages, frequency) if frequency else None
+        term = _Term(weight, frequency, numbers)
+        if len(self._memo) >= _MEMO_TERMS:
+            self._memo.clear()
+        self._memo[token] = term
+        return term
+
+    def _look_up(self, name: bytes) -> tuple[tuple[int, ...], int]:
+        """A term's number in each segment, and how many live passages have it."""
         numbers = tuple(reader.find(name) for reader in self._readers)
         frequency = 0
         for reader, mask, number in zip(self._readers, self._deleted, numbers, strict=True):
@@ -159,12 +190,7 @@ class Bm25Index(CheckedSearch):
                 frequency += reader.frequency(number)
                 if mask is not None:
                     frequency -= reader.frequency_in(number, mask)
-        weight = term_weight(self._parameters, self.totals.passages, frequency) if frequency else None
-        term = _Term(weight, frequency, numbers)
-        if len(self._memo) >= _MEMO_TERMS:
-            self._memo.clear()
-        self._memo[token] = term
-        return term
+        return numbers, frequency
 
 
 def given(frequencies: Mapping[str, int], term: str) -> int:

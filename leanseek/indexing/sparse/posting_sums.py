@@ -30,7 +30,7 @@ class PostingSums:
     ) -> None:
         """`sizes` are the segments' numbers of passages."""
         self._kernel = kernel
-        self._segments = list(segments)
+        self.segments = list(segments)
         self._bases = np.cumsum([0, *sizes])
         self._tie_key = tie_key
         self.size = int(self._bases[-1])
@@ -38,10 +38,10 @@ class PostingSums:
 
     def search(self, terms: WeightedTerms | None, k: int, allowed: BoolArray | None) -> Candidates:
         """The best k passages that have one of the terms; `allowed` (size,) keeps those that are True."""
-        if terms is None or k == 0 or not self._segments:
+        if terms is None or k == 0 or not self.segments:
             return NOTHING
-        found = self._kernel.search(self._segments, terms, k, allowed)
-        if len(self._segments) > 1:
+        found = self._kernel.search(self.segments, terms, k, allowed)
+        if len(self.segments) > 1:
             found = self._break_ties(found)
         return Candidates(found.scores[:k], found.ordinals[:k])
 
@@ -56,7 +56,7 @@ class PostingSums:
         for number in np.unique(owners).tolist():
             inside = owners == number
             local = ordinals[inside] - self._bases[number]
-            scores[inside] = self._kernel.score(self._segments, terms, number, local)
+            scores[inside] = self._kernel.score(self.segments, terms, number, local)
         return scores
 
     def _break_ties(self, found: Candidates) -> Candidates:
