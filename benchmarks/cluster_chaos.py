@@ -216,12 +216,30 @@ def times_of(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def exact(served: Served, seconds: float, clients: int = 8) -> dict[str, Any]:
-    """At full rate, without faults."""
+    """At full rate, without faults; and the processor time that a query takes."""
+    hosts = served.processes()
     with served.searcher() as searcher:
+        router, before = time.process_time(), processor_time(hosts)
         load = Load(served, searcher, clients)
         time.sleep(seconds)
         found = load.end()
-        return {**found, "rate": found["answers"] / seconds, "hedged": hedged(searcher)}
+        answers = max(found["answers"], 1)
+        return {
+            **found,
+            "rate": answers / seconds,
+            "hedged": hedged(searcher),
+            "router_cpu_ms": (time.process_time() - router) / answers * 1e3,
+            "hosts_cpu_ms": (processor_time(hosts) - before) / answers * 1e3,
+        }
+
+
+def processor_time(processes: Sequence[int]) -> float:
+    """The seconds of processor that some processes have used."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def hedged(searcher: ClusterSearcher) -> float:

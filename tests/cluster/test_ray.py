@@ -87,6 +87,6 @@ def test_what_is_too_much_is_refused_and_the_rest_is_answered(served: Any) -> No
 
 def test_answers_survive_hosts_that_die_and_freeze(served: Any) -> None:
     served.settle()
-    found = chaos().chaos(served, 35.0, every=4.0, calm=4.0, clients=CLIENTS)
+    found = chaos().chaos(served, 25.0, every=3.0, calm=4.0, clients=CLIENTS)
     assert found["lost"] == found["wrong"] == 0, found
     assert "kill the control service" in found["faults"] and len(found["faults"]) > 1
