@@ -128,7 +128,7 @@ def serve_cluster(
 
     Raises UsageError, ClusterError, and what opening a cluster raises.
     """
-    ray = connect(address)
+    ray = connect(address, start=False)  # hosts outlive this process
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     epoch = read_epoch(open_storage(url))
@@ -172,7 +172,7 @@ def serve_cluster(
 
 def stop_cluster(url: str, *, address: str = "auto") -> int:
     """Stop the hosts of a cluster; returns how many there were."""
-    ray = connect(address)
+    ray = connect(address, start=False)
     found = host_names(ray, url)
     for name in found:
         try:

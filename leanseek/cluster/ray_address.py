@@ -8,9 +8,9 @@ from typing import Any
 from leanseek.errors import ClusterError, MissingPackageError, UsageError
 
 
-def connect(address: str) -> Any:
-    """The module `ray`, joined to the cluster at `auto` (the one running on this machine, else one started here),
-    `ray://HOST:PORT` or `HOST:PORT`; where this process has joined one, that.
+def connect(address: str, *, start: bool = True) -> Any:
+    """The module `ray`, joined to the cluster at `auto` (the one running on this machine, else, with `start`, one that
+    ends with this process), `ray://HOST:PORT` or `HOST:PORT`; where this process has joined one, that.
 
     Raises MissingPackageError where Ray is not installed, ClusterError where nothing answers.
     """
@@ -29,7 +29,7 @@ def connect(address: str) -> Any:
         try:
             ray.init(address=address, **options)
         except ConnectionError:
-            if address != "auto":
+            if address != "auto" or not start:
                 raise
             ray.init(include_dashboard=False, **options)
     except (ConnectionError, RuntimeError, TimeoutError, OSError, ValueError) as error:

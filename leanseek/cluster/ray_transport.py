@@ -42,7 +42,7 @@ class RayTransport:
 
     def __init__(self, url: str, *, address: str = "auto") -> None:
         """Find the hosts of a cluster. Raises ClusterError where there are none, and as `connect`."""
-        self._ray = connect(address)
+        self._ray = connect(address, start=False)
         self._storage = open_storage(url)
         self.name = url
         self.budget = Budget()
