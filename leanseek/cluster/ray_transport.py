@@ -43,6 +43,7 @@ class RayTransport:
     def __init__(self, url: str, *, address: str = "auto") -> None:
         """Find the hosts of a cluster. Raises ClusterError where there are none, and as `connect`."""
         self._ray = connect(address, start=False)
+        self._address = address
         self._storage = open_storage(url)
         self.name = url
         self.budget = Budget()
@@ -101,7 +102,7 @@ class RayTransport:
         if not actors:
             raise ClusterError(
                 f"no hosts serve '{self.name}' on this Ray cluster. Start them with: leanseek cluster serve "
-                f"{quote(self.name)}"
+                f"{quote(self.name)} --address {self._address}"
             )
         places, failures = self._gather(
             {name: actor.place.remote() for name, actor in actors.items()},
