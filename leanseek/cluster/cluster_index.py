@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from leanseek.cluster.cluster_snapshot import ClusterSnapshot
 from leanseek.cluster.epochs import (
     EpochRecord,
     ShardRecord,
@@ -20,6 +21,7 @@ from leanseek.cluster.epochs import (
     publish,
     read_epoch,
 )
+from leanseek.cluster.pool_shards import PoolShards
 from leanseek.cluster.shards import (
     Addition,
     ChangedShard,
@@ -42,6 +44,7 @@ from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.encode.corpus import TruncationReport
 from leanseek.errors import IndexExistsError, IndexNotFoundError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields, parse_filter
+from leanseek.indexing.background import background_of, has_grown
 from leanseek.indexing.catalog import read_state
 from leanseek.indexing.creation import Plan, given_encoder, given_learned
 from leanseek.indexing.intake import OnDuplicate
@@ -289,10 +292,10 @@ class ClusterIndex:
                 for shard in range(shards)
             )
             made = self._collect(build_task, tasks, "merging shards", shards, progress)
+            records = tuple(one.record for one in made)
+            epoch = EpochRecord(1, plan.settings, records, origin, tuple(plan.learning_queries))
+            epoch = self._with_background(epoch, progress)
             progress("publishing", 0, None)
-            epoch = EpochRecord(
-                1, plan.settings, tuple(one.record for one in made), origin, tuple(plan.learning_queries)
-            )
             publish(storage, epoch)
             clean(storage, 1, units=True)
         return replace(
@@ -337,10 +340,14 @@ class ClusterIndex:
             records[one.shard] = one.record
         if tuple(records) == epoch.shards:
             return changed, reported(epoch)
-        progress("publishing", 0, None)
         compacted = all(isinstance(change, Compaction) for change in changes.values())
         new = replace(epoch, number=number, shards=tuple(records), origin=epoch.origin if compacted else None)
         try:
+            if any(isinstance(change, Addition) for change in changes.values()) and has_grown(
+                new.passages, new.settings.background
+            ):
+                new = self._with_background(new, progress)
+            progress("publishing", 0, None)
             publish(storage, new)
         except BaseException:
             if current_epoch(storage) == epoch.number:
@@ -364,6 +371,17 @@ class ClusterIndex:
             made.append(one)
             progress(stage, len(made), total)
         return sorted(made, key=lambda one: one.shard)
+
+    def _with_background(self, epoch: EpochRecord, progress: Progress) -> EpochRecord:
+        """The epoch with the background of all its shards together, which one index of its documents would have."""
+        settings = epoch.settings
+        encoder = Encoders(settings.to_json(), self._encoder, self._learned).load()
+        if encoder is None:
+            return epoch
+        progress("measuring the background", 0, None)
+        shards = PoolShards(self._storage, self._pool, epoch)
+        found = background_of(ClusterSnapshot(shards, shards.epoch), encoder)
+        return epoch if found is None else replace(epoch, settings=replace(settings, background=found))
 
     def _encoders(self, settings: IndexSettings) -> Encoders:
         if self._pool.remote:

@@ -26,6 +26,9 @@ from leanseek.cluster.questions import (
     AllIds,
     Count,
     Counts,
+    CountValues,
+    Dated,
+    Draw,
     FieldsOf,
     Find,
     Frequencies,
@@ -33,6 +36,7 @@ from leanseek.cluster.questions import (
     Scope,
     Score,
     Search,
+    ShardFields,
     VectorsAt,
     Whole,
 )
@@ -40,7 +44,9 @@ from leanseek.cluster.transport import Epoch, Question, Transport, route
 from leanseek.errors import ShardUnavailableError
 from leanseek.filters import Filter, check_fields
 from leanseek.indexing.learned import ImpactQuery
+from leanseek.indexing.metadata_column import ValueCounts, merged_counts
 from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.snapshot import best_first
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.searcher.ranking import Mode, Sides
 from leanseek.text import load_analyzer
@@ -50,6 +56,8 @@ Result = TypeVar("Result")
 
 REMEMBERED_TERMS = 1 << 17
 REMEMBERED_COUNTS = 256
+REMEMBERED_FIELDS = 64
+REMEMBERED_LOSSES = 8
 
 
 class EpochState(NamedTuple):
@@ -65,12 +73,23 @@ class EpochMemo:
     def __init__(self, epoch: Epoch, name: str) -> None:
         self.folder = Path(name)
         sparse = epoch.settings.sparse
+        self.epoch = epoch
         self.state = EpochState(epoch.settings, epoch.number)
         self.analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
         self.bases = np.cumsum([0, *(shard.size for shard in epoch.shards)]).astype(np.int64)
         self.frequencies: dict[str, int] = {}
         self.counts: dict[Scope, Counts] = {}
-        self.fields: frozenset[str] | None = None
+        self.named: dict[tuple[str, ...], list[ShardFields]] = {}
+        self.dated: dict[str, bool] = {}
+        self._without: dict[frozenset[int], EpochMemo] = {}
+
+    def without(self, lost: frozenset[int]) -> EpochMemo:
+        """Facts of the epoch without some shards."""
+        if not lost:
+            return self
+        if len(self._without) >= REMEMBERED_LOSSES:
+            self._without.clear()
+        return self._without.setdefault(lost, EpochMemo(self.epoch, str(self.folder)))
 
 
 class KnownScores(NamedTuple):
@@ -116,8 +135,8 @@ class ClusterSnapshot:
         self.known: dict[tuple[str, object], KnownScores] = {}
 
     def for_call(self, deadline: float | None, lost: frozenset[int] = frozenset()) -> ClusterSnapshot:
-        """The same epoch for another call; what is true of all its shards is not asked again where none is lost."""
-        memo = EpochMemo(self.epoch, self.transport.name) if lost else self.memo
+        """The same epoch for another call; what is true of the same shards is not asked again."""
+        memo = self.memo.without(lost)
         return ClusterSnapshot(self.transport, self.epoch, memo, deadline=deadline, lost=lost)
 
     @property
@@ -205,9 +224,7 @@ class ClusterSnapshot:
     @property
     def fields(self) -> frozenset[str]:
         """The names of the fields that metadata have."""
-        if self.memo.fields is None:
-            self.memo.fields = frozenset().union(*(one.names for one in self.ask_all(FieldsOf())))
-        return self.memo.fields
+        return frozenset().union(*(one.names for one in self.field_sources(())))
 
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The global ordinals of the live parts of each document that is here, by its id."""
@@ -253,11 +270,44 @@ class ClusterSnapshot:
         or a value that its field never holds."""
         named = tuple(dict.fromkeys(leaf.field for leaf in condition.leaves()))
         scope = Scope(condition)
-        if scope not in self.memo.counts:
-            sources = [one for one in self.ask_all(FieldsOf(named)) if one.filled]
-            if sources:  # an empty cluster knows no field
-                check_fields(condition, sources)
+        if scope not in self.memo.counts and (sources := self.field_sources(named)):
+            check_fields(condition, sources)
         return Admission(self, scope)
+
+    def field_sources(self, fields: Sequence[str]) -> list[ShardFields]:
+        """What knows these fields of the metadata; nothing where the cluster is empty, which knows no field."""
+        named = tuple(fields)
+        if (known := self.memo.named.get(named)) is None:
+            known = [one for one in self.ask_all(FieldsOf(named)) if one.filled]
+            if len(self.memo.named) >= REMEMBERED_FIELDS:
+                self.memo.named.clear()
+            self.memo.named[named] = known
+        return known
+
+    def dated(self, field: str) -> bool:
+        """See `Snapshot`."""
+        if (known := self.memo.dated.get(field)) is None:
+            known = any(self.ask_all(Dated(field)))
+            if known:  # so that there are no more than the documents have
+                self.memo.dated[field] = known
+        return known
+
+    def value_counts(self, fields: Sequence[str], allowed: Admission | None = None) -> list[ValueCounts]:
+        """How many documents in a scope have each value of each field, those with none left out."""
+        answers = self.ask_all(CountValues(tuple(fields), scope_of(allowed)))
+        return [merged_counts(parts) for parts in zip(*answers, strict=True)]
+
+    def sample(self, count: int) -> Int64Array:
+        """See `Snapshot`: the same passages as of one index, in the same order."""
+        answers = self.ask_all(Draw(count))
+        ordinals = np.concatenate(
+            [one.ordinals + self.bases[shard] for shard, one in zip(self.shards, answers, strict=True)]
+        )
+        ids = dict(zip(ordinals.tolist(), (id for one in answers for id in one.ids), strict=True))
+        self.passages.hold(ids)
+        low = np.concatenate([one.lots for one in answers])
+        order = best_first(-low, ordinals, lambda tied: [(ids[one], one) for one in tied.tolist()])
+        return ordinals[order[:count]]
 
     def narrowed(
         self, allowed: Admission | None, operators: Sequence[Operator]

@@ -11,11 +11,12 @@ import numpy as np
 from leanseek.filters import Element, Filter, Kind
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.learned.impact_index import MatchedTerm
+from leanseek.indexing.metadata_column import ValueCounts
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates, Statistics
 from leanseek.searcher.ranking import Lists, Mode, Sides, SideView, sides_as_listed, view_of
-from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Operator
+from leanseek.types import BoolArray, Document, Float32Array, Float64Array, Int64Array, Operator
 
 
 class Scope(NamedTuple):
@@ -182,6 +183,49 @@ class ShardFields(NamedTuple):
     def kinds(self, field: str) -> Mapping[Kind, Element]:
         """The kinds of elements that the field has, each with an example."""
         return self.held[field]
+
+
+@dataclass(frozen=True)
+class Dated:
+    """Whether a field has values that can be dates."""
+
+    field: str
+
+    def on(self, snapshot: Snapshot) -> bool:
+        """See Question."""
+        return snapshot.dated(self.field)
+
+
+@dataclass(frozen=True)
+class CountValues:
+    """How many of the documents in a scope have each value of some fields."""
+
+    fields: tuple[str, ...]
+    scope: Scope
+
+    def on(self, snapshot: Snapshot) -> list[ValueCounts]:
+        """See Question."""
+        return [one.found() for one in snapshot.value_counts(self.fields, self.scope.on(snapshot))]
+
+
+class Drawn(NamedTuple):
+    """A shard's passages with the lowest `lots` (c,): their `ordinals` (c,) and the `ids` (c) of their documents."""
+
+    ordinals: Int64Array
+    lots: Float64Array
+    ids: list[str]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The `count` passages with the lowest lots; see `Snapshot.sample`."""
+
+    count: int
+
+    def on(self, snapshot: Snapshot) -> Drawn:
+        """See Question."""
+        ordinals, lots = snapshot.drawn(self.count)
+        return Drawn(ordinals, lots, snapshot.passages.ids(ordinals))
 
 
 class Counts(NamedTuple):

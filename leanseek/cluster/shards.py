@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from leanseek.cluster.epochs import EpochRecord, ShardRecord, shard_name
 from leanseek.cluster.storage import UNITS, Storage, link, open_storage, refusals
+from leanseek.cluster.transport import Question
 from leanseek.cluster.units import UnitEncoder, UnitLearned, UnitVectors, encode_unit, read_unit
 from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.errors import IndexDamagedError, LeanseekError, StorageError
@@ -34,6 +35,8 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.verification import verify
 from leanseek.indexing.writer import AddReport
+
+Result = TypeVar("Result")
 
 FETCHED: Final = "clusters"
 """The folder, in the cache, of what is fetched from storages that are not on this machine."""
@@ -166,6 +169,15 @@ def change_task(
         new = describe(folder, name)
         place(storage, folder, name, record.folder, former)
     return ChangedShard(shard, new, added)
+
+
+def ask_task(url: str, record: ShardRecord, question: Question[Result]) -> Result:
+    """A shard's answer to a question."""
+    snapshot = Snapshot.open(open_folder(open_storage(url), record))
+    try:
+        return question.on(snapshot)
+    finally:
+        snapshot.close()
 
 
 @contextmanager

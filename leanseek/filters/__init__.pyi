@@ -1,4 +1,5 @@
 from .conditions import LIKE_A_DATE as LIKE_A_DATE
+from .field_check import FieldSource as FieldSource
 from .field_check import check_fields as check_fields
 from .field_check import check_known as check_known
 from .foreign import from_dify as from_dify

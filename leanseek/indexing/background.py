@@ -7,7 +7,7 @@ close the rest of the field is to a question that belongs to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,15 +29,17 @@ FEWEST_PASSAGES: Final = 150
 TEXTS: Final = 2000
 """Passages that queries are made from at most."""
 LISTED: Final = 1000
-"""How long the list of a query is, as for those whose results are given probabilities."""
+"""How long the list of a query is, as for those whose results are given probabilities; and passages drawn at random."""
 LOWEST: Final = 0.05
-_BLOCK: Final = 32
+COMPARED: Final = 32
+"""Queries that are compared with passages drawn at random."""
 
 
 def measure_background(folder: Path, state: State, encoder: Encoder) -> Background | None:
     """The background of the index at `folder`, as `state` has it; None where it holds too little text.
 
-    The choice of the texts depends on the documents alone. Raises ModelError where the encoder fails.
+    It depends on the documents alone, not on how they are spread over segments. Raises ModelError where the encoder
+    fails.
     """
     snapshot = Snapshot(folder, state, open_segments(folder, state, state.segments))
     try:
@@ -46,52 +48,46 @@ def measure_background(folder: Path, state: State, encoder: Encoder) -> Backgrou
         snapshot.close()
 
 
+def has_grown(passages: int, known: Background | None) -> bool:
+    """Whether an index of so many passages is to be measured anew: enough, and twice as many as at the last time."""
+    return passages >= max(FEWEST_PASSAGES, 2 * known.passages if known is not None else 0)
+
+
 def background_of(source: SearchSource, encoder: Encoder) -> Background | None:
     """The background of an index, or of a cluster, that was just built."""
-    if source.size < FEWEST_PASSAGES or source.state.settings.dense is None:
+    passages = source.count()
+    if passages < FEWEST_PASSAGES or source.state.settings.dense is None:
         return None
-    made = make_learning_queries(sampled(source), QUERIES)
+    drawn = source.sample(TEXTS + LISTED)
+    stored = source.passages.get(drawn[:TEXTS])
+    made = make_learning_queries((Document(one.id, one.text, one.title) for one in stored), QUERIES)
     texts = [*made.texts, *made.held_out]
     if len(texts) < FEWEST_QUERIES:
         return None
     vectors = encoder.encode_queries(texts).vectors
     places = source.find(sorted(set(made.documents)))
     own = [np.array(places.get(document, ()), np.int64) for document in made.documents]
-    levels, all_cosines = measured(source, vectors, own)
+    levels = list_levels(source, vectors, own)
+    # Not the passages that the queries are from, as far as there are others.
+    others = source.vectors(drawn[-LISTED:])
+    cosines = np.einsum("cd,qd->qc", others, vectors[:COMPARED]).astype(np.float64)
     return Background(
         queries=len(texts),
-        passages=source.size,
+        passages=passages,
         level=float(np.quantile(levels, LOWEST)),
-        mean=float(all_cosines.mean()),
-        spread=float(all_cosines.std()),
+        mean=float(cosines.mean()),
+        spread=float(cosines.std()),
     )
 
 
-def sampled(snapshot: SearchSource) -> Iterator[Document]:
-    """Documents of at most `TEXTS` passages, the same for the same index."""
-    size = snapshot.size
-    chosen = np.arange(size)
-    if size > TEXTS:
-        chosen = np.sort(np.random.default_rng(0).choice(size, TEXTS, replace=False))
-    for start in range(0, len(chosen), _BLOCK):
-        for passage in snapshot.passages.get(chosen[start : start + _BLOCK]):
-            yield Document(passage.id, passage.text, passage.title)
-
-
-def measured(
-    snapshot: SearchSource, vectors: Float32Array, own: list[Int64Array]
-) -> tuple[Float64Array, Float64Array]:
-    """(m,) levels of the lists of queries (m, D), each without its `own` passages, and cosines with passages
-    drawn at random."""
-    levels: list[float] = []
-    for start in range(0, len(vectors), _BLOCK):
-        block = vectors[start : start + _BLOCK]
-        k = min(LISTED, snapshot.size)
-        for candidates, mine in zip(snapshot.dense_search(block, k, None), own[start:], strict=False):
-            levels.append(list_level(candidates.scores[~np.isin(candidates.ordinals, mine)]))
-    random = np.random.default_rng(0).choice(snapshot.size, min(snapshot.size, LISTED), replace=False)
-    cosines = [snapshot.dense_score(vector, np.sort(random)) for vector in vectors[:_BLOCK]]
-    return np.array(levels, np.float64), np.concatenate(cosines).astype(np.float64)
+def list_levels(source: SearchSource, vectors: Float32Array, own: Sequence[Int64Array]) -> Float64Array:
+    """(m,) levels of the lists of queries (m, D), each without its `own` passages."""
+    found = source.dense_search(vectors, min(LISTED, source.size), None)
+    levels = [
+        list_level(candidates.scores[~np.isin(candidates.ordinals, mine)])
+        for candidates, mine in zip(found, own, strict=True)
+    ]
+    return np.array(levels, np.float64)
 
 
 def list_level(listed: Float32Array | Float64Array) -> float:

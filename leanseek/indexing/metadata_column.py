@@ -9,7 +9,7 @@ import numpy as np
 
 from leanseek.filters import Element
 from leanseek.indexing.passage_store import PassageStore
-from leanseek.types import Int64Array, Scalar
+from leanseek.types import BoolArray, Int64Array, Scalar
 
 
 class Column(NamedTuple):
@@ -21,6 +21,47 @@ class Column(NamedTuple):
     values: list[Scalar]
     numbers: Int64Array
     documents: Int64Array
+
+
+class ValueCounts(NamedTuple):
+    """Distinct `values` in the order of `place_of`, and how many `documents` (v,) have each, perhaps none."""
+
+    values: Sequence[Scalar]
+    documents: Int64Array
+
+    def found(self) -> ValueCounts:
+        """Those that a document has."""
+        places = np.flatnonzero(self.documents)
+        return ValueCounts([self.values[place] for place in places.tolist()], self.documents[places])
+
+
+def counted(column: Column, documents: BoolArray | None) -> ValueCounts:
+    """How many of the documents that are True, by their numbers, have each value; None: of all."""
+    numbers = column.numbers if documents is None else column.numbers[documents[column.documents]]
+    return ValueCounts(column.values, np.bincount(numbers, minlength=len(column.values)))
+
+
+def merged_counts(parts: Sequence[ValueCounts]) -> ValueCounts:
+    """The counts of a field over parts of a collection that have no document in common."""
+    totals: dict[tuple[bool, Scalar], int] = {}
+    for part in parts:
+        for value, count in zip(part.values, part.documents.tolist(), strict=True):
+            key = isinstance(value, bool), value
+            totals[key] = totals.get(key, 0) + count
+    order = sorted(totals, key=lambda key: place_of(key[1]))
+    return ValueCounts([value for _, value in order], np.array([totals[key] for key in order], np.int64))
+
+
+def documents_of(admitted: BoolArray | None, documents: Int64Array | None) -> BoolArray | None:
+    """True for the documents of which a passage is admitted, by their numbers; None: all, or there are no numbers.
+
+    `admitted` (n,) is None for all passages, `documents` (n,) where each passage is a document.
+    """
+    if admitted is None or documents is None:
+        return admitted
+    found = np.zeros(int(documents.max(initial=-1)) + 1, np.bool_)
+    found[documents[admitted]] = True
+    return found
 
 
 def read_column(

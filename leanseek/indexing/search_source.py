@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from leanseek.filters import Filter
+from leanseek.filters import FieldSource, Filter
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.learned.impact_index import MatchedTerm
+from leanseek.indexing.metadata_column import ValueCounts
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse import SparseIndex
@@ -102,6 +103,14 @@ class SearchSource(Protocol):
     def count(self, allowed: Allowed = None) -> int: ...
 
     def count_documents(self, allowed: Allowed = None) -> int: ...
+
+    def sample(self, count: int) -> Int64Array: ...
+
+    def field_sources(self, fields: Sequence[str]) -> Sequence[FieldSource]: ...
+
+    def dated(self, field: str) -> bool: ...
+
+    def value_counts(self, fields: Sequence[str], allowed: Allowed = None) -> list[ValueCounts]: ...
 
     def matching(self, condition: Filter) -> Allowed: ...
 

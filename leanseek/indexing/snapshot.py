@@ -12,19 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import Filter, check_fields
+from leanseek.filters import FieldSource, Filter, check_fields
 from leanseek.indexing.admission import apply_operators, count
 from leanseek.indexing.catalog import State, read_state
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.learned import ImpactIndex
-from leanseek.indexing.metadata_column import Column, read_column
+from leanseek.indexing.metadata_column import Column, ValueCounts, counted, documents_of, read_column
 from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
+from leanseek.indexing.sampling import BLOCK, lots
 from leanseek.indexing.segment import Segment, missing_file, open_segments
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
 from leanseek.text import Analyzer, load_analyzer
-from leanseek.types import BoolArray, Document, Float32Array, Int64Array, Operator
+from leanseek.types import BoolArray, Document, Float32Array, Float64Array, Int64Array, Operator
 
 REMEMBERED_FILTERS = 16
 REMEMBERED_COLUMNS = 16
@@ -272,6 +273,28 @@ class Snapshot:
             return self.count(allowed) if numbers is None else len(np.unique(numbers))
         return count(mask, numbers)
 
+    def sample(self, count: int) -> Int64Array:
+        """(c,) the global ordinals of live passages, at most `count`: the same passages, in the same order, however
+        they are spread over segments; see `leanseek.indexing.sampling`."""
+        return self.drawn(count)[0]
+
+    def drawn(self, count: int) -> tuple[Int64Array, Float64Array]:
+        """`sample`, and the passages' lots (c,)."""
+        live, documents = self.ordinals(), self.documents
+        kept, low = np.zeros(0, np.int64), np.zeros(0, np.float64)
+        for start in range(0, len(live), BLOCK):
+            some = live[start : start + BLOCK]
+            parts = np.zeros(len(some), np.int64)
+            if documents is not None:
+                parts = some - np.searchsorted(documents, documents[some])
+            kept = np.concatenate([kept, some])
+            low = np.concatenate([low, lots(self.passages.ids(some), parts)])
+            if len(kept) > count:
+                within = low <= np.partition(low, count - 1)[count - 1]
+                kept, low = kept[within], low[within]
+        order = best_first(-low, kept, self.passages.keys)[:count]
+        return kept[order], low[order]
+
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""
         found: list[list[Candidates]] = [[] for _ in queries]
@@ -386,6 +409,20 @@ class Snapshot:
         """The names of the fields that metadata have."""
         return frozenset(field for segment in self.segments for field in segment.passages.fields())
 
+    def field_sources(self, fields: Sequence[str]) -> Sequence[FieldSource]:
+        """What knows these fields of the metadata; nothing where the index is empty, which knows no field."""
+        return [segment.passages for segment in self.segments]
+
+    def dated(self, field: str) -> bool:
+        """Whether a metadata field has values that are dates, times or years, or could be: numbers."""
+        return any(segment.passages.dated(field) for segment in self.segments)
+
+    def value_counts(self, fields: Sequence[str], allowed: BoolArray | None = None) -> list[ValueCounts]:
+        """How many live documents have each value of each field, or of id or title; `allowed` (size,) keeps those of
+        which a passage is True."""
+        documents = documents_of(self.live if allowed is None else allowed, self.documents)
+        return [counted(self.column(field), documents) for field in fields]
+
     def _knows(self, key: Filter | str) -> bool:
         with self._lock:
             return key in self._masks
@@ -419,7 +456,9 @@ class Snapshot:
 
 
 def best_first(
-    scores: Float32Array, ordinals: Int64Array, keys: Callable[[Int64Array], Sequence[tuple[str, int]]]
+    scores: Float32Array | Float64Array,
+    ordinals: Int64Array,
+    keys: Callable[[Int64Array], Sequence[tuple[str, int]]],
 ) -> Int64Array:
     """(c,) the permutation that sorts by descending score, ties by the keys of their ordinals, asked for in one go."""
     order = np.lexsort((ordinals, -scores))

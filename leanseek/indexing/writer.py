@@ -21,7 +21,7 @@ from leanseek.encode.corpus import Encoding, Tick, TruncationReport, encoder_err
 from leanseek.encode.learned_vectors import LearnedCache, LearnedEncoder, LearnedVectors, encode_learned
 from leanseek.errors import IndexDamagedError, InputError, LeanseekError, UsageError
 from leanseek.filters import Filter, check_fields
-from leanseek.indexing.background import FEWEST_PASSAGES, measure_background
+from leanseek.indexing.background import has_grown, measure_background
 from leanseek.indexing.catalog import (
     SEGMENTS,
     Change,
@@ -229,8 +229,9 @@ class Writer:
         known = state.settings.background
         if state.settings.dense is None:
             return state.generation
-        passages = sum(segment.passages for segment in state.segments)
-        if grown and passages < max(FEWEST_PASSAGES, 2 * known.passages if known is not None else 0):
+        deleted = sum(map(len, state.tombstones.values()))
+        passages = sum(segment.passages for segment in state.segments) - deleted
+        if grown and not has_grown(passages, known):
             return state.generation
         found = measure_background(self.path, state, self._encoding(state).encoder)
         if found is not None and found != known:

@@ -9,9 +9,9 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.filters import check_known
-from leanseek.indexing.snapshot import Snapshot
+from leanseek.indexing.metadata_column import ValueCounts
 from leanseek.searcher.request import Request
-from leanseek.types import BoolArray, Facet, Int64Array, ValueCount
+from leanseek.types import Facet, ValueCount
 
 MOST_VALUES: Final = 100
 """Values of a field that are returned."""
@@ -25,15 +25,12 @@ def count_facets(request: Request, fields: Sequence[str]) -> dict[str, Facet]:
 
     Raises UsageError for what is no list of names, InputError for a field that no document has.
     """
-    snapshot = request.snapshot
-    if not isinstance(snapshot, Snapshot):
-        raise UsageError("facets are counted in one index; leave them out for a cluster, or ask its shards")
-    for field in checked_fields(fields):
-        if snapshot.segments:  # an empty index knows no field
-            check_known(field, [segment.passages for segment in snapshot.segments], "A facet")
-    allowed = request.alone(0).allowed
-    counted = documents_of(snapshot.live if allowed is None else allowed, snapshot.documents)
-    return {field: facet(snapshot, field, counted) for field in dict.fromkeys(fields)}
+    snapshot, named = request.snapshot, list(dict.fromkeys(checked_fields(fields)))
+    sources = snapshot.field_sources(named)
+    for field in named if sources else ():  # an empty index knows no field
+        check_known(field, sources, "A facet")
+    counts = snapshot.value_counts(named, request.alone(0).allowed)
+    return dict(zip(named, map(facet, counts), strict=True))
 
 
 def checked_fields(fields: Sequence[str]) -> list[str]:
@@ -43,23 +40,9 @@ def checked_fields(fields: Sequence[str]) -> list[str]:
     return list(fields)
 
 
-def documents_of(admitted: BoolArray | None, documents: Int64Array | None) -> BoolArray | None:
-    """True for the documents of which a passage is admitted, by their numbers; None: all, or there are no numbers.
-
-    `admitted` (n,) is None for all passages, `documents` (n,) where each passage is a document.
-    """
-    if admitted is None or documents is None:
-        return admitted
-    found = np.zeros(int(documents.max(initial=-1)) + 1, np.bool_)
-    found[documents[admitted]] = True
-    return found
-
-
-def facet(snapshot: Snapshot, field: str, counted: BoolArray | None) -> Facet:
-    """The values of a field among the documents that are `counted`, by their numbers, None for all."""
-    values, numbers, documents = snapshot.column(field)
-    counts = np.bincount(numbers if counted is None else numbers[counted[documents]], minlength=len(values))
-    distinct = int(np.count_nonzero(counts))
+def facet(counts: ValueCounts) -> Facet:
+    """The most frequent of the values, and how many there are."""
+    distinct = int(np.count_nonzero(counts.documents))
     # Stable: values that are equally frequent stay in their order.
-    best = np.argsort(-counts, kind="stable")[: min(distinct, MOST_VALUES)].tolist()
-    return Facet(tuple(ValueCount(values[one], int(counts[one])) for one in best), distinct)
+    best = np.argsort(-counts.documents, kind="stable")[: min(distinct, MOST_VALUES)].tolist()
+    return Facet(tuple(ValueCount(counts.values[one], int(counts.documents[one])) for one in best), distinct)

@@ -12,7 +12,6 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.filters import check_known, quote_name, seconds_of
 from leanseek.indexing.search_source import SearchSource
-from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Freshness, Metadata
 
 if TYPE_CHECKING:
@@ -91,11 +90,11 @@ def moment(now: str | datetime | None) -> float:
 
 def check_dates(snapshot: SearchSource, field: str) -> None:
     """Raise InputError for a field that no document has, or that holds nothing which can be a date."""
-    if not isinstance(snapshot, Snapshot) or not snapshot.segments:
-        return  # what is spread over shards is not looked at, and an empty index knows no field
-    sources = [segment.passages for segment in snapshot.segments]
+    sources = snapshot.field_sources([field])
+    if not sources:
+        return  # an empty index knows no field
     check_known(field, sources, "recency")
-    if not any(source.dated(field) for source in sources):
+    if not snapshot.dated(field):
         raise InputError(
             f"recency goes by the field {quote_name(field)}, and no document has a date there. Dates are written as "
             "2024-03-01, 2024-03-01T12:00:00Z, 2024-03 or 2024; 'leanseek info' shows the fields"

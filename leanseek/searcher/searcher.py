@@ -456,10 +456,6 @@ class Searcher:
         """What has learned from the texts of a snapshot."""
         from leanseek.searcher.context import Guard
 
-        if not isinstance(snapshot, Snapshot):
-            raise UsageError(
-                "guard learns from the texts of one index; for the context of a cluster leave it off"
-            )
         with self._guarding:
             if self._learned_guard is None or self._learned_guard[0] is not snapshot.state:
                 self._learned_guard = snapshot.state, Guard.of(snapshot)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from support import HashEncoder, HashExpander, InGroups
 
 from leanseek import Document, Index
-from leanseek.cluster import InProcess, route
+from leanseek.cluster import InProcess, Question, route
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.relevance.features import Usual
 from leanseek.searcher.relevance.list_curve import ListCurve
@@ -54,6 +55,23 @@ def cluster() -> Callable[..., InProcess]:
 def one_index() -> Build:
     """`build`."""
     return build
+
+
+class Travelling(InProcess):
+    """Shards that share nothing with who asks: questions and answers are copied on their way."""
+
+    def ask(
+        self, epoch: int, questions: Mapping[int, Question[Any]], deadline: float | None = None
+    ) -> dict[int, Any]:
+        answers = super().ask(epoch, pickle.loads(pickle.dumps(dict(questions))), deadline)
+        copied: dict[int, Any] = pickle.loads(pickle.dumps(answers))
+        return copied
+
+
+@pytest.fixture(scope="session")
+def travelling() -> type[InProcess]:
+    """`Travelling`."""
+    return Travelling
 
 
 def judging(fingerprint: str = HashEncoder.fingerprint) -> RelevanceModel:

@@ -26,6 +26,7 @@ from leanseek.searcher.context.manner import Manner, Text, addressed, curved
 from leanseek.types import Float64Array, Progress
 
 if TYPE_CHECKING:
+    from leanseek.indexing.search_source import SearchSource
     from leanseek.indexing.snapshot import Snapshot
     from leanseek.searcher.context.packing import Context
     from leanseek.types import Hit
@@ -91,11 +92,10 @@ class Guard:
             self._limits[kind] = limit
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> Guard:
-        """The guard of an index, by passages at equal distances in it."""
-        live = snapshot.ordinals()
-        chosen = live[np.unique(np.linspace(0, len(live) - 1, min(SAMPLE, len(live))).astype(np.int64))]
-        return cls(f"{one.title}\n{one.text}" for one in snapshot.passages.get(chosen))
+    def of(cls, snapshot: SearchSource) -> Guard:
+        """The guard of an index, by a sample of its passages."""
+        chosen = snapshot.passages.get(snapshot.sample(SAMPLE))
+        return cls(f"{one.title}\n{one.text}" for one in chosen)
 
     def flags(self, text: str) -> list[Flag]:
         """What is strategic in a text: of each kind the place that is most so."""
