@@ -203,7 +203,8 @@ class GraphEngine:
     def bytes(self) -> int:
         """The size of codes and links."""
         links = 4 * faiss().vector_to_array(self._index.hnsw.offsets)[-1]
-        return int(self._index.ntotal * self._index.sa_code_size() + links)
+        codes = faiss().downcast_index(self._index.storage).code_size
+        return int(self._index.ntotal * codes + links)
 
     def cost(self, effort: Effort, size: int) -> float:
         """See Engine."""
