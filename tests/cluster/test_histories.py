@@ -93,6 +93,13 @@ def check(history: list[tuple[str, list[int]]], shards: int, chunked: bool, rele
             for query in QUERIES:
                 for options in ({}, {"filter": "year > 2000"} if here else {}, {"collapse": True}):
                     assert cluster.answer(query, 9, **options) == single.answer(query, 9, **options)
+                packed: Any = {"recency": "year:9y", "now": "2020"} if here else {}
+                assert cluster.context(query, 200, guard="drop", compress=0.5, **packed) == single.context(
+                    query, 200, guard="drop", compress=0.5, **packed
+                )
+            for fields in (["year", "tags"], ["id"]):
+                counted = cluster.answer("wing -heart", facets=fields, diversity=0.5).facets
+                assert repr(counted) == repr(single.answer("wing -heart", facets=fields).facets)
             assert cluster.ids() == sorted(single.ids()) == sorted(here)
     finally:
         shutil.rmtree(folder)

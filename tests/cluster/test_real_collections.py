@@ -16,6 +16,7 @@ from support import InGroups
 from leanseek import Index, Searcher, read, read_queries
 from leanseek.cluster import ClusterSearcher, InProcess, route
 from leanseek.encode.base import Encoded
+from leanseek.indexing.background import background_of
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Document
 
@@ -174,6 +175,8 @@ def test_probabilities_of_the_packaged_model(
         assert settings.encoder is not None and settings.background is not None
         encoder = known_vectors(tmp_path / "one", recorded_encoder(settings.encoder, None, for_queries=True))
         shards = sharded(tmp_path / "shards", [documents], [], 4, encoder=encoder, dense="flat")
+        whole = ClusterSearcher(shards, encoder=encoder, relevance=None)._open_generation().snapshot
+        assert background_of(whole, encoder) == settings.background
         shards.epoch = shards.epoch._replace(settings=settings)
         many = ClusterSearcher(shards, encoder=encoder)
         assert many.relevance is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import HashEncoder, make_documents
@@ -14,17 +16,18 @@ from leanseek.cluster import ClusterIndex, ClusterSearcher
 from leanseek.cluster.questions import Frequencies
 from leanseek.errors import EpochGoneError, IndexDamagedError, IndexNotFoundError, UsageError
 from leanseek.indexing.creation import make_plan
+from leanseek.searcher.relevance.model import RelevanceModel
 
 DOCUMENTS = make_documents(300, 3)
 QUERIES = ["statin trial", "wing slipstream layer", "glucose insulin query"]
 
 
-def both(tmp_path: Path) -> tuple[Index, ClusterIndex]:
+def both(tmp_path: Path, documents: Sequence[Document] = DOCUMENTS) -> tuple[Index, ClusterIndex]:
     """One index, and a cluster, of the same documents."""
     one = Index.create(tmp_path / "one", encoder=HashEncoder(), dense="flat")
-    one.add(DOCUMENTS, on_duplicate="replace")
+    one.add(documents, on_duplicate="replace")
     plan = make_plan(encoder=HashEncoder(), dense="flat")
-    ClusterIndex.build(tmp_path / "many", DOCUMENTS, plan, 3, on_duplicate="replace")
+    ClusterIndex.build(tmp_path / "many", documents, plan, 3, on_duplicate="replace")
     return one, ClusterIndex.open(tmp_path / "many", encoder=HashEncoder())
 
 
@@ -48,6 +51,40 @@ def test_every_epoch_answers_as_one_index_of_its_generation(tmp_path: Path) -> N
     searcher.close()
     with pytest.raises(UsageError, match="closed"):
         searcher.search("wing")
+
+
+def test_probabilities_go_by_the_whole_cluster(tmp_path: Path, relevance: RelevanceModel) -> None:
+    """The background is that of one index which has had the same history, and so are the probabilities."""
+    documents = DOCUMENTS[:160]
+    one, many = both(tmp_path, documents)
+    relevance.save(tmp_path / "judge.relevance")
+    options: Any = {"encoder": HashEncoder(), "relevance": tmp_path / "judge.relevance"}
+    searchers = Searcher.open(one.path, **options), ClusterSearcher.open(tmp_path / "many", **options)
+    backgrounds = []
+    more = make_documents(200, 5, prefix="m")
+    changes: list[Callable[[Any], object]] = [
+        lambda index: None,
+        lambda index: index.delete([document.id for document in documents[:20]]),
+        lambda index: index.add(more[:10]),
+        lambda index: index.compact(),
+        lambda index: index.add(more[10:]),  # twice as many as were measured
+    ]
+    for change in changes:
+        for index in (one, many):
+            change(index)
+        for searcher in searchers:
+            searcher.refresh()
+        single, cluster = (searcher.search_batch(QUERIES, 30) for searcher in searchers)
+        assert repr(single) == repr(cluster) and single[0][0].probability is not None
+        assert many.epoch.settings.background == one.settings.background
+        backgrounds.append(one.settings.background)
+    first, *_, before, last = backgrounds
+    assert (
+        first is not None
+        and first == before
+        and last is not None
+        and last.passages == 340 > 2 * first.passages
+    )
 
 
 def test_a_call_ends_on_the_epoch_that_it_began_with(tmp_path: Path) -> None:
