@@ -11,7 +11,7 @@ import typer
 from leanseek.cli import options as opt
 from leanseek.cli.index_commands import origin_of, plan_of
 from leanseek.cli.output import count, file_size, print_json, progress_bar
-from leanseek.cli.search_commands import show_answer
+from leanseek.cli.search_commands import Packing, ask
 from leanseek.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -244,7 +244,12 @@ def check(url: opt.ClusterUrl, as_json: opt.Json = False) -> None:
 def search(
     url: opt.ClusterUrl,
     query: Annotated[list[str], typer.Argument(metavar="QUERY", help="The query, with or without quotes.")],
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k", metavar="N", help="How many documents, by default 10; with --context passages, 20."
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show each hit's rank and score by side, and its terms.")
     ] = False,
@@ -254,43 +259,79 @@ def search(
     mode: opt.Mode = None,
     filter: opt.Filter = None,
     literal: opt.AsText = False,
+    also: opt.Also = None,
+    collapse: opt.Collapse = False,
+    diversity: opt.Diversity = None,
+    recency: opt.Recency = None,
+    now: opt.Now = None,
+    facet: opt.Facet = None,
+    context: opt.ContextTokens = None,
+    expand: opt.Expand = None,
+    compress: opt.Compress = None,
+    guard: opt.Guard = None,
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
+    learned_weight: opt.LearnedWeight = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
+    relevance: opt.Relevance = "auto",
     rerank: opt.Rerank = None,
+    rerank_depth: opt.RerankDepth = None,
+    rerank_budget: opt.RerankBudget = None,
+    rerank_long: opt.RerankLong = None,
+    adaptive: opt.Adaptive = False,
     encoder: opt.Encoder = None,
+    device: opt.Device = None,
     as_json: opt.Json = False,
 ) -> None:
     """Search a cluster for one query, with the hits and scores that one index would give."""
     from leanseek.cluster import ClusterSearcher
 
-    with ClusterSearcher.open(
-        url,
-        address=address,
-        partial=partial,
-        deadline=opt.parse_budget(deadline),
-        encoder=encoder,
-        fusion=fusion,
-        dense_weight=dense_weight,
-        mode=mode,
-        reranker=rerank,
-    ) as searcher:
-        answer = searcher.answer(
-            " ".join(query),
+    packing = Packing(context, expand, compress, guard)
+    packing.check(explain or bool(facet))
+    with (
+        progress_bar(as_json) as progress,
+        ClusterSearcher.open(
+            url,
+            address=address,
+            partial=partial,
+            deadline=opt.parse_budget(deadline),
+            encoder=encoder,
+            fusion=fusion,
+            dense_weight=dense_weight,
+            learned_weight=learned_weight,
+            mode=mode,
+            device=device,
+            relevance=None if relevance == "none" else relevance,
+            reranker=rerank,
+            rerank_depth=opt.parse_depths(rerank_depth) or None,
+            rerank_budget=opt.parse_budget(rerank_budget),
+            rerank_long=rerank_long,
+            adaptive=adaptive,
+            progress=progress,
+        ) as searcher,
+    ):
+        ask(
+            searcher,
+            query,
             k,
+            packing,
+            facet,
+            explain,
+            as_json,
+            progress,
+            queries=also,
             filter=filter,
-            explain=explain or not as_json,
             depth=depth,
             min_probability=min_probability,
             relevant_only=relevant_only,
             literal=literal,
+            collapse=collapse,
+            diversity=diversity,
+            recency=recency,
+            now=now,
         )
-        notes = list(searcher.notes)
-    if answer.coverage is not None:
-        notes.append(f"only {answer.coverage:.1%} of the passages were searched: not all shards answered")
-    show_answer(answer, notes, explain, relevant_only, as_json)
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -23,6 +23,7 @@ from leanseek.cli.output import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from leanseek.searcher import Searcher
     from leanseek.searcher.context import Context
     from leanseek.types import Answer, Operator, Progress, Query, Ranked
 
@@ -73,18 +74,10 @@ def search(
     as_json: opt.Json = False,
 ) -> None:
     """Search an index for one query."""
-    from leanseek.errors import UsageError
     from leanseek.searcher import Searcher
-    from leanseek.searcher.context import check_share, parse_expansion
 
-    for option, given in (("--expand", expand), ("--compress", compress), ("--guard", guard)):
-        if context is None and given is not None:
-            raise UsageError(f"{option} goes with --context TOKENS, such as --context 1500")
-    if context is not None and (explain or facet):
-        raise UsageError("--explain and --facet go with hits; leave out either them or --context")
-    parse_expansion(expand or "passage")
-    if compress is not None:
-        check_share(compress)
+    packing = Packing(context, expand, compress, guard)
+    packing.check(explain or bool(facet))
     with (
         progress_bar(as_json) as progress,
         Searcher.open(
@@ -104,35 +97,17 @@ def search(
             progress=progress,
         ) as searcher,
     ):
-        if context is not None:
-            packed = searcher.context(
-                " ".join(query),
-                context,
-                k=20 if k is None else k,
-                queries=also,
-                expand=expand or "passage",
-                diversity=diversity,
-                recency=recency,
-                now=now,
-                compress=compress,
-                guard=guard or "off",
-                filter=filter,
-                depth=depth,
-                min_probability=min_probability,
-                relevant_only=relevant_only,
-                literal=literal,
-                collapse=collapse,
-            )
-            print_context(packed, [*packed.notes, *searcher.notes], as_json)
-            return
-        answer = searcher.answer(
-            " ".join(query),
-            10 if k is None else k,
+        ask(
+            searcher,
+            query,
+            k,
+            packing,
+            facet,
+            explain,
+            as_json,
+            progress,
             queries=also,
-            facets=facet or (),
             filter=filter,
-            # People always see a snippet; programs get it with the explanation.
-            explain=explain or not as_json,
             depth=depth,
             min_probability=min_probability,
             relevant_only=relevant_only,
@@ -141,11 +116,72 @@ def search(
             diversity=diversity,
             recency=recency,
             now=now,
-            progress=progress,
         )
-        cut = searcher.truncation.query_sentence()
-        notes = [*searcher.notes, *([cut] if cut else [])]
-    show_answer(answer, notes, explain, relevant_only, as_json)
+
+
+class Packing(NamedTuple):
+    """What --context asks for; `tokens` is None where hits are shown."""
+
+    tokens: int | None
+    expand: str | None
+    compress: float | None
+    guard: Literal["mark", "drop", "off"] | None
+
+    def check(self, hits: bool) -> None:
+        """Raises UsageError for options that do not go together; `hits`: whether some are given that go with hits."""
+        from leanseek.errors import UsageError
+        from leanseek.searcher.context import check_share, parse_expansion
+
+        for option, given in zip(("--expand", "--compress", "--guard"), self[1:], strict=True):
+            if self.tokens is None and given is not None:
+                raise UsageError(f"{option} goes with --context TOKENS, such as --context 1500")
+        if self.tokens is not None and hits:
+            raise UsageError("--explain and --facet go with hits; leave out either them or --context")
+        parse_expansion(self.expand or "passage")
+        if self.compress is not None:
+            check_share(self.compress)
+
+
+def ask(
+    searcher: Searcher,
+    query: Sequence[str],
+    k: int | None,
+    packing: Packing,
+    facets: Sequence[str] | None,
+    explain: bool,
+    as_json: bool,
+    progress: Progress,
+    **options: Any,
+) -> None:
+    """Ask one query, and print its hits or their passages for a prompt; `options` are those of `Searcher.search`."""
+    if packing.tokens is not None:
+        packed = searcher.context(
+            " ".join(query),
+            packing.tokens,
+            k=20 if k is None else k,
+            expand=packing.expand or "passage",
+            compress=packing.compress,
+            guard=packing.guard or "off",
+            **options,
+        )
+        print_context(packed, [*packed.notes, *searcher.notes], as_json)
+        return
+    answer = searcher.answer(
+        " ".join(query),
+        10 if k is None else k,
+        facets=facets or (),
+        # People always see a snippet; programs get it with the explanation.
+        explain=explain or not as_json,
+        progress=progress,
+        **options,
+    )
+    cut = searcher.truncation.query_sentence()
+    notes = [*searcher.notes, *([cut] if cut else [])]
+    if answer.coverage is not None:
+        from leanseek.searcher.answer import covered
+
+        notes.append(covered(answer.coverage))
+    show_answer(answer, notes, explain, options["relevant_only"], as_json)
 
 
 def show_answer(

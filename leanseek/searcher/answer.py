@@ -215,6 +215,11 @@ def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:
     return explained
 
 
+def covered(share: float) -> str:
+    """The sentence on a share of a cluster's passages that was searched."""
+    return f"only {share:.1%} of the passages were searched: not all shards answered"
+
+
 def copies_of(snapshot: SearchSource, ranking: Ranking, document: str, place: int) -> tuple[str, ...]:
     """The ids of the other documents that the one at a place of the ranking stands for."""
     copies = ranking.copies.get(int(ranking.ordinals[place]))

@@ -20,7 +20,7 @@ from leanseek.indexing.creation import given_encoder, given_learned
 from leanseek.indexing.search_source import SearchSource, SourceState
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.answer import answers, ranked_lists, worded
+from leanseek.searcher.answer import answers, covered, ranked_lists, worded
 from leanseek.searcher.facets import count_facets
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
@@ -444,6 +444,8 @@ class Searcher:
         else:
             packed = guarded(self._guard(request.snapshot), hits, packing, drop=guard == "drop")
         notes = [*(shorten.notes if shorten is not None else ()), *packed.notes]
+        if answer.coverage is not None:
+            notes.append(covered(answer.coverage))
         if not hits:
             from leanseek.searcher.nothing import why_nothing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,15 @@ def test_partial_answers_are_those_of_an_index_without_the_documents(
         assert found.hits == one.answer(query, 9, explain=True).hits
         assert searcher.rank_batch(QUERIES, 50) == one.rank_batch(QUERIES, 50)
         assert searcher.ids() == one.ids()
+        context = one.context(query, 200, guard="mark", compress=0.5)
+        note = f"only {found.coverage:.1%} of the passages were searched: not all shards answered"
+        assert searcher.context(query, 200, guard="mark", compress=0.5) == replace(
+            context, notes=(*context.notes, note)
+        )
+        assert (
+            searcher.answer(query, facets=["year", "tags"]).facets
+            == one.answer(query, facets=["year", "tags"]).facets
+        )
         assert searcher.missing(["d1", "d2", "d3", "d4"]) == one.missing(["d1", "d2", "d3", "d4"])
 
 

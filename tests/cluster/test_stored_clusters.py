@@ -133,6 +133,10 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "40 documents" in call(*build, "--shards", "4", code=4)
     assert "epoch 1, 40 documents" in call("status", url)
     assert "a7" in call("search", url, "wing", "7", "-k", "1").splitlines()[0].split()
+    assert "and 30 more" in call("search", url, "wing", "--facet", "n", "--recency", "n:1y")
+    assert "[1] a" in call("search", url, "wing", "--context", "90", "--guard", "drop", "--also", "layer")
+    assert "no document has" in call("search", url, "wing", "--facet", "m", code=3)
+    call("search", url, "wing", "--guard", "mark", code=2)  # what it would look at is a context
     call("add", url, str(source), code=3)
     assert "30 documents deleted; epoch 2" in call("delete", url, "--filter", "n >= 10")
     assert "epoch 3" in call("compact", url) and "Nothing to compact" in call("compact", url)
