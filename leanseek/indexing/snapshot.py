@@ -104,6 +104,7 @@ class Snapshot:
         self._sequences = Sequences(analyzer)
         self._masks: dict[Filter | str, BoolArray] = {}
         self._columns: dict[str, Column] = {}
+        self._drawn: dict[int, tuple[Int64Array, Float64Array]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -279,7 +280,10 @@ class Snapshot:
         return self.drawn(count)[0]
 
     def drawn(self, count: int) -> tuple[Int64Array, Float64Array]:
-        """`sample`, and the passages' lots (c,)."""
+        """`sample`, and the passages' lots (c,); remembered, since the ids of all passages are read for it."""
+        with self._lock:
+            if count in self._drawn:
+                return self._drawn[count]
         live, documents = self.ordinals(), self.documents
         kept, low = np.zeros(0, np.int64), np.zeros(0, np.float64)
         for start in range(0, len(live), BLOCK):
@@ -293,7 +297,10 @@ class Snapshot:
                 within = low <= np.partition(low, count - 1)[count - 1]
                 kept, low = kept[within], low[within]
         order = best_first(-low, kept, self.passages.keys)[:count]
-        return kept[order], low[order]
+        found = kept[order], low[order]
+        with self._lock:
+            self._drawn[count] = found
+        return found
 
     def dense_search(self, queries: Float32Array, k: int, allowed: BoolArray | None) -> list[Candidates]:
         """The k best passages for each query (m, D), over all segments; `allowed` (size,) keeps the True ones."""

@@ -175,8 +175,8 @@ def test_a_sample_by_place_would_differ(pair: Pair, monkeypatch: pytest.MonkeyPa
     one, many = (searcher._open_generation().snapshot for searcher in pair)
     assert one.passages.ids(one.sample(30)) == many.passages.ids(many.sample(30))
     monkeypatch.setattr("leanseek.indexing.snapshot.lots", lambda ids, parts: 0.5 * (parts + 1.0))
-    by_place = one.passages.ids(one.sample(30))
-    assert by_place == many.passages.ids(many.sample(30))  # ties go by id, wherever a passage is
+    by_place = one.passages.ids(one.sample(29))
+    assert by_place == many.passages.ids(many.sample(29))  # ties go by id, wherever a passage is
     monkeypatch.setattr(
         Snapshot, "drawn", lambda self, count: (self.ordinals()[:count], self.ordinals()[:count] / 1e6)
     )
