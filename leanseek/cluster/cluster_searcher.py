@@ -128,7 +128,6 @@ class ClusterSearcher(Searcher):
         self._transport = transport
         self._limit = load_limit(transport.room, max_calls)
         epoch = transport.epoch
-        self._shards = len(epoch.shards)
         super().__init__(
             ClusterSnapshot(transport, epoch),
             encoder=given_encoder(epoch.settings, encoder, device),

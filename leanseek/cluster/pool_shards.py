@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from leanseek.cluster.epochs import EpochRecord
+from leanseek.cluster.load_limit import Room
 from leanseek.cluster.local_shards import epoch_of
 from leanseek.cluster.shards import ask_task
 from leanseek.cluster.storage import Storage
 from leanseek.cluster.tasks import Pool, Task
-from leanseek.cluster.transport import Question
+from leanseek.cluster.transport import Question, Together
 
 Result = TypeVar("Result")
 
 
 class PoolShards:
     """Asks shards wherever the tasks of a pool run, so that none has to be fetched to this machine."""
+
+    room: Room | None = None
 
     def __init__(self, storage: Storage, pool: Pool, record: EpochRecord) -> None:
         self.name = storage.url
@@ -32,7 +35,10 @@ class PoolShards:
             Task(shard, (self.name, self._record.shards[shard], question))
             for shard, question in questions.items()
         ]
-        return dict(self._pool.run(ask_task, tasks))
+        return {
+            shard: Together((shard,), answer) if getattr(questions[shard], "together", False) else answer
+            for shard, answer in self._pool.run(ask_task, tasks)
+        }
 
     def close(self) -> None:
         """Nothing: no shard stays open."""
