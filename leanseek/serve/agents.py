@@ -59,6 +59,12 @@ Expand = Annotated[str, Field(description="What comes along of long documents: p
 Compress = Annotated[
     float | None, Field(gt=0, le=1, description="Keep this share of each passage: the sentences that answer.")
 ]
+Guard = Annotated[
+    Literal["mark", "drop", "off"],
+    Field(
+        description="Text in documents that is meant for models: mark it in a note, drop these documents, or off."
+    ),
+]
 Tokens = Annotated[int, Field(ge=1, le=100_000, description="Most tokens of text in the answer.")]
 Hits = Annotated[int, Field(ge=1, le=MOST, description="Most documents.")]
 Rewrites = Annotated[list[str] | None, Field(max_length=8, description="Other wordings of the query.")]
@@ -186,6 +192,7 @@ def make_server(
         max_tokens: Tokens = 2000,
         expand: Expand = "passage",
         compress: Compress = None,
+        guard: Guard = "off",
     ) -> Packed:
         """Passages that answer a question, numbered for citation, without repetitions."""
         with begun(service, call, ToolError, 1 + len(rewrites or ())) as ticket:
@@ -196,6 +203,7 @@ def make_server(
                 "rewrites": rewrites,
                 "expand": expand,
                 "compress": compress,
+                "guard": guard,
             }
             record = await service.context(ticket, served, query, max_tokens, 20, **options)
             del record["took_ms"]
