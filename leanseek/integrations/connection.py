@@ -20,7 +20,6 @@ from leanseek.indexing.index import Index
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.reading.metadata import MetadataBuilder, MetadataError
 from leanseek.records import hit_record
-from leanseek.rerank import Reranker, load_reranker
 from leanseek.searcher.request import SearchOptions
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Answer, Document, Hit, Metadata, MetadataValue
@@ -255,29 +254,6 @@ def standing_of(hit: Hit) -> dict[str, Any]:
     for name in ("id", "title", "text", "metadata", "marks"):
         record.pop(name, None)
     return record
-
-
-def loaded(reranker: str | Reranker) -> Reranker:
-    """A re-ranker, or the one of that name. Raises what `load_reranker` raises."""
-    return load_reranker(reranker) if isinstance(reranker, str) else reranker
-
-
-def reranked(
-    reranker: Reranker, query: str, texts: Sequence[tuple[str, str]], top: int | None = None
-) -> list[tuple[int, Hit]]:
-    """The place of each of the best texts, and what the re-ranker says of it, best first; equal scores as given.
-
-    `texts` are titles and texts; `top`: how many are returned, None for all.
-    """
-    # Documents of other packages may lack ids, or share them: their places order equal scores.
-    hits = [Hit(place + 1, f"{place:08}", 0.0, title, text, {}) for place, (title, text) in enumerate(texts)]
-    return [(int(hit.id), hit) for hit in reranker.rerank(query, hits)[:top]]
-
-
-def restated(said: Mapping[str, Any], hit: Hit) -> dict[str, Any]:
-    """What an adapter showed of a document (`standing_of`), with what a re-ranker says of it now."""
-    probability = {} if hit.probability is None else {"probability": hit.probability}
-    return {**said, "rank": hit.rank, "score": hit.score, **probability}
 
 
 def _sorted_json(value: Mapping[str, Any]) -> str | None:

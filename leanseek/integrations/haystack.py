@@ -18,7 +18,7 @@ from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy, FilterPolicy, apply_filter_policy
 from haystack.errors import FilterError as TheirFilterError
 
-from leanseek.encode import Encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import DuplicateIdError, FilterError, InputError, UsageError
 from leanseek.filters import Filter, from_haystack
 from leanseek.integrations.connection import (
@@ -27,14 +27,13 @@ from leanseek.integrations.connection import (
     Connection,
     Source,
     aside,
-    loaded,
     metadata_of,
-    reranked,
-    restated,
     standing_of,
     written,
 )
+from leanseek.integrations.refinement import Refined, Refinement
 from leanseek.rerank import Reranker
+from leanseek.searcher.context import check_share
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
 
@@ -272,25 +271,46 @@ class LeanseekRetriever:
 
 @component
 class LeanseekRanker:
-    """A re-ranker, or the name of one (see `load_reranker`), that puts documents into a better order."""
+    """A re-ranker, or the name of one (see `load_reranker`), that puts documents into a better order.
 
-    def __init__(self, reranker: str | Reranker = "cross-encoder", top_k: int | None = None) -> None:
-        """The model is loaded by `warm_up`, or at first use. Raises UsageError for a `top_k` below 1."""
+    With `compress` a document keeps about that share of its words, above 0 and at most 1: the sentences that answer, by
+    the token vectors of `encoder`. `meta["leanseek"]["kept"]` are the characters [start, end) of the content as given.
+    With `reranker=None` documents stay in their order.
+    """
+
+    def __init__(
+        self,
+        reranker: str | Reranker | None = "cross-encoder",
+        top_k: int | None = None,
+        *,
+        compress: float | None = None,
+        encoder: str = DEFAULT_MODEL,
+    ) -> None:
+        """Models are loaded by `warm_up`, or at first use.
+
+        Raises UsageError for a `top_k` below 1, or a `compress` that is no share.
+        """
         if top_k is not None and top_k < 1:
             raise UsageError(f"top_k is {top_k}; give at least 1, or None for all documents")
+        if compress is not None:
+            check_share(compress)
         self.reranker = reranker
         self.top_k = top_k
-        self._loaded: Reranker | None = None
+        self.compress = compress
+        self.encoder = encoder
+        self._refine: Refinement | None = None
 
     def warm_up(self) -> None:
-        """Load the re-ranker. Raises what `load_reranker` raises."""
-        if self._loaded is None:
-            self._loaded = loaded(self.reranker)
+        """Load the models. Raises what `Refinement` raises."""
+        if self._refine is None:
+            self._refine = Refinement(self.reranker, compress=self.compress, encoder=self.encoder)
 
     def to_dict(self) -> dict[str, Any]:
         """The component as pipelines are saved; a re-ranker by its name."""
-        name = self.reranker if isinstance(self.reranker, str) else self.reranker.name
-        return default_to_dict(self, reranker=name, top_k=self.top_k)
+        name = getattr(self.reranker, "name", self.reranker)
+        return default_to_dict(
+            self, reranker=name, top_k=self.top_k, compress=self.compress, encoder=self.encoder
+        )
 
     @component.output_types(documents=list[Document])
     def run(
@@ -298,10 +318,10 @@ class LeanseekRanker:
     ) -> dict[str, list[Document]]:
         """The best `documents` as copies, best first, with the re-ranker's score; equal scores in the order given."""
         self.warm_up()
-        assert self._loaded is not None
+        assert self._refine is not None
         texts = [(str(one.meta.get("title") or ""), one.content or "") for one in documents]
-        best = reranked(self._loaded, query, texts, self.top_k if top_k is None else top_k)
-        return {"documents": [ranked(documents[place], hit) for place, hit in best]}
+        best = self._refine(query, texts, self.top_k if top_k is None else top_k)
+        return {"documents": [refined(documents[one.place], one) for one in best]}
 
     @component.output_types(documents=list[Document])
     async def run_async(
@@ -346,15 +366,14 @@ def found(hit: Hit) -> Document:
     return Document(id=hit.id, content=hit.text, meta=meta, score=hit.score)
 
 
-def ranked(document: Document, hit: Hit) -> Document:
-    """A copy of a document with what a re-ranker says of it."""
-    said = restated(document.meta.get(KEY, {}), hit)
+def refined(document: Document, one: Refined) -> Document:
+    """A copy of a document as it was refined; without a re-ranker with the score that it had."""
     return Document(
         id=document.id,
-        content=document.content,
+        content=document.content if document.content is None else one.text,
         blob=document.blob,
-        meta={**document.meta, KEY: said},
-        score=hit.score,
+        meta={**document.meta, KEY: {**document.meta.get(KEY, {}), **one.said}},
+        score=document.score if one.score is None else one.score,
         embedding=document.embedding,
         sparse_embedding=document.sparse_embedding,
     )

@@ -29,7 +29,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PrivateAttr
 
-from leanseek.encode import Encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.encode.base import Encoded
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, from_mongo
@@ -37,15 +37,12 @@ from leanseek.integrations.connection import (
     ID,
     KEY,
     Connection,
-    loaded,
     metadata_of,
     opened,
-    reranked,
-    restated,
     standing_of,
     written,
 )
-from leanseek.rerank import Reranker
+from leanseek.integrations.refinement import Refined, Refinement
 from leanseek.searcher.request import DEPTH, SearchOptions
 from leanseek.types import Document as OurDocument
 from leanseek.types import Hit
@@ -273,32 +270,34 @@ class LeanseekCompressor(BaseDocumentCompressor):
     """A re-ranker, or the name of one (see `load_reranker`), that keeps the `top_n` best of the documents it is given.
 
     The score is `metadata["relevance_score"]`, and the probability, where the re-ranker has one,
-    `metadata["leanseek"]["probability"]`.
+    `metadata["leanseek"]["probability"]`. With `compress` a document keeps about that share of its words, above 0 and
+    at most 1: the sentences that answer, by the token vectors of `encoder`; `metadata["leanseek"]["kept"]` are the
+    characters [start, end) of the text as given. With `reranker=None` documents stay in their order.
 
-    >>> LeanseekCompressor(reranker="cross-encoder", top_n=3).compress_documents(documents, "do statins help?")
+    >>> LeanseekCompressor(top_n=3, compress=0.5).compress_documents(documents, "do statins help?")
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     reranker: Any = "cross-encoder"
     top_n: int | None = None
-    _loaded: Reranker = PrivateAttr()
+    compress: float | None = None
+    encoder: str = DEFAULT_MODEL
+    _refine: Refinement = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Load the re-ranker. Raises what `load_reranker` raises, and pydantic's ValidationError for wrong values."""
+        """Load the models. Raises what `Refinement` raises, and pydantic's ValidationError for wrong values."""
         super().model_post_init(context)
         if self.top_n is not None and self.top_n < 1:
             raise UsageError(f"top_n is {self.top_n}; give at least 1, or None for all documents")
-        self._loaded = loaded(self.reranker)
+        self._refine = Refinement(self.reranker, compress=self.compress, encoder=self.encoder)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The best documents, best first, as copies; equal scores in the order given."""
         texts = [(str(one.metadata.get("title") or ""), one.page_content) for one in documents]
-        return [
-            ranked(documents[place], hit) for place, hit in reranked(self._loaded, query, texts, self.top_n)
-        ]
+        return [refined(documents[one.place], one) for one in self._refine(query, texts, self.top_n)]
 
 
 class EmbeddingsEncoder:
@@ -386,11 +385,12 @@ def found(hit: Hit) -> Document:
     return document
 
 
-def ranked(document: Document, hit: Hit) -> Document:
-    """A copy of a document with what a re-ranker says of it."""
-    said = restated(document.metadata.get(KEY, {}), hit)
-    metadata = {**document.metadata, "relevance_score": hit.score, KEY: said}
-    return document.model_copy(update={"metadata": metadata})
+def refined(document: Document, one: Refined) -> Document:
+    """A copy of a document as it was refined."""
+    metadata = {**document.metadata, KEY: {**document.metadata.get(KEY, {}), **one.said}}
+    if one.score is not None:
+        metadata["relevance_score"] = one.score
+    return document.model_copy(update={"page_content": one.text, "metadata": metadata})
 
 
 def probability(hit: Hit) -> float:

@@ -25,7 +25,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from leanseek.encode import Encoder
+from leanseek.encode import DEFAULT_MODEL, Encoder
 from leanseek.errors import InputError, UsageError
 from leanseek.filters import Filter, from_llamaindex, parse_filter
 from leanseek.filters.foreign import joined
@@ -36,16 +36,13 @@ from leanseek.integrations.connection import (
     Connection,
     Source,
     aside,
-    loaded,
     metadata_of,
     opened,
-    reranked,
-    restated,
     standing_of,
     written,
 )
-from leanseek.rerank import Reranker
-from leanseek.types import Answer, Document, Hit, MetadataValue
+from leanseek.integrations.refinement import Refined, Refinement
+from leanseek.types import Answer, Document, MetadataValue
 
 NODE = "llamaindex.node"
 """The field that keeps what a node is beside its text and metadata: relationships, templates, …"""
@@ -235,18 +232,25 @@ class LeanseekVectorStore(BasePydanticVectorStore):
 
 
 class LeanseekPostprocessor(BaseNodePostprocessor):
-    """A re-ranker, or the name of one (see `load_reranker`), that keeps the `top_n` best of the nodes it is given."""
+    """A re-ranker, or the name of one (see `load_reranker`), that keeps the `top_n` best of the nodes it is given.
+
+    With `compress` a node keeps about that share of its words, above 0 and at most 1: the sentences that answer, by the
+    token vectors of `encoder`; `metadata["leanseek"]["kept"]` are the characters [start, end) of the text as given.
+    With `reranker=None` nodes stay in their order.
+    """
 
     reranker: Any = "cross-encoder"
     top_n: int | None = None
-    _loaded: Reranker = PrivateAttr()
+    compress: float | None = None
+    encoder: str = DEFAULT_MODEL
+    _refine: Refinement = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Load the re-ranker. Raises what `load_reranker` raises, and pydantic's ValidationError for wrong values."""
+        """Load the models. Raises what `Refinement` raises, and pydantic's ValidationError for wrong values."""
         super().model_post_init(context)
         if self.top_n is not None and self.top_n < 1:
             raise UsageError(f"top_n is {self.top_n}; give at least 1, or None for all nodes")
-        self._loaded = loaded(self.reranker)
+        self._refine = Refinement(self.reranker, compress=self.compress, encoder=self.encoder)
 
     @classmethod
     def class_name(cls) -> str:
@@ -257,12 +261,12 @@ class LeanseekPostprocessor(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
-            raise UsageError("a re-ranker needs the query; give query_str or query_bundle")
+            raise UsageError("there is no query; give query_str or query_bundle")
         texts = [
             (str(one.metadata.get("title") or ""), one.node.get_content(MetadataMode.NONE)) for one in nodes
         ]
-        best = reranked(self._loaded, query_bundle.query_str, texts, self.top_n)
-        return [NodeWithScore(node=ranked(nodes[place].node, hit), score=hit.score) for place, hit in best]
+        best = self._refine(query_bundle.query_str, texts, self.top_n)
+        return [refined(nodes[one.place], one) for one in best]
 
 
 def condition_of(filter: str | Filter | MetadataFilters | None) -> Filter | None:
@@ -349,7 +353,9 @@ def stated(node: BaseNode, said: Mapping[str, Any]) -> BaseNode:
     return node
 
 
-def ranked(node: BaseNode, hit: Hit) -> BaseNode:
-    """A copy of a node with what a re-ranker says of it."""
-    said = restated(node.metadata.get(KEY, {}), hit)
-    return stated(node.model_copy(deep=True), said)
+def refined(given: NodeWithScore, one: Refined) -> NodeWithScore:
+    """A copy of a node as it was refined; without a re-ranker with the score that it had."""
+    node = stated(given.node.model_copy(deep=True), {**given.node.metadata.get(KEY, {}), **one.said})
+    if one.text != node.get_content(MetadataMode.NONE):
+        node.set_content(one.text)
+    return NodeWithScore(node=node, score=given.score if one.score is None else one.score)

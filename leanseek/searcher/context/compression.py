@@ -88,14 +88,7 @@ class Compressor:
             return Shortening(share, lambda some, sentences: [[] for _ in some])
         similarity, why = self._similarity(request)
         if similarity is not None:
-
-            def by_tokens(some: Sequence[Hit], sentences: Sequence[Sequence[Sentence]]) -> list[list[int]]:
-                near = similarity(query, some, sentences)
-                return [
-                    by_value(values - lead(hit, len(values))) for values, hit in zip(near, some, strict=True)
-                ]
-
-            return Shortening(share, by_tokens)
+            return Shortening(share, order_by(similarity, query))
         tokens = request.snapshot.passages.analyzer.tokens
         note = f"sentences were chosen by the words that they share with the query: {why}"
         return Shortening(share, WordOrder(query, hits, tokens), (note,))
@@ -140,6 +133,16 @@ def split(text: str) -> list[Sentence]:
             ]
             start += len(line)
     return found
+
+
+def order_by(similarity: SentenceSimilarity, query: str) -> Order:
+    """Orders sentences by their similarity to a query; the first ones of a document count a little more."""
+
+    def order(hits: Sequence[Hit], sentences: Sequence[Sequence[Sentence]]) -> list[list[int]]:
+        near = similarity(query, hits, sentences)
+        return [by_value(values - lead(hit, len(values))) for values, hit in zip(near, hits, strict=True)]
+
+    return order
 
 
 def lead(hit: Hit, count: int) -> Float64Array:
