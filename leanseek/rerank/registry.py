@@ -36,7 +36,8 @@ class RerankOptions:
     - `device`: "cpu", "cuda" or another of torch's; None takes the best there is.
     - `long`: how passages are read that do not fit: maxp, firstp, top2 or extract.
     - `cache`: whether scores are looked up in the score cache and stored there.
-    - `index`: the folder of the index that hits will come from; late interaction reads the token vectors stored there.
+    - `index`: the folder of the index that hits will come from. Late interaction reads the token vectors stored there,
+      and extracts are made by them.
     - `mix`: what late interaction's scores are made of.
     - `weight`: that of the re-ranker's scores in an interpolation, in [0, 1].
     - `progress`: called while a model is made that takes long, such as one converted from another format.
@@ -108,8 +109,8 @@ def load_reranker(
     kind's own. `device` is "cpu", "cuda" or another of torch's; None takes the best there is. `long` is how a
     cross-encoder reads passages that do not fit: maxp (the default), firstp, top2 or extract. With `cache=False` no
     scores of earlier calls are used, nor any stored. `index` is the folder of the index that hits will come from:
-    late interaction reads the token vectors that are stored there. `progress` is called while a model is converted,
-    which happens once.
+    late interaction reads the token vectors that are stored there, and `extract` chooses sentences by them, too.
+    `progress` is called while a model is converted, which happens once.
 
     Raises UsageError for an unknown kind or a `long` that it does not have, and what loading the model raises:
     ModelError, MissingPackageError.

@@ -21,6 +21,7 @@ from leanseek.rerank.crossencoder.onnx_pairs import EXPORT, OnnxPairModel
 from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
 from leanseek.rerank.crossencoder.torch_pairs import TorchPairModel
 from leanseek.rerank.crossencoder.windows import LongReport, PairWindows, check_long
+from leanseek.rerank.lateinteraction.sentence_similarity import SentenceSimilarity, stored_similarity
 from leanseek.rerank.registry import RerankOptions
 from leanseek.rerank.score_cache import Pair, ScoreCache, Scored
 from leanseek.types import Float32Array, Float64Array, Hit, Progress, content
@@ -48,23 +49,27 @@ class CrossEncoderReranker(ByScore):
         calibration: Calibration | None = None,
         cache: bool = True,
         analyzer: str = "english",
+        similarity: SentenceSimilarity | None = None,
     ) -> None:
-        """`long` is how passages are read that do not fit (see `windows.Long`); `analyzer` finds the terms that
-        `extract` weighs. With `cache` scores are looked up in the score cache and stored there.
+        """`long` is how passages are read that do not fit (see `windows.Long`). The sentences of an extract are those
+        with the query's terms, which `analyzer` finds, and, where it is given, with `similarity` to the query. With
+        `cache` scores are looked up in the score cache and stored there.
 
         Raises UsageError for an unknown `long` or analyzer.
         """
         self._model = model
         self._long = check_long(long)
         self._calibration = calibration
-        self._cache = ScoreCache(self.fingerprint) if cache else None
+        self._similarity = similarity if long == "extract" else None
+        # An extract's score depends on its text, and not on how its sentences were chosen.
+        self._cache = ScoreCache(self._reading) if cache else None
         self._tokenizer = TextTokenizer(model.definition, None, special=False)
         self._room = None if model.max_tokens is None else model.max_tokens - model.layout.special
         if self._room is not None and self._room < 2:
             raise UsageError(
                 f"the model '{model.name}' reads {model.max_tokens} tokens, too few for any pair"
             )
-        self._extractor = Extractor(self._tokenizer, analyzer) if long == "extract" else None
+        self._extractor = Extractor(self._tokenizer, analyzer, similarity) if long == "extract" else None
         self._batches = Batches(model.budget, "pair")
         self._lock = threading.Lock()
         self._report = LongReport()
@@ -83,6 +88,12 @@ class CrossEncoderReranker(ByScore):
     @property
     def fingerprint(self) -> str:
         """Hex digest of everything that shapes a score: the model, its length, and how long passages are read."""
+        if self._similarity is None:
+            return self._reading
+        return derived_fingerprint(self._reading, f"by {self._similarity.fingerprint}")
+
+    @property
+    def _reading(self) -> str:
         return derived_fingerprint(self._model.fingerprint, f"{self._long} {self._model.max_tokens}")
 
     @property
@@ -230,7 +241,8 @@ def load(options: RerankOptions) -> CrossEncoderReranker:
     - `torch:` and such a folder or name: torch in any case;
     - `onnx:` or `onnx-int8:` and such a folder or name: ONNX Runtime in float32, or with 8-bit products.
 
-    Hits get a probability where the model's folder holds a calibration.
+    Hits get a probability where the model's folder holds a calibration. Extracts are made by the token vectors that the
+    options' `index` has stored, of whatever model these are (see `store_tokens`), too.
 
     Raises ModelError, MissingPackageError, StorageError or UsageError.
     """
@@ -240,7 +252,14 @@ def load(options: RerankOptions) -> CrossEncoderReranker:
     model = _BACKENDS.load(prefix, resolved, options.device)
     # A back end's first run costs several times a later one, and would be taken for its pace.
     model.logits([model.layout.join(np.zeros(2, np.int32), np.zeros(2, np.int32))])
-    calibration = Calibration.of(resolved.path)
+    long = check_long(options.long or "maxp")
+    similarity = None
+    if long == "extract" and options.index is not None:
+        similarity = stored_similarity(options.index, options.device)
     return CrossEncoderReranker(
-        model, long=options.long or "maxp", calibration=calibration, cache=options.cache
+        model,
+        long=long,
+        calibration=Calibration.of(resolved.path),
+        cache=options.cache,
+        similarity=similarity,
     )

@@ -6,14 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import accumulate
-from typing import NamedTuple
+from itertools import accumulate, repeat
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from leanseek.encode.batches import TIER, Deadline, in_time
 from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.text import load_analyzer
-from leanseek.text.sentences import split_sentences
-from leanseek.types import Hit, content
+from leanseek.text.sentences import Sentence, split_sentences
+from leanseek.types import Float64Array, Hit, content
+
+if TYPE_CHECKING:
+    from leanseek.rerank.lateinteraction.sentence_similarity import SentenceSimilarity
 
 SHARE = 3
 """An extract has a third of the tokens that would be read."""
@@ -23,6 +28,8 @@ DECAY = 0.5
 """What the weight of a query term is multiplied by each time it is covered."""
 LONGEST = 24
 """Words of a sentence; a longer one is read in pieces of that many."""
+NEAR = 0.5
+"""How many times the query's weight a similarity of 1 counts. Chosen on train queries of SciFact."""
 
 
 def term_weights(terms: Iterable[str], passages: Sequence[frozenset[str]]) -> dict[str, float]:
@@ -38,18 +45,24 @@ def select(
     weights: Mapping[str, float],
     budget: int,
     kept: Iterable[int] = (),
+    near: Float64Array | None = None,
 ) -> list[int]:
     """Places of the sentences, ascending, that match a query best in at most `budget` tokens.
 
     `sentences` (n,) are the terms of each, `lengths` (n,) its tokens, `weights` those of the query's terms. Again
     and again the sentence with the greatest sum of weights is taken, of equal ones the first, and the weights of
     its terms are halved, so that other terms get covered (QUITE: Zou et al., Pre-trained Language Model based
-    Ranking in Baidu Search, KDD 2021). Those in `kept` are taken before all others. Sentences that do not fit are
-    skipped; where none fits, the best is taken all the same.
+    Ranking in Baidu Search, KDD 2021). `near` (n,) is added to a sentence's sum, whatever is covered. Those in `kept`
+    are taken before all others. Sentences that do not fit are skipped; where none fits, the best is taken all the same.
     """
     weights = dict(weights)
+    extra = [0.0] * len(sentences) if near is None else near.tolist()
     chosen: list[int] = []
     left = budget
+
+    def value(place: int) -> float:
+        # math.fsum: a plain sum over a set would depend on its order.
+        return math.fsum(weights.get(term, 0.0) for term in sentences[place]) + extra[place]
 
     def take(place: int) -> None:
         nonlocal left
@@ -68,11 +81,7 @@ def select(
         fitting = [place for place in rest if lengths[place] <= left]
         if not fitting and len(chosen) > before:
             break
-        # math.fsum: a plain sum over a set would depend on its order.
-        best = max(
-            fitting or rest,
-            key=lambda place: (math.fsum(weights.get(term, 0.0) for term in sentences[place]), -place),
-        )
+        best = max(fitting or rest, key=lambda place: (value(place), -place))
         take(best)
         if not fitting:
             break
@@ -113,11 +122,20 @@ class Extract(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """The title, where there is one, and the sentences of a hit, with the terms and the length of each."""
+    """The title, where there is one, and the sentences of a hit, with the terms and the length of each.
+
+    `sentences` are the characters of the hit's text that each has.
+    """
 
     texts: list[str]
     terms: list[frozenset[str]]
     lengths: list[int]
+    sentences: list[Sentence]
+
+    @property
+    def tokens(self) -> int:
+        """Those of all of it."""
+        return sum(self.lengths)
 
 
 class Placed(NamedTuple):
@@ -131,33 +149,65 @@ class Placed(NamedTuple):
 class _Source(NamedTuple):
     """A query's hits in their parts, the weights of its terms, and the tokens that a hit may have."""
 
+    query: str
+    hits: Sequence[Hit]
     parts: list[_Parts]
     weights: dict[str, float]
     room: int | None
+    similarity: SentenceSimilarity | None
 
-    def extract(self, hit: Hit, column: int) -> Extract:
-        """The extract of the hit at that place."""
-        part = self.parts[column]
-        tokens = sum(part.lengths)
-        budget = max(FLOOR, (tokens if self.room is None else min(tokens, self.room)) // SHARE)
-        if self.room is not None:
-            budget = min(budget, self.room)
-        if tokens <= budget:
-            return Extract(content(hit.title, hit.text), tokens, tokens)
-        chosen = select(part.terms, part.lengths, self.weights, budget, kept=[0] if hit.title else ())
+    def extracts(self, columns: Sequence[int]) -> list[Extract]:
+        """The extracts of the hits at those places."""
+        budgets = {column: self._budget(self.parts[column].tokens) for column in columns}
+        near = self._near([column for column in columns if self.parts[column].tokens > budgets[column]])
+        return [self._extract(column, budgets[column], near.get(column)) for column in columns]
+
+    def _budget(self, tokens: int) -> int:
+        """The tokens of the extract of a hit that has so many."""
+        if self.room is None:
+            return max(FLOOR, tokens // SHARE)
+        return min(max(FLOOR, min(tokens, self.room) // SHARE), self.room)
+
+    def _near(self, columns: Sequence[int]) -> dict[int, Float64Array]:
+        """What the similarity of each part of those hits counts, 0 for a title; nothing where there is none."""
+        if self.similarity is None or not columns:
+            return {}
+        sentences = [self.parts[column].sentences for column in columns]
+        found = self.similarity(self.query, [self.hits[column] for column in columns], sentences)
+        whole = math.fsum(self.weights.values()) or 1.0
+        titles = [
+            np.zeros(len(self.parts[column].texts) - len(some))
+            for column, some in zip(columns, sentences, strict=True)
+        ]
+        return {
+            column: NEAR * whole * np.concatenate([title, values])
+            for column, title, values in zip(columns, titles, found, strict=True)
+        }
+
+    def _extract(self, column: int, budget: int, near: Float64Array | None) -> Extract:
+        hit, part = self.hits[column], self.parts[column]
+        if part.tokens <= budget:
+            return Extract(content(hit.title, hit.text), part.tokens, part.tokens)
+        chosen = select(part.terms, part.lengths, self.weights, budget, [0] if hit.title else (), near)
         kept = sum(part.lengths[place] for place in chosen)
         # A single sentence may be longer than what the model reads.
         kept = kept if self.room is None else min(kept, self.room)
-        return Extract(" ".join(part.texts[place] for place in chosen), kept, tokens)
+        return Extract(" ".join(part.texts[place] for place in chosen), kept, part.tokens)
 
 
 class Extractor:
     """Makes extracts of hits: the title and the sentences that match the query best."""
 
-    def __init__(self, tokenizer: TextTokenizer, analyzer: str) -> None:
-        """Raises UsageError for an unknown analyzer."""
+    def __init__(
+        self, tokenizer: TextTokenizer, analyzer: str, similarity: SentenceSimilarity | None = None
+    ) -> None:
+        """Sentences match by the query's terms in them and, where it is given, by their `similarity` to the query.
+
+        Raises UsageError for an unknown analyzer.
+        """
         self._tokenizer = tokenizer
         self._terms: Callable[[str], list[str]] = load_analyzer(analyzer).tokens
+        self._similarity = similarity
 
     def rounds(
         self,
@@ -181,26 +231,26 @@ class Extractor:
                 return
             terms = dict.fromkeys(self._terms(query))
             weights = term_weights(terms, [frozenset().union(*part.terms) for part in parts])
-            sources.append(_Source(parts, weights, None if room is None else max(room - length, room // 2)))
+            left = None if room is None else max(room - length, room // 2)
+            sources.append(_Source(query, given, parts, weights, left, self._similarity))
         for columns in in_time(range(max(map(len, hits), default=0)), deadline, TIER):
-            yield [
-                Placed(row, column, source.extract(hits[row][column], column))
-                for row, source in enumerate(sources)
-                for column in columns
-                if column < len(hits[row])
-            ]
+            placed: list[Placed] = []
+            for row, source in enumerate(sources):
+                there = [column for column in columns if column < len(source.hits)]
+                placed += map(Placed, repeat(row), there, source.extracts(there))
+            yield placed
 
     def _split(self, hits: Sequence[Hit]) -> list[_Parts]:
+        sentences = [split_sentences(hit.text, longest=LONGEST) for hit in hits]
         texts = [
-            [
-                *([hit.title] if hit.title else []),
-                *(hit.text[start:end] for start, end in split_sentences(hit.text, longest=LONGEST)),
-            ]
-            for hit in hits
+            [*([hit.title] if hit.title else []), *(hit.text[start:end] for start, end in some)]
+            for hit, some in zip(hits, sentences, strict=True)
         ]
         lengths = self._tokenizer([text for part in texts for text in part]).lengths.tolist()
         ends = list(accumulate(map(len, texts)))
         return [
-            _Parts(part, [frozenset(self._terms(text)) for text in part], lengths[end - len(part) : end])
-            for part, end in zip(texts, ends, strict=True)
+            _Parts(
+                part, [frozenset(self._terms(text)) for text in part], lengths[end - len(part) : end], some
+            )
+            for part, end, some in zip(texts, ends, sentences, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.encode.batches import Batches, Piece
+from leanseek.encode.models import derived_fingerprint
 from leanseek.encode.token_model import BiEncoderTokens, TokenModel, finite_tokens
 from leanseek.encode.token_registry import load_token_model
-from leanseek.errors import ModelError
+from leanseek.errors import LeanseekError, ModelError
+from leanseek.indexing.tokens.store import stored_form
 from leanseek.rerank.lateinteraction.similarity import LEAST, maxsim
-from leanseek.rerank.lateinteraction.stored_tokens import with_stored
+from leanseek.rerank.lateinteraction.stored_tokens import TokenStoreWarning, with_stored
 from leanseek.types import Float32Array, Float64Array, Hit, Int32Array, content
 
 _CHARACTERS = 16
@@ -49,6 +52,11 @@ class SentenceSimilarity:
         self._model = model
         self._reader = reader
         self._batches = Batches(model.budget, "passage")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that shapes a similarity."""
+        return derived_fingerprint(self._model.fingerprint, f"sentences {COSINE}")
 
     def __call__(
         self, query: str, hits: Sequence[Hit], sentences: Sequence[Sequence[tuple[int, int]]]
@@ -116,6 +124,30 @@ def load_similarity(encoder: str, device: str | None = None, index: Path | None 
     if not isinstance(reader, BiEncoderTokens):
         raise ModelError(f"the tokens of '{encoder}' have no places in the text")
     return SentenceSimilarity(with_stored(reader, index) if index is not None else reader, reader)
+
+
+def stored_similarity(index: Path, device: str | None = None) -> SentenceSimilarity | None:
+    """The similarity by the vectors of tokens that the index in that folder has stored, of whatever model these are.
+
+    None where it has none, or of a model that gives tokens no vectors in context. What cannot be read or loaded gives
+    a TokenStoreWarning, and None.
+    """
+    try:
+        form = stored_form(index)
+        if form is None:
+            return None
+        reader = load_token_model(form.settings.model, device)
+    except (LeanseekError, OSError) as error:
+        warnings.warn(
+            f"the token vectors stored in '{index}' cannot be used: {error}. Sentences are chosen without them",
+            TokenStoreWarning,
+            stacklevel=2,
+        )
+        return None
+    model = with_stored(reader, index)
+    if model is reader or not isinstance(reader, BiEncoderTokens):
+        return None
+    return SentenceSimilarity(model, reader)
 
 
 def _window(

@@ -19,7 +19,7 @@ from leanseek.encode.tokenizer import TextTokenizer, Tokens
 from leanseek.rerank.crossencoder import CrossEncoderReranker
 from leanseek.rerank.crossencoder.extracts import FLOOR, Extractor, select, term_weights
 from leanseek.rerank.crossencoder.windows import combine, spans
-from leanseek.types import Hit
+from leanseek.types import Float64Array, Hit
 
 pytest.importorskip("torch")
 
@@ -120,6 +120,12 @@ def test_the_choice_of_sentences_worked_out_by_hand() -> None:
     assert select(sentences, [50, 60, 70, 80, 9], weights, 10, kept=[4]) == [1, 4]
     assert select(sentences, [5] * 5, {}, 10) == [0, 1]
     assert select([], [], weights, 10) == []
+    # Nearness is added and stays: abc 4.5, ab 3.9; then d 3.0, the last 2.5, ab 2.4.
+    near = np.array([0.9, 0.0, 0.0, 2.0, 2.5])
+    assert select(sentences, [5] * 5, weights, 5, near=near) == [1]
+    assert select(sentences, [5] * 5, weights, 15, near=near) == [1, 3, 4]
+    assert select(sentences, [5] * 5, {}, 10, near=near) == [3, 4]
+    assert select(sentences, [5] * 5, weights, 5, near=near + 1.7 * (near == 0.9)) == [0]
 
 
 def test_terms_weigh_by_how_many_candidates_have_them() -> None:
@@ -139,6 +145,53 @@ def test_extracts_keep_the_title_and_the_answer_in_a_third_of_the_tokens(definit
     [length, whole] = tokenizer([extract.text, hit.text]).lengths
     assert length <= extract.tokens / 3 and extract.tokens >= whole
     assert extract.kept == length
+
+
+class Nearest:
+    """The similarity of a sentence is how often it has a word, which need not be the query's."""
+
+    fingerprint = "nearest"
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def __call__(
+        self, query: str, hits: Sequence[Hit], sentences: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[Float64Array]:
+        self.asked.append((query, [hit.id for hit in hits]))
+        return [
+            np.array([float(hit.text[start:end].count(self.word)) for start, end in some])
+            for hit, some in zip(hits, sentences, strict=True)
+        ]
+
+
+def test_what_is_near_without_the_querys_words_is_extracted(definition: str) -> None:
+    filler = ["Wing and shock wave of the boundary layer."] * 40
+    filler[31] = "The drug is compared with placebo in a trial."
+    long = Hit(1, "long", 1.0, "Library index", " ".join(filler), {})
+    short = Hit(2, "short", 1.0, "Library index", filler[31], {})
+    tokenizer = TextTokenizer(definition, None, special=False)
+    by_words = Extractor(tokenizer, "english")
+    nearest = Nearest("placebo")
+    by_both = Extractor(tokenizer, "english", nearest)  # type: ignore[arg-type]
+    texts_of = {}
+    for name, extractor in (("words", by_words), ("both", by_both)):
+        [round_] = extractor.rounds(["statin"], [[long, short]], None)
+        texts_of[name] = [placed.extract.text for placed in round_]
+    assert "placebo" not in texts_of["words"][0] and "placebo" in texts_of["both"][0]
+    assert texts_of["both"][0].startswith("Library index") and texts_of["words"][1] == texts_of["both"][1]
+    assert nearest.asked == [("statin", ["long"])]
+
+
+def test_a_query_of_common_words_is_asked_for_nearness_too(definition: str) -> None:
+    tokenizer = TextTokenizer(definition, None, special=False)
+    text = " ".join([*["Wing and shock wave."] * 40, "The heart is placebo."])
+    for query in ("the", "wing", ""):
+        [[placed]] = Extractor(tokenizer, "english", Nearest("placebo")).rounds(
+            [query], [hits_of([text])], None
+        )  # type: ignore[arg-type]
+        assert "placebo" in placed.extract.text
 
 
 def test_short_passages_are_extracted_whole_and_something_is_read_of_every_one(definition: str) -> None:
