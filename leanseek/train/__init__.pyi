@@ -1,5 +1,4 @@
 from .crossencoder.recipe import Recipe as Recipe
-from .crossencoder.trainer import Source as Source
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
 from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
@@ -16,3 +15,4 @@ from .relevance.field import FittedMode as FittedMode
 from .relevance.field import reset_relevance as reset_relevance
 from .relevance.field import train_judged as train_judged
 from .relevance.field import train_unlabelled as train_unlabelled
+from .training_set import Source as Source

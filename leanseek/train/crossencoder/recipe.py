@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.files import draft_folder
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
-from leanseek.train.crossencoder.mined_groups import Group
+from leanseek.train.fitting import Faster, Learned, Schedule, check_share, check_tokens, finish, fit
+from leanseek.train.mining import Group
 from leanseek.types import Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
-    from torch import Tensor
 
     from leanseek.rerank.crossencoder.joint import JointReader
 
@@ -28,9 +26,6 @@ CERTAIN = 10.0
 FRESH = r"\b1\.linear\.|classifier|segment|importance"
 """Parameters that are new, by their names; they learn `FRESH_FASTER` times as fast as the pretrained ones."""
 FRESH_FASTER = 20.0
-
-EVALUATE_EVERY = 500
-"""Batches between two losses on the held-out queries, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +38,8 @@ class Recipe:
     `max_tokens` is a pair's length in training; the joint layers' positions are those of the base, so in use they
     read as many tokens as it has positions for.
     `mix`: with joint layers, the weights that are saved are this share of the trained ones and the rest of those
-    that training started from, which already order passages well (Wortsman et al., Robust fine-tuning of zero-shot
-    models, CVPR 2022), so that it also works on texts unlike those of the training; 1 takes the trained ones.
+    that training started from (see `fit`), so that it also works on texts unlike those of the training; 1 takes the
+    trained ones.
     """
 
     base: str = DEFAULT_MODEL
@@ -61,16 +56,14 @@ class Recipe:
             raise UsageError(
                 f"joint layers are {self.joint_layers}; give at least 1, or none for an ordinary model"
             )
-        if not 0.0 < self.mix <= 1.0:
-            raise UsageError(f"the mix is {self.mix}; it must be more than 0 and at most 1")
-        for what, value, least in (
-            ("epochs", self.epochs, 0.0),
-            ("the batch", self.batch, 0),
-            ("the learning rate", self.learning_rate, 0.0),
-            ("the longest pair", self.max_tokens, 15),
-        ):
-            if value <= least:
-                raise UsageError(f"{what}: {value} given; it must be more than {least}")
+        check_share(self.mix)
+        check_tokens(self.max_tokens)
+        _ = self.schedule
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long and how fast it learns. Raises UsageError."""
+        return Schedule(self.epochs, self.batch, self.learning_rate, self.seed)
 
 
 def untrained(recipe: Recipe) -> CrossEncoder:
@@ -132,14 +125,6 @@ def keep_apart(reader: JointReader) -> None:
         layer.attention.self.dropout.p = 0.0
 
 
-class Learned(NamedTuple):
-    """The loss on the held-out groups before and after training, which took `steps` batches."""
-
-    before: float
-    after: float
-    steps: int
-
-
 def train(
     recipe: Recipe,
     groups: Sequence[Group],
@@ -150,99 +135,38 @@ def train(
 ) -> Learned:
     """Train on `groups` and save the model into the folder `out`, in the state that was best on `held_out`.
 
-    With joint layers the saved weights are mixed with the initial ones (see `Recipe`), and `after` is their loss.
-    The loss is listwise: the cross-entropy between the softmax of a group's scores and its positive (ListNet:
-    Cao et al., ICML 2007). Checkpoints are kept beside `out` until it is done; the same call after an
-    interruption continues from the last. On a GPU where there is one.
+    With joint layers the saved weights are mixed with the initial ones (see `Recipe`). The loss is listwise: the
+    cross-entropy between the softmax of a group's scores and its positive (ListNet: Cao et al., ICML 2007). See `fit`.
 
-    Raises MissingPackageError, ModelError, UsageError.
+    Raises MissingPackageError, ModelError, StorageError, UsageError.
     """
-    try:
-        import accelerate  # noqa: F401  (the trainer imports it late, after the mining)
-        from datasets import Dataset
-        from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-        from sentence_transformers.cross_encoder.losses import ListNetLoss
-        from transformers import PrinterCallback
-
-        from leanseek.rerank.crossencoder.joint import JointReader
-        from leanseek.train.crossencoder.mined_groups import SimilarLengths
-    except ImportError as error:
-        raise MissingPackageError("training a cross-encoder", error.name or "accelerate", "train") from error
     model = untrained(recipe)
-    start = {name: weights.clone() for name, weights in model.state_dict().items()}
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+
+    from leanseek.rerank.crossencoder.joint import JointReader
+
+    joint = isinstance(model[0], JointReader)
     checkpoints = out.with_name(out.name + ".checkpoints")
-    steps = max(1, round(recipe.epochs * len(groups) / recipe.batch))
-    # At even intervals, so that the last evaluation is at the last step, where the trainer evaluates in any case.
-    often = math.ceil(steps / max(2, math.ceil(steps / EVALUATE_EVERY)))
-    arguments = CrossEncoderTrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=recipe.batch,
-        per_device_eval_batch_size=recipe.batch,
-        learning_rate=recipe.learning_rate,
-        learning_rate_mapping={FRESH: recipe.learning_rate * FRESH_FASTER},
-        warmup_steps=steps // 10,
-        batch_sampler=SimilarLengths,
-        eval_strategy="steps",
-        eval_steps=often,
-        save_steps=often,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
+    learned = fit(
+        model,
+        ListNetLoss(model),
+        list(map(row, groups)),
+        list(map(row, held_out)),
+        checkpoints,
+        recipe.schedule,
+        faster=Faster(FRESH, FRESH_FASTER),
+        share=recipe.mix if joint else 1.0,
+        progress=progress,
     )
-    trainer = CrossEncoderTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list(list(map(row, groups))),
-        eval_dataset=Dataset.from_list(list(map(row, held_out))),
-        loss=ListNetLoss(model),
-        callbacks=[reporting(progress)] if progress is not None else None,
-    )
-    trainer.remove_callback(PrinterCallback)
-    before = trainer.evaluate()["eval_loss"]
-    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
-    after = float(trainer.state.best_metric)
-    if isinstance(model[0], JointReader):
-        mix(model, start, recipe.mix)
-        after = trainer.evaluate()["eval_loss"]
+    if joint:
         model[0].max_seq_length = model[0].model.config.max_position_embeddings
     with draft_folder(out) as draft:
         model.save_pretrained(str(draft))
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return Learned(before, after, steps)
-
-
-def mix(model: CrossEncoder, start: Mapping[str, Tensor], share: float) -> None:
-    """Make each weight `share` of what it is, and the rest of what it was at the `start`."""
-    state = model.state_dict()
-    model.load_state_dict(
-        {
-            name: start[name].to(weights.device).lerp(weights, share)
-            if weights.is_floating_point()
-            else weights
-            for name, weights in state.items()
-        }
-    )
+    finish(checkpoints)
+    return learned
 
 
 def row(group: Group) -> dict[str, Any]:
     """A group as the trainer's data set holds it."""
     labels = [CERTAIN, *[0.0] * (len(group.passages) - 1)]
     return {"query": group.query, "docs": group.passages, "labels": labels}
-
-
-def reporting(progress: Progress) -> object:
-    """A trainer's callback that reports the progress."""
-    from transformers import TrainerCallback
-
-    class Reporting(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            progress("training", state.global_step, state.max_steps)
-
-    return Reporting()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leanseek.errors import UsageError
-from leanseek.train.crossencoder.recipe import Recipe, mix
+from leanseek.train.crossencoder.recipe import Recipe
+from leanseek.train.fitting import mix
 
 torch = pytest.importorskip("torch")
 

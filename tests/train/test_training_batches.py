@@ -18,7 +18,7 @@ LONGEST = [max(map(len, passages)) for passages in GROUPS["docs"]]
 
 
 def batches(epoch: int = 0, seed: int = 0, drop_last: bool = False) -> list[list[int]]:
-    from leanseek.train.crossencoder.mined_groups import SimilarLengths
+    from leanseek.train.similar_lengths import SimilarLengths
 
     sampler = SimilarLengths(GROUPS, batch_size=4, drop_last=drop_last, seed=seed)
     sampler.set_epoch(epoch)

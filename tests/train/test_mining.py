@@ -14,7 +14,7 @@ from leanseek.errors import InputError
 from leanseek.eval.collections import open_collection
 from leanseek.indexing.index import Index
 from leanseek.searcher.searcher import Searcher
-from leanseek.train.crossencoder.mined_groups import choose, mine
+from leanseek.train.mining import choose, mine
 from leanseek.types import content
 
 names = st.text("abcdef", min_size=1, max_size=3)

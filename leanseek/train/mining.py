@@ -1,12 +1,10 @@
-"""Training groups of a cross-encoder: a query, a passage that answers it, and hard negatives mined by search."""
+"""Groups to learn from: a query, a passage that answers it, and hard negatives mined by search."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-from sentence_transformers.base.sampler import DefaultBatchSampler
+from typing import NamedTuple
 
 from leanseek.errors import InputError
 from leanseek.eval.base import Collection
@@ -16,25 +14,34 @@ from leanseek.types import Progress, content
 DEPTH = 30
 """How many of the best of the sparse and of the dense ranking negatives are drawn from."""
 
-POOL = 32
-"""Batches among which groups are sorted by length: more would save little padding and mix the groups less."""
+JUDGED_BY_TEACHER = 30
+"""How many passages near a query a teacher scores: its mixed scores are relative to them."""
 
 
 class Group(NamedTuple):
-    """A query and passages, the relevant one first; the others were drawn from `drawn_from` such passages."""
+    """A query and passages, the relevant one first; the others were drawn from `drawn_from` such passages.
+
+    `scores` are a teacher's, one for each passage; empty without a teacher.
+    """
 
     query: str
     passages: list[str]
     drawn_from: int
+    scores: Sequence[float] = ()
 
 
 class Mined(NamedTuple):
-    """A group by its documents' ids."""
+    """A group by its documents' ids, and a teacher's scores of them, the positive's first."""
 
     query: str
     positive: str
     negatives: list[str]
     drawn_from: int
+    scores: Sequence[float] = ()
+
+    def first(self, negatives: int) -> Mined:
+        """The same with at most that many negatives."""
+        return self._replace(negatives=self.negatives[:negatives], scores=self.scores[: negatives + 1])
 
 
 def mine(
@@ -45,6 +52,7 @@ def mine(
     negatives: int,
     seed: int,
     most: int | None = None,
+    teacher: Searcher | None = None,
     progress: Progress | None = None,
 ) -> list[Group]:
     """One group of a positive and at most `negatives` others for each judged query of a split.
@@ -53,7 +61,9 @@ def mine(
     With negatives from one ranking alone the model would learn to distrust that ranking. None is left out for
     being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831): the model
     sees the cosine itself, and would learn that an answer always has the highest. Of several positives one is
-    drawn. `most` queries are drawn, None takes all.
+    drawn. `most` queries are drawn, None takes all. The `teacher`, a search with its re-rankers over the same index,
+    scores each group's passages among `JUDGED_BY_TEACHER` of those near the query. The groups are the same whatever
+    the teacher, and fewer negatives are the first of more.
 
     Raises InputError where no query has both.
     """
@@ -61,19 +71,23 @@ def mine(
     queries = [
         query for query in collection.queries(split) if any(grade > 0 for grade in qrels[query.id].values())
     ]
-    draw = random.Random(f"{seed} {collection.name} {split}")
+    key = f"{seed} {collection.name} {split}"
     if most is not None and len(queries) > most:
-        queries = draw.sample(queries, most)
+        queries = random.Random(key).sample(queries, most)
     texts = [query.text for query in queries]
     sides = [searcher.rank_batch(texts, DEPTH, mode=mode, progress=progress) for mode in ("sparse", "dense")]
+    drawn = negatives if teacher is None else max(negatives, JUDGED_BY_TEACHER - 1)
     mined = []
     for query, *rankings in zip(queries, *sides, strict=True):
         judged = qrels[query.id]
         near = list(dict.fromkeys([*(ranked.id for ranking in rankings for ranked in ranking), *judged]))
         lacking = set(searcher.missing(judged)) | ({query.id} if collection.self_hits else set())
-        one = choose(query.text, [name for name in near if name not in lacking], judged, negatives, draw)
+        draw = random.Random(f"{key} {query.id}")
+        one = choose(query.text, [name for name in near if name not in lacking], judged, drawn, draw)
         mined += [one] if one is not None else []
-    groups = list(with_texts(mined, collection))
+    if teacher is not None and mined:
+        mined = scored_by(teacher, mined, progress)
+    groups = list(with_texts([one.first(negatives) for one in mined], collection))
     if not groups:
         raise InputError(
             f"no query of the split '{split}' of '{collection.name}' has both a relevant document in the "
@@ -91,7 +105,20 @@ def choose(
     if not positives or not others:
         return None
     positive = draw.choice(positives)
-    return Mined(query, positive, draw.sample(others, min(negatives, len(others))), len(others))
+    draw.shuffle(others)
+    return Mined(query, positive, others[:negatives], len(others))
+
+
+def scored_by(teacher: Searcher, mined: Sequence[Mined], progress: Progress | None = None) -> list[Mined]:
+    """The same with the teacher's scores, each over all of the documents given."""
+    candidates = [[one.positive, *one.negatives] for one in mined]
+    texts, most = [one.query for one in mined], max(map(len, candidates))
+    rankings = teacher.rank_batch(texts, most, candidates=candidates, progress=progress)
+    scored = []
+    for one, names, ranking in zip(mined, candidates, rankings, strict=True):
+        scores = {ranked.id: ranked.score for ranked in ranking}
+        scored.append(one._replace(scores=[scores[name] for name in names]))
+    return scored
 
 
 def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group]:
@@ -102,33 +129,11 @@ def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group
         for document in collection.documents()
         if document.id in needed
     }
-    for query, positive, negatives, drawn_from in mined:
+    for query, positive, negatives, drawn_from, scores in mined:
         answer = texts[positive]
-        others = [texts[identifier] for identifier in negatives if texts[identifier] != answer]
-        if others:
-            yield Group(query, [answer, *others], drawn_from)
-
-
-class SimilarLengths(DefaultBatchSampler):  # type: ignore[misc]
-    """Batches of groups whose longest passages are about as long, so that little is computed for padding.
-
-    The order is another in each epoch, and the same for the same seed and epoch.
-    """
-
-    def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:
-        super().__init__(dataset, batch_size=batch_size, drop_last=drop_last, **kwargs)
-        self.lengths = [max(map(len, passages)) for passages in dataset["docs"]]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        draw = random.Random(f"{self.seed} {self.epoch}")
-        order = list(range(len(self.lengths)))
-        draw.shuffle(order)
-        pool = POOL * self.batch_size
-        batches = []
-        for start in range(0, len(order), pool):
-            alike = sorted(order[start : start + pool], key=self.lengths.__getitem__)
-            batches += [alike[at : at + self.batch_size] for at in range(0, len(alike), self.batch_size)]
-        if self.drop_last:
-            batches = [batch for batch in batches if len(batch) == self.batch_size]
-        draw.shuffle(batches)
-        return iter(batches)
+        kept = [place for place, name in enumerate(negatives, 1) if texts[name] != answer]
+        if kept:
+            passages = [answer, *(texts[negatives[place - 1]] for place in kept)]
+            yield Group(
+                query, passages, drawn_from, [scores[place] for place in (0, *kept)] if scores else ()
+            )
