@@ -33,7 +33,11 @@ PANELS = {
         "eval_commands": "collections collection reproduce",
         "report_commands": "leaderboard report relevance",
     },
-    "Learn": {"train_commands": "relevance fusion", "train_reranker_commands": "heads cross_encoder"},
+    "Learn": {
+        "train_commands": "relevance fusion",
+        "train_encoder_commands": "encoder sparse_encoder",
+        "train_reranker_commands": "heads cross_encoder",
+    },
     "Inspect": {"inspect_commands": "info verify doctor"},
 }
 """The files and functions of the commands, by the panel of the program's help."""
@@ -41,7 +45,7 @@ PANELS = {
 GROUPS = {
     "Cluster": ("cluster", "An index in shards, on one machine or many."),
     "Measure": ("eval", "Score runs and answers, compare runs, evaluate collections."),
-    "Learn": ("train", "Learn relevance, fusion and re-rankers from judged queries."),
+    "Learn": ("train", "Learn encoders, re-rankers, relevance and fusion from judged queries."),
 }
 """The panels whose commands are in a group of their own, with its name and help."""
 

@@ -16,7 +16,7 @@ PANELS = {
     "Access": "keys open writable cors",
     "Limits": "max_body max_k max_batch max_waiting timeout receive_timeout",
     "Cluster": "shards address partial deadline",
-    "Output": "into overwrite out index tag system k measures force explain as_json help",
+    "Output": "into overwrite out index tag system k measures force explain dry_run as_json help",
     "Reading": "splits mirror id_field text_field title_field encoding on_error on_duplicate chunk overlap",
     "Encoding": "encoder device no_cache",
     "Dense side": "dense",
@@ -28,7 +28,9 @@ PANELS = {
     "Context": "context expand compress guard",
     "Relevance": "min_probability relevant_only relevance",
     "Training": "features map seed work",
-    "Fitting to an index": "unlabelled judged reset queries qrels dry_run",
+    "Groups": "negatives most teacher",
+    "Learning": "base loss ssl document_price query_price epochs batch learning_rate max_tokens mix",
+    "Fitting to an index": "unlabelled judged reset queries qrels",
     "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long adaptive",
 }
 """The panel of each option, by the name of its parameter."""

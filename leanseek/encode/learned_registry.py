@@ -84,9 +84,14 @@ def _parsed(name: str) -> tuple[str, str]:
 
 def learned_fingerprint(name: str) -> str:
     """The fingerprint of `load_learned_encoder(name)`, without loading it. Raises as it does."""
-    prefix, model = _parsed(name)
-    found = model_fingerprint(_resolved(model).path)
+    prefix, _ = _parsed(name)
+    found = model_fingerprint(resolve_splade(name).path)
     return int8_fingerprint(found) if prefix == "onnx-int8" else found
+
+
+def resolve_splade(name: str) -> ResolvedModel:
+    """The folder of the model that `load_learned_encoder(name)` loads. Raises as it does."""
+    return _resolved(_parsed(name)[1])
 
 
 def prepare_learned_queries(name: str) -> bool:

@@ -107,8 +107,8 @@ def _unchanged(states: Any) -> Any:
     return states
 
 
-def load_splade(folder: Path, device: str | None, **model_options: str) -> SpladeParts:
-    """The model in the folder, in float32, taken apart. Raises as `TorchSplade`."""
+def load_splade_model(folder: Path, device: str | None, **model_options: str) -> Any:
+    """The SparseEncoder in the folder, in float32. Raises as `TorchSplade`."""
     if importlib.util.find_spec("sentence_transformers") is None:
         raise MissingPackageError("Learned sparse vectors", "sentence-transformers", "encode")
     try:
@@ -118,7 +118,12 @@ def load_splade(folder: Path, device: str | None, **model_options: str) -> Splad
     _check_head(folder)
     with loading(folder, device, " as a learned sparse encoder"):
         model = SparseEncoder(str(folder), device=device, local_files_only=True, model_kwargs=model_options)
-    model = model.float().eval()
+    return model.float().eval()
+
+
+def load_splade(folder: Path, device: str | None, **model_options: str) -> SpladeParts:
+    """The model in the folder, in float32, taken apart. Raises as `TorchSplade`."""
+    model = load_splade_model(folder, device, **model_options)
     documents, queries = _routes(folder, model)
     transformer, pooled = _expansion(folder, documents)
     network = transformer.auto_model

@@ -1,5 +1,10 @@
 from .crossencoder.recipe import Recipe as Recipe
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
+from .encoder.encoder_recipe import EncoderRecipe as EncoderRecipe
+from .encoder.encoder_recipe import SparseRecipe as SparseRecipe
+from .encoder.encoder_training import EncoderReport as EncoderReport
+from .encoder.encoder_training import plan_encoder as plan_encoder
+from .encoder.encoder_training import train_encoder as train_encoder
 from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
 from .fusion.learned_fusion import train_fusion as train_fusion
@@ -15,4 +20,5 @@ from .relevance.field import FittedMode as FittedMode
 from .relevance.field import reset_relevance as reset_relevance
 from .relevance.field import train_judged as train_judged
 from .relevance.field import train_unlabelled as train_unlabelled
+from .training_set import Drawing as Drawing
 from .training_set import Source as Source

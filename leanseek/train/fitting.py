@@ -86,6 +86,7 @@ def fit(
     *,
     faster: Faster | None = None,
     share: float = 1.0,
+    callbacks: Sequence[Any] = (),
     progress: Progress | None = None,
 ) -> Learned:
     """Fit the model, one of sentence-transformers', by the `loss`; afterwards it is in the state that was best.
@@ -138,7 +139,7 @@ def fit(
         train_dataset=Dataset.from_list(list(learn)),
         eval_dataset=Dataset.from_list(list(held_out)),
         loss=checked(loss),
-        callbacks=[watch],
+        callbacks=[watch, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     stopped = None

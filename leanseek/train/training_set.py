@@ -13,6 +13,7 @@ from leanseek.errors import UsageError
 from leanseek.eval.base import Collection
 from leanseek.eval.index_build import collection_index
 from leanseek.eval.systems import System
+from leanseek.rerank import Reranker
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.mining import JUDGED_BY_TEACHER, Group, mine
 from leanseek.types import Progress
@@ -76,16 +77,16 @@ def training_set(
     *,
     seed: int,
     work: Path,
-    teacher: str | None = None,
+    teacher: Reranker | None = None,
     device: str | None = None,
     progress: Progress | None = None,
 ) -> TrainingSet:
     """The groups of all sources (see `mine`), the same for the same `seed`.
 
-    Each source is indexed below `work` as `leanseek eval collection` does; an index there is reused. `teacher` names a
-    re-ranker that scores every group's passages.
+    Each source is indexed below `work` as `leanseek eval collection` does; an index there is reused. The `teacher`
+    scores every group's passages.
 
-    Raises UsageError for too few queries, ModelError for a teacher that cannot be loaded, and what `mine` raises.
+    Raises UsageError for too few queries, and what `mine` and the teacher raise.
     """
     learn: list[Group] = []
     held: list[Group] = []
@@ -122,7 +123,7 @@ def training_set(
 
 
 def teaching(
-    folder: Path, teacher: str | None, drawing: Drawing, device: str | None, progress: Progress | None
+    folder: Path, teacher: Reranker | None, drawing: Drawing, device: str | None, progress: Progress | None
 ) -> Searcher:
     """A search of the index in `folder` that the teacher re-ranks; without a teacher a plain one."""
     depth = max(JUDGED_BY_TEACHER, drawing.negatives + 1) if teacher is not None else None

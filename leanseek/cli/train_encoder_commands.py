@@ -1,0 +1,208 @@
+"""Commands that train encoders: dense ones, and learned sparse ones."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from leanseek.cli import options as opt
+from leanseek.cli.output import count, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from leanseek.train.encoder import EncoderRecipe
+
+Out: TypeAlias = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the model goes.")]
+LossName: TypeAlias = Annotated[
+    Literal["margin-mse", "infonce"],
+    typer.Option(help="Learn a teacher's margins, or to find the relevant passage among all of a batch."),
+]
+TeacherName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The re-ranker to learn from, by default interpolated:cross-encoder."),
+]
+Negatives: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", help="Irrelevant passages for each relevant one.")
+]
+Most: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Queries of each collection, by default all.")
+]
+Epochs: TypeAlias = Annotated[float, typer.Option(metavar="N", help="How often each query is seen.")]
+Batch: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Queries of one step.")]
+Rate: TypeAlias = Annotated[float, typer.Option(metavar="N", help="The highest, after warming up.")]
+MaxTokens: TypeAlias = Annotated[int, typer.Option(metavar="N", help="A text's length in training.")]
+Share: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="0..1",
+        help="Share of the trained weights in those saved, the rest being the base's; less suits other texts better.",
+    ),
+]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+def encoder(
+    collections: opt.TrainingCollections,
+    out: Out,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The encoder to start from, by default the default encoder."),
+    ] = None,
+    loss: LossName = "margin-mse",
+    teacher: TeacherName = None,
+    ssl: Annotated[
+        float,
+        typer.Option(
+            metavar="W",
+            help="Weight of a loss without judgments: title and text of a document belong together.",
+        ),
+    ] = 0.0,
+    negatives: Negatives = 7,
+    most: Most = None,
+    epochs: Epochs = 1.0,
+    batch: Batch = 16,
+    learning_rate: Rate = 2e-5,
+    max_tokens: MaxTokens = 128,
+    mix: Share = 0.5,
+    seed: opt.Seed = 0,
+    work: opt.Work = Path("results"),
+    device: opt.Device = None,
+    dry_run: DryRun = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Train an encoder for your documents, from judged queries and a re-ranker as teacher.
+
+    If interrupted, repeat the command: it continues from the last checkpoint.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.train.encoder import TEACHER, EncoderRecipe
+
+    recipe = EncoderRecipe(
+        base=base or DEFAULT_MODEL,
+        loss=loss,
+        teacher=teacher or TEACHER,
+        ssl=ssl,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        mix=mix,
+        seed=seed,
+    )
+    use = "leanseek index DOCUMENTS --into INDEX --encoder {}"
+    run(collections, out, recipe, negatives, most, work, device, dry_run, as_json, use)
+
+
+def sparse_encoder(
+    collections: opt.TrainingCollections,
+    out: Out,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A SPLADE or masked-language model to start from, by default the packaged one.",
+        ),
+    ] = None,
+    loss: LossName = "margin-mse",
+    teacher: TeacherName = None,
+    document_price: Annotated[
+        float, typer.Option(metavar="W", help="Price of the terms of documents: more keeps fewer.")
+    ] = 3e-5,
+    query_price: Annotated[
+        float, typer.Option(metavar="W", help="Price of the terms of queries: more keeps fewer.")
+    ] = 5e-5,
+    negatives: Negatives = 7,
+    most: Most = None,
+    epochs: Epochs = 1.0,
+    batch: Batch = 16,
+    learning_rate: Rate = 2e-5,
+    max_tokens: MaxTokens = 128,
+    mix: Share = 0.5,
+    seed: opt.Seed = 0,
+    work: opt.Work = Path("results"),
+    device: opt.Device = None,
+    dry_run: DryRun = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Train a learned sparse encoder for your documents, from judged queries and a re-ranker as teacher.
+
+    If interrupted, repeat the command: it continues from the last checkpoint.
+    """
+    from leanseek.train.encoder import TEACHER, SparseRecipe
+
+    recipe = SparseRecipe(
+        base=base or "",
+        loss=loss,
+        teacher=teacher or TEACHER,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        mix=mix,
+        seed=seed,
+        document_price=document_price,
+        query_price=query_price,
+    )
+    use = "leanseek index DOCUMENTS --into INDEX --learned splade:{}"
+    run(collections, out, recipe, negatives, most, work, device, dry_run, as_json, use)
+
+
+def run(
+    collections: list[str],
+    out: Path,
+    recipe: EncoderRecipe,
+    negatives: int,
+    most: int | None,
+    work: Path,
+    device: str | None,
+    dry_run: bool,
+    as_json: bool,
+    use: str,
+) -> None:
+    """Train, or say what training would do, and print how it went and how the model is used."""
+    from leanseek.eval.collections import open_collection
+    from leanseek.train import Drawing, Source
+    from leanseek.train.encoder import plan_encoder, train_encoder
+
+    drawing = Drawing(negatives, most)
+    sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
+    if dry_run:
+        plan = plan_encoder(sources, recipe, drawing, out)
+        if as_json:
+            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+            return
+        for name, queries in plan.queries.items():
+            typer.echo(
+                f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}"
+            )
+        taught = f", taught by {recipe.scored_by}" if recipe.scored_by else ""
+        typer.echo(
+            f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + negatives} passages each, of up to "
+            f"{recipe.max_tokens} tokens, from {recipe.base or 'the packaged model'}{taught}; nothing was done"
+        )
+        return
+    with progress_bar(as_json) as progress:
+        report = train_encoder(sources, out, recipe, drawing, work=work, device=device, progress=progress)
+    if as_json:
+        print_json({"out": str(out), **asdict(report)})
+        return
+    for taken in report.sources:
+        typer.echo(
+            f"{taken.collection} ({taken.split}): {count(taken.queries, 'query', 'queries')}, "
+            f"{taken.held_out:,} held out"
+        )
+    if report.teacher_right is not None:
+        typer.echo(f"{recipe.teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
+    typer.echo(
+        f"{count(report.steps, 'step')}; loss on the held-out queries {report.before:.4f} before, "
+        f"{report.after:.4f} after"
+    )
+    if report.stopped is not None:
+        typer.echo(
+            f"note: the loss was no number at step {report.stopped:,}; the state of the last evaluation before is "
+            "kept. A lower --learning-rate goes further"
+        )
+    typer.echo(f"Use it: {use.format(quote(str(out)))}")
