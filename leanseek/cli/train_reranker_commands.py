@@ -179,7 +179,8 @@ def cross_encoder(
     """
     from leanseek.encode import DEFAULT_MODEL
     from leanseek.eval.collections import open_collection
-    from leanseek.train.crossencoder import Recipe, Source, train_cross_encoder
+    from leanseek.train import Source
+    from leanseek.train.crossencoder import Recipe, train_cross_encoder
 
     recipe = Recipe(
         base=base or DEFAULT_MODEL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from leanseek.cluster.epochs import EpochRecord
 from leanseek.cluster.load_limit import Room
@@ -35,10 +35,11 @@ class PoolShards:
             Task(shard, (self.name, self._record.shards[shard], question))
             for shard, question in questions.items()
         ]
-        return {
-            shard: Together((shard,), answer) if getattr(questions[shard], "together", False) else answer
-            for shard, answer in self._pool.run(ask_task, tasks)
-        }
+        found: dict[int, Any] = dict(self._pool.run(ask_task, tasks))
+        for shard, question in questions.items():
+            if getattr(question, "together", False):
+                found[shard] = Together((shard,), found[shard])
+        return found
 
     def close(self) -> None:
         """Nothing: no shard stays open."""

@@ -92,10 +92,13 @@ class Search:
             order = np.argsort(searched[0].ordinals)
             union = searched[0].ordinals[order]
             view = SideView(order + 1, searched[0].scores[order])
-            views = [view if side is not None else None for side in (sparse, dense, learned)]
+            by_terms, by_vector, by_expansion = (
+                view if side is not None else None for side in (sparse, dense, learned)
+            )
             # Where all of the collection is here, nothing is left for ids to decide.
             whole = self.statistics.totals.passages == here.count()
-            return Found(union, [] if whole else here.passages.ids(union), *views, sides.lists)
+            ids = [] if whole else here.passages.ids(union)
+            return Found(union, ids, by_terms, by_vector, by_expansion, sides.lists)
         union = np.unique(np.concatenate([side.ordinals for side in searched]))
         by_terms = by_vector = by_expansion = None
         if sparse is not None:
