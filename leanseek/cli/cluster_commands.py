@@ -17,7 +17,7 @@ from leanseek.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from leanseek.cluster import ClusterReport
+    from leanseek.cluster import ClusterReport, Pool
     from leanseek.reading import ReadReport
     from leanseek.types import Query, Ranked
 
@@ -67,7 +67,7 @@ def build(
 
     If interrupted, repeat the command: it continues where it stopped, and ends with the same files.
     """
-    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.cluster import ClusterIndex
     from leanseek.reading import ReadReport, read
 
     reading = ReadReport()
@@ -91,7 +91,7 @@ def build(
         (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         (learned, learned_terms),
     )
-    pool = make_pool(address)
+    pool = joined(address, as_json)
     with progress_bar(as_json) as progress:
         report = ClusterIndex.build(
             into,
@@ -122,10 +122,10 @@ def add(
     as_json: opt.Json = False,
 ) -> None:
     """Add documents to a cluster, all at once for everyone who searches it."""
-    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.cluster import ClusterIndex
     from leanseek.reading import ReadReport, read
 
-    cluster = ClusterIndex.open(url, encoder=encoder, pool=make_pool(address))
+    cluster = ClusterIndex.open(url, encoder=encoder, pool=joined(address, as_json))
     reading = ReadReport()
     documents = read(
         *sources,
@@ -152,12 +152,12 @@ def delete(
     as_json: opt.Json = False,
 ) -> None:
     """Delete documents from a cluster by id or by a filter, all at once."""
-    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.cluster import ClusterIndex
     from leanseek.errors import UsageError
 
     if not ids and filter is None:
         raise UsageError("nothing to delete is named; give ids, or --filter EXPR")
-    cluster = ClusterIndex.open(url, pool=make_pool(address))
+    cluster = ClusterIndex.open(url, pool=joined(address, as_json))
     report = cluster.delete(ids or (), filter=filter, ignore_missing=ignore_missing)
     if as_json:
         print_json(asdict(report))
@@ -178,9 +178,9 @@ def compact(
     as_json: opt.Json = False,
 ) -> None:
     """Merge the segments of each shard and drop deleted documents."""
-    from leanseek.cluster import ClusterIndex, make_pool
+    from leanseek.cluster import ClusterIndex
 
-    cluster = ClusterIndex.open(url, encoder=encoder, pool=make_pool(address))
+    cluster = ClusterIndex.open(url, encoder=encoder, pool=joined(address, as_json))
     before = cluster.epoch.number
     with progress_bar(as_json) as progress:
         report = cluster.compact(relearn=relearn, progress=progress)
@@ -417,6 +417,16 @@ def serve(
         held = ", ".join(map(str, place.shards)) or "none"
         typer.echo(f"host {number}: replica {place.group}, shards {held}")
     typer.echo(f'Search it: leanseek cluster search {quote(url)} "your question" --address {address}')
+
+
+def joined(address: str, quiet: bool) -> Pool:
+    """The machines at an address, of which a line is printed. Raises as `make_pool`."""
+    from leanseek.cluster import make_pool
+
+    pool = make_pool(address)
+    if pool.place and not quiet:
+        typer.echo(f"Working on {pool.place}.", err=True)
+    return pool
 
 
 def show_added(url: str, report: ClusterReport, reading: ReadReport, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from .cluster_searcher import Partial as Partial
 from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
 from .hosts import serve_cluster as serve_cluster
 from .hosts import stop_cluster as stop_cluster
+from .local_nodes import LocalNodes as LocalNodes
+from .tasks import Pool as Pool
 from .tasks import make_pool as make_pool
 from .transport import Epoch as Epoch
 from .transport import InProcess as InProcess

@@ -287,7 +287,14 @@ class ClusterIndex:
             tasks = (
                 Task(
                     shard,
-                    (storage.url, shard, units.get(shard, []), encoders, plan.learning_queries, on_duplicate),
+                    (
+                        storage.location,
+                        shard,
+                        units.get(shard, []),
+                        encoders,
+                        plan.learning_queries,
+                        on_duplicate,
+                    ),
                 )
                 for shard in range(shards)
             )
@@ -325,7 +332,7 @@ class ClusterIndex:
         number = epoch.number + 1
         encoders = self._encoders(epoch.settings)
         tasks = (
-            Task(shard, (storage.url, shard, number, epoch.shards[shard], change, encoders))
+            Task(shard, (storage.location, shard, number, epoch.shards[shard], change, encoders))
             for shard, change in changes.items()
         )
         try:
@@ -459,14 +466,20 @@ class Encoding:
                 counts["read"] += unit.documents
                 progress("reading", counts["read"], None)
                 if dense:
-                    yield Task(unit, (self._storage.url, unit.name, self._encoders))
+                    yield Task(unit, (self._storage.location, unit.name, self._encoders))
             total[0] = counts["read"]
 
-        for unit, encoded in self._pool.run(encode_task, tasks()):
+        under_way: dict[str, float] = {}
+
+        def told(unit: Unit, share: float) -> None:
+            under_way[unit.name] = unit.documents * share
+            progress("encoding documents", counts["done"] + int(sum(under_way.values())), total[0])
+
+        for unit, encoded in self._pool.run(encode_task, tasks(), told):
             self.encoded += encoded
             self.known += encoded == 0
             counts["done"] += unit.documents
-            progress("encoding documents", counts["done"], total[0])
+            told(unit, 0.0)
         return units
 
 

@@ -111,9 +111,13 @@ def epoch_name(number: int) -> str:
     return f"{EPOCHS}/{number:06d}.json"
 
 
-def shard_name(shard: int, epoch: int) -> str:
-    """The folder of a shard that is new with an epoch."""
-    return f"{SHARDS}/{shard:04d}-{epoch:06d}"
+def shard_name(shard: int, epoch: int, inputs: str) -> str:
+    """The folder of a shard that is new with an epoch; `inputs` is a digest of what it is made from.
+
+    A writer that was given up may still have tasks under way: what they leave must not take the place of what the next
+    writer makes for the same epoch.
+    """
+    return f"{SHARDS}/{shard:04d}-{epoch:06d}-{inputs[:8]}"
 
 
 def current_epoch(storage: Storage) -> int | None:

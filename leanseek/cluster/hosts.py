@@ -114,7 +114,7 @@ def layout(shards: int, replicas: int, nodes: int) -> list[Place]:
 
 def prefix(url: str) -> str:
     """What the names of a cluster's hosts begin with."""
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-"
+    return f"{hashlib.sha256(open_storage(url).location.encode()).hexdigest()[:16]}-"
 
 
 def serve_cluster(
@@ -131,7 +131,8 @@ def serve_cluster(
     ray = connect(address, start=False)  # hosts outlive this process
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    epoch = read_epoch(open_storage(url))
+    storage = open_storage(url)
+    epoch = read_epoch(storage)
     processors = {
         node["NodeID"]: int(node["Resources"]["CPU"])
         for node in ray.nodes()
@@ -156,7 +157,7 @@ def serve_cluster(
             "num_cpus": cpus,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
         }
-        started.append(kind.options(**options).remote(url, place))
+        started.append(kind.options(**options).remote(storage.location, place))
     try:
         ray.get([host.prepare.remote(epoch.number) for host in started], timeout=START)
     except ray.exceptions.RayTaskError as error:

@@ -10,10 +10,11 @@ import hashlib
 import json
 import secrets
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -23,7 +24,7 @@ from leanseek.cluster.storage import UNITS, Storage, link, open_storage, refusal
 from leanseek.cluster.transport import Question
 from leanseek.cluster.units import UnitEncoder, UnitLearned, UnitVectors, encode_unit, read_unit
 from leanseek.encode import Encoder, LearnedEncoder
-from leanseek.errors import IndexDamagedError, LeanseekError, StorageError
+from leanseek.errors import DuplicateIdError, IndexDamagedError, LeanseekError, StorageError
 from leanseek.files import cache_folder, checksum, sync
 from leanseek.indexing.catalog import CATALOG, LOCK, SEAL, State, read_state
 from leanseek.indexing.creation import Plan, recorded_encoder, recorded_learned
@@ -109,10 +110,23 @@ class ChangedShard:
     added: AddReport | None = None
 
 
-def encode_task(url: str, unit: str, encoders: Encoders) -> int:
+def encode_task(url: str, unit: str, encoders: Encoders, tick: Callable[[float], None]) -> int:
     """Encode a unit, wherever this runs; returns how many passages were encoded, none where they were there."""
     settings = IndexSettings.from_json(encoders.settings)
-    return encode_unit(open_storage(url), unit, settings, encoders.load(), encoders.load_learned())
+    storage = seen_storage(url)
+    return encode_unit(storage, unit, settings, encoders.load(), encoders.load_learned(), tick)
+
+
+def seen_storage(url: str) -> Storage:
+    """The storage of a cluster that is being changed. Raises StorageError where this machine does not see it."""
+    storage = open_storage(url)
+    if storage.folder is not None and not storage.folder.is_dir():
+        raise StorageError(
+            f"the folder '{url}' is not there on the machine '{socket.gethostname()}': all nodes must see a cluster's "
+            "folder under the same path. Put it on a file system that they share, or at a URL such as "
+            "s3://bucket/my.cluster"
+        )
+    return storage
 
 
 def build_task(
@@ -124,9 +138,10 @@ def build_task(
     on_duplicate: OnDuplicate,
 ) -> ChangedShard:
     """Make a shard of the first epoch from its units; one that was made from the same before is taken as it is."""
-    storage = open_storage(url)
-    name = shard_name(shard, 1)
-    done = f"{UNITS}/{_inputs(shard, units, encoders.settings, learning_queries, on_duplicate)}.shard"
+    storage = seen_storage(url)
+    inputs = _inputs(shard, units, encoders.settings, learning_queries, on_duplicate)
+    name = shard_name(shard, 1, inputs)
+    done = f"{UNITS}/{inputs}.shard"
     if (known := _known(storage, done)) is not None:
         return ChangedShard(shard, known)
     settings = IndexSettings.from_json(encoders.settings)
@@ -150,8 +165,8 @@ def change_task(
     url: str, shard: int, number: int, record: ShardRecord, change: ShardChange, encoders: Encoders
 ) -> ChangedShard:
     """Make the folder that a shard has in epoch `number` from the one it has now."""
-    storage = open_storage(url)
-    name = shard_name(shard, number)
+    storage = seen_storage(url)
+    name = shard_name(shard, number, _inputs(record, type(change).__name__, asdict(change)))
     units = change.units if isinstance(change, Addition) else ()
     added = None
     with draft(storage, name) as folder, unit_encoders(storage, units, encoders) as (dense, learned):
@@ -160,7 +175,13 @@ def change_task(
         index = Index.open(folder, encoder=given[0], learned=given[1])
         if isinstance(change, Addition):
             documents = (document for unit in units for document in read_unit(storage, unit))
-            added = index.add(documents, on_duplicate=change.on_duplicate, cache=False, background=False)
+            try:
+                added = index.add(documents, on_duplicate=change.on_duplicate, cache=False, background=False)
+            except (
+                DuplicateIdError
+            ) as error:  # which names the draft, and counts the documents of this shard alone
+                _, _, reason = str(error).partition(f"'{folder}' ")
+                raise DuplicateIdError(f"'{url}' {reason}" if reason else str(error)) from error
         elif isinstance(change, Deletion):
             index.delete(change.ids)
         else:
@@ -258,12 +279,17 @@ def place(
     if storage.folder is not None:
         target = storage.folder / name
         with refusals(storage.url):
-            if target.exists():  # of a writer that was killed
+            # A task that was done again may find what its first try has left; it may be in use by now.
+            if (target / CATALOG).is_file() and checksum(target / CATALOG) == checksum(folder / CATALOG):
+                return
+            if target.exists():
                 shutil.rmtree(target)
             folder.rename(target)
             sync(target.parent)
         return
-    storage.remove(name)
+    with suppress(FileNotFoundError):  # the catalog comes last: where it is the same, so is all the rest
+        if hashlib.sha256(storage.read(f"{name}/{CATALOG}")).hexdigest() == checksum(folder / CATALOG):
+            return
     known = {
         f"{segment.folder}/{file.name}": file.sha256
         for segment in (shared.segments if shared is not None else ())

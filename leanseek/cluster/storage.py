@@ -29,9 +29,10 @@ from leanseek.errors import (
     UsageError,
 )
 from leanseek.files import replacing, sync
+from leanseek.indexing.catalog import CLUSTER
 from leanseek.indexing.folder import writer_lock
 
-POINTER: Final = "cluster.json"
+POINTER: Final = CLUSTER
 EPOCHS: Final = "epochs"
 SHARDS: Final = "shards"
 UNITS: Final = "units"
@@ -51,6 +52,11 @@ class Storage(Protocol):
     @property
     def url(self) -> str:
         """What the user calls it."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """What `open_storage` takes in any process, whatever folder that runs in."""
         ...
 
     @property
@@ -113,6 +119,7 @@ class FolderStorage:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder: Path = folder
         self.url = str(folder) if url is None else url
+        self.location = str(folder.absolute())
 
     def read(self, name: str) -> bytes:
         """See Storage."""
@@ -189,7 +196,7 @@ class ObjectStorage:
     folder: Path | None = None
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = self.location = url
         kind = url.partition("://")[0]
         try:
             import fsspec

@@ -14,6 +14,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -124,14 +125,17 @@ def encode_unit(
     settings: IndexSettings,
     encoder: Encoder | None,
     learned: LearnedEncoder | None,
-    tick: Callable[[int], None] = lambda _: None,
+    tick: Callable[[float], None] = lambda _: None,
 ) -> int:
     """Encode a unit's texts, unless they are there; returns how many passages were encoded.
+
+    `tick` is called with the share of them that is done.
 
     Raises ModelError where an encoder fails.
     """
     name = encoding_name(unit, settings)
-    if f"{name}.done" in storage.names(UNITS):
+    with suppress(FileNotFoundError):
+        storage.read(f"{UNITS}/{name}.done")
         return 0
     encoding = make_encoding(encoder, (), cache=False) if encoder is not None else None
     chunking = chunking_of(settings, encoding)
@@ -142,15 +146,20 @@ def encode_unit(
     ]
     texts = list(dict.fromkeys(passages))
     arrays: dict[str, Float32Array | Int32Array | Int64Array] = {}
+    models = (encoder is not None) + (learned is not None)
     if encoder is not None:
         with encoder_errors(encoder):
             tokens: list[Int32Array] = []
-            vectors, _ = encode_corpus(_Counting(encoder, tokens), texts, None, tick)
+            vectors, _ = encode_corpus(
+                _Counting(encoder, tokens), texts, None, lambda done: tick(done / len(texts) / models)
+            )
         arrays["vectors"] = vectors
         arrays["tokens"] = np.concatenate([np.zeros(0, np.int32), *tokens])
     if learned is not None:
         with encoder_errors(learned):
-            rows, _ = encode_learned(learned, texts, None)
+            rows, _ = encode_learned(
+                learned, texts, None, lambda done: tick(1 - (1 - done / len(texts)) / models)
+            )
         arrays |= {f"learned-{field}": value for field, value in rows._asdict().items()}
     sums = {}
     for part, array in arrays.items():

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,9 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # What other libraries go by: a task of a cluster, for one, has a single processor.
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        options.intra_op_num_threads = int(threads)
     if not spinning:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

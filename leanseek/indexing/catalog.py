@@ -43,6 +43,8 @@ LEARNED_FORMAT = 3
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
+CLUSTER = "cluster.json"
+"""What a folder has that is a cluster (see `leanseek.cluster`)."""
 CATALOG = "catalog.sqlite"
 SEAL = "catalog.sha256"
 SEGMENTS = "segments"
@@ -191,6 +193,11 @@ def _read(folder: Path, load: Callable[[sqlite3.Connection], Loaded]) -> Loaded:
         what = "is not a folder" if folder.exists() and not folder.is_dir() else "holds no leanseek index"
         if not folder.exists():
             what = "does not exist"
+        if (folder / CLUSTER).is_file():
+            raise IndexNotFoundError(
+                f"'{folder}' is a cluster, an index in shards. Search it with: leanseek cluster search "
+                f"{quote(str(folder))} QUERY; serve it with: leanseek serve NAME=cluster:{quote(str(folder))}"
+            )
         raise IndexNotFoundError(
             f"'{folder}' {what}. Make an index with: leanseek index SOURCE --into {quote(str(folder))}"
         )
