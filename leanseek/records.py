@@ -73,8 +73,8 @@ class AnswerRecord(TypedDict):
     """An answer as JSON; what does not apply is left out.
 
     `threshold` and `left_out` come with a least probability, `reason` and `message` where there is no hit, `reranked`
-    of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query, `facets`
-    where they were asked for.
+    of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query, `coverage`
+    where a part of a cluster did not answer, `facets` where they were asked for.
     """
 
     hits: list[HitRecord]
@@ -86,6 +86,7 @@ class AnswerRecord(TypedDict):
     reranked: NotRequired[int]
     to_rerank: NotRequired[int]
     query_tokens_lost: NotRequired[int]
+    coverage: NotRequired[float]
     operators: NotRequired[list[dict[str, Any]]]
     facets: NotRequired[dict[str, FacetRecord]]
 
@@ -209,6 +210,8 @@ def answer_record(answer: Answer) -> AnswerRecord:
         record |= {"reranked": answer.reached.judged, "to_rerank": answer.reached.asked}
     if answer.tokens_lost:
         record["query_tokens_lost"] = answer.tokens_lost
+    if answer.coverage is not None:
+        record["coverage"] = answer.coverage
     if answer.operators:
         record["operators"] = [operator._asdict() for operator in answer.operators]
     if answer.facets:
@@ -235,6 +238,7 @@ def answer_of(record: AnswerRecord) -> Answer:
         reached=Reached(record["reranked"], record["to_rerank"]) if "reranked" in record else None,
         nothing=Nothing(reason, record["message"]) if reason is not None else None,
         tokens_lost=record.get("query_tokens_lost", 0),
+        coverage=record.get("coverage"),
         operators=tuple(Operator(**operator) for operator in record.get("operators", ())),
         facets={
             field: Facet(tuple(ValueCount(**one) for one in facet["values"]), facet["distinct"])

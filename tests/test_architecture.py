@@ -27,7 +27,8 @@ HOUSE = ROOT / "leanseek"
 
 LAYERS = (
     ("cli",),
-    ("cluster", "serve", "integrations"),
+    ("serve", "integrations"),
+    ("cluster",),
     ("client",),
     ("train",),
     ("eval",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,7 +11,24 @@ from leanseek.cli import options as opt
 
 Named = Annotated[
     list[str],
-    typer.Argument(metavar="NAME=INDEX", help="An index directory, and the name it is served under."),
+    typer.Argument(
+        metavar="NAME=INDEX",
+        help="The name it is served under, and an index directory, or cluster:URL for a cluster.",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Where clusters are searched: local, in this process, or by the hosts of a Ray cluster at auto, "
+        "HOST:PORT or ray://HOST:PORT.",
+    ),
+]
+Partial = Annotated[
+    Literal["never", "allow"],
+    typer.Option(
+        help="Where a shard of a cluster does not answer: fail with 503, or answer from the others."
+    ),
 ]
 
 
@@ -51,6 +68,8 @@ def serve(
     log_queries: Annotated[
         bool, typer.Option("--log-queries", help="Write the text of queries to the log.")
     ] = False,
+    address: Address = "local",
+    partial: Partial = "never",
     relevance: opt.Relevance = "auto",
     rerank: opt.Rerank = None,
     rerank_depth: opt.RerankDepth = None,
@@ -88,6 +107,8 @@ def serve(
         cors=tuple(cors or ()),
         # Without keys, pages of other sites must not come in through a browser on this machine.
         hosts=("localhost", "127.0.0.1", "[::1]", host) if is_loopback(host) and keys is None else (),
+        address=address,
+        partial=partial,
         writable=writable,
         log_queries=log_queries,
     )
@@ -105,6 +126,8 @@ def serve(
 
 def mcp(
     indexes: Named,
+    address: Address = "local",
+    partial: Partial = "never",
     relevance: opt.Relevance = "auto",
     rerank: opt.Rerank = None,
     rerank_depth: opt.RerankDepth = None,
@@ -121,7 +144,11 @@ def mcp(
     from leanseek.serve.agents import run_stdio
     from leanseek.serve.serve_settings import parse_indexes
 
-    settings = ServeSettings(**models(relevance, rerank, rerank_depth, rerank_budget, rerank_long, device))
+    settings = ServeSettings(
+        address=address,
+        partial=partial,
+        **models(relevance, rerank, rerank_depth, rerank_budget, rerank_long, device),
+    )
     run_stdio(parse_indexes(indexes), settings)
 
 

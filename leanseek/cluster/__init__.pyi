@@ -4,6 +4,7 @@ from .cluster_index import ClusterReport as ClusterReport
 from .cluster_index import ClusterStatus as ClusterStatus
 from .cluster_searcher import ClusterSearcher as ClusterSearcher
 from .cluster_searcher import Partial as Partial
+from .cluster_searcher import open_transport as open_transport
 from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
 from .hosts import serve_cluster as serve_cluster
 from .hosts import stop_cluster as stop_cluster

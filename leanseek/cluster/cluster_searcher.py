@@ -171,6 +171,8 @@ class ClusterSearcher(Searcher):
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)
     idf = covering(Searcher.idf)
+    count = covering(Searcher.count)
+    examples = covering(Searcher.examples)
 
     def attempt(self, method: Callable[[], Result]) -> Result:
         """What the method gives; see `covering`.

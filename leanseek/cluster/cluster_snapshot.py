@@ -29,6 +29,7 @@ from leanseek.cluster.questions import (
     CountValues,
     Dated,
     Draw,
+    Examples,
     FieldsOf,
     Find,
     Frequencies,
@@ -264,6 +265,14 @@ class ClusterSnapshot:
             self.memo.counts.clear()
         self.memo.counts[scope] = counts
         return counts
+
+    def examples(self, allowed: Admission | None = None) -> dict[str, dict[str, Any]]:
+        """An example of each kind of value that a field has in a scope, by field."""
+        found: dict[str, dict[str, Any]] = {}
+        for answer in self.ask_all(Examples(scope_of(allowed))):
+            for field, kinds in answer.items():
+                found[field] = {**kinds, **found.get(field, {})}
+        return dict(sorted(found.items()))
 
     def matching(self, condition: Filter) -> Admission:
         """What a metadata filter admits. Raises FilterError where it names a field that no document of any shard has,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -248,6 +248,17 @@ class Count:
         """See Question."""
         allowed = self.scope.on(snapshot)
         return Counts(snapshot.count(allowed), snapshot.count_documents(allowed))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """An example of each kind of value that a field has in a scope, by field."""
+
+    scope: Scope
+
+    def on(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+        """See Question."""
+        return snapshot.examples(self.scope.on(snapshot))
 
 
 @dataclass(frozen=True)

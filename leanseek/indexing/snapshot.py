@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -430,6 +431,28 @@ class Snapshot:
         documents = documents_of(self.live if allowed is None else allowed, self.documents)
         return [counted(self.column(field), documents) for field in fields]
 
+    def examples(self, allowed: BoolArray | None = None) -> dict[str, dict[str, Any]]:
+        """An example of each kind of value that a field of the metadata has, by field; `allowed` as in `count`."""
+        mask = self.live if allowed is None else allowed
+        found: dict[str, dict[str, Any]] = {}
+        for base, segment in zip(self.passages.bases.tolist(), self.segments, strict=False):
+            for field in segment.passages.fields():
+                examples = found.setdefault(field, {})
+                for kind, element in segment.passages.kinds(field).items():
+                    if kind in examples:
+                        continue
+                    ordinals = segment.passages.select(field, "kind = ?", (kind,))
+                    if mask is not None:
+                        ordinals = ordinals[mask[base + ordinals]]
+                    if not len(ordinals):
+                        continue
+                    value = element.value
+                    if mask is not None:
+                        [passage] = segment.passages.get(ordinals[:1])
+                        value = _first(passage.metadata.get(field), kind, str(element.text))
+                    examples[kind] = bool(value) if kind == "bool" else value
+        return {field: found[field] for field in sorted(found) if found[field]}
+
     def _knows(self, key: Filter | str) -> bool:
         with self._lock:
             return key in self._masks
@@ -476,6 +499,15 @@ def best_first(
         places = sorted(tied.tolist(), key=lambda place: (-scores[order[place]], names[place]))
         order[tied] = order[places]
     return order
+
+
+def _first(value: Any, kind: str, instead: str) -> Any:
+    """The first element of a document's field that is of a kind."""
+    types = {"number": (int, float), "bool": (bool,)}.get(kind, (str,))
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, types) and (kind == "bool" or not isinstance(one, bool)):
+            return one
+    return instead
 
 
 def _candidates(scores: Float32Array, ordinals: Int64Array, base: int) -> Candidates:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
-from leanseek.indexing.search_source import SearchSource, SourceState
+from leanseek.indexing.search_source import Allowed, SearchSource, SourceState
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, covered, ranked_lists, worded
@@ -35,6 +35,13 @@ from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 if TYPE_CHECKING:
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
+
+
+class Counts(NamedTuple):
+    """How many documents, and how many passages."""
+
+    documents: int
+    passages: int
 
 
 class Searcher:
@@ -159,6 +166,11 @@ class Searcher:
     def generation(self) -> int:
         """The generation of the index that is being searched."""
         return self._generation.snapshot.state.generation
+
+    @property
+    def size(self) -> int:
+        """How many passages are searched, deleted ones included."""
+        return self._generation.snapshot.size
 
     @property
     def settings(self) -> IndexSettings:
@@ -330,9 +342,21 @@ class Searcher:
     def ids(self, *, filter: str | Filter | None = None) -> list[str]:
         """The ids of all documents that the filter admits, each once. Raises FilterError."""
         snapshot = self._open_generation().snapshot
-        if filter is None:
-            return snapshot.ids()
-        return snapshot.ids(snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter))
+        return snapshot.ids(admitted(snapshot, filter))
+
+    def count(self, *, filter: str | Filter | None = None) -> Counts:
+        """How many documents, and how many passages, the filter admits. Raises FilterError."""
+        snapshot = self._open_generation().snapshot
+        allowed = admitted(snapshot, filter)
+        return Counts(snapshot.count_documents(allowed), snapshot.count(allowed))
+
+    def examples(self, *, filter: str | Filter | None = None) -> Mapping[str, Mapping[str, Any]]:
+        """An example of each kind of value that a field has, by field, from the documents that the filter admits.
+
+        Raises FilterError.
+        """
+        snapshot = self._open_generation().snapshot
+        return snapshot.examples(admitted(snapshot, filter))
 
     def idf(self, words: Iterable[str]) -> Float32Array:
         """(n,) how rare each of the words is among the passages; the most of its terms where it has several.
@@ -348,10 +372,7 @@ class Searcher:
         Raises FilterError.
         """
         snapshot = self._open_generation().snapshot
-        allowed = None
-        if filter is not None:
-            allowed = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
-        return snapshot.whole(as_list(ids), allowed)
+        return snapshot.whole(as_list(ids), admitted(snapshot, filter))
 
     async def asearch(
         self,
@@ -536,6 +557,13 @@ def choose_fusion(
     if given:
         raise UsageError(f"{given[0]} goes with a fusion given by name; set it on the fusion object")
     return fusion
+
+
+def admitted(snapshot: SearchSource, filter: str | Filter | None) -> Allowed:
+    """What of a snapshot a filter admits, None for all. Raises FilterError."""
+    if filter is None:
+        return None
+    return snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
 
 
 def as_list(queries: Iterable[str]) -> Sequence[str]:

@@ -324,7 +324,7 @@ def mounted(service: Service) -> tuple[Route, Callable[[], AbstractAsyncContextM
     return Route(PATH, guarded, methods=["POST"]), server.session_manager.run
 
 
-def run_stdio(indexes: Mapping[str, Path], settings: ServeSettings) -> None:
+def run_stdio(indexes: Mapping[str, str | Path], settings: ServeSettings) -> None:
     """Serve the indexes on standard input and output until it ends.
 
     Encoders are loaded by the first search that needs them. Raises what opening the indexes raises.

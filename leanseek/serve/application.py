@@ -42,9 +42,14 @@ ID_LENGTH: Final = 64
 
 
 def create_app(
-    indexes: Mapping[str, Path], settings: ServeSettings | None = None, *, service: Service | None = None
+    indexes: Mapping[str, str | Path],
+    settings: ServeSettings | None = None,
+    *,
+    service: Service | None = None,
 ) -> Starlette:
-    """The application that serves the indexes in these folders under their names, for any ASGI server.
+    """The application that serves the indexes in these folders, and clusters, under their names, for any ASGI server.
+
+    A cluster is written as `cluster:` and its folder or URL.
 
     What is not open yet is opened when the application starts up. Raises UsageError for names or settings that
     cannot be, InputError for the keys file.

@@ -7,7 +7,14 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from leanseek.errors import DuplicateIdError, ExitCode, FilterError, IndexNotFoundError, LeanseekError
+from leanseek.errors import (
+    DuplicateIdError,
+    ExitCode,
+    FilterError,
+    IndexNotFoundError,
+    LeanseekError,
+    OverloadedError,
+)
 
 
 class ErrorBody(TypedDict):
@@ -33,7 +40,7 @@ STATUS = {
     ExitCode.MISSING: (501, None),
     ExitCode.LOCKED: (409, "another process is writing to the index; repeat the request when it is done"),
     ExitCode.STORAGE: (507, "the index cannot be written; the server's log shows why"),
-    ExitCode.UNAVAILABLE: (503, None),
+    ExitCode.UNAVAILABLE: (503, "not all shards of the cluster answer at present; ask again"),
 }
 """The status of an error that the command line would end with, and what is said in place of paths of the server."""
 
@@ -90,6 +97,10 @@ def refusal_of(error: BaseException) -> RefusedError:
         return error
     if isinstance(error, GoneError):
         return RefusedError(504, "the request was given up", "timeout")
+    if isinstance(error, OverloadedError):
+        return RefusedError(
+            429, "the cluster has too much to do at present; ask again later", "busy", retry_after=1
+        )
     if isinstance(error, LeanseekError):
         code = error.exit_code
         status, instead = STATUS.get(code, (500, "an error, which the server's log shows"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from leanseek.errors import UsageError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from leanseek.encode import Encoder, LearnedEncoder
     from leanseek.searcher.second_stage import DepthChoice
 
+CLUSTER: Final = "cluster:"
+"""What the place of a cluster begins with, before its folder or URL."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -32,6 +34,8 @@ class ServeSettings:
     - `together`: most queries that are encoded at a time.
     - `cors`: origins whose pages may ask. `hosts`: the names the server is known by, to which pages of no other
       origin may send; empty: any.
+    - `address`: the Ray cluster whose hosts serve the clusters; `local` opens their shards in the server itself.
+      `partial`: what to do where a shard does not answer (see `ClusterSearcher`).
     - `writable`: whether documents can be added and deleted. `log_queries`: whether the log has the queries' text.
     """
 
@@ -53,6 +57,8 @@ class ServeSettings:
     together: int = 64
     cors: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    address: str = "local"
+    partial: Literal["never", "allow"] = "never"
     writable: bool = False
     log_queries: bool = False
 
@@ -65,32 +71,48 @@ class ServeSettings:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
-def check_indexes(indexes: Mapping[str, Path]) -> None:
-    """Raise UsageError for no index, a name that no address can have, and two names of one folder."""
+def check_indexes(indexes: Mapping[str, str | Path]) -> None:
+    """Raise UsageError for no index, a name that no address can have, a cluster without a place, and two names of one
+    place."""
     if not indexes:
         raise UsageError("no index is named; give at least one as NAME=FOLDER, such as papers=papers.index")
-    places: dict[Path, str] = {}
-    for name, folder in indexes.items():
+    places: dict[str | Path, str] = {}
+    for name, given in indexes.items():
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"'{name}' is no name for an index: give letters, digits, '.', '_' and '-', at most 64, and begin "
                 "with a letter or digit"
             )
-        other = places.setdefault(folder.resolve(), name)
+        url = cluster_of(given)
+        if url == "":
+            raise UsageError(
+                f"'{name}' names no cluster; write NAME={CLUSTER}URL, such as {CLUSTER}papers.cluster"
+            )
+        other = places.setdefault(Path(given).resolve() if url is None else url, name)
         if other != name:
-            raise UsageError(f"'{other}' and '{name}' are the same folder, '{folder}'; give it one name")
+            raise UsageError(f"'{other}' and '{name}' are the same folder, '{given}'; give it one name")
 
 
-def parse_indexes(words: list[str]) -> dict[str, Path]:
-    """The folders by name of words such as `papers=papers.index`. Raises UsageError."""
-    indexes: dict[str, Path] = {}
+def cluster_of(given: str | Path) -> str | None:
+    """The folder or URL of a cluster, with all of its path where it is a folder; None for an index."""
+    if not isinstance(given, str) or not given.startswith(CLUSTER):
+        return None
+    url = given.removeprefix(CLUSTER)
+    return url if "://" in url or not url else str(Path(url).absolute())
+
+
+def parse_indexes(words: list[str]) -> dict[str, str]:
+    """The places by name of words such as `papers=papers.index`. Raises UsageError."""
+    indexes: dict[str, str] = {}
     for word in words:
-        name, equals, folder = word.partition("=")
-        if not (name and equals and folder):
-            raise UsageError(f"'{word}' names no index; write NAME=FOLDER, such as papers=papers.index")
+        name, equals, place = word.partition("=")
+        if not (name and equals and place):
+            raise UsageError(
+                f"'{word}' names no index; write NAME=FOLDER, such as papers=papers.index, or NAME={CLUSTER}URL"
+            )
         if name in indexes:
             raise UsageError(f"the name '{name}' is given twice; each index needs a name of its own")
-        indexes[name] = Path(folder)
+        indexes[name] = place
     check_indexes(indexes)
     return indexes
 

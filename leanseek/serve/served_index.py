@@ -7,17 +7,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from leanseek.errors import LeanseekError
-from leanseek.filters import Filter
 from leanseek.indexing import Index, Snapshot
 from leanseek.indexing.catalog import CATALOG, read_state
 from leanseek.indexing.settings import IndexSettings
 from leanseek.searcher import Searcher, SecondStage
 from leanseek.serve.batcher import SharedEncoder, SharedLearned
 from leanseek.serve.refusals import unavailable
-from leanseek.types import BoolArray
 
 SETTLED: Final = 2.0
 """Seconds after which a catalog's time of change tells it from any later one, whatever the file system's clock."""
@@ -30,17 +28,12 @@ class Models(NamedTuple):
     learned: SharedLearned | None
 
 
-class FieldRecord(NamedTuple):
-    """A field that a filter can name: the kinds of its values, with an example of each."""
-
-    name: str
-    examples: dict[str, Any]
+FindModels: TypeAlias = Callable[[IndexSettings], Models]
 
 
 class Served(NamedTuple):
     """One generation: `searcher` answers with re-ranking where the server has it, `plain` without."""
 
-    snapshot: Snapshot
     searcher: Searcher
     plain: Searcher
 
@@ -49,49 +42,74 @@ class Served(NamedTuple):
         """The number of the generation."""
         return self.searcher.generation
 
-    def visible(self, condition: Filter | None) -> BoolArray | None:
-        """(n,) the live passages that meet a condition; None: every passage."""
-        return self.snapshot.live if condition is None else self.snapshot.matching(condition)
 
-    def documents(self, condition: Filter | None) -> tuple[int, int]:
-        """How many documents, and how many passages, meet a condition."""
-        allowed = None if condition is None else self.snapshot.matching(condition)
-        return self.snapshot.count_documents(allowed), self.snapshot.count(allowed)
+class Source(Protocol):
+    """Where an index is, and how its generations are opened: a folder, or a cluster."""
 
-    def fields(self, condition: Filter | None) -> list[FieldRecord]:
-        """The fields of the documents that meet a condition, with examples from those alone."""
-        mask = self.visible(condition)
-        found: dict[str, dict[str, Any]] = {}
-        for base, segment in zip(self.snapshot.passages.bases.tolist(), self.snapshot.segments, strict=False):
-            for field in segment.passages.fields():
-                examples = found.setdefault(field, {})
-                for kind, element in segment.passages.kinds(field).items():
-                    if kind in examples:
-                        continue
-                    ordinals = segment.passages.select(field, "kind = ?", (kind,))
-                    if mask is not None:
-                        ordinals = ordinals[mask[base + ordinals]]
-                    if not len(ordinals):
-                        continue
-                    value = element.value
-                    if mask is not None:
-                        [passage] = segment.passages.get(ordinals[:1])
-                        value = _first(passage.metadata.get(field), kind, str(element.text))
-                    examples[kind] = bool(value) if kind == "bool" else value
-        return [FieldRecord(name, found[name]) for name in sorted(found) if found[name]]
+    def look(self) -> object:
+        """What tells one state from another at no cost; None where that cannot be said."""
+        ...
+
+    def find(self) -> object:
+        """What tells the newest generation from any other. Raises as `open`."""
+        ...
+
+    def open(self, models: FindModels, second: SecondStage | None, relevance: str | None) -> Served:
+        """The newest generation. Raises IndexNotFoundError, IndexDamagedError, ModelError and their kin."""
+        ...
+
+    def writer(self, models: Models) -> Index:
+        """The index opened for writing. Raises RefusedError where it is only read here."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
 
 
-def _first(value: Any, kind: str, instead: str) -> Any:
-    """The first element of a document's field that is of a kind."""
-    types = {"number": (int, float), "bool": (bool,)}.get(kind, (str,))
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, types) and (kind == "bool" or not isinstance(one, bool)):
-            return one
-    return instead
+class FolderSource:
+    """An index in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def look(self) -> tuple[int, ...] | None:
+        """See Source; None where the catalog is not there, or changed just now."""
+        with suppress(OSError):
+            found = (self._folder / CATALOG).stat()
+            if time.time() - found.st_mtime > SETTLED:
+                return (found.st_ino, found.st_size, found.st_mtime_ns)
+        return None
+
+    def find(self) -> tuple[int, int]:
+        """See Source: the catalog's file, and the generation's number."""
+        generation = read_state(self._folder).generation
+        return (self._folder / CATALOG).stat().st_ino, generation
+
+    def open(self, models: FindModels, second: SecondStage | None, relevance: str | None) -> Served:
+        """See Source."""
+        snapshot = Snapshot.open(self._folder)
+        try:
+            found = models(snapshot.state.settings)._asdict()
+            plain = Searcher(snapshot, relevance=relevance, **found)
+            searcher = plain
+            if second is not None:
+                searcher = Searcher(snapshot, relevance=relevance, second_stage=second, **found)
+        except BaseException:
+            snapshot.close()
+            raise
+        return Served(searcher, plain)
+
+    def writer(self, models: Models) -> Index:
+        """See Source."""
+        return Index.open(self._folder, **models._asdict())
+
+    def close(self) -> None:
+        """Nothing: files are closed with the last request that holds them."""
 
 
 class ServedIndex:
-    """The index in a folder, under the name that requests use.
+    """An index under the name that requests use.
 
     A request takes the present generation and keeps it to its end: when a newer one has taken its place, the older
     one's files are closed with the last request that holds it.
@@ -100,30 +118,30 @@ class ServedIndex:
     def __init__(
         self,
         name: str,
-        folder: Path,
-        models: Callable[[IndexSettings], Models],
-        second: Callable[[Path], SecondStage | None],
+        source: Source,
+        models: FindModels,
+        second: Callable[[], SecondStage | None],
         relevance: str | None,
     ) -> None:
-        """`models` gives the shared models for an index's settings, `second` the re-rankers for an index."""
+        """`models` gives the shared models for an index's settings, `second` the re-rankers for the index."""
         self.name = name
-        self.folder = folder
+        self.source = source
         self.problem: Exception | None = None
         self._models = models
         self._second_of = second
         self._second: SecondStage | None = None
         self._relevance = relevance
         self._served: Served | None = None
-        self._identity: tuple[int, int] | None = None
-        self._stamp: tuple[int, ...] | None = None
+        self._identity: object = None
+        self._stamp: object = None
         self._writer: Index | None = None
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
 
     def open(self) -> None:
         """Open the last generation. Raises IndexNotFoundError, IndexDamagedError, ModelError and their kin."""
-        self._second = self._second_of(self.folder)
-        self._stamp, identity = self._look(), self._find()
+        self._second = self._second_of()
+        self._stamp, identity = self.source.look(), self.source.find()
         self._served, self._identity = self._opened(), identity
 
     def now(self) -> Served:
@@ -140,11 +158,11 @@ class ServedIndex:
         nothing.
         """
         with self._refreshing:
-            stamp = self._look()
+            stamp = self.source.look()
             if stamp is not None and stamp == self._stamp and self.problem is None:
                 return False
             try:
-                identity = self._find()
+                identity = self.source.find()
                 if identity == self._identity and self.problem is None:
                     self._stamp = stamp
                     return False
@@ -171,7 +189,7 @@ class ServedIndex:
                 settings.encoder,
                 settings.learned,
             ):
-                writer = self._writer = Index.open(self.folder, **self._models(settings)._asdict())
+                writer = self._writer = self.source.writer(self._models(settings))
             found = work(writer, served)
             self.refresh()
         return found
@@ -182,29 +200,7 @@ class ServedIndex:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+        self.source.close()
 
     def _opened(self) -> Served:
-        snapshot = Snapshot.open(self.folder)
-        try:
-            models = self._models(snapshot.state.settings)._asdict()
-            plain = Searcher(snapshot, relevance=self._relevance, **models)
-            searcher = plain
-            if self._second is not None:
-                searcher = Searcher(snapshot, relevance=self._relevance, second_stage=self._second, **models)
-        except BaseException:
-            snapshot.close()
-            raise
-        return Served(snapshot, searcher, plain)
-
-    def _find(self) -> tuple[int, int]:
-        """What tells the generation from any other: the catalog's file and the number. Raises as `open`."""
-        generation = read_state(self.folder).generation
-        return (self.folder / CATALOG).stat().st_ino, generation
-
-    def _look(self) -> tuple[int, ...] | None:
-        """What tells one state of the catalog from another; None where it is not there, or changed just now."""
-        with suppress(OSError):
-            found = (self.folder / CATALOG).stat()
-            if time.time() - found.st_mtime > SETTLED:
-                return (found.st_ino, found.st_size, found.st_mtime_ns)
-        return None
+        return self.source.open(self._models, self._second, self._relevance)

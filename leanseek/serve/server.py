@@ -27,7 +27,7 @@ IDLE = 60
 
 
 def run(
-    indexes: Mapping[str, Path],
+    indexes: Mapping[str, str | Path],
     settings: ServeSettings,
     host: str = "127.0.0.1",
     port: int = 8080,

@@ -21,8 +21,8 @@ from leanseek.searcher.second_stage import choose_second_stage
 from leanseek.serve.batcher import SharedEncoder, SharedLearned, SharedModel, SharedReranker
 from leanseek.serve.keys import Keys, read_keys
 from leanseek.serve.refusals import RefusedError, no_index
-from leanseek.serve.serve_settings import ServeSettings, check_indexes
-from leanseek.serve.served_index import Models, Served, ServedIndex
+from leanseek.serve.serve_settings import ServeSettings, check_indexes, cluster_of
+from leanseek.serve.served_index import FolderSource, Models, Served, ServedIndex, Source
 from leanseek.serve.telemetry import Telemetry
 from leanseek.serve.workers import Ticket, Workers
 from leanseek.types import Answer, Document, Nothing
@@ -37,7 +37,7 @@ TELLING: Final = frozenset({"empty_query", "threshold"})
 class Service:
     """The indexes of a server with their models, threads and keys."""
 
-    def __init__(self, indexes: Mapping[str, Path], settings: ServeSettings) -> None:
+    def __init__(self, indexes: Mapping[str, str | Path], settings: ServeSettings) -> None:
         """Nothing is opened yet. Raises UsageError, or InputError for the keys file."""
         check_indexes(indexes)
         self.settings = settings
@@ -48,8 +48,7 @@ class Service:
         self.learned: dict[str, SharedLearned] = {}
         self.rerankers: dict[str, SharedReranker] = {}
         self.indexes = {
-            name: ServedIndex(name, folder, self._models, self._second_stage, settings.relevance)
-            for name, folder in indexes.items()
+            name: self._served(name, cluster_of(given), Path(given)) for name, given in indexes.items()
         }
         self.opened = False
         self.ready = False
@@ -207,7 +206,7 @@ class Service:
         condition = ticket.key.condition
 
         def work() -> dict[str, Any]:
-            documents, passages = served.documents(condition)
+            documents, passages = served.plain.count(filter=condition)
             settings = served.searcher.settings
             return {
                 "name": name,
@@ -219,7 +218,7 @@ class Service:
                 "encoder": settings.encoder.name if settings.encoder is not None else None,
                 "reranker": served.searcher is not served.plain,
                 "relevance": served.searcher.relevance is not None,
-                "fields": {field.name: field.examples for field in served.fields(condition)},
+                "fields": served.plain.examples(filter=condition),
             }
 
         found, _ = await self.workers.run(ticket, work)
@@ -274,6 +273,17 @@ class Service:
         if self.settings.log_queries:
             ticket.queries += queries
 
+    def _served(self, name: str, url: str | None, folder: Path) -> ServedIndex:
+        """The cluster at a URL, or the index in a folder, not opened yet."""
+        settings = self.settings
+        source: Source = FolderSource(folder)
+        index: Path | None = folder
+        if url is not None:
+            from leanseek.serve.served_cluster import ClusterSource
+
+            source, index = ClusterSource(url, settings.address, settings.partial, settings.timeout), None
+        return ServedIndex(name, source, self._models, lambda: self._second_stage(index), settings.relevance)
+
     def _models(self, settings: IndexSettings) -> Models:
         """The encoders of an index."""
         learned = settings.learned
@@ -300,7 +310,7 @@ class Service:
             )
         return self.encoders[recorded.fingerprint]
 
-    def _second_stage(self, folder: Path) -> SecondStage | None:
+    def _second_stage(self, folder: Path | None) -> SecondStage | None:
         """The re-rankers for an index. Raises UsageError, ModelError or MissingPackageError."""
         settings = self.settings
         if not settings.rerank or settings.rerank == ("none",):
@@ -365,7 +375,7 @@ def check_visible(ticket: Ticket, served: Served, fields: Sequence[str]) -> None
     condition = ticket.key.condition
     if condition is None or not fields:
         return
-    seen = {"id", "title", *(field.name for field in served.fields(condition))}
+    seen = {"id", "title", *served.plain.examples(filter=condition)}
     for field in fields:
         if field not in seen:
             raise InputError(

@@ -110,7 +110,7 @@ class Telemetry:
             if readable:
                 served = index.now()
                 self._generations.labels(index.name).set(served.generation)
-                self._passages.labels(index.name).set(served.snapshot.size)
+                self._passages.labels(index.name).set(served.plain.size)
         return generate_latest(self._registry)
 
 

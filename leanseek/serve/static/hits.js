@@ -51,6 +51,9 @@ function remarks(answer) {
   if (answer.query_tokens_lost) {
     found.push(`The query is too long for the encoder: its last ${plural(answer.query_tokens_lost, "token")} were cut.`);
   }
+  if (answer.coverage !== undefined) {
+    found.push(`Only ${(answer.coverage * 100).toFixed(1)} % of the passages were searched: not all shards answered.`);
+  }
   const narrowed = (answer.operators ?? []).filter((one) => one.left !== null);
   if (narrowed.length) {
     found.push(`Documents left by ${narrowed.map((one) => `${one.written}: ${number(one.left)}`).join(", by ")}.`);
