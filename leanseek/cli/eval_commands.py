@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,6 +27,11 @@ def collection(
     index: Annotated[
         Path | None, typer.Option(metavar="INDEX", help="Where the index goes instead of into --out.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Search this cluster, made from the collection, as it is."),
+    ] = None,
+    address: opt.Address = "local",
     splits: Annotated[
         str, typer.Option(metavar="SPLIT,…", help="Which judgments, such as test or dev,test.")
     ] = "test",
@@ -99,11 +104,44 @@ def collection(
     split_names = [split.strip() for split in splits.split(",") if split.strip()]
     if not split_names:
         raise UsageError("--splits names no split; give one such as test")
+    stored = None
+    terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
+    if cluster is not None:
+        from leanseek.cluster import StoredCluster
+
+        own = (
+            ("--index", index is not None),
+            ("--chunk", chunk is not None),
+            ("--dense", dense != "flat"),
+            ("settings of the sparse side", terms != SparseSettings(analyzer="english")),
+            ("--learned-terms", learned_terms is not None),
+            ("--no-cache", no_cache),
+        )
+        for what, given in own:
+            if given:
+                raise UsageError(f"--cluster says all of the index: leave out {what}")
+        stored = StoredCluster(cluster, address)
+        settings = stored.settings
+        if mode in ("hybrid", "dense"):
+            if settings.encoder is None or settings.dense is None:
+                raise UsageError(f"'{cluster}' was made without vectors; score it with --mode sparse")
+            dense, encoder = settings.dense, encoder or settings.encoder.name
+        if mode in ("hybrid", "sparse"):
+            if settings.sparse is None:
+                raise UsageError(f"'{cluster}' was made without a sparse side; score it with --mode dense")
+            terms = settings.sparse
+        else:
+            terms = SparseSettings()
+        if learned is not None and settings.learned is not None:
+            learned_terms = settings.learned.terms
+        chunk, overlap = settings.chunk_words, settings.chunk_overlap
+    elif address != "local":
+        raise UsageError("--address goes with --cluster URL: where it is searched")
     wanted = System(
         mode=mode,
         encoder=encoder or DEFAULT_MODEL,
         dense=dense,
-        sparse=SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths),
+        sparse=terms,
         fusion=fusion,
         dense_weight=dense_weight,
         learned=learned,
@@ -120,6 +158,8 @@ def collection(
         rerank_long=rerank_long,
         name=system,
     )
+    if stored is not None and system is None:
+        wanted = replace(wanted, name=f"{wanted.label}-{len(stored.epoch.shards)}shards")
     with progress_bar(as_json) as progress:
         outcomes = evaluate(
             open_collection(name, mirror=mirror),
@@ -129,6 +169,7 @@ def collection(
             k=k,
             measures=measure_names(measures),
             index=index,
+            stored=stored,
             device=device,
             cache=not no_cache,
             force=force,

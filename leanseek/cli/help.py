@@ -15,7 +15,7 @@ PANELS = {
     "Server": "host port refresh grace log_queries",
     "Access": "keys open writable cors",
     "Limits": "max_body max_k max_batch max_waiting timeout receive_timeout",
-    "Cluster": "shards address partial deadline",
+    "Cluster": "cluster shards address partial deadline",
     "Output": "into overwrite out index tag system k measures force explain dry_run as_json help",
     "Reading": "splits mirror id_field text_field title_field encoding on_error on_duplicate chunk overlap",
     "Encoding": "encoder device no_cache",

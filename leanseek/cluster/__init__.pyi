@@ -9,6 +9,7 @@ from .cluster_snapshot import ClusterSnapshot as ClusterSnapshot
 from .hosts import serve_cluster as serve_cluster
 from .hosts import stop_cluster as stop_cluster
 from .local_nodes import LocalNodes as LocalNodes
+from .stored_cluster import StoredCluster as StoredCluster
 from .tasks import Pool as Pool
 from .tasks import make_pool as make_pool
 from .transport import Epoch as Epoch

@@ -6,20 +6,19 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leanseek.errors import InputError, UsageError
 from leanseek.eval.answers import Candidates, answer, read_candidates
 from leanseek.eval.base import Collection
 from leanseek.eval.collections.collection_files import odd_judgments
-from leanseek.eval.index_build import Prepared, collection_index
+from leanseek.eval.index_build import Prepared, Stored, check_holds, check_stored, collection_index
 from leanseek.eval.measures import DEFAULT_MEASURES, score
 from leanseek.eval.provenance import (
     HITS,
     SAMPLE_SEED,
     digest,
     file_checksum,
-    index_fingerprint,
     installed,
     peak_memory,
     source_commit,
@@ -70,6 +69,7 @@ def evaluate(
     k: int = K,
     measures: Sequence[str] = DEFAULT_MEASURES,
     index: Path | None = None,
+    stored: Stored | None = None,
     device: str | None = None,
     cache: bool = True,
     force: bool = False,
@@ -86,7 +86,8 @@ def evaluate(
     0.685...
 
     `k` documents are ranked for each query and scored by `measures`, named as in ir_measures. The index is built below
-    `out`, or in the folder `index`, and reused where it was made from the same collection with the same settings.
+    `out`, or in the folder `index`, and reused where it was made from the same collection with the same settings;
+    `stored` is one that is there, and searched as it is.
     A complete result of the same inputs is returned as it is, unless `force`; one of other inputs is replaced only
     with `force`. `device` is where models run. `cache=False` does not use the vector cache. `command` is recorded in
     the result. `progress` is called with a stage, how much of it is done, and of how much.
@@ -118,28 +119,46 @@ def evaluate(
                 )
     jobs = {
         split: Job(
-            collection, system, fingerprint, split, k, tuple(measures), candidates, out, second, learned
+            collection,
+            system,
+            fingerprint,
+            split,
+            k,
+            tuple(measures),
+            candidates,
+            out,
+            second,
+            learned,
+            stored,
         )
         for split in judgments
     }
     done = {split: job.existing() for split, job in jobs.items() if not force}
-    outcomes = {split: Outcome(stored, False) for split, stored in done.items() if stored is not None}
+    outcomes = {split: Outcome(result, False) for split, result in done.items() if result is not None}
     missing = [job for split, job in jobs.items() if split not in outcomes]
     if missing:
         plan = system.plan(device)
-        prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
-        with Searcher.open(
-            prepared.folder,
-            encoder=plan.encoder,
-            learned=plan.learned,
-            fusion=system.load_fusion() or "convex",
-            mode=system.mode,
-            device=device,
-            reranker=second,
-        ) as searcher:
+        options: dict[str, Any] = {
+            "encoder": plan.encoder,
+            "learned": plan.learned,
+            "fusion": system.load_fusion() or "convex",
+            "mode": system.mode,
+            "device": device,
+            "reranker": second,
+        }
+        prepared: Prepared | Stored
+        if stored is not None:
+            check_stored(stored, plan.settings)
+            prepared, searching = stored, stored.open(**options)
+        else:
+            prepared = collection_index(collection, plan, out, index, cache=cache, progress=progress)
+            searching = Searcher.open(prepared.folder, **options)
+        with searching as searcher:
+            if stored is not None:
+                check_holds(stored, searcher, collection)
             for job in missing:
-                stored = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
-                outcomes[job.split] = Outcome(stored, True)
+                result = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
+                outcomes[job.split] = Outcome(result, True)
     return [outcomes[split] for split in judgments]
 
 
@@ -156,6 +175,7 @@ class Job(NamedTuple):
     out: Path
     second: SecondStage | None
     learned: str | None = None
+    stored: Stored | None = None
 
     @property
     def folder(self) -> Path:
@@ -174,8 +194,10 @@ class Job(NamedTuple):
             del record["rerank"]
         if self.learned is None:
             record = {name: value for name, value in record.items() if not name.startswith("learned")}
+        index = {"index": self.stored.fingerprint} if self.stored is not None else {}
         return digest(
             reranked
+            | index
             | {
                 "system": record,
                 "collection": [self.collection.name, self.collection.checksum, self.split],
@@ -208,7 +230,7 @@ class Job(NamedTuple):
         self,
         searcher: Searcher,
         plan: Plan,
-        prepared: Prepared,
+        prepared: Prepared | Stored,
         qrels: Qrels,
         command: tuple[str, ...],
         progress: Progress | None,
@@ -273,7 +295,7 @@ class Job(NamedTuple):
         write_result(folder, result)
         return read_result(folder)
 
-    def provenance(self, prepared: Prepared, command: tuple[str, ...]) -> Provenance:
+    def provenance(self, prepared: Prepared | Stored, command: tuple[str, ...]) -> Provenance:
         """The provenance of the numbers, once the run is written."""
         from leanseek import __version__
 
@@ -284,7 +306,7 @@ class Job(NamedTuple):
             python=platform.python_version(),
             packages=installed(),
             model_fingerprint=self.fingerprint,
-            index_fingerprint=index_fingerprint(prepared.state),
+            index_fingerprint=prepared.fingerprint,
             collection_checksum=self.collection.checksum,
             candidates_checksum=self.candidates.checksum if self.candidates is not None else None,
             run_checksum=file_checksum(self.folder / RUN),

@@ -6,20 +6,25 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from leanseek.encode import Encoder
 from leanseek.encode.base import Encoded
-from leanseek.errors import DuplicateIdError, IndexExistsError
+from leanseek.errors import DuplicateIdError, IndexExistsError, InputError, UsageError
 from leanseek.eval.base import Collection
-from leanseek.eval.provenance import digest, folder_size, peak_memory, this_machine
+from leanseek.eval.provenance import digest, folder_size, index_fingerprint, peak_memory, this_machine
 from leanseek.eval.results import IndexBuild, build_path, index_folder, read_build, write_build
 from leanseek.indexing.catalog import CATALOG, State, read_state
 from leanseek.indexing.creation import Plan
 from leanseek.indexing.index import Index
 from leanseek.indexing.settings import IndexSettings
+from leanseek.searcher.searcher import Searcher
 from leanseek.types import Progress
+
+BLOCK: Final = 10_000
+"""Documents that an index is asked for at a time."""
 
 
 class Prepared(NamedTuple):
@@ -33,6 +38,66 @@ class Prepared(NamedTuple):
     def documents(self) -> int:
         """How many documents it holds: as many as the collection, since nothing was deleted."""
         return sum(segment.documents for segment in self.state.segments)
+
+    @property
+    def fingerprint(self) -> str:
+        """See `index_fingerprint`."""
+        return index_fingerprint(self.state)
+
+
+class Stored(Protocol):
+    """An index that is there and is evaluated as it is, such as a cluster."""
+
+    build: IndexBuild | None
+
+    @property
+    def name(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    @property
+    def settings(self) -> IndexSettings:
+        """What it was made with."""
+        ...
+
+    @property
+    def documents(self) -> int:
+        """How many it holds."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of its settings and its files."""
+        ...
+
+    def open(self, **options: Any) -> Searcher:
+        """A searcher of it, as `Searcher.open` with the same options."""
+        ...
+
+
+def check_stored(stored: Stored, settings: IndexSettings) -> None:
+    """Raise UsageError where an index was made with other settings than a system needs."""
+    if not covers(stored.settings, settings):
+        raise UsageError(
+            f"'{stored.name}' was made with other settings than this system has; give it those of the index"
+        )
+
+
+def check_holds(stored: Stored, searcher: Searcher, collection: Collection) -> None:
+    """Raise InputError where an index holds other documents than the collection, by their ids."""
+    documents, count = (document.id for document in collection.documents()), 0
+    while block := list(islice(documents, BLOCK)):
+        count += len(block)
+        if missing := searcher.missing(block):
+            raise InputError(
+                f"'{stored.name}' does not hold the document {missing[0]!r} of the collection '{collection.name}'; "
+                "make it from this collection's documents"
+            )
+    if count != stored.documents:
+        raise InputError(
+            f"'{stored.name}' holds {stored.documents:,} documents, and the collection '{collection.name}' has "
+            f"{count:,}; make it from this collection's documents"
+        )
 
 
 class CountingEncoder:
