@@ -1,4 +1,5 @@
 # make demo: install, index the documentation of the installed Python, answer five questions
+# make cluster-demo: the same documentation on three nodes of a cluster, one of which is killed
 # make test: install with the test tools, then ruff, mypy and pytest
 # make slow: the tests that take minutes each
 # make docs: the documentation as a site, in site/
@@ -8,11 +9,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test slow lint types pytest docs wheel clean
+.PHONY: demo cluster-demo test slow lint types pytest docs wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(BIN)/leanseek demo
+
+cluster-demo: $(VENV)/.cluster
+	$(BIN)/leanseek cluster demo
 
 test: lint types pytest
 
@@ -37,7 +41,7 @@ wheel: $(VENV)/.test
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist site *.egg-info demo.index leanseek/*.so
+	rm -rf $(VENV) build dist site *.egg-info demo.index demo.cluster leanseek/*.so
 
 # torch comes first and alone: asked for by another package, a newer and far larger build may be taken.
 $(VENV)/.torch: constraints.txt
@@ -48,6 +52,10 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
 	$(INSTALL) --editable '.[offline,onnx]'
+	@touch $@
+
+$(VENV)/.cluster: $(VENV)/.demo
+	$(INSTALL) --editable '.[offline,onnx,cluster]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp

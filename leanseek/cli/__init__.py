@@ -26,7 +26,10 @@ PANELS = {
     },
     "Search": {"search_commands": "search run", "research_command": "research", "demo": "demo"},
     "Serve": {"serve_commands": "serve mcp"},
-    "Cluster": {"cluster_commands": "build add delete compact status check search run serve"},
+    "Cluster": {
+        "cluster_commands": "build add delete compact status check search run serve",
+        "cluster_demo": "demo",
+    },
     "Measure": {
         "score_commands": "score compare",
         "answer_commands": "answers",
