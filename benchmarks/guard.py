@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leanseek.searcher.context.guard import SAMPLE, Guard
+from leanseek.indexing.sampling import lots
+from leanseek.searcher.context.guard import MORE, SAMPLE, Guard
 
 SEED = 31
 EACH = 200
@@ -192,6 +193,15 @@ def read(folder: Path) -> list[str]:
         return [f"{one.get('title', '')}\n{one['text']}" for one in map(json.loads, file)]
 
 
+def learned_from(folder: Path) -> Guard:
+    """The guard that an index of a collection has."""
+    with (folder / "corpus.jsonl").open(encoding="utf-8") as file:
+        ids = [json.loads(line)["_id"] for line in file]
+    texts = read(folder)
+    drawn = [texts[place] for place in np.argsort(lots(ids, np.zeros(len(ids), np.int64)))[: SAMPLE + MORE]]
+    return Guard(drawn[:SAMPLE], drawn[SAMPLE:])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("LEANSEEK_DATA"))
@@ -205,7 +215,7 @@ def main() -> None:
     for name in asked.collections:
         texts = read(asked.data / name)
         started = time.process_time()
-        guard = Guard(spread(texts, SAMPLE, 0.0))
+        guard = learned_from(asked.data / name)
         learned = time.process_time() - started
         clean = [text for text in spread(texts, asked.clean, 0.5) if text.strip()]
         started = time.process_time()

@@ -36,6 +36,9 @@ Kind: TypeAlias = Literal["random", "instruction", "hidden"]
 
 SAMPLE: Final = 400
 """Passages of an index that its manner of writing is learned from."""
+MORE: Final = 400
+"""Further ones, for the limit of instructions alone: few passages say anything like one, so that the limit of 400 is
+twice too low in one sample of ten."""
 FEW: Final = 100
 """Passages below which an index says too little of itself for a limit of its own."""
 TAIL: Final[Mapping[str, float]] = {"random": 1.5, "instruction": 1.0}
@@ -78,24 +81,30 @@ class Guard:
     ['instruction']
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        """`texts` are a sample of the index's passages, each with its title."""
+    def __init__(self, texts: Iterable[str], more: Iterable[str] = ()) -> None:
+        """`texts` are a sample of the index's passages, each with its title, and `more` are further ones, of which
+        nothing but the limit of instructions is learned."""
         own = list(texts)
         self._manner = Manner(own)
-        self._limits: dict[Kind, float] = {}
-        sums = [self._sums(Text(text)) for text in own] if len(own) >= FEW else []
+        self._limits: dict[Kind, float] = {kind: one.usual for kind, one in _weights().items()}
+        if len(own) < FEW:
+            return
+        read = [Text(text) for text in own]
+        sums: dict[Kind, list[Float64Array]] = {
+            "random": [self._random(text) for text in read],
+            "instruction": [instructing(text) for text in (*read, *map(Text, more))],
+        }
         for kind, weights in _weights().items():
-            limit = weights.usual
-            best = np.array([float(one[kind].max()) for one in sums if len(one[kind])])
+            best = np.array([float(one.max()) for one in sums[kind] if len(one)])
             if len(best):
-                limit = min(max(own_limit(kind, best), weights.least), weights.most)
-            self._limits[kind] = limit
+                self._limits[kind] = min(max(own_limit(kind, best), weights.least), weights.most)
 
     @classmethod
     def of(cls, snapshot: SearchSource) -> Guard:
         """The guard of an index, by a sample of its passages."""
-        chosen = snapshot.passages.get(snapshot.sample(SAMPLE))
-        return cls(f"{one.title}\n{one.text}" for one in chosen)
+        chosen = snapshot.passages.get(snapshot.sample(SAMPLE + MORE))
+        texts = [f"{one.title}\n{one.text}" for one in chosen]
+        return cls(texts[:SAMPLE], texts[SAMPLE:])
 
     def flags(self, text: str) -> list[Flag]:
         """What is strategic in a text: of each kind the place that is most so."""
@@ -115,14 +124,20 @@ class Guard:
 
     def _sums(self, text: Text) -> dict[Kind, Float64Array]:
         """The logistic sum of each window, by kind."""
-        weights = _weights()
+        return {"random": self._random(text), "instruction": instructing(text)}
+
+    def _random(self, text: Text) -> Float64Array:
+        """(windows,) how much each is like random tokens."""
         if not text.windows:
-            return dict.fromkeys(weights, np.zeros(0))
+            return np.zeros(0)
         long = np.array([end - start >= SEQUENCE for start, end in text.windows])
-        return {
-            "random": np.where(long, weights["random"].sums(curved(self._manner.measures(text))), 0.0),
-            "instruction": weights["instruction"].sums(addressed(text)),
-        }
+        sums: Float64Array = _weights()["random"].sums(curved(self._manner.measures(text)))
+        return np.where(long, sums, 0.0)
+
+
+def instructing(text: Text) -> Float64Array:
+    """(windows,) how much each is like an instruction to a model."""
+    return _weights()["instruction"].sums(addressed(text)) if text.windows else np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from leanseek import Document, Index, Searcher
 from leanseek.cli import app
 from leanseek.errors import UsageError
 from leanseek.searcher.context import Guard
-from leanseek.searcher.context.guard import SAMPLE, hidden_characters
+from leanseek.searcher.context.guard import hidden_characters
 from leanseek.searcher.context.manner import MEASURES, Text, cleaned, curved
 
 WEIGHTS = files("leanseek.searcher.context") / "guard_weights.json"
@@ -94,7 +94,7 @@ def measured(folder: Path, clean: int, planted: int) -> tuple[float, float, floa
     """The share of clean passages that are flagged, and of passages with random tokens, and with an instruction."""
     bench = attacks()
     texts = [one for one in bench.read(folder) if one.strip()]
-    guard = Guard(bench.spread(texts, SAMPLE, 0.0))
+    guard = bench.learned_from(folder)
     rng = random.Random(5)
     chosen = bench.spread(texts, clean, 0.5)
     alarms = [bool(guard.flags(text)) for text in chosen]
