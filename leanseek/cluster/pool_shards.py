@@ -23,6 +23,7 @@ class PoolShards:
 
     def __init__(self, storage: Storage, pool: Pool, record: EpochRecord) -> None:
         self.name = storage.url
+        self._location = storage.location
         self.epoch = epoch_of(record)
         self._pool = pool
         self._record = record
@@ -32,7 +33,7 @@ class PoolShards:
     ) -> dict[int, Result]:
         """See Transport. It waits for as long as it takes."""
         tasks = [
-            Task(shard, (self.name, self._record.shards[shard], question))
+            Task(shard, (self._location, self._record.shards[shard], question))
             for shard, question in questions.items()
         ]
         found: dict[int, Any] = dict(self._pool.run(ask_task, tasks))

@@ -23,7 +23,7 @@ from leanseek.cluster.epochs import EpochRecord, ShardRecord, shard_name
 from leanseek.cluster.storage import UNITS, Storage, link, open_storage, refusals
 from leanseek.cluster.transport import Question
 from leanseek.cluster.units import UnitEncoder, UnitLearned, UnitVectors, encode_unit, read_unit
-from leanseek.encode import Encoder, LearnedEncoder
+from leanseek.encode import Encoder, LearnedEncoder, load_encoder
 from leanseek.errors import DuplicateIdError, IndexDamagedError, LeanseekError, StorageError
 from leanseek.files import cache_folder, checksum, sync
 from leanseek.indexing.catalog import CATALOG, LOCK, SEAL, State, read_state
@@ -66,7 +66,11 @@ class Encoders:
 def _dense(settings: str) -> Encoder:
     recorded = IndexSettings.from_json(settings).encoder
     assert recorded is not None
-    return recorded_encoder(recorded)
+    # Not the export to ONNX, where a machine has one: vectors are to be the same to the bit, whichever encodes.
+    encoder = load_encoder(recorded.name)
+    if encoder.fingerprint != recorded.fingerprint:
+        return recorded_encoder(recorded)  # which says so
+    return encoder
 
 
 @lru_cache(maxsize=1)
@@ -194,7 +198,7 @@ def change_task(
 
 def ask_task(url: str, record: ShardRecord, question: Question[Result]) -> Result:
     """A shard's answer to a question."""
-    snapshot = Snapshot.open(open_folder(open_storage(url), record))
+    snapshot = Snapshot.open(open_folder(seen_storage(url), record))
     try:
         return question.on(snapshot)
     finally:

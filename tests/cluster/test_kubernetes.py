@@ -43,11 +43,11 @@ def groups(spec: dict[str, Any]) -> list[dict[str, Any]]:
 def commands(objects: dict[str, dict[str, Any]]) -> list[list[str]]:
     """All command lines of leanseek, in words."""
     lines = [one["spec"]["entrypoint"] for name, one in objects.items() if name.startswith("RayJob/")]
-    for spec in specs(objects):
-        for group in groups(spec):
-            for container in group["template"]["spec"]["containers"]:
-                written = " ".join([*container.get("command", ()), *container.get("args", ())])
-                lines += re.findall(r"leanseek [^;&|]+", written)
+    pods = [group for spec in specs(objects) for group in groups(spec)]
+    for pod in [*pods, objects["Deployment/leanseek-doors"]["spec"]]:
+        for container in pod["template"]["spec"]["containers"]:
+            written = " ".join([*container.get("command", ()), *container.get("args", ())])
+            lines += re.findall(r"(?<!-)leanseek [a-z][^;&|]+", written)
     return [shlex.split(line) for line in lines]
 
 
@@ -65,11 +65,13 @@ def understood(words: list[str]) -> dict[str, Any]:
 def test_every_command_is_one(objects: dict[str, dict[str, Any]]) -> None:
     found = commands(objects)
     assert {" ".join(words[1:3]) for words in found} >= {"cluster build", "cluster serve"}
+    assert any(words[1] == "serve" for words in found)
     places = set()
     for words in found:
         asked = understood(words)
         assert asked["address"] == "auto"
         places |= {str(asked[name]) for name in ("into", "url") if name in asked}
+        places |= {one.partition("=cluster:")[2] for one in asked.get("indexes", ())}
     assert places == {"s3://bucket/papers.cluster"}
     with pytest.raises(Exception, match="No such option"):
         understood(["leanseek", "cluster", "serve", "here", "--replica", "2"])
