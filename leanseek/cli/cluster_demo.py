@@ -85,8 +85,8 @@ def demo(
             typer.echo(f"   The answers differ. That must not be; {into} stays for a look.", err=True)
             raise typer.Exit(int(ExitCode.FAILURE))
         typer.echo(
-            f"   Nothing changed: {count(found, 'hit')} with the ids and scores of before, to the last bit, which are those "
-            f"of one process too. The slowest question took {slowest * 1000:.0f} ms."
+            f"   Nothing changed: {count(found, 'hit')} with the ids and scores of before, to the last bit, which are "
+            f"those of one process too. The slowest question took {slowest * 1000:.0f} ms."
         )
         stop_cluster(url, address=nodes.address)
     typer.echo(f'\nSearch it yourself:\n  leanseek cluster search {into} "how do I ..."')
