@@ -29,7 +29,7 @@ from leanseek.errors import ClusterError
 from leanseek.indexing.creation import make_plan
 from leanseek.serve import ServeSettings, create_app
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -47,6 +47,8 @@ def nodes() -> Iterator[LocalNodes]:
             "PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
         )
         with LocalNodes(3) as made:
+            # Before leanseek does, which looks at the port first: the guard takes a node's address for another machine.
+            ray.init(address=made.address, logging_level="ERROR", log_to_driver=False)
             yield made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "shard 1" in call("check", url, code=4)
     assert "shard 1" in call("search", url, "wing", code=4)
     call("status", str(tmp_path / "nowhere"), code=4)
-    call("search", url, "wing", "--address", "nonsense", code=2 if _has_ray() else 6)
-
-
-def _has_ray() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("ray") is not None
+    call("search", url, "wing", "--address", "nonsense", code=2)
+    if importlib.util.find_spec("ray") is None:
+        call("search", url, "wing", "--address", "127.0.0.1:1", code=6)
+    else:
+        assert "Connection refused" in call("compact", url, "--address", "127.0.0.1:1", code=9)

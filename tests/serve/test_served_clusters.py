@@ -15,12 +15,7 @@ from leanseek import Document, Index
 from leanseek.client import Client
 from leanseek.cluster import ClusterIndex
 from leanseek.cluster.transport import InProcess
-from leanseek.errors import (
-    IndexNotFoundError,
-    OverloadedError,
-    ServerError,
-    UsageError,
-)
+from leanseek.errors import IndexDamagedError, IndexNotFoundError, OverloadedError, ServerError, UsageError
 from leanseek.indexing.creation import make_plan
 from leanseek.serve import ServeSettings, create_app
 
@@ -181,5 +176,12 @@ def test_places_that_are_no_cluster(stored: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=reason), TestClient(create_app({"x": place})):
             pass
+    damaged = shutil.copytree(stored / "many", tmp_path / "damaged")
+    next((damaged / "shards").glob("0001-*/segments/*/passages.sqlite")).write_bytes(b"")
+    with (
+        pytest.raises(IndexDamagedError, match="shard 1"),
+        TestClient(create_app({"x": f"cluster:{damaged}"})),
+    ):
+        pass
     with pytest.raises(UsageError, match="same"):
         create_app({"a": f"cluster:{stored / 'many'}", "b": f"cluster:{stored / 'many'}"})
