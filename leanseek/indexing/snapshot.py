@@ -45,6 +45,8 @@ class Passages:
 
     def get(self, ordinals: Int64Array) -> list[StoredPassage]:
         """The passages at the given global ordinals, in that order."""
+        if len(self.segments) == 1:
+            return self.segments[0].passages.get(ordinals)
         found: list[StoredPassage | None] = [None] * len(ordinals)
         for number, mine in self.by_segment(ordinals):
             passages = self.segments[number].passages.get(ordinals[mine] - self.bases[number])

@@ -72,6 +72,19 @@ def test_parts_score_as_the_whole_does(kernel: Any, indexed: Any, data: st.DataO
         # The part itself is as it was.
         assert part.totals.passages == sum(not gone[row] for row in these)
 
+    # Two parts as one, which is a part as well.
+    both = [*rows[2], *rows[0]]
+    joined = Bm25Index.joined(
+        [parts[2], parts[0]], lambda asked: [(f"{both[place]:04}", place) for place in asked]
+    )
+    assert joined.frequencies(words) == [
+        sum(counts) for counts in zip(parts[2].frequencies(words), parts[0].frequencies(words), strict=True)
+    ]
+    found = joined.under(statistics).search(query, len(texts))
+    mine = [row for row in whole.search(query, len(texts)).ordinals.tolist() if row in both]
+    assert [both[place] for place in found.ordinals.tolist()] == mine
+    assert found.scores.tobytes() == expected[np.array(mine, np.int64)].tobytes()
+
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_views_with_other_statistics_do_not_disturb_each_other(kernel: Any, indexed: Any) -> None:
@@ -90,6 +103,16 @@ def test_views_with_other_statistics_do_not_disturb_each_other(kernel: Any, inde
     assert len(set(alone)) == 6
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(scores, range(600))) == [alone[number % 6] for number in range(600)]
+
+
+def test_parts_that_are_joined_share_what_they_have_prepared(indexed: Any) -> None:
+    parts = [indexed([["a b", "b c"]]), indexed([["c c c a"], ["b"]])]
+    joined = Bm25Index.joined(parts, lambda asked: [("", int(place)) for place in asked])
+    statistics = whole_statistics(parts, ["a", "b", "c"])
+    prepared = joined.under(statistics)._sums.segments
+    assert len(prepared) == 3
+    each = [segment for part in parts for segment in part.under(statistics)._sums.segments]
+    assert all(one is other for one, other in zip(prepared, each, strict=True))
 
 
 def test_a_term_without_a_frequency_is_refused(indexed: Any) -> None:
