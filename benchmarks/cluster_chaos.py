@@ -454,8 +454,8 @@ class Arrivals:
         }
 
 
-def measured(options: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """All that is asked for."""
+def measured(options: argparse.Namespace, place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All that is asked for, each as it ends: Ray may end the process that leaves a cluster without control service."""
     documents = list(read(options.folder))
     queries = [query.text for query in read_queries(options.folder)][:MOST_QUERIES]
     encoder = None
@@ -463,7 +463,6 @@ def measured(options: argparse.Namespace, place: Path) -> dict[str, Any]:
         from leanseek import load_encoder
 
         encoder = load_encoder(options.encoder)
-    found: dict[str, Any] = {}
     with serving(
         place,
         documents,
@@ -492,10 +491,9 @@ def measured(options: argparse.Namespace, place: Path) -> dict[str, Any]:
         for name, run in experiments.items():  # chaos last: hosts are not started again after it
             if name in options.what:
                 served.settle()
-                found[name] = run()
+                yield name, run()
         if not (options.control and "chaos" in options.what):
             stop_cluster(served.url, address=served.address)
-    return found
 
 
 def main() -> None:
@@ -522,14 +520,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        found = measured(options, Path(place))
-    if options.json:
-        print(json.dumps(found))
-        return
-    for what, figures in found.items():
-        print(what)
-        for name, value in figures.items():
-            print(f"  {name:<16} {value:,.5g}" if isinstance(value, float) else f"  {name:<16} {value}")
+        for what, figures in measured(options, Path(place)):
+            if options.json:
+                print(json.dumps({what: figures}), flush=True)
+                continue
+            print(what)
+            for name, value in figures.items():
+                print(
+                    f"  {name:<16} {value:,.5g}" if isinstance(value, float) else f"  {name:<16} {value}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

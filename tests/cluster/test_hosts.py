@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,8 @@ from leanseek.cluster.host_state import Budget, HostState
 from leanseek.cluster.hosts import WAITING, Host, Place, layout
 from leanseek.cluster.questions import Find, Frequencies
 from leanseek.cluster.ray_transport import RayTransport
-from leanseek.errors import EpochGoneError, OverloadedError, UsageError
+from leanseek.cluster.storage import open_storage
+from leanseek.errors import EpochGoneError, LeanseekError, OverloadedError, UsageError
 from leanseek.indexing.creation import make_plan
 
 ASKED: dict[int, Question[Any]] = {shard: Find(("d1", "d2", "d3", "d40")) for shard in range(4)}
@@ -47,47 +49,36 @@ class Reference:
         return self._future
 
 
+class Method:
+    """A method of an actor, and what it was called with."""
+
+    def __init__(self, actor: Actor, name: str) -> None:
+        self.actor, self.name = actor, name
+        self.told: list[Any] = []
+
+    def remote(self, *arguments: Any) -> Reference:
+        self.told.append(arguments)
+
+        def call() -> Any:
+            self.actor.goes_on.wait(20)
+            return getattr(self.actor.host, self.name)(*arguments)
+
+        return Reference(self.actor.threads.submit(call))
+
+
 class Actor:
-    """A host in a thread. `stopped` calls hang, `dead` ones raise what Ray does not wrap."""
+    """A host in a thread, which hangs while it may not go on."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.calls = 0
         self.goes_on = Event()
         self.goes_on.set()
-        self._threads = ThreadPoolExecutor(8)
-        self.ask = self
-        self.prepare = Remembered()
-        self.place = Probe(self)
+        self.threads = ThreadPoolExecutor(8)
+        self.ask, self.prepare, self.place = (Method(self, name) for name in ("ask", "prepare", "place"))
 
-    def remote(self, *arguments: Any) -> Reference:
-        self.calls += 1
-
-        def call() -> Any:
-            self.goes_on.wait(20)
-            return self.host.ask(*arguments)
-
-        return Reference(self._threads.submit(call))
-
-
-class Probe:
-    """How a router asks an actor whether it answers."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-
-    def remote(self) -> Reference:
-        return Reference(self.actor._threads.submit(self.actor.goes_on.wait, 20))
-
-
-class Remembered:
-    """A method of an actor that is told what to do."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def remote(self, *arguments: Any) -> None:
-        self.told.append(arguments)
+    @property
+    def calls(self) -> int:
+        return len(self.ask.told)
 
 
 class Exceptions:
@@ -95,11 +86,26 @@ class Exceptions:
         pass
 
     class RayTaskError(RayError):
-        pass
+        def __init__(self, cause: Exception) -> None:
+            super().__init__(str(cause))
+            self.cause = cause
 
 
 class Ray:
     exceptions = Exceptions
+
+    @staticmethod
+    def wait(references: list[Reference], num_returns: int, timeout: float) -> Any:
+        futures.wait([one.future() for one in references], timeout, futures.FIRST_COMPLETED)
+        done = [one for one in references if one.future().done()][:num_returns]
+        return done, [one for one in references if one not in done]
+
+    @staticmethod
+    def get(reference: Reference) -> Any:
+        try:
+            return reference.future().result()
+        except LeanseekError as error:
+            raise Exceptions.RayTaskError(error) from error
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +125,7 @@ def actors(url: Path) -> list[Actor]:
 def transport(url: Path, actors: list[Actor], monkeypatch: pytest.MonkeyPatch) -> Iterator[RayTransport]:
     made = RayTransport.__new__(RayTransport)
     made._ray, made.name, made.budget, made._closed = Ray, str(url), Budget(), False
+    made._storage, made._shards = open_storage(url), range(4)
     made._take_hosts([HostState(actor, f"h{n}", actor.host.place()) for n, actor in enumerate(actors)])
     monkeypatch.setattr(made, "look_again", lambda: None)
     yield made
@@ -233,3 +240,29 @@ def test_a_host_has_the_next_epoch_beside_the_present_one(url: Path) -> None:
     cluster.delete(filter="year > 2000")
     assert host.prepare(number + 1) == number + 1
     assert host.ask(number, TOGETHER, 5.0) == before != host.ask(number + 1, TOGETHER, 5.0)
+
+
+def test_a_silent_host_holds_up_no_epoch(
+    url: Path, transport: RayTransport, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_transport, "GRACE", 0.05)
+    cluster = ClusterIndex.open(url, encoder=HashEncoder())
+    cluster.delete(["d1"])
+    number = cluster.epoch.number
+    actors[0].goes_on.clear()
+    epoch = transport._prepared(number)
+    assert epoch.number == number
+    host = next(host for host in transport._hosts if host.actor is actors[0])
+    assert host.avoided and sum(one.avoided for one in transport._hosts) == 1
+    # One that lacks the epoch when it goes on is told to open it, and another answers meanwhile.
+    actors[0].host._epochs.pop(number, None)
+    host.avoided = False
+    actors[0].goes_on.set()
+    for _ in range(30):
+        assert transport.ask(number, TOGETHER, time.monotonic() + 10)
+    assert (number,) in actors[0].prepare.told
+
+
+def test_an_epoch_that_is_gone_gives_way_to_the_newest(url: Path, transport: RayTransport) -> None:
+    newest = ClusterIndex.open(url, encoder=HashEncoder()).epoch.number
+    assert transport._prepared(newest + 7).number == newest
