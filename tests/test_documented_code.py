@@ -56,6 +56,7 @@ NOT_RUN = {
     "train encoder": "minutes; tests/train",
     "train_encoder": "minutes; tests/train",
     "train sparse-encoder": "minutes; tests/train",
+    "train temperature": "a minute for each temperature; tests/train",
     "my-": "what the trainings above would have made",
     "train heads": "minutes; tests/train",
     "in-context": "minutes; tests/rerank/incontext",

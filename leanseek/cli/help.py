@@ -18,7 +18,7 @@ PANELS = {
     "Cluster": "cluster shards address partial deadline",
     "Output": "into overwrite out index tag system k measures force explain dry_run as_json help",
     "Reading": "splits mirror id_field text_field title_field encoding on_error on_duplicate chunk overlap",
-    "Encoding": "encoder device no_cache",
+    "Encoding": "encoder temperature max_tokens device no_cache",
     "Dense side": "dense",
     "Dense side: lean": "dims kind recall precision primary learning_queries",
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
@@ -29,7 +29,7 @@ PANELS = {
     "Relevance": "min_probability relevant_only relevance",
     "Training": "features map seed work",
     "Groups": "negatives most teacher",
-    "Learning": "base loss ssl document_price query_price epochs batch learning_rate max_tokens mix",
+    "Learning": "base loss ssl document_price query_price epochs batch learning_rate mix",
     "Fitting to an index": "unlabelled judged reset queries qrels",
     "Re-ranking": "candidates candidates_depth rerank rerank_depth rerank_budget rerank_long adaptive",
 }

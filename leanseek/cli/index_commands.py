@@ -36,6 +36,8 @@ def index(
     chunk: opt.ChunkAuto = "auto",
     overlap: opt.Overlap = 0,
     encoder: opt.Encoder = None,
+    temperature: opt.Temperature = None,
+    max_tokens: opt.MaxTokens = None,
     device: opt.Device = None,
     no_cache: opt.NoCache = False,
     dense: opt.Dense = "auto",
@@ -81,7 +83,7 @@ def index(
         documents.holds_texts,
         chunk,
         overlap,
-        encoder,
+        varied(encoder, temperature, max_tokens),
         device,
         dense,
         (dims, kind, recall, precision, primary, learning_queries),
@@ -120,6 +122,16 @@ def index(
                 prepare_queries(plan.encoder.name)
             if plan.learned is not None:
                 prepare_learned_queries(plan.learned.name)
+
+
+def varied(encoder: str | None, temperature: float | None, max_tokens: int | None) -> str | None:
+    """The name of an encoder with settings of its attention and length. Raises UsageError."""
+    if temperature is None and max_tokens is None:
+        return encoder
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.encode.variants import with_settings
+
+    return with_settings(encoder or DEFAULT_MODEL, temperature=temperature, max_tokens=max_tokens)
 
 
 def origin_of(sources: list[str]) -> str | None:

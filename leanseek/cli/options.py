@@ -80,6 +80,16 @@ Encoder: TypeAlias = Annotated[
         help="A sentence-transformers model: name or path. Faster as BACKEND:MODEL, with one of {encoders}.",
     ),
 ]
+Temperature: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T",
+        help="Divide the encoder's scores of attention by this; below 1 sharpens, for long texts.",
+    ),
+]
+MaxTokens: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Tokens of a text that the encoder reads.")
+]
 Device: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, mps.")
 ]

