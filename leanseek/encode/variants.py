@@ -79,10 +79,9 @@ def with_settings(name: str, **settings: float | int | str | None) -> str:
     A back end's prefix stays. Raises UsageError for settings that there are not.
     """
     base, variant = split_variant(name) or (name, Variant())
-    given = {key: value for key, value in settings.items() if value is not None}
-    return variant._replace(**{key: _setting(name, key, str(value)) for key, value in given.items()}).name(
-        base
-    )
+    given = {key: _setting(name, key, str(value)) for key, value in settings.items() if value is not None}
+    changed: dict[str, Any] = variant._asdict() | given
+    return Variant(**changed).name(base)
 
 
 def _setting(name: str, key: str, value: str) -> float | int | str | None:
