@@ -1,8 +1,10 @@
-"""Train the weights of the guard: `python scripts/train_guard.py` writes leanseek/searcher/context/guard_weights.json.
+"""Train the weights of the guard: `python scripts/train_guard.py` writes leanseek/searcher/context/guard_weights.json,
+and beside it guard_values.json, the numbers of the words.
 
 Attacks are planted in passages of collections below $LEANSEEK_DATA, and in the functions of Python's own library, which
 stand for code. The collections, wordings and sources of random tokens that `benchmarks/guard.py` measures with are
-others. A minute on one core; the same data gives the same weights.
+others. Two minutes on one core; the same data gives the same weights. The word vectors are those of the static encoder
+that `pip install "leanseek[static]"` provides.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from guard_wordings import FAMILIES, ORDINARY
 
 from leanseek.searcher.context import guard
-from leanseek.searcher.context.manner import Manner, Text, addressed, curved
+from leanseek.searcher.context.manner import Manner, Text, curved
+from leanseek.searcher.context.wording import UNIT, Wording, sentences
 
 SEED = 11
 COLLECTIONS = ("trec-dl-2019", "medquad", "pubmedqa", "squad2-dev", "arguana-train", "miracl-yo")
@@ -31,8 +35,24 @@ PASSAGES = 300
 """Of each collection that are read."""
 PLANTED = 30
 """Of them that each kind of attack is planted in."""
-STRENGTH = {"random": 1e-3, "instruction": 2e-3}
+STRENGTH = {"random": 1e-3, "instruction": 6e-3}
 """How much large weights cost."""
+VECTORS = "static:sentence-transformers/all-MiniLM-L6-v2"
+HEAD = 0.03
+"""How much a large head costs, for vectors of the usual length of a clean sentence's."""
+FOLDS = 4
+"""Of the wordings: the weights are fitted to numbers that were learned from the wordings of the other folds, so that
+they expect of new wordings what these are worth."""
+SENTENCES = 2_500
+"""Of each collection that the head is learned from."""
+RENDERED = 3
+"""How often each wording is, with other things each time."""
+ORDINARY_SHARE = 20
+"""Sentences that each of the ordinary ones counts as."""
+FEWEST = 5
+"""Units below which a word has no number of its own: so near 0 it changes little."""
+LEAST = {"random": 1.0, "instruction": 0.7}
+"""The least limit of an index, as a share of the least of these collections; some write more uniformly than they."""
 USUAL = 0.996
 """The share of all clean passages below the limit of an index of a few passages."""
 READ = 2_500
@@ -231,12 +251,83 @@ INSTRUCTIONS = (
 )  # fmt: skip
 
 
-def instruction(rng: random.Random) -> str:
+def filled(rng: random.Random, wording: str, general: Sequence[str]) -> str:
+    """A wording with the name of a thing, or with any words, of which none is then learned."""
+    any_words = " ".join(rng.choices(general, k=rng.choice((1, 1, 2, 3))))
+    thing = rng.choice(THINGS) if rng.random() < 0.4 else any_words
+    return wording.replace("{thing}", thing).replace("{host}", "evil.example")
+
+
+def instruction(rng: random.Random, wordings: Sequence[str], general: Sequence[str]) -> str:
     """An instruction, or two in a row, perhaps in capitals."""
-    chosen = rng.sample(INSTRUCTIONS, rng.choice((1, 1, 2)))
-    text = " ".join(chosen)
-    text = text.replace("{thing}", rng.choice(THINGS)).replace("{host}", "evil.example")
+    text = " ".join(filled(rng, one, general) for one in rng.sample(wordings, rng.choice((1, 1, 2))))
     return text.upper() if rng.random() < 0.1 else text
+
+
+def folds() -> list[list[str]]:
+    """The wordings in `FOLDS` parts; what is after the same thing is in the same one."""
+    found: list[list[str]] = [[] for _ in range(FOLDS)]
+    for number, wordings in enumerate(FAMILIES.values()):
+        found[number % FOLDS] += wordings
+    for number, wording in enumerate(INSTRUCTIONS):
+        found[number % FOLDS].append(wording)
+    return found
+
+
+class Heads:
+    """Linear heads on the mean of a sentence's word vectors, each as a number for every word."""
+
+    def __init__(
+        self, vocabulary: Sequence[str], clean: Sequence[Sequence[Sequence[str]]], wordings: str
+    ) -> None:
+        """`clean` are the words of sentences, by collection; `wordings` has the words of all instructions."""
+        from leanseek.encode import load_encoder
+
+        named = {one for one in vocabulary if one.isalpha() and len(one) > 1} | {"a", "i"}
+        self.words = sorted(named | {one for one in Text(wordings).words if one.isalpha() and one.isascii()})
+        self._number = {word: number for number, word in enumerate(self.words)}
+        vectors = load_encoder(VECTORS).encode_queries(self.words).vectors
+        self._vectors = np.concatenate([vectors, np.zeros((1, vectors.shape[1]))])
+        spread_out = [spread([one for one in each if len(one) > 2], SENTENCES) for each in clean]
+        ordinary = [Text(one).words for one in ORDINARY]
+        self._clean = self.means([*(one for each in spread_out for one in each), *ordinary])
+        self._shares = np.ones(len(self._clean))
+        self._shares[-len(ordinary) :] = ORDINARY_SHARE
+        self._shares *= 0.5 / self._shares.sum()
+        self._scale = 5 / np.linalg.norm(self._clean, axis=1).mean()
+
+    def means(self, sentences_: Sequence[Sequence[str]]) -> Any:
+        """(sentences, dimensions); a word without a vector counts as one of zeros."""
+        none = len(self.words)
+        return np.array(
+            [
+                self._vectors[[self._number.get(one, none) for one in words]].mean(axis=0)
+                for words in sentences_
+            ]
+        )
+
+    def values(self, told: Sequence[Sequence[str]]) -> dict[str, int]:
+        """In units, what each word says of a sentence, by the words of instructions."""
+        from scipy.optimize import minimize
+
+        rows = np.concatenate([self.means(told), self._clean]) * self._scale
+        rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+        signs = np.where(np.arange(len(rows)) < len(told), 1.0, -1.0)
+        shares = np.concatenate([np.full(len(told), 0.5 / len(told)), self._shares])
+
+        def loss(head: Any) -> tuple[float, Any]:
+            margins = signs * (rows @ head)
+            slope = -signs * shares / (1 + np.exp(np.clip(margins, -30, 30)))
+            held = np.append(head[:-1], 0.0)
+            return float(shares @ np.logaddexp(0, -margins)) + HEAD * float(
+                held @ held
+            ), rows.T @ slope + 2 * HEAD * held
+
+        head = minimize(
+            loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        ).x[:-1]
+        units = np.rint(self._vectors[:-1] @ head * self._scale / UNIT).astype(int)
+        return {word: int(one) for word, one in zip(self.words, units, strict=True) if abs(one) >= FEWEST}
 
 
 def pieces(rng: random.Random, vocabulary: Sequence[str]) -> str:
@@ -333,13 +424,14 @@ def spread(texts: Sequence[str], count: int, first: float = 0.0) -> list[str]:
 
 
 def examples(
+    clean: Sequence[str],
     texts: Sequence[str],
     attacks: Sequence[Callable[[], str]],
     rng: random.Random,
     rows: Callable[[Text], Any],
 ) -> Iterator[tuple[Any, list[int]]]:
     """Rows of measures with what each window is: 1 mostly attack, 0 clean, -1 in between."""
-    for text in texts:
+    for text in clean:
         read = Text(text)
         yield rows(read), [0] * len(read.windows)
     for attack in attacks:
@@ -405,6 +497,20 @@ def main() -> None:
         lambda: encoded(rng),
         lambda: stuffed(rng, general),
     )
+    clean_sentences = [
+        [read.words[first:last] for text in spread(texts, 1200, 0.25) for read in [Text(text)] if read.words
+         for first, last in sentences(read)]
+        for texts in collections.values()
+    ]  # fmt: skip
+    parts = folds()
+    heads = Heads(vocabulary, clean_sentences, " ".join(one for part in parts for one in part))
+    long = [word for word in general if word.isalpha() and len(word) > 3]
+    told = [[Text(filled(rng, one, long)).words for one in part for _ in range(RENDERED)] for part in parts]
+    others = [
+        heads.values([one for place, part in enumerate(told) if place != fold for one in part])
+        for fold in range(FOLDS)
+    ]
+    values = heads.values([one for part in told for one in part])
     found: dict[guard.Kind, list[tuple[Any, list[int]]]] = {"random": [], "instruction": []}
     clean: dict[guard.Kind, dict[str, list[Any]]] = {"random": {}, "instruction": {}}
     for name, texts in collections.items():
@@ -414,14 +520,30 @@ def main() -> None:
         def rarities(text: Text, manner: Manner = manner) -> Any:
             return curved(manner.measures(text))
 
-        kinds_of: list[tuple[guard.Kind, Sequence[Callable[[], str]], Callable[[Text], Any]]] = [
-            ("random", random_attacks, rarities),
-            ("instruction", [lambda: instruction(rng)] * 7, addressed),
+        def instructing(numbers: dict[str, int], manner: Manner = manner) -> Callable[[Text], Any]:
+            wording = Wording(manner, {word: units * UNIT for word, units in numbers.items()})
+            return lambda text: guard.instructing(text, wording)
+
+        kinds_of: list[
+            tuple[guard.Kind, Sequence[str], Sequence[Callable[[], str]], Callable[[Text], Any]]
+        ] = [
+            ("random", read, random_attacks, rarities),
+            ("instruction", read, [], instructing(values)),
+            *(
+                (
+                    "instruction",
+                    [],
+                    [lambda part=part: instruction(rng, part, long)] * 3,
+                    instructing(numbers),
+                )  # type: ignore[misc]
+                for part, numbers in zip(parts, others, strict=True)
+            ),
         ]
-        for kind, attacks, rows in kinds_of:
-            listed = list(examples(read, attacks, rng, rows))
+        for kind, texts_of, attacks, rows in kinds_of:
+            listed = list(examples(texts_of, read, attacks, rng, rows))
             found[kind] += listed
-            clean[kind][name] = [row for row, _ in listed[: len(read)] if len(row)]
+            if texts_of:
+                clean[kind][name] = [row for row, _ in listed[: len(read)] if len(row)]
         print(name, len(texts), flush=True)
     written: dict[str, Any] = {}
     for kind, listed in found.items():
@@ -437,10 +559,17 @@ def main() -> None:
         every = np.concatenate(list(best.values()))
         usual = round(float(np.quantile(every, USUAL)), 3)
         # No passage of theirs is above the highest limit, so that attacks in an index's sample cannot raise it further.
-        limits = {"least": min(own.values()), "usual": usual, "most": round(float(every.max()), 3)}
+        least = round(LEAST[kind] * min(own.values()), 3)
+        limits = {"least": least, "usual": usual, "most": round(float(every.max()), 3)}
         print(kind, limits, own)
         print("  recall at the limits", [float((attacked > one).mean().round(4)) for one in limits.values()])
         written[kind] = {"weights": weights.tolist(), **limits}
+    by_units: dict[int, list[str]] = {}
+    for word, units in values.items():
+        by_units.setdefault(units, []).append(word)
+    listed_words = {str(units): " ".join(by_units[units]) for units in sorted(by_units)}
+    numbers_file = Path(guard.__file__).with_name("guard_values.json")
+    numbers_file.write_text(json.dumps(listed_words, indent=0) + "\n", encoding="utf-8")
     target = Path(guard.__file__).with_name("guard_weights.json")
     target.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     print("written", target)

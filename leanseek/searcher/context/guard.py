@@ -23,6 +23,7 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.searcher.context.manner import Manner, Text, addressed, curved
+from leanseek.searcher.context.wording import Wording
 from leanseek.types import Float64Array, Progress
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ class Guard:
         nothing but the limit of instructions is learned."""
         own = list(texts)
         self._manner = Manner(own)
+        self._wording = Wording(self._manner)
         self._limits: dict[Kind, float] = {kind: one.usual for kind, one in _weights().items()}
         if len(own) < FEW:
             return
         read = [Text(text) for text in own]
         sums: dict[Kind, list[Float64Array]] = {
             "random": [self._random(text) for text in read],
-            "instruction": [instructing(text) for text in (*read, *map(Text, more))],
+            "instruction": [self._instructing(text) for text in (*read, *map(Text, more))],
         }
         for kind, weights in _weights().items():
             best = np.array([float(one.max()) for one in sums[kind] if len(one)])
@@ -124,7 +126,7 @@ class Guard:
 
     def _sums(self, text: Text) -> dict[Kind, Float64Array]:
         """The logistic sum of each window, by kind."""
-        return {"random": self._random(text), "instruction": instructing(text)}
+        return {"random": self._random(text), "instruction": self._instructing(text)}
 
     def _random(self, text: Text) -> Float64Array:
         """(windows,) how much each is like random tokens."""
@@ -134,10 +136,16 @@ class Guard:
         sums: Float64Array = _weights()["random"].sums(curved(self._manner.measures(text)))
         return np.where(long, sums, 0.0)
 
+    def _instructing(self, text: Text) -> Float64Array:
+        """(windows,) how much each is like an instruction to a model."""
+        if not text.windows:
+            return np.zeros(0)
+        return _weights()["instruction"].sums(instructing(text, self._wording))
 
-def instructing(text: Text) -> Float64Array:
-    """(windows,) how much each is like an instruction to a model."""
-    return _weights()["instruction"].sums(addressed(text)) if text.windows else np.zeros(0)
+
+def instructing(text: Text, wording: Wording) -> Float64Array:
+    """(windows, 157) what says of each that it is an instruction to a model; of a text that has words."""
+    return np.concatenate([addressed(text), wording.columns(text)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any, Final
@@ -71,6 +71,16 @@ class Manner:
         self._mean = found.mean(axis=0)
         self._spread = np.maximum(found.std(axis=0), LEAST_SPREAD)
 
+    @property
+    def known(self) -> Collection[str]:
+        """The words that more than one passage of the sample has."""
+        return self._words.keys()
+
+    def rare(self, word: str) -> float:
+        """From 0, in each passage of the sample, to 1, in none or one of them."""
+        seen = max(self._words.get(word, 0) - 1, 0)
+        return float(min(1.0, np.log((self.size + 1) / (seen + 0.5)) / np.log(self.size + 1)))
+
     def measures(self, text: Text) -> Float64Array:
         """(windows, 7) how many standard deviations each window is above the sample's in each of `MEASURES`."""
         shares = np.array([min(1.0, (end - start) / WINDOW) for start, end in text.windows])
@@ -123,6 +133,7 @@ class Text:
     """A text cleaned and split, with where everything was in it."""
 
     def __init__(self, text: str) -> None:
+        self._given = text
         self.clean, self._origins = cleaned(text)
         matches = list(_TOKEN.finditer(self.clean))
         self.tokens = [one.group() for one in matches]
@@ -148,6 +159,16 @@ class Text:
         if self._origins is None:
             return start, end
         return int(self._origins[start]), int(self._origins[end - 1]) + 1
+
+    def capital(self, word: int) -> bool:
+        """Whether the word has a capital and then a small letter, and the word before it has no capital."""
+        given, origins = self._given, self._origins
+        place, before = self.starts[word], self.starts[word - 1]
+        if origins is not None:
+            place, before = int(origins[place]), int(origins[before])
+        return (
+            given[place].isupper() and given[place + 1 : place + 2].islower() and not given[before].isupper()
+        )
 
     def opens(self, word: int) -> bool:
         """Whether a sentence begins with the word."""
@@ -291,16 +312,14 @@ def addressed(text: Text) -> BoolArray:
             for character, groups in vocabulary.unspaced(text.clean)
         ]
         hits.sort()
-    found = np.zeros((len(text.words) + 1, width), dtype=np.int16)
+    places, columns = list[int](), list[int]()
     offset = [0] * size
     for one in range(1, size):
         offset[one] = offset[one - 1] + size - one
     for number, (place, groups) in enumerate(hits):
-        opens = text.opens(place)
-        for group in groups:
-            found[place + 1, group] = 1
-            if opens:
-                found[place + 1, width - 1 - size + group] = 1
+        found = list(groups)
+        if text.opens(place):
+            found += [width - 1 - size + group for group in groups]
         for other_place, others in hits[number + 1 : number + 8]:
             if other_place - place > NEAR:
                 break
@@ -308,13 +327,19 @@ def addressed(text: Text) -> BoolArray:
                 for other in others:
                     if group != other:
                         low, high = min(group, other), max(group, other)
-                        found[place + 1, size + offset[low] + high - low - 1] = 1
+                        found.append(size + offset[low] + high - low - 1)
+        columns += found
+        places += [place] * len(found)
     for sign in _MARKUP.finditer(text.clean):
         place = max(bisect_right(text.starts, sign.end() - 1) - 1, 0)
-        found[min(place, len(text.words) - 1) + 1, width - 1] = 1
-    sums = found.cumsum(axis=0)
+        places.append(min(place, len(text.words) - 1))
+        columns.append(width - 1)
+    order = np.argsort(places, kind="stable")
+    held, column = np.array(places, dtype=np.int64)[order], np.array(columns, dtype=np.int64)[order]
     windows = np.array(text.windows, dtype=np.int64).reshape(-1, 2)
-    within: BoolArray = sums[windows[:, 1]] - sums[windows[:, 0]] > 0
+    within: BoolArray = np.zeros((len(windows), width), dtype=np.bool_)
+    for row, (first, last) in enumerate(np.searchsorted(held, windows)):
+        within[row, column[first:last]] = True
     return within
 
 
