@@ -33,12 +33,15 @@ def merge(ordinals: Sequence[Int64Array], found: Sequence[Found], depth: int, li
     `ordinals` are the global ones (u,) of each of `found`. `depth` candidates of each side are kept, and `listed`
     scores of each list.
     """
-    order, together = None, ordinals[0]
-    if len(found) > 1:
-        together = np.concatenate(ordinals)
+    # One that has all of the collection gives no ids: the others have nothing then.
+    some = [place for place, ours in enumerate(ordinals) if len(ours)] or [0]
+    parts = [found[place] for place in some]
+    order, together = None, ordinals[some[0]]
+    if len(some) > 1:
+        together = np.concatenate([ordinals[place] for place in some])
         order = np.argsort(together)
         together = together[order]
-    names = [identifier for one in found for identifier in one.ids]
+    names = [identifier for one in parts for identifier in one.ids]
     ids = names if order is None else [names[place] for place in order.tolist()]
 
     def keys(asked: Int64Array) -> list[tuple[str, int]]:
@@ -59,9 +62,9 @@ def merge(ordinals: Sequence[Int64Array], found: Sequence[Found], depth: int, li
             best = mine[best_first(scores[mine], together[mine], keys)[:depth]]
         return Candidates(scores[best], together[best]), scores
 
-    sparse, by_terms = side([one.sparse for one in found])
-    dense, by_vector = side([one.dense for one in found])
-    learned, by_expansion = side([one.learned for one in found])
+    sparse, by_terms = side([one.sparse for one in parts])
+    dense, by_vector = side([one.dense for one in parts])
+    learned, by_expansion = side([one.learned for one in parts])
     sides = with_settled_list(Sides(sparse, dense, merged_lists(found, listed), learned))
     named = dict(zip(together.tolist(), ids, strict=True)) if ids else {}
     return Merged(sides, named, together, Scored(by_terms, by_vector, by_expansion))
