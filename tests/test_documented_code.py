@@ -33,6 +33,7 @@ NOT_RUN = {
     "Qwen/": "the model would have to be downloaded",
     "ReLiK": "the model would have to be downloaded",
     "MODEL": "any model of the reader's own",
+    "scifact.cluster": "a collection of the reader's own in shards; tests/cluster/test_evaluated_cluster.py",
     "s3://": "an object store of the reader's own; tests/cluster",
     "rag import Trigger": "tests/rag calls it with what a language model gives",
     "rag import fidelity": "tests/rag calls them with what a language model gives",
