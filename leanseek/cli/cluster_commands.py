@@ -288,11 +288,8 @@ def search(
     """Search a cluster for one query, with the hits and scores that one index would give."""
     from leanseek.cluster import ClusterSearcher
 
-    packing = Packing(context, expand, compress, guard)
-    packing.check(explain or bool(facet))
-    with (
-        progress_bar(as_json) as progress,
-        ClusterSearcher.open(
+    ask(
+        lambda progress: ClusterSearcher.open(
             url,
             address=address,
             partial=partial,
@@ -310,28 +307,24 @@ def search(
             rerank_long=rerank_long,
             adaptive=adaptive,
             progress=progress,
-        ) as searcher,
-    ):
-        ask(
-            searcher,
-            query,
-            k,
-            packing,
-            facet,
-            explain,
-            as_json,
-            progress,
-            queries=also,
-            filter=filter,
-            depth=depth,
-            min_probability=min_probability,
-            relevant_only=relevant_only,
-            literal=literal,
-            collapse=collapse,
-            diversity=diversity,
-            recency=recency,
-            now=now,
-        )
+        ),
+        query,
+        k,
+        Packing(context, expand, compress, guard),
+        facet,
+        explain,
+        as_json,
+        queries=also,
+        filter=filter,
+        depth=depth,
+        min_probability=min_probability,
+        relevant_only=relevant_only,
+        literal=literal,
+        collapse=collapse,
+        diversity=diversity,
+        recency=recency,
+        now=now,
+    )
 
 
 def run(

@@ -197,7 +197,8 @@ def live_progress() -> Iterator[Progress]:
         bars.TimeRemainingColumn(),
     )
     tasks: dict[str, bars.TaskID] = {}
-    with bars.Progress(*columns, console=console(stderr=True)) as display:
+    # What is printed meanwhile is no part of the display, which would write it to standard error.
+    with bars.Progress(*columns, console=console(stderr=True), redirect_stdout=False) as display:
 
         def show(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:

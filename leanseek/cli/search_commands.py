@@ -21,7 +21,7 @@ from leanseek.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import Context
@@ -76,11 +76,8 @@ def search(
     """Search an index for one query."""
     from leanseek.searcher import Searcher
 
-    packing = Packing(context, expand, compress, guard)
-    packing.check(explain or bool(facet))
-    with (
-        progress_bar(as_json) as progress,
-        Searcher.open(
+    ask(
+        lambda progress: Searcher.open(
             index,
             encoder=encoder,
             fusion=fusion,
@@ -95,28 +92,24 @@ def search(
             rerank_long=rerank_long,
             adaptive=adaptive,
             progress=progress,
-        ) as searcher,
-    ):
-        ask(
-            searcher,
-            query,
-            k,
-            packing,
-            facet,
-            explain,
-            as_json,
-            progress,
-            queries=also,
-            filter=filter,
-            depth=depth,
-            min_probability=min_probability,
-            relevant_only=relevant_only,
-            literal=literal,
-            collapse=collapse,
-            diversity=diversity,
-            recency=recency,
-            now=now,
-        )
+        ),
+        query,
+        k,
+        Packing(context, expand, compress, guard),
+        facet,
+        explain,
+        as_json,
+        queries=also,
+        filter=filter,
+        depth=depth,
+        min_probability=min_probability,
+        relevant_only=relevant_only,
+        literal=literal,
+        collapse=collapse,
+        diversity=diversity,
+        recency=recency,
+        now=now,
+    )
 
 
 class Packing(NamedTuple):
@@ -143,45 +136,50 @@ class Packing(NamedTuple):
 
 
 def ask(
-    searcher: Searcher,
+    opened: Callable[[Progress], Searcher],
     query: Sequence[str],
     k: int | None,
     packing: Packing,
     facets: Sequence[str] | None,
     explain: bool,
     as_json: bool,
-    progress: Progress,
     **options: Any,
 ) -> None:
     """Ask one query, and print its hits or their passages for a prompt; `options` are those of `Searcher.search`."""
-    if packing.tokens is not None:
-        packed = searcher.context(
-            " ".join(query),
-            packing.tokens,
-            k=20 if k is None else k,
-            expand=packing.expand or "passage",
-            compress=packing.compress,
-            guard=packing.guard or "off",
-            **options,
-        )
-        print_context(packed, [*packed.notes, *searcher.notes], as_json)
+    from leanseek.types import Answer
+
+    packing.check(explain or bool(facets))
+    with progress_bar(as_json) as progress, opened(progress) as searcher:
+        if packing.tokens is not None:
+            found: Context | Answer = searcher.context(
+                " ".join(query),
+                packing.tokens,
+                k=20 if k is None else k,
+                expand=packing.expand or "passage",
+                compress=packing.compress,
+                guard=packing.guard or "off",
+                **options,
+            )
+        else:
+            found = searcher.answer(
+                " ".join(query),
+                10 if k is None else k,
+                facets=facets or (),
+                # People always see a snippet; programs get it with the explanation.
+                explain=explain or not as_json,
+                progress=progress,
+                **options,
+            )
+        notes, cut = list(searcher.notes), searcher.truncation.query_sentence()
+    if not isinstance(found, Answer):
+        print_context(found, [*found.notes, *notes], as_json)
         return
-    answer = searcher.answer(
-        " ".join(query),
-        10 if k is None else k,
-        facets=facets or (),
-        # People always see a snippet; programs get it with the explanation.
-        explain=explain or not as_json,
-        progress=progress,
-        **options,
-    )
-    cut = searcher.truncation.query_sentence()
-    notes = [*searcher.notes, *([cut] if cut else [])]
-    if answer.coverage is not None:
+    notes += [cut] if cut else []
+    if found.coverage is not None:
         from leanseek.searcher.answer import covered
 
-        notes.append(covered(answer.coverage))
-    show_answer(answer, notes, explain, options["relevant_only"], as_json)
+        notes.append(covered(found.coverage))
+    show_answer(found, notes, explain, options["relevant_only"], as_json)
 
 
 def show_answer(
