@@ -334,6 +334,16 @@ TrainingCollections: TypeAlias = Annotated[
         help="Collections with judgments: a folder, a BEIR name or irds:ID; add :SPLIT if it is not train.",
     ),
 ]
+ModelOut: TypeAlias = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the model goes.")]
+Negatives: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", help="Irrelevant passages for each relevant one.")
+]
+MostQueries: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Queries of each collection, by default all.")
+]
+Epochs: TypeAlias = Annotated[float, typer.Option(metavar="N", help="How often each query is seen.")]
+Batch: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Queries of one step.")]
+LearningRate: TypeAlias = Annotated[float, typer.Option(metavar="N", help="The highest, after warming up.")]
 RelevanceCollections: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(

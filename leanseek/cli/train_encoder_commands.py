@@ -11,11 +11,11 @@ import typer
 
 from leanseek.cli import options as opt
 from leanseek.cli.output import count, print_json, progress_bar
+from leanseek.cli.train_reranker_commands import show_trained
 
 if TYPE_CHECKING:
     from leanseek.train.encoder import EncoderRecipe
 
-Out: TypeAlias = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the model goes.")]
 LossName: TypeAlias = Annotated[
     Literal["margin-mse", "infonce"],
     typer.Option(help="Learn a teacher's margins, or to find the relevant passage among all of a batch."),
@@ -24,15 +24,6 @@ TeacherName: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The re-ranker to learn from, by default interpolated:cross-encoder."),
 ]
-Negatives: TypeAlias = Annotated[
-    int, typer.Option(metavar="N", help="Irrelevant passages for each relevant one.")
-]
-Most: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", help="Queries of each collection, by default all.")
-]
-Epochs: TypeAlias = Annotated[float, typer.Option(metavar="N", help="How often each query is seen.")]
-Batch: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Queries of one step.")]
-Rate: TypeAlias = Annotated[float, typer.Option(metavar="N", help="The highest, after warming up.")]
 MaxTokens: TypeAlias = Annotated[int, typer.Option(metavar="N", help="A text's length in training.")]
 Share: TypeAlias = Annotated[
     float,
@@ -46,7 +37,7 @@ DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what wou
 
 def encoder(
     collections: opt.TrainingCollections,
-    out: Out,
+    out: opt.ModelOut,
     base: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The encoder to start from, by default the default encoder."),
@@ -60,11 +51,11 @@ def encoder(
             help="Weight of a loss without judgments: title and text of a document belong together.",
         ),
     ] = 0.0,
-    negatives: Negatives = 7,
-    most: Most = None,
-    epochs: Epochs = 1.0,
-    batch: Batch = 16,
-    learning_rate: Rate = 2e-5,
+    negatives: opt.Negatives = 7,
+    most: opt.MostQueries = None,
+    epochs: opt.Epochs = 1.0,
+    batch: opt.Batch = 16,
+    learning_rate: opt.LearningRate = 2e-5,
     max_tokens: MaxTokens = 128,
     mix: Share = 0.5,
     seed: opt.Seed = 0,
@@ -98,7 +89,7 @@ def encoder(
 
 def sparse_encoder(
     collections: opt.TrainingCollections,
-    out: Out,
+    out: opt.ModelOut,
     base: Annotated[
         str | None,
         typer.Option(
@@ -114,11 +105,11 @@ def sparse_encoder(
     query_price: Annotated[
         float, typer.Option(metavar="W", help="Price of the terms of queries: more keeps fewer.")
     ] = 5e-5,
-    negatives: Negatives = 7,
-    most: Most = None,
-    epochs: Epochs = 1.0,
-    batch: Batch = 16,
-    learning_rate: Rate = 2e-5,
+    negatives: opt.Negatives = 7,
+    most: opt.MostQueries = None,
+    epochs: opt.Epochs = 1.0,
+    batch: opt.Batch = 16,
+    learning_rate: opt.LearningRate = 2e-5,
     max_tokens: MaxTokens = 128,
     mix: Share = 0.5,
     seed: opt.Seed = 0,
@@ -243,20 +234,8 @@ def run(
     if as_json:
         print_json({"out": str(out), **asdict(report)})
         return
-    for taken in report.sources:
-        typer.echo(
-            f"{taken.collection} ({taken.split}): {count(taken.queries, 'query', 'queries')}, "
-            f"{taken.held_out:,} held out"
-        )
+    more = []
     if report.teacher_right is not None:
-        typer.echo(f"{recipe.teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
-    typer.echo(
-        f"{count(report.steps, 'step')}; loss on the held-out queries {report.before:.4f} before, "
-        f"{report.after:.4f} after"
-    )
-    if report.stopped is not None:
-        typer.echo(
-            f"note: the loss was no number at step {report.stopped:,}; the state of the last evaluation before is "
-            "kept. A lower --learning-rate goes further"
-        )
+        more.append(f"{recipe.teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
+    show_trained(report, more)
     typer.echo(f"Use it: {use.format(quote(str(out)))}")

@@ -13,6 +13,10 @@ from leanseek.cli import options as opt
 from leanseek.cli.output import count, print_json, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leanseek.train.crossencoder.trainer import Report
+    from leanseek.train.encoder import EncoderReport
     from leanseek.train.head_search import FoundHeads
 
 
@@ -137,14 +141,10 @@ def show_heads(out: Path, found: FoundHeads) -> None:
 
 def cross_encoder(
     collections: opt.TrainingCollections,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the model goes.")],
+    out: opt.ModelOut,
     work: opt.Work = Path("results"),
-    negatives: Annotated[
-        int, typer.Option(metavar="N", help="Irrelevant passages for each relevant one.")
-    ] = 7,
-    most: Annotated[
-        int | None, typer.Option(metavar="N", help="Queries of each collection, by default all.")
-    ] = None,
+    negatives: opt.Negatives = 7,
+    most: opt.MostQueries = None,
     base: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The model to start from, by default the default encoder."),
@@ -157,9 +157,9 @@ def cross_encoder(
             "cross-encoder, all of whose layers are trained.",
         ),
     ] = 2,
-    epochs: Annotated[float, typer.Option(metavar="N", help="How often each query is seen.")] = 1.0,
-    batch: Annotated[int, typer.Option(metavar="N", help="Queries of one step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(metavar="N", help="The highest, after warming up.")] = 5e-5,
+    epochs: opt.Epochs = 1.0,
+    batch: opt.Batch = 8,
+    learning_rate: opt.LearningRate = 5e-5,
     max_tokens: Annotated[int, typer.Option(metavar="N", help="A pair's length in training.")] = 160,
     mix: Annotated[
         float,
@@ -206,13 +206,25 @@ def cross_encoder(
     if as_json:
         print_json({"out": str(out), **asdict(report)})
         return
+    show_trained(report)
+    typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
+
+
+def show_trained(report: Report | EncoderReport, more: Sequence[str] = ()) -> None:
+    """Print what a model was trained on and how the loss went, with `more` lines between."""
     for taken in report.sources:
         typer.echo(
             f"{taken.collection} ({taken.split}): {count(taken.queries, 'query', 'queries')}, "
             f"{taken.held_out:,} held out"
         )
+    for line in more:
+        typer.echo(line)
     typer.echo(
         f"{count(report.steps, 'step')}; loss on the held-out queries {report.before:.4f} before, "
         f"{report.after:.4f} after"
     )
-    typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
+    if report.stopped is not None:
+        typer.echo(
+            f"note: the loss was no number at step {report.stopped:,}; the state of the last evaluation before is "
+            "kept. A lower --learning-rate goes further"
+        )

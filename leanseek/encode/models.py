@@ -102,7 +102,7 @@ def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
         UsageError: a variant that there is not.
     """
     if name.rstrip().endswith("]"):
-        from leanseek.encode.variants import is_folder, resolve_variant, split_variant
+        from leanseek.encode.variants import resolve_variant, split_variant
 
         if not is_folder(name) and (found := split_variant(name)) is not None:
             return resolve_variant(*found, advice)
@@ -116,15 +116,19 @@ def resolve_model(name: str, advice: str = ENCODER_ADVICE) -> ResolvedModel:
     raise ModelError(f"The model {name!r} was not found. Tried:{listing}\n{advice}")
 
 
-def _local(name: str, tried: list[str]) -> ResolvedModel | None:
+def is_folder(name: str) -> bool:
+    """Whether there is a folder of that name, brackets and all."""
     try:
-        folder = Path(name).expanduser()
-        exists = folder.is_dir()
+        return Path(name).expanduser().is_dir()
     except (OSError, ValueError, RuntimeError):
-        exists = False
-    if not exists:
+        return False
+
+
+def _local(name: str, tried: list[str]) -> ResolvedModel | None:
+    if not is_folder(name):
         tried.append("a folder of that name: there is none")
         return None
+    folder = Path(name).expanduser()
     if not _holds_model(folder):
         tried.append(f"the folder {folder}: it holds no modules.json or config.json")
         return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from leanseek.encode.models import ResolvedModel, model_fingerprint, resolve_model
@@ -174,11 +173,3 @@ def sharpen(transformer: Any, factor: float, name: str) -> None:
             changed += 1
     if not changed:
         raise ModelError(f"'{name}': no attention was found in the model whose temperature could be set")
-
-
-def is_folder(name: str) -> bool:
-    """Whether the name, brackets and all, is a folder's."""
-    try:
-        return Path(name).expanduser().is_dir()
-    except (OSError, ValueError, RuntimeError):
-        return False

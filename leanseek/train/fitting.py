@@ -27,26 +27,34 @@ COPIES = 8
 """How many times its weights a training keeps on the disk: two states of weights, two moments each, and the model."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and how fast to learn: `batch` groups a step, each group `epochs` times, `learning_rate` at most.
+    """How long, how fast and on how much of a text a model learns, and how much of that is saved.
 
-    Raises UsageError for a value that is not above 0.
+    `batch` groups a step, each group `epochs` times, with a `learning_rate` of at most that. `max_tokens` is a text's
+    length in training. `mix` is the share of the trained weights in those saved (see `fit`).
+
+    Raises UsageError for what is out of range.
     """
 
     epochs: float = 1.0
     batch: int = 8
     learning_rate: float = 5e-5
+    max_tokens: int = 160
+    mix: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for what, value in (
-            ("epochs", self.epochs),
-            ("the batch", self.batch),
-            ("the learning rate", self.learning_rate),
+        if not 0.0 < self.mix <= 1.0:
+            raise UsageError(f"the mix is {self.mix}; it must be more than 0 and at most 1")
+        for what, value, least in (
+            ("epochs", self.epochs, 0.0),
+            ("the batch", self.batch, 0),
+            ("the learning rate", self.learning_rate, 0.0),
+            ("the longest text", self.max_tokens, 15),
         ):
-            if not value > 0:
-                raise UsageError(f"{what}: {value} given; it must be more than 0")
+            if not value > least:
+                raise UsageError(f"{what}: {value} given; it must be more than {least}")
 
     def steps(self, groups: int) -> int:
         """How many batches that many groups take."""
@@ -198,18 +206,6 @@ def mix(model: Any, start: Mapping[str, Tensor], share: float) -> None:
             for name, weights in state.items()
         }
     )
-
-
-def check_share(share: float) -> None:
-    """Raise UsageError for a share of trained weights that is none."""
-    if not 0.0 < share <= 1.0:
-        raise UsageError(f"the mix is {share}; it must be more than 0 and at most 1")
-
-
-def check_tokens(tokens: int) -> None:
-    """Raise UsageError for a length of a text in training that leaves no room for one."""
-    if tokens < 16:
-        raise UsageError(f"the longest text: {tokens} tokens given; it must be more than 15")
 
 
 def checked(loss: Module) -> Module:

@@ -74,7 +74,8 @@ def try_temperatures(
             encoder=name,
             dense="flat",
             sparse=None,
-            chunk_words=settings.chunk_words,
+            # Passages that fit the encoder fit the variant, as they would in an index made with it.
+            chunk_words=settings.chunk_words if settings.chunk_tokens is None else "auto",
             chunk_overlap=settings.chunk_overlap,
             device=device,
         )

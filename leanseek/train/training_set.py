@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +97,7 @@ def training_set(
         folder = collection_index(collection, System().plan(device), work, progress=progress).folder
         with (
             Searcher.open(folder, relevance=None, device=device) as searcher,
-            teaching(folder, teacher, drawing, device, progress) as scoring,
+            nullcontext() if teacher is None else teaching(folder, teacher, drawing, device) as scoring,
         ):
             groups = mine(
                 collection,
@@ -105,7 +106,7 @@ def training_set(
                 negatives=drawing.negatives,
                 seed=seed,
                 most=drawing.most,
-                teacher=scoring if teacher is not None else None,
+                teacher=scoring,
                 progress=progress,
             )
         draw.shuffle(groups)
@@ -122,14 +123,10 @@ def training_set(
     return TrainingSet(learn, held, tuple(taken))
 
 
-def teaching(
-    folder: Path, teacher: Reranker | None, drawing: Drawing, device: str | None, progress: Progress | None
-) -> Searcher:
-    """A search of the index in `folder` that the teacher re-ranks; without a teacher a plain one."""
-    depth = max(JUDGED_BY_TEACHER, drawing.negatives + 1) if teacher is not None else None
-    return Searcher.open(
-        folder, relevance=None, device=device, reranker=teacher, rerank_depth=depth, progress=progress
-    )
+def teaching(folder: Path, teacher: Reranker, drawing: Drawing, device: str | None) -> Searcher:
+    """A search of the index in `folder` that the teacher re-ranks, as deep as it is asked."""
+    depth = max(JUDGED_BY_TEACHER, drawing.negatives + 1)
+    return Searcher.open(folder, relevance=None, device=device, reranker=teacher, rerank_depth=depth)
 
 
 def check_out(out: Path) -> None:

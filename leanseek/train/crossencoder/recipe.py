@@ -11,7 +11,7 @@ from leanseek.encode import DEFAULT_MODEL, resolve_model
 from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.files import draft_folder
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
-from leanseek.train.fitting import Faster, Learned, Schedule, check_share, check_tokens, finish, fit
+from leanseek.train.fitting import Faster, Learned, Schedule, finish, fit
 from leanseek.train.mining import Group
 from leanseek.types import Progress
 
@@ -29,41 +29,26 @@ FRESH_FASTER = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Schedule):
     """How a cross-encoder is trained.
 
     `joint_layers`: how many layers read query and passage together, while the others read them apart and are not
     trained (see `JointReader`); None trains an ordinary cross-encoder, all of whose layers read both. A `base`
     that is such a model itself is trained further.
-    `max_tokens` is a pair's length in training; the joint layers' positions are those of the base, so in use they
-    read as many tokens as it has positions for.
-    `mix`: with joint layers, the weights that are saved are this share of the trained ones and the rest of those
-    that training started from (see `fit`), so that it also works on texts unlike those of the training; 1 takes the
-    trained ones.
+    `max_tokens` is a pair's length; the joint layers' positions are those of the base, so in use they read as many
+    tokens as it has positions for. `mix` is for joint layers, so that they also work on texts unlike those of the
+    training; an ordinary model is saved as it was trained.
     """
 
     base: str = DEFAULT_MODEL
     joint_layers: int | None = 2
-    epochs: float = 1.0
-    batch: int = 8
-    learning_rate: float = 5e-5
-    max_tokens: int = 160
-    mix: float = 0.5
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        Schedule.__post_init__(self)
         if self.joint_layers is not None and self.joint_layers < 1:
             raise UsageError(
                 f"joint layers are {self.joint_layers}; give at least 1, or none for an ordinary model"
             )
-        check_share(self.mix)
-        check_tokens(self.max_tokens)
-        _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast it learns. Raises UsageError."""
-        return Schedule(self.epochs, self.batch, self.learning_rate, self.seed)
 
 
 def untrained(recipe: Recipe) -> CrossEncoder:
@@ -153,7 +138,7 @@ def train(
         list(map(row, groups)),
         list(map(row, held_out)),
         checkpoints,
-        recipe.schedule,
+        recipe,
         faster=Faster(FRESH, FRESH_FASTER),
         share=recipe.mix if joint else 1.0,
         progress=progress,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
 from leanseek.encode import DEFAULT_MODEL
 from leanseek.errors import UsageError
-from leanseek.train.fitting import Schedule, check_share, check_tokens
+from leanseek.train.fitting import Schedule
 
 Loss: TypeAlias = Literal["margin-mse", "infonce"]
 """`margin-mse`: a teacher's margins between relevant and other passages (Hofstätter et al., arXiv:2010.02666);
@@ -22,13 +22,12 @@ KL_WEIGHT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderRecipe:
+class EncoderRecipe(Schedule):
     """How a dense encoder is trained.
 
     `teacher` is a re-ranker's name; the loss `infonce` asks none. `ssl` is the weight of a loss without judgments: the
-    title and the text of a document are to get vectors near each other. `max_tokens` is a text's length in training; in
-    use the encoder reads as many as its base. `mix`: the saved weights are this share of the trained ones and the rest
-    of the base's (see `fit`).
+    title and the text of a document are to get vectors near each other. In use the encoder reads as many tokens as its
+    base, whatever `max_tokens` are.
 
     Raises UsageError for what is out of range.
     """
@@ -37,26 +36,16 @@ class EncoderRecipe:
     loss: Loss = "margin-mse"
     teacher: str = TEACHER
     ssl: float = 0.0
-    epochs: float = 1.0
-    batch: int = 16
-    learning_rate: float = 2e-5
-    max_tokens: int = 128
-    mix: float = 0.5
-    seed: int = 0
+    batch: int = field(default=16, kw_only=True)
+    learning_rate: float = field(default=2e-5, kw_only=True)
+    max_tokens: int = field(default=128, kw_only=True)
 
     def __post_init__(self) -> None:
+        Schedule.__post_init__(self)
         if self.loss not in get_args(Loss):
             raise UsageError(f"'{self.loss}' is no loss; choose from: {', '.join(get_args(Loss))}")
         if not self.ssl >= 0.0:
             raise UsageError(f"the weight of the loss without judgments is {self.ssl}; it must be 0 or more")
-        check_share(self.mix)
-        check_tokens(self.max_tokens)
-        _ = self.schedule
-
-    @property
-    def schedule(self) -> Schedule:
-        """How long and how fast it learns. Raises UsageError."""
-        return Schedule(self.epochs, self.batch, self.learning_rate, self.seed)
 
     @property
     def scored_by(self) -> str | None:

@@ -11,7 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from leanseek.encode.learned_registry import KIND
+from leanseek.encode.learned_registry import KIND, resolve_splade
+from leanseek.encode.models import resolve_model
+from leanseek.encode.torch_encoder import load_model, max_tokens_of
+from leanseek.encode.torch_splade import load_splade_model
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.files import draft_folder
 from leanseek.rerank import load_reranker
@@ -69,7 +72,7 @@ def plan_encoder(sources: Sequence[Source], recipe: EncoderRecipe, drawing: Draw
         )
         queries[f"{collection.name}:{split}"] = judged if drawing.most is None else min(judged, drawing.most)
     learned_from = round(sum(queries.values()) * (1.0 - drawing.held_out))
-    return Plan(queries, recipe.schedule.steps(learned_from))
+    return Plan(queries, recipe.steps(learned_from))
 
 
 def train_encoder(
@@ -96,7 +99,8 @@ def train_encoder(
     # What cannot be loaded is told before anything is indexed.
     model = start_of(recipe, device)
     teacher = load_reranker(recipe.scored_by, device) if recipe.scored_by is not None else None
-    limit, model.max_seq_length = model.max_seq_length, min(recipe.max_tokens, model.max_seq_length)
+    limit = max_tokens_of(model)
+    model.max_seq_length = recipe.max_tokens if limit is None else min(recipe.max_tokens, limit)
     material = training_set(
         sources,
         drawing,
@@ -130,7 +134,7 @@ def train_encoder(
         [row(group, drawing.negatives, views=recipe.ssl > 0) for group in learn],
         [row(group, drawing.negatives, views=recipe.ssl > 0) for group in held],
         checkpoints,
-        recipe.schedule,
+        recipe,
         share=recipe.mix,
         callbacks=callbacks,
         progress=progress,
@@ -146,15 +150,10 @@ def train_encoder(
 
 def start_of(recipe: EncoderRecipe, device: str | None) -> Any:
     """The model that training starts from. Raises ModelError, MissingPackageError."""
-    from leanseek.encode.models import resolve_model
-    from leanseek.encode.torch_encoder import load_model
-
-    if not isinstance(recipe, SparseRecipe):
-        return load_model(resolve_model(recipe.base).path, device)
-    from leanseek.encode.learned_registry import resolve_splade
-    from leanseek.encode.torch_splade import load_splade_model
-
-    return load_splade_model(resolve_splade(f"{KIND}:{recipe.base}" if recipe.base else KIND).path, device)
+    if isinstance(recipe, SparseRecipe):
+        name = f"{KIND}:{recipe.base}" if recipe.base else KIND
+        return load_splade_model(resolve_splade(name).path, device)
+    return load_model(resolve_model(recipe.base).path, device)
 
 
 def loss_of(model: Any, recipe: EncoderRecipe) -> tuple[Any, Sequence[Any]]:
