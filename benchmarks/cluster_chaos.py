@@ -35,14 +35,13 @@ from pathlib import Path
 from typing import Any
 
 from leanseek import Document, Index, Searcher, read, read_queries
-from leanseek.cluster import ClusterIndex, ClusterSearcher, serve_cluster, stop_cluster
+from leanseek.cluster import ClusterIndex, ClusterSearcher, LocalNodes, serve_cluster, stop_cluster
 from leanseek.errors import LeanseekError, OverloadedError
 from leanseek.indexing.creation import make_plan
 
 K = 10
 MOST_QUERIES = 200
 FROZEN = 3.0
-MEMORY = 80 << 20
 CHANGED = 0.01
 """The share of the documents that each epoch changes."""
 
@@ -57,8 +56,7 @@ class Served:
     address: str
     wanted: Mapping[int, Answers]
     options: Mapping[str, Any]
-    cluster: Any
-    nodes: list[Any]
+    nodes: LocalNodes
     hosts: int
 
     @property
@@ -74,7 +72,7 @@ class Served:
         """The processes of the hosts that have opened their shards."""
         raylets = {
             process.process.pid
-            for node in self.cluster.list_all_nodes()
+            for node in self.nodes.cluster.list_all_nodes()
             for process in node.all_processes.get("raylet", ())
         }
         listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
@@ -108,7 +106,6 @@ def serving(
     """Build one index and a cluster of the same documents, and serve the cluster. `epochs` changes are known ahead."""
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
-    from ray.cluster_utils import Cluster
 
     options: dict[str, Any] = {"relevance": None, "encoder": encoder}
     wanted: dict[int, Answers] = {}
@@ -121,17 +118,11 @@ def serving(
             wanted[epoch] = {query: answer_of(one, query) for query in queries}
     url = str(place / "many.cluster")
     ClusterIndex.build(url, documents, make_plan(encoder=encoder, dense="flat"), shards)
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEMORY}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        added = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY) for _ in range(nodes)]
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        places = serve_cluster(url, replicas=replicas, address=cluster.address)
+    with LocalNodes(nodes) as local:
+        ray.init(address=local.address, log_to_driver=False, logging_level="ERROR")
+        places = serve_cluster(url, replicas=replicas, address=local.address)
         options["deadline"] = deadline
-        yield Served(url, cluster.address, wanted, options, cluster, added, len(places))
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+        yield Served(url, local.address, wanted, options, local, len(places))
 
 
 def change(index: Any, documents: Sequence[Document], epoch: int) -> None:
@@ -254,9 +245,8 @@ def faults(served: Served, chance: random.Random) -> Iterator[str]:
         served.settle()
         kind = chance.choice(("kill a host", "kill a host", "freeze a host", "kill a node"))
         if kind == "kill a node":
-            node = served.nodes.pop(chance.randrange(len(served.nodes)))
-            served.cluster.remove_node(node, allow_graceful=False)
-            served.nodes.append(served.cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
+            served.nodes.kill(chance.randrange(len(served.nodes)))
+            served.nodes.add()
         else:
             process = chance.choice(served.processes())
             if kind == "kill a host":
@@ -296,9 +286,9 @@ def chaos(
             time.sleep(every)
         served.settle()
         if control:
-            served.cluster.head_node.kill_gcs_server()
+            served.nodes.cluster.head_node.kill_gcs_server()
             time.sleep(min(5.0, seconds * 0.08))
-            served.cluster.head_node.start_gcs_server()
+            served.nodes.cluster.head_node.start_gcs_server()
             done.append("kill the control service")
         time.sleep(max(seconds - (time.monotonic() - disturbed), 1.0))
         found = load.end()

@@ -107,34 +107,23 @@ def collection(
     stored = None
     terms = SparseSettings(sparse, analyzer, variant, k1, b, delta, lossy_lengths)
     if cluster is not None:
+        own = {
+            "--index": index is not None,
+            "--chunk": chunk is not None,
+            "--dense": dense != "flat",
+            "settings of the sparse side": terms != SparseSettings(analyzer="english"),
+            "--learned-terms": learned_terms is not None,
+            "--no-cache": no_cache,
+        }
+        if what := next((what for what, given in own.items() if given), None):
+            raise UsageError(f"--cluster says all of the index: leave out {what}")
         from leanseek.cluster import StoredCluster
 
-        own = (
-            ("--index", index is not None),
-            ("--chunk", chunk is not None),
-            ("--dense", dense != "flat"),
-            ("settings of the sparse side", terms != SparseSettings(analyzer="english")),
-            ("--learned-terms", learned_terms is not None),
-            ("--no-cache", no_cache),
-        )
-        for what, given in own:
-            if given:
-                raise UsageError(f"--cluster says all of the index: leave out {what}")
         stored = StoredCluster(cluster, address)
-        settings = stored.settings
-        if mode in ("hybrid", "dense"):
-            if settings.encoder is None or settings.dense is None:
-                raise UsageError(f"'{cluster}' was made without vectors; score it with --mode sparse")
-            dense, encoder = settings.dense, encoder or settings.encoder.name
-        if mode in ("hybrid", "sparse"):
-            if settings.sparse is None:
-                raise UsageError(f"'{cluster}' was made without a sparse side; score it with --mode dense")
-            terms = settings.sparse
-        else:
-            terms = SparseSettings()
-        if learned is not None and settings.learned is not None:
-            learned_terms = settings.learned.terms
-        chunk, overlap = settings.chunk_words, settings.chunk_overlap
+        there = stored.sides(mode)
+        encoder, dense, terms = encoder or there.encoder, there.dense, there.sparse
+        learned_terms = there.learned_terms if learned is not None else None
+        chunk, overlap = stored.settings.chunk_words, stored.settings.chunk_overlap
     elif address != "local":
         raise UsageError("--address goes with --cluster URL: where it is searched")
     wanted = System(

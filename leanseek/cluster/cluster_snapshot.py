@@ -25,7 +25,6 @@ from leanseek.cluster.parts import (
 from leanseek.cluster.questions import (
     AllIds,
     Count,
-    Counts,
     CountValues,
     Dated,
     Draw,
@@ -46,6 +45,7 @@ from leanseek.errors import ShardUnavailableError
 from leanseek.filters import Filter, check_fields
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.metadata_column import ValueCounts, merged_counts
+from leanseek.indexing.search_source import Counts
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import best_first
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
@@ -260,7 +260,7 @@ class ClusterSnapshot:
         if (known := self.memo.counts.get(scope)) is not None:
             return known
         answers = self.ask_all(Count(scope))
-        counts = Counts(sum(one.passages for one in answers), sum(one.documents for one in answers))
+        counts = Counts(sum(one.documents for one in answers), sum(one.passages for one in answers))
         if len(self.memo.counts) >= REMEMBERED_COUNTS:
             self.memo.counts.clear()
         self.memo.counts[scope] = counts

@@ -13,6 +13,7 @@ from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.learned.impact_index import MatchedTerm
 from leanseek.indexing.metadata_column import ValueCounts
 from leanseek.indexing.passages import StoredPassage
+from leanseek.indexing.search_source import Counts
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.indexing.sparse.base import Candidates, Statistics
 from leanseek.searcher.ranking import Lists, Mode, Sides, SideView, sides_as_listed, view_of
@@ -231,13 +232,6 @@ class Draw:
         return Drawn(ordinals, lots, snapshot.passages.ids(ordinals))
 
 
-class Counts(NamedTuple):
-    """How many live passages, and how many documents."""
-
-    passages: int
-    documents: int
-
-
 @dataclass(frozen=True)
 class Count:
     """How much there is in a scope."""
@@ -247,7 +241,7 @@ class Count:
     def on(self, snapshot: Snapshot) -> Counts:
         """See Question."""
         allowed = self.scope.on(snapshot)
-        return Counts(snapshot.count(allowed), snapshot.count_documents(allowed))
+        return Counts(snapshot.count_documents(allowed), snapshot.count(allowed))
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from leanseek.cluster.epochs import EpochRecord, ShardRecord, shard_name
 from leanseek.cluster.storage import UNITS, Storage, link, open_storage, refusals
 from leanseek.cluster.transport import Question
 from leanseek.cluster.units import UnitEncoder, UnitLearned, UnitVectors, encode_unit, read_unit
-from leanseek.encode import Encoder, LearnedEncoder, load_encoder
+from leanseek.encode import Encoder, LearnedEncoder
 from leanseek.errors import DuplicateIdError, IndexDamagedError, LeanseekError, StorageError
 from leanseek.files import cache_folder, checksum, sync
 from leanseek.indexing.catalog import CATALOG, LOCK, SEAL, State, read_state
-from leanseek.indexing.creation import Plan, recorded_encoder, recorded_learned
+from leanseek.indexing.creation import Plan, given_encoder, recorded_learned
 from leanseek.indexing.index import Index
 from leanseek.indexing.info import live_documents
 from leanseek.indexing.intake import OnDuplicate
@@ -64,12 +64,11 @@ class Encoders:
 
 @lru_cache(maxsize=1)
 def _dense(settings: str) -> Encoder:
-    recorded = IndexSettings.from_json(settings).encoder
-    assert recorded is not None
-    # Not the export to ONNX, where a machine has one: vectors are to be the same to the bit, whichever encodes.
-    encoder = load_encoder(recorded.name)
-    if encoder.fingerprint != recorded.fingerprint:
-        return recorded_encoder(recorded)  # which says so
+    parsed = IndexSettings.from_json(settings)
+    assert parsed.encoder is not None
+    # By its name, not by the export to ONNX that a machine may have: vectors are to be the same to the bit everywhere.
+    encoder = given_encoder(parsed, parsed.encoder.name)
+    assert encoder is not None
     return encoder
 
 
@@ -181,9 +180,8 @@ def change_task(
             documents = (document for unit in units for document in read_unit(storage, unit))
             try:
                 added = index.add(documents, on_duplicate=change.on_duplicate, cache=False, background=False)
-            except (
-                DuplicateIdError
-            ) as error:  # which names the draft, and counts the documents of this shard alone
+            except DuplicateIdError as error:
+                # It names the draft, and counts the documents of this shard alone.
                 _, _, reason = str(error).partition(f"'{folder}' ")
                 raise DuplicateIdError(f"'{url}' {reason}" if reason else str(error)) from error
         elif isinstance(change, Deletion):

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from leanseek.cluster.cluster_searcher import ClusterSearcher
 from leanseek.cluster.epochs import EpochRecord, read_epoch
 from leanseek.cluster.storage import open_storage
 from leanseek.cluster.transport import without_learned
+from leanseek.errors import UsageError
 from leanseek.eval.provenance import digest
 from leanseek.eval.results import IndexBuild
-from leanseek.indexing.settings import IndexSettings
+from leanseek.indexing.settings import IndexSettings, SparseSettings
+from leanseek.searcher.ranking import Mode
+
+
+class SystemSides(NamedTuple):
+    """The sides of a cluster that a mode searches, as `System` takes them."""
+
+    encoder: str | None
+    dense: str
+    sparse: SparseSettings
+    learned_terms: int | None
 
 
 class StoredCluster:
@@ -35,6 +46,22 @@ class StoredCluster:
     def settings(self) -> IndexSettings:
         """What its shards were made with."""
         return self.epoch.settings
+
+    def sides(self, mode: Mode) -> SystemSides:
+        """What a system of that mode has to be made with to be this cluster's. Raises UsageError where it lacks one."""
+        settings = self.settings
+        encoder = dense = None
+        sparse = SparseSettings()
+        if mode in ("hybrid", "dense"):
+            if settings.encoder is None or settings.dense is None:
+                raise UsageError(f"'{self.name}' was made without vectors; score it with --mode sparse")
+            encoder, dense = settings.encoder.name, settings.dense
+        if mode in ("hybrid", "sparse"):
+            if settings.sparse is None:
+                raise UsageError(f"'{self.name}' was made without a sparse side; score it with --mode dense")
+            sparse = settings.sparse
+        terms = settings.learned.terms if settings.learned is not None else None
+        return SystemSides(encoder, dense or "flat", sparse, terms)
 
     @property
     def documents(self) -> int:

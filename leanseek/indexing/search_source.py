@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from leanseek.filters import FieldSource, Filter
 from leanseek.indexing.learned import ImpactQuery
@@ -24,6 +24,13 @@ Whatever it is, `allowed[ordinals]` is (c,) bool, and its source counts it.
 """
 Documents: TypeAlias = Any
 """The number of each passage's document; `documents[ordinals]` is (c,) int64."""
+
+
+class Counts(NamedTuple):
+    """How many documents, and how many passages."""
+
+    documents: int
+    passages: int
 
 
 class SourceState(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
-from leanseek.indexing.search_source import Allowed, SearchSource, SourceState
+from leanseek.indexing.search_source import Allowed, Counts, SearchSource, SourceState
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.answer import answers, covered, ranked_lists, worded
@@ -35,13 +35,6 @@ from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 if TYPE_CHECKING:
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
-
-
-class Counts(NamedTuple):
-    """How many documents, and how many passages."""
-
-    documents: int
-    passages: int
 
 
 class Searcher:
