@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,6 +132,23 @@ def make_documents(count: int, seed: int = 0, prefix: str = "d") -> list[Documen
     ]
     chance.shuffle(documents)
     return documents
+
+
+def write_collection(
+    folder: Path,
+    documents: Mapping[str, str],
+    queries: Mapping[str, str],
+    judged: Mapping[str, Sequence[str]],
+    split: str,
+) -> Path:
+    """A BEIR folder of texts by id, with the relevant documents of each query in a split."""
+    (folder / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", documents), ("queries", queries)):
+        lines = [json.dumps({"_id": key, "text": text}) + "\n" for key, text in texts.items()]
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    pairs = "".join(f"{query}\t{one}\t1\n" for query, relevant in judged.items() for one in relevant)
+    (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{pairs}")
+    return folder
 
 
 def contents_of(path: Path) -> dict[str, tuple[str, str]]:

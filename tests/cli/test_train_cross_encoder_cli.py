@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import write_collection
 from typer.testing import CliRunner
 
 from leanseek.cli import app
@@ -18,27 +19,14 @@ DOES = ("eats", "sleeps")
 
 @pytest.fixture
 def animals(tmp_path: Path) -> Path:
-    folder = tmp_path / "animals"
-    (folder / "qrels").mkdir(parents=True)
     pairs = [(animal, does) for animal in ANIMALS for does in DOES]
-    (folder / "corpus.jsonl").write_text(
-        "".join(
-            json.dumps({"_id": f"{animal}-{does}", "title": "", "text": f"The {animal} {does} in the yard."})
-            + "\n"
-            for animal, does in pairs
-        )
+    return write_collection(
+        tmp_path / "animals",
+        {f"{animal}-{does}": f"The {animal} {does} in the yard." for animal, does in pairs},
+        {f"q-{animal}-{does}": f"which {animal} {does}" for animal, does in pairs},
+        {f"q-{animal}-{does}": [f"{animal}-{does}"] for animal, does in pairs},
+        "train",
     )
-    (folder / "queries.jsonl").write_text(
-        "".join(
-            json.dumps({"_id": f"q-{animal}-{does}", "text": f"which {animal} {does}"}) + "\n"
-            for animal, does in pairs
-        )
-    )
-    (folder / "qrels" / "train.tsv").write_text(
-        "query-id\tcorpus-id\tscore\n"
-        + "".join(f"q-{animal}-{does}\t{animal}-{does}\t1\n" for animal, does in pairs)
-    )
-    return folder
 
 
 def train(animals: Path, out: Path, *more: str) -> tuple[int, str, str]:

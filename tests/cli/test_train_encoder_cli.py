@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import write_collection
 from typer.testing import CliRunner
 
 from leanseek.cli import app
@@ -15,18 +16,16 @@ pytest.importorskip("accelerate")
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
-    folder = tmp_path / "pets"
-    (folder / "qrels").mkdir(parents=True)
     names = [
         f"{colour} {pet}" for colour in ("black", "white", "brown", "grey") for pet in ("cat", "dog", "hen")
     ]
-    texts = [{"_id": name, "text": f"The {name} sleeps."} for name in names]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(one) + "\n" for one in texts))
-    asked = [{"_id": name, "text": f"which {name}"} for name in names]
-    (folder / "queries.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
-    judged = "".join(f"{name}\t{name}\t1\n" for name in names)
-    (folder / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-    return folder
+    return write_collection(
+        tmp_path / "pets",
+        {name: f"The {name} sleeps." for name in names},
+        {name: f"which {name}" for name in names},
+        {name: [name] for name in names},
+        "train",
+    )
 
 
 def run(*words: object) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import make_documents
+from support import make_documents, write_collection
 from typer.testing import CliRunner
 
 from leanseek.cli import app
@@ -17,19 +17,14 @@ pytest.importorskip("ir_measures")
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BEIR folder of 150 documents."""
-    folder = tmp_path_factory.mktemp("collections") / "small"
-    (folder / "qrels").mkdir(parents=True)
     documents = make_documents(150, 4)
-    queries = [(f"q{number}", documents[number * 7].text) for number in range(12)]
-    (folder / "corpus.jsonl").write_text(
-        "".join(json.dumps({"_id": one.id, "title": "", "text": one.text}) + "\n" for one in documents)
+    return write_collection(
+        tmp_path_factory.mktemp("collections") / "small",
+        {one.id: one.text for one in documents},
+        {f"q{number}": documents[number * 7].text for number in range(12)},
+        {f"q{number}": [f"d{number * 7 + other}" for other in range(4)] for number in range(12)},
+        "test",
     )
-    (folder / "queries.jsonl").write_text(
-        "".join(json.dumps({"_id": id, "text": text}) + "\n" for id, text in queries)
-    )
-    judged = [f"q{number}\td{number * 7 + other}\t1\n" for number in range(12) for other in range(4)]
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(judged))
-    return folder
 
 
 def leanseek(*words: object, code: int = 0) -> str:

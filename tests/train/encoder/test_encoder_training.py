@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import write_collection
 
 from leanseek.errors import ModelError, StorageError, UsageError
 from leanseek.eval.collections import open_collection
@@ -38,14 +39,8 @@ QUERIES = {
 
 @pytest.fixture
 def glossary(tmp_path: Path) -> Path:
-    folder = tmp_path / "glossary"
-    (folder / "qrels").mkdir(parents=True)
-    for name, texts in (("corpus", DOCUMENTS), ("queries", QUERIES)):
-        lines = [json.dumps({"_id": key, "text": text}) + "\n" for key, text in texts.items()]
-        (folder / f"{name}.jsonl").write_text("".join(lines))
-    judged = "".join(f"{key}\t{key}\t1\n" for key in QUERIES)
-    (folder / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-    return folder
+    judged = {key: [key] for key in QUERIES}
+    return write_collection(tmp_path / "glossary", DOCUMENTS, QUERIES, judged, "train")
 
 
 def untrained(folder: Path, kind: str) -> Path:
@@ -125,9 +120,8 @@ def test_an_encoder_learns_words_it_did_not_know(base: str, glossary: Path, tmp_
 
 
 def test_a_teacher_s_margins_are_learned(base: str, glossary: Path, tmp_path: Path) -> None:
-    recipe = EncoderRecipe(
-        base, teacher="interpolated:late-interaction", batch=8, epochs=4, learning_rate=1e-3, mix=1.0
-    )
+    teacher = "interpolated:late-interaction:torch:all-MiniLM-L6-v2"
+    recipe = EncoderRecipe(base, teacher=teacher, batch=8, epochs=4, learning_rate=1e-3, mix=1.0)
     report = train(glossary, tmp_path / "taught", recipe)
     assert 0.5 < report.teacher_right <= 1.0
     assert report.after < 0.9 * report.before
@@ -227,7 +221,11 @@ def test_a_teacher_that_reads_nothing_of_it_is_refused(
 
     monkeypatch.setattr(encoder_training, "share_right", lambda groups: 0.5)
     with pytest.raises(ModelError, match="no better than chance"):
-        train(glossary, tmp_path / "model", EncoderRecipe(base, teacher="late-interaction"))
+        train(
+            glossary,
+            tmp_path / "model",
+            EncoderRecipe(base, teacher="late-interaction:torch:all-MiniLM-L6-v2"),
+        )
 
 
 def test_a_plan_is_what_would_be_done(glossary: Path, tmp_path: Path) -> None:
