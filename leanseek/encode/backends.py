@@ -14,7 +14,7 @@ from leanseek.encode.models import ResolvedModel, derived_fingerprint, model_fin
 from leanseek.errors import ModelError
 
 _PREFIXES = ("torch", "onnx", "onnx-int8")
-_INT8 = "int8 with a scale a token and outlying columns in float32, version 1"
+_INT8 = "int8 with a scale a token and outlying columns in float32, version 2"
 
 _Model = TypeVar("_Model")
 _Loaded = TypeVar("_Loaded", covariant=True)

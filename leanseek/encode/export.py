@@ -23,6 +23,9 @@ SETTINGS_FILE = "settings.json"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 """What making an export and running it needs, besides torch."""
 
+INT8 = "int8-2"
+"""What folders of the 8-bit form are named by; its number changes with `leanseek.encode.int8`."""
+
 Precision: TypeAlias = Literal["float32", "int8"]
 
 
@@ -42,7 +45,8 @@ class Export:
 
     def folder(self, fingerprint: str, precision: Precision) -> Path:
         """The folder for the export of the model with that fingerprint."""
-        name = "-".join(part for part in (fingerprint, self.form, precision, f"v{self.version}") if part)
+        numbers = INT8 if precision == "int8" else precision
+        name = "-".join(part for part in (fingerprint, self.form, numbers, f"v{self.version}") if part)
         return cache_folder() / "onnx" / name
 
     def made(self, source: Path, fingerprint: str, precision: Precision) -> Path:

@@ -2,6 +2,10 @@
 
 Transformers carry some features of a hundred times the usual size (Dettmers et al., "LLM.int8()", NeurIPS
 2022). They are in the same columns whatever the text is, so a few sequences of random tokens show them.
+
+Processors without VNNI add the products of two neighbouring rows of the matrix in 16 bits, and what does not fit there is
+cut off without a word. Activations of 7.5 bits leave room for nearly all such pairs, and columns with larger ones get a
+coarser scale: the sums are exact, so that vectors are the same on every processor.
 """
 
 from __future__ import annotations
@@ -18,8 +22,12 @@ from leanseek.encode.export import MODEL_FILE, TOKENIZER_FILE, ExportSettings
 _LENGTHS = (0, 1, 4, 16, 64, 200)
 _FACTOR = 4.0
 _MOST = 4
-_LEVELS = 127.0
-_ZERO = 128
+_WEIGHT_LEVELS = 127.0
+_LEVELS = 90.0
+"""Of activations: with 127 the pairs of weights would lose more than these lose with 90."""
+_ZERO = 91
+_PAIR = 32767 // (_ZERO + _LEVELS) - 1
+"""The most that two neighbouring weights of one sign may come to; 1 is for their rounding."""
 
 
 def quantise_export(source: Path, target: Path) -> None:
@@ -116,8 +124,8 @@ def _multiply(
 
     regular = matrix.copy()
     regular[outliers] = 0
-    scale = np.maximum(np.abs(regular).max(axis=0), 1e-12) / _LEVELS
-    levels = np.clip(np.rint(regular / scale), -_LEVELS, _LEVELS).astype(np.int8)
+    scale = column_scales(regular)
+    levels = np.clip(np.rint(regular / scale), -_WEIGHT_LEVELS, _WEIGHT_LEVELS).astype(np.int8)
     constants += [
         from_array(levels, f"{output}.int8"),
         from_array(scale.astype(np.float32), f"{output}.scale"),
@@ -136,6 +144,16 @@ def _multiply(
             make_node("MatMul", [f"{activation}.outliers", f"{output}.rows"], [f"{output}.rest"]),
             make_node("Add", [total, f"{output}.rest"], [output]),
         ]
+
+
+def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(outputs,) the scale of each column of a matrix (inputs, outputs) in 8 bits, no product of which overflows."""
+    pairs = np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), np.float32)])
+    pairs = pairs.reshape(-1, 2, matrix.shape[1])
+    one_sign = np.maximum(np.maximum(pairs, 0).sum(axis=1), np.maximum(-pairs, 0).sum(axis=1)).max(axis=0)
+    scales = np.maximum(np.abs(matrix).max(axis=0) / _WEIGHT_LEVELS, one_sign / _PAIR)
+    found: NDArray[np.float32] = np.maximum(scales, 1e-14).astype(np.float32)
+    return found
 
 
 def _constants() -> list[Any]:
