@@ -93,15 +93,19 @@ def test_a_killed_writer_loses_nothing(operation: str, runner: Runner, tmp_path:
     assert contents_of(trial) == after
 
     outcomes = {"kept": 0, "committed": 0}
-    # Until enough kills have landed before the commit: how much of an operation comes after it differs.
+    # Until enough kills have landed before the commit. When that comes differs between operations, and how long one
+    # takes between runs: kills that came too late are followed by earlier ones, and those that did not by later ones.
+    latest = duration
     for number in range(8 * KILLS_EACH):
         if number >= KILLS_EACH and outcomes["kept"] >= KILLS_EACH // 3:
             break
         trial = tmp_path / f"trial{number}"
         shutil.copytree(original, trial)
-        runner.run(operation, trial, 3, kill_after=chance.uniform(0, duration))
+        after_seconds = chance.uniform(0, latest)
+        runner.run(operation, trial, 3, kill_after=after_seconds)
         committed = read_state(trial).generation > index.generation
         outcomes["committed" if committed else "kept"] += 1
+        latest = after_seconds if committed else min(1.5 * latest, duration)
         assert contents_of(trial) == (after if committed else before)
         assert verify(trial).sound
         runner.run(operation, trial, 3)
