@@ -89,8 +89,10 @@ def collection() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the whole run away from the user's own cache; what one test exports serves the next."""
+    """Keep the whole run away from the user's own cache; what one test exports serves the next, in all workers."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
+        base = tmp_path_factory.getbasetemp()
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+        folder.mkdir(exist_ok=True)
         patch.setenv("LEANSEEK_CACHE", str(folder))
         yield folder

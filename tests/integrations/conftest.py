@@ -29,11 +29,26 @@ class Loaded:
 
 
 @pytest.fixture(scope="session")
-def loaded(collection: Callable[[str], Path]) -> Callable[[str], Loaded]:
-    """`loaded("scifact")`: its test split, and only the queries that it judges."""
+def few(collection: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cranfield's first 300 documents, and what its queries find among them."""
+    whole, folder = collection("cranfield"), tmp_path_factory.mktemp("few")
+    (folder / "qrels").mkdir()
+    lines = (whole / "corpus.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:300]
+    (folder / "corpus.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "queries.jsonl").write_bytes((whole / "queries.jsonl").read_bytes())
+    kept = {json.loads(line)["_id"] for line in lines}
+    head, *judged = (whole / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = [row for row in judged if row.split("\t")[1] in kept]
+    (folder / "qrels" / "test.tsv").write_text("".join([head, *rows]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(collection: Callable[[str], Path], few: Path) -> Callable[[str], Loaded]:
+    """`loaded("scifact")`: its test split, and only the queries that it judges; `loaded("few")` is small."""
 
     def load(name: str) -> Loaded:
-        folder = collection(name)
+        folder = few if name == "few" else collection(name)
         qrels: dict[str, dict[str, int]] = {}
         with (folder / "qrels" / "test.tsv").open(encoding="utf-8", newline="") as file:
             for query, document, grade in list(csv.reader(file, delimiter="\t"))[1:]:

@@ -88,7 +88,7 @@ def assert_same(theirs: dict[str, float], ours: dict[str, float]) -> None:
 OwnRun = Callable[[str, str], dict[str, dict[str, float]]]
 
 
-@pytest.mark.parametrize("name", ["cranfield", pytest.param("scifact", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["few", pytest.param("scifact", marks=pytest.mark.slow)])
 def test_our_encoder(name: str, loaded: Callable[[str], Any], own_run: OwnRun, encoder: Encoder) -> None:
     data = loaded(name)
     ours = own_scores(own_run(name, "dense"), data)
@@ -101,7 +101,7 @@ def test_our_encoder(name: str, loaded: Callable[[str], Any], own_run: OwnRun, e
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("cranfield", "sparse"), pytest.param("scifact", "hybrid", marks=pytest.mark.slow)],
+    [("few", "sparse"), pytest.param("scifact", "hybrid", marks=pytest.mark.slow)],
 )
 def test_our_pipeline(
     name: str, mode: str, loaded: Callable[[str], Any], own_run: OwnRun, encoder: Encoder
@@ -116,8 +116,8 @@ def test_our_pipeline(
 def test_candidates_are_reranked_and_nothing_else(
     loaded: Callable[[str], Any], own_run: OwnRun, encoder: Encoder
 ) -> None:
-    data = loaded("cranfield")
-    stored = {query: list(ranking)[:20] for query, ranking in own_run("cranfield", "sparse").items()}
+    data = loaded("few")
+    stored = {query: list(ranking)[:20] for query, ranking in own_run("few", "sparse").items()}
     reranked = evaluate(MtebEncoder(encoder), make_task(data, "LocalRerank", stored))
     with Pipeline(PipelineSettings(encoder=encoder, mode="dense")) as pipeline:
         ours = evaluate(MtebSearch(pipeline), make_task(data, "LocalRerank", stored))
