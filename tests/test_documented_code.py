@@ -58,6 +58,7 @@ NOT_RUN = {
     "train_encoder": "minutes; tests/train",
     "train sparse-encoder": "minutes; tests/train",
     "train temperature": "a minute for each temperature; tests/train",
+    "graded-cross-encoder": "a model of the reader's own; tests/train",
     "my-": "what the trainings above would have made",
     "train heads": "minutes; tests/train",
     "in-context": "minutes; tests/rerank/incontext",

@@ -39,7 +39,7 @@ PANELS = {
     "Learn": {
         "train_commands": "relevance fusion",
         "train_encoder_commands": "encoder sparse_encoder temperature",
-        "train_reranker_commands": "heads cross_encoder",
+        "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Inspect": {"inspect_commands": "info verify doctor"},
 }

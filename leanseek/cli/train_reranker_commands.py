@@ -210,6 +210,46 @@ def cross_encoder(
     typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
 
 
+def calibrate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A cross-encoder: its folder, or cross-encoder for the packaged one.",
+            show_default=False,
+        ),
+    ],
+    collections: opt.TrainingCollections,
+    out: opt.ModelOut,
+    most: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Queries of each collection to learn from.")
+    ] = 300,
+    seed: opt.Seed = 0,
+    work: opt.Work = Path("results"),
+    device: opt.Device = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Put a cross-encoder's scores on the scale of judgments: a score of 2 means what people have graded 2.
+
+    The order of hits stays as it is; two trainings, or two versions of a model, then mean the same by a score.
+    """
+    from leanseek.eval.collections import open_collection
+    from leanseek.train import Source, calibrate_grades
+
+    sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
+    with progress_bar(as_json) as progress:
+        scale = calibrate_grades(
+            model, sources, out, most=most, seed=seed, work=work, device=device, progress=progress
+        )
+    if as_json:
+        print_json({"out": str(out), **asdict(scale)})
+        return
+    typer.echo(f"score = {scale.slope:.4g} x the model's {scale.intercept:+.4g}")
+    for grade, pairs, before, after in scale.grades:
+        typer.echo(f"grade {grade}: {count(pairs, 'pair')}, mean score {before:.3f} before, {after:.3f} now")
+    typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
+
+
 def show_trained(report: Report | EncoderReport, more: Sequence[str] = ()) -> None:
     """Print what a model was trained on and how the loss went, with `more` lines between."""
     for taken in report.sources:

@@ -1,3 +1,5 @@
+from .crossencoder.grade_scale import GradeScale as GradeScale
+from .crossencoder.grade_scale import calibrate_grades as calibrate_grades
 from .crossencoder.recipe import Recipe as Recipe
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
 from .encoder.encoder_recipe import EncoderRecipe as EncoderRecipe
