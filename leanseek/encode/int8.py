@@ -3,9 +3,9 @@
 Transformers carry some features of a hundred times the usual size (Dettmers et al., "LLM.int8()", NeurIPS
 2022). They are in the same columns whatever the text is, so a few sequences of random tokens show them.
 
-Processors without VNNI add the products of two neighbouring rows of the matrix in 16 bits, and what does not fit there is
-cut off without a word. Activations of 7.5 bits leave room for nearly all such pairs, and columns with larger ones get a
-coarser scale: the sums are exact, so that vectors are the same on every processor.
+Processors without VNNI add the products of two neighbouring rows of the matrix in 16 bits, and what does not fit there
+is cut off without a word. Activations of 7.5 bits leave room for nearly all such pairs, and columns with larger ones
+get a coarser scale: the sums are exact, so that vectors are the same on every processor.
 """
 
 from __future__ import annotations

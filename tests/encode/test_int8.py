@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 pytest.importorskip("onnx")
 
-from leanseek.encode.int8 import _LEVELS, _WEIGHT_LEVELS, _ZERO, column_scales  # noqa: E402
+from leanseek.encode.int8 import _LEVELS, _WEIGHT_LEVELS, _ZERO, column_scales
 
 
 @given(

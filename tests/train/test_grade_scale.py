@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ from support import write_collection
 
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.rerank import RerankOptions, load_reranker
+from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import load
+from leanseek.rerank.crossencoder.packed import PACKAGED
 from leanseek.train import Source, calibrate_grades
 from leanseek.train.crossencoder.grade_scale import fit_grades, judged_documents
 from leanseek.types import Hit
@@ -71,30 +71,51 @@ def test_what_no_scale_can_mend_is_refused() -> None:
         fit_grades(scores, np.ones(len(scores), np.int64), owners)
 
 
-def test_the_scale_is_in_the_weights(tmp_path: Path, collection: Callable[[str], Path]) -> None:
+NAMES = (
+    "anchor basket candle desert engine forest garden hammer island jacket kettle ladder mirror needle orange pillow "
+    "rocket saddle tunnel violin"
+).split()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Questions with an answer of grade 2 and a remark of grade 1; all else is irrelevant."""
+    folder = tmp_path_factory.mktemp("graded") / "names"
+    answers = {f"{name}-2": f"The {name} was invented long ago, and this is its history." for name in NAMES}
+    remarks = {f"{name}-1": f"She forgot her {name} at home when she went away." for name in NAMES}
+    queries = {name: f"history of the {name}" for name in NAMES}
+    write_collection(folder, {**answers, **remarks}, queries, {}, "train")
+    rows = "".join(f"{name}\t{name}-{grade}\t{grade}\n" for name in NAMES for grade in (1, 2))
+    (folder / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}")
+    return Source(open_collection(str(folder)), "train")
+
+
+def test_the_scale_is_in_the_weights(tmp_path: Path, source: Source) -> None:
     out = tmp_path / "graded"
-    source = Source(open_collection(str(collection("cranfield"))), "test")
-    scale = calibrate_grades("cross-encoder", [source], out, most=20, work=tmp_path)
-    assert [row.grade for row in scale.grades] == [0, 1, 2, 3, 4]
+    scale = calibrate_grades("cross-encoder", [source], out, work=tmp_path)
+    assert [(row.grade, row.pairs) for row in scale.grades] == [(0, 160), (1, 20), (2, 20)]
+    assert [row.after for row in scale.grades] == pytest.approx([0, 1, 2], abs=0.25)
     written = json.loads((out / "training.json").read_text())
-    assert written["slope"] == scale.slope and written["sources"][0]["collection"] == "cranfield"
+    assert written["slope"] == scale.slope and written["sources"][0]["collection"] == "names"
 
     texts = ["A boundary layer on a flat plate.", "Wine is made from grapes.", "Heat transfer in slip flow."]
     hits = [Hit(rank, str(rank), 0.0, "", text, {}) for rank, text in enumerate(texts, 1)]
     query = "heat transfer in the boundary layer"
-    before = load_reranker("cross-encoder").rerank(query, hits)
-    after = load(RerankOptions(str(out), cache=False)).rerank(query, hits)
+    before = load(RerankOptions(f"torch:{PACKAGED}", cache=False)).rerank(query, hits)
+    after = load(RerankOptions(f"torch:{out}", cache=False)).rerank(query, hits)
     assert [hit.id for hit in after] == [hit.id for hit in before]
     expected = [scale.slope * hit.score + scale.intercept for hit in before]
     assert [hit.score for hit in after] == pytest.approx(expected, abs=1e-3)
     probabilities = [hit.probability for hit in before]
     assert [hit.probability for hit in after] == pytest.approx(probabilities, abs=1e-3)
 
+
+def test_too_few_queries_and_a_folder_of_another_are_refused(tmp_path: Path, source: Source) -> None:
     with pytest.raises(UsageError, match="at least 20"):
         calibrate_grades("cross-encoder", [source], tmp_path / "few", most=5, work=tmp_path)
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="no model trained here"):
-        calibrate_grades("cross-encoder", [source], tmp_path / "mine", most=20, work=tmp_path)
+        calibrate_grades("cross-encoder", [source], tmp_path / "mine", work=tmp_path)
 
 
 def test_hits_without_judgment_stand_for_what_nobody_judged_irrelevant(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from leanseek.types import Document, Float64Array, Hit, Int64Array, Progress
 
 PER_GRADE: Final = 8
 """Documents of each grade that a query gives at most: some collections judge hundreds for one query."""
-UNJUDGED: Final = 30
-"""Hits of the hybrid search: those that nobody has judged count as irrelevant, as they do in an evaluation."""
+UNJUDGED: Final = 100
+"""Hits of the hybrid search, as many as are usually re-ranked: those that nobody has judged count as irrelevant."""
 PASSES: Final = 60
 """Halvings of the interval in which the slope lies: to the last bit of a float."""
 
@@ -92,7 +92,8 @@ def calibrate_grades(
             judged.setdefault(text, []).extend(documents)
     if len(judged) < FEWEST_QUERIES:
         raise UsageError(
-            f"there are {len(judged)} judged queries; a scale needs at least {FEWEST_QUERIES}. Add collections or splits"
+            f"there are {len(judged)} judged queries; a scale needs at least {FEWEST_QUERIES}. Add collections or "
+            "splits"
         )
     hits = [
         [Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, (one, _) in enumerate(documents, 1)]
@@ -187,7 +188,7 @@ def fit_grades(scores: Float64Array, grades: Int64Array, owners: Int64Array) -> 
     def falls(slope: float) -> bool:
         """Whether the loss still falls at a slope."""
         short = gaps[margins > slope * gaps]
-        return 2 * slope * variance - 2 * covariance - short.sum() / max(len(gaps), 1) < 0
+        return bool(2 * slope * variance - 2 * covariance - short.sum() / max(len(gaps), 1) < 0)
 
     low, high = 0.0, 1.0
     if variance == 0 or not falls(0.0):
