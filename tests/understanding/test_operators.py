@@ -145,10 +145,10 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_is_linear_in_the_query(unit: str) -> None:
     for query in (
-        unit * (1_000_000 // len(unit)),
-        f'{unit * (1_000_000 // len(unit))}"',
-        f'"{unit * 500_000}',
+        unit * (200_000 // len(unit)),
+        f'{unit * (200_000 // len(unit))}"',
+        f'"{unit * 100_000}',
     ):
         started = time.process_time()
-        parse_query(query[:1_000_000])
-        assert time.process_time() - started < 30
+        parse_query(query[:200_000])
+        assert time.process_time() - started < 10

@@ -17,18 +17,15 @@ COLLECTIONS = [
     "cisi",
     "cosqa",
     "cranfield",
-    "medquad",
-    "miracl-yo",
     "nfcorpus-prep",
     "pubmedqa",
     "scifact",
     "selqa",
     "squad2-dev",
-    "trec-dl-2019",
     "trecqa",
     "vaswani",
     "wikiqa",
-    pytest.param("big", marks=pytest.mark.slow),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("big", "medquad", "miracl-yo", "trec-dl-2019")),
 ]
 
 
