@@ -19,6 +19,9 @@ from leanseek.types import Query
 evaluation = pytest.importorskip("beir.retrieval.evaluation")
 pytrec_eval = pytest.importorskip("pytrec_eval")
 
+ENCODED = [pytest.mark.slow, pytest.mark.xdist_group("vectors of scifact")]
+"""Minutes of encoding, once for all tests that need these vectors."""
+
 CORPUS = {
     "a": {"title": "", "text": "statins lower cholesterol"},
     "b": {"title": "Statins", "text": "heart trial"},
@@ -38,7 +41,7 @@ def sparse() -> Iterator[Pipeline]:
     [
         ("few", "hybrid"),
         ("few", "sparse"),
-        pytest.param("scifact", "dense", marks=pytest.mark.slow),  # five minutes of encoding
+        pytest.param("scifact", "dense", marks=ENCODED),
     ],
 )
 def test_its_evaluator_gives_our_own_scores(

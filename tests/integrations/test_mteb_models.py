@@ -21,6 +21,10 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 mteb = pytest.importorskip("mteb")
 
 
+ENCODED = [pytest.mark.slow, pytest.mark.xdist_group("vectors of scifact")]
+"""Minutes of encoding, once for all tests that need these vectors."""
+
+
 def make_task(data: Any, name: str, top_ranked: dict[str, list[str]] | None = None) -> Any:
     """A retrieval task of mteb's over what is on the disk, where its own tasks would be downloaded."""
     from mteb.abstasks.retrieval import AbsTaskRetrieval
@@ -97,7 +101,7 @@ def test_our_encoder(loaded: Callable[[str], Any], own_run: OwnRun, encoder: Enc
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("few", "sparse"), pytest.param("scifact", "hybrid", marks=pytest.mark.slow)],
+    [("few", "sparse"), pytest.param("scifact", "hybrid", marks=ENCODED)],
 )
 def test_our_pipeline(
     name: str, mode: str, loaded: Callable[[str], Any], own_run: OwnRun, encoder: Encoder
