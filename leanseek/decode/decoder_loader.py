@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from leanseek.decode.decoder import Decoder
-from leanseek.decode.gguf_model import DEFAULT_DECODER, INSTALL, converted, packaged_decoder
+from leanseek.encode.gguf_model import DEFAULT_DECODER as DEFAULT_DECODER
+from leanseek.encode.gguf_model import decoder_folder
 from leanseek.encode.models import model_fingerprint, resolve_model
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError, UsageError
@@ -17,10 +18,6 @@ from leanseek.types import Progress
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "fast"]
 
-ADVICE = (
-    "Give the path of a folder or GGUF file that holds the model, or connect to the network so that it can be "
-    f"downloaded, or take {DEFAULT_DECODER} without a network: {INSTALL}"
-)
 FAMILIES = "a decoder, such as those of the Llama, Qwen, Mistral, Gemma and Phi families"
 
 _STATEFUL = ("linear", "mamba", "recurrent", "conv", "ssm")
@@ -69,18 +66,6 @@ def load_decoder(
     raise UsageError(
         f"a {type(model_or_path).__name__} is no model; give a folder's path, a model's name, or (model, tokenizer)"
     )
-
-
-def decoder_folder(name: str, progress: Progress | None = None) -> Path:
-    """The folder of the decoder `name`; a GGUF file's is that of its conversion. Raises as `load_decoder`."""
-    path = Path(name).expanduser()
-    if path.suffix.lower() == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such file. {ADVICE}")
-        return converted(path, progress)
-    if name == DEFAULT_DECODER and not path.is_dir():
-        return packaged_decoder(progress)
-    return resolve_model(name, ADVICE).path
 
 
 def from_folder(name: str, folder: Path, device: str | None, precision: Precision | None) -> Decoder:

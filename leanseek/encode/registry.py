@@ -8,7 +8,7 @@ from functools import partial
 
 from leanseek.encode.backends import Backends, may_have_accelerator
 from leanseek.encode.base import Encoder
-from leanseek.encode.export import PACKAGES
+from leanseek.encode.export import PACKAGES, Precision
 from leanseek.encode.models import ResolvedModel, model_fingerprint, resolve_model, settings_in
 from leanseek.encode.onnx_encoder import EXPORT, OnnxEncoder
 from leanseek.encode.torch_encoder import TorchEncoder
@@ -21,7 +21,9 @@ def load_encoder(name: str, device: str | None = None) -> Encoder:
     - `MODEL`: sentence-transformers on torch;
     - `onnx:MODEL`: ONNX Runtime in float32, the same vectors within 1e-5 and the same fingerprint;
     - `onnx-int8:MODEL`: ONNX Runtime with 8-bit products;
-    - `static:MODEL`: token vectors distilled from the model, or a saved model2vec model.
+    - `static:MODEL`: token vectors distilled from the model, or a saved model2vec model;
+    - `decoder:MODEL[pool=last|mean|weighted, attention=causal|bidirectional]`: the pooled states of a decoder, such as
+      the packaged `SmolLM2-135M-Instruct`, or the path of a GGUF file (see `DecoderEncoder`).
 
     MODEL is a folder or a name, as `resolve_model` takes it. `device` is "cpu", "cuda" or another of torch's;
     None takes the best for torch and the CPU for the others. What has to be made (an export, a distilled
@@ -32,8 +34,8 @@ def load_encoder(name: str, device: str | None = None) -> Encoder:
         MissingPackageError: the back end's packages are not installed.
         StorageError: the cache folder cannot be written.
     """
-    backend, model = _split(name)
-    return ENCODERS[backend](resolve_model(model), device)
+    backend, model = split_backend(name)
+    return ENCODERS[backend](model, device)
 
 
 def load_query_encoder(name: str, device: str | None = None) -> Encoder:
@@ -44,12 +46,12 @@ def load_query_encoder(name: str, device: str | None = None) -> Encoder:
 
     Raises as `load_encoder` does.
     """
-    backend, model = _split(name)
+    backend, model = split_backend(name)
     if backend == "" and device in (None, "cpu") and importlib.util.find_spec("onnxruntime") is not None:
         resolved = resolve_model(model)
         if BACKENDS.is_exported(resolved):
             return BACKENDS.by_onnx(resolved, device)
-        return _torch(resolved, device)
+        return torch_encoder(resolved, device)
     return load_encoder(name, device)
 
 
@@ -69,7 +71,7 @@ def prepare_queries(name: str) -> bool:
 
     Nothing happens where the packages for it are missing or the model cannot be exported.
     """
-    backend, model = _split(name)
+    backend, model = split_backend(name)
     if backend != "" or not all(map(importlib.util.find_spec, PACKAGES)):
         return False
     try:
@@ -79,18 +81,29 @@ def prepare_queries(name: str) -> bool:
     return True
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_backend(name: str) -> tuple[str, str]:
+    """The back end that is named before a model, a row of `ENCODERS`, and the model; "" where none is named."""
     backend, colon, model = name.partition(":")
     return (backend, model) if colon and backend in ENCODERS else ("", name)
 
 
-def _torch(model: ResolvedModel, device: str | None) -> Encoder:
+def torch_encoder(model: ResolvedModel, device: str | None) -> TorchEncoder:
+    """The model on torch. Raises as `load_encoder`."""
     return TorchEncoder(model.name, model.path, model_fingerprint(model.path), device)
 
 
-def _static(model: ResolvedModel, device: str | None) -> Encoder:
+def _torch(name: str, device: str | None) -> Encoder:
+    return torch_encoder(resolve_model(name), device)
+
+
+def _onnx(name: str, device: str | None, precision: Precision = "float32") -> Encoder:
+    return BACKENDS.by_onnx(resolve_model(name), device, precision)
+
+
+def _static(name: str, device: str | None) -> Encoder:
     from leanseek.encode.static_encoder import StaticEncoder, distilled
 
+    model = resolve_model(name)
     ready = settings_in(model.path / "config.json").get("model_type") == "model2vec"
     folder = model.path if ready else distilled(model.path, model_fingerprint(model.path))
     return StaticEncoder(f"static:{model.name}", folder, model_fingerprint(folder), device)
@@ -98,9 +111,17 @@ def _static(model: ResolvedModel, device: str | None) -> Encoder:
 
 BACKENDS: Backends[Encoder] = Backends(TorchEncoder, OnnxEncoder, EXPORT)
 
-ENCODERS: dict[str, Callable[[ResolvedModel, str | None], Encoder]] = {
+
+def _decoder(name: str, device: str | None) -> Encoder:
+    from leanseek.encode.decoder_model import DecoderEncoder
+
+    return DecoderEncoder(name, device)
+
+
+ENCODERS: dict[str, Callable[[str, str | None], Encoder]] = {
     "": _torch,
-    "onnx": BACKENDS.by_onnx,
-    "onnx-int8": partial(BACKENDS.by_onnx, precision="int8"),
+    "onnx": _onnx,
+    "onnx-int8": partial(_onnx, precision="int8"),
     "static": _static,
+    "decoder": _decoder,
 }

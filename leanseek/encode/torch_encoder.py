@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from leanseek.encode.base import Encoded
 from leanseek.encode.batches import batches
+from leanseek.encode.models import settings_in
 from leanseek.encode.tokenizer import TextTokenizer, encodable
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.types import Float32Array, Int32Array
@@ -30,27 +33,32 @@ class TorchEncoder:
             MissingPackageError: sentence-transformers is not installed.
             ModelError: the folder holds no model that it can load, or the device does not exist.
         """
-        self._model = load_model(folder, device)
         self.name = name
+        self.model = self.load(folder, device)
         self.folder = folder
         self.fingerprint = fingerprint
-        self._prompts = prompts_of(self._model)
-        self.max_tokens = max_tokens_of(self._model)
-        self._tokenizer = TextTokenizer(tokenizer_definition(self._model), self.max_tokens)
-        self._budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
-        self.dimensions = int(self._model.encode_query([""], show_progress_bar=False).shape[1])
+        self.prompts = prompts_of(self.model)
+        self.max_tokens = max_tokens_of(self.model)
+        self._tokenizer = TextTokenizer(tokenizer_definition(self.model), self.max_tokens)
+        self._stand_in = stand_in(self.model)
+        self._budget = _BUDGET if self.model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self.dimensions = int(self.model.encode_query(["a"], show_progress_bar=False).shape[1])
+
+    def load(self, folder: Path, device: str | None) -> Any:
+        """The SentenceTransformer that encodes."""
+        return load_model(folder, device)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of queries, with the model's own query prompt."""
-        return self._encode(texts, self._model.encode_query, self._prompts[0])
+        return self._encode(texts, self.model.encode_query, self.prompts[0])
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Vectors (n, D) of passages, with the model's own document prompt."""
-        return self._encode(texts, self._model.encode_document, self._prompts[1])
+        return self._encode(texts, self.model.encode_document, self.prompts[1])
 
     def count_tokens(self, texts: Sequence[str]) -> Int32Array:
         """The lengths (n,) of documents before any cut, prompt and special tokens included."""
-        return self._tokenizer([self._prompts[1] + text for text in texts]).lengths
+        return self._tokenizer([self.prompts[1] + text for text in texts]).lengths
 
     def _encode(self, texts: Sequence[str], encode: Any, prompt: str) -> Encoded:
         texts = [encodable(text) for text in texts]
@@ -59,7 +67,7 @@ class TorchEncoder:
         vectors: Float32Array = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for batch in batches(cut, self._budget):
             vectors[batch] = encode(
-                [texts[i] for i in batch],
+                [texts[i] or self._stand_in for i in batch],
                 prompt=prompt,
                 batch_size=len(batch),
                 normalize_embeddings=True,
@@ -75,10 +83,45 @@ def load_model(folder: Path, device: str | None, **model_options: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     with loading(folder, device):
-        model = SentenceTransformer(
-            str(folder), device=device, local_files_only=True, model_kwargs=model_options
-        )
+        modules = own_modules(folder, model_options)
+        if modules:
+            settings = settings_in(folder / "config_sentence_transformers.json")
+            model = SentenceTransformer(
+                modules=modules,
+                device=device,
+                prompts=settings.get("prompts"),
+                default_prompt_name=settings.get("default_prompt_name"),
+            )
+        else:
+            model = SentenceTransformer(
+                str(folder), device=device, local_files_only=True, model_kwargs=model_options
+            )
     return model.float().eval()
+
+
+def own_modules(folder: Path, model_options: Mapping[str, str] | None = None) -> list[Any]:
+    """The modules of a model with one of leanseek's own; none where it has none.
+
+    sentence-transformers loads other packages' modules only with permission to run any code in the folder; here its
+    own and leanseek's are loaded, and no others. Raises ModelError where there are others.
+    """
+    try:
+        listing = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    names = [entry["type"] for entry in listing]
+    if not any(name.startswith("leanseek.") for name in names):
+        return []
+    strangers = [name for name in names if not name.startswith(("leanseek.", "sentence_transformers."))]
+    if strangers:
+        raise ModelError(f"it has the module {strangers[0]}, which would run code of others")
+    modules = []
+    for entry in listing:
+        home, _, name = entry["type"].rpartition(".")
+        loader = getattr(importlib.import_module(home), name)
+        options = {"model_kwargs": dict(model_options)} if model_options else {}
+        modules.append(loader.load(str(folder), subfolder=entry["path"], local_files_only=True, **options))
+    return modules
 
 
 @contextlib.contextmanager
@@ -110,6 +153,14 @@ def prompts_of(model: Any) -> tuple[str, str]:
     prompts = model.prompts
     document = next((prompts[role] for role in ("document", "passage", "corpus") if prompts.get(role)), "")
     return prompts.get("query") or "", document
+
+
+def stand_in(model: Any) -> str:
+    """What a SentenceTransformer reads in the place of an empty text, of which some tokenizers make no token at all."""
+    tokenizer = model.tokenizer
+    if not hasattr(tokenizer, "eos_token") or tokenizer("")["input_ids"]:
+        return ""
+    return tokenizer.eos_token or tokenizer.bos_token or " "
 
 
 def tokenizer_definition(model: Any) -> str:

@@ -23,6 +23,9 @@ POOLS: Final = {
 """How a text's token vectors become one, and what sentence-transformers calls it: their mean, the first, the greatest
 of each dimension, the last, or the mean weighed by position (Muennighoff, SGPT, arXiv:2202.08904)."""
 
+ATTENTION: Final = ("causal", "bidirectional")
+"""Whether a token attends to those before it alone, or to all."""
+
 _NAME = re.compile(r"(?P<base>.+?)\[(?P<settings>[^\[\]]*)\]")
 _VERSION: Final = 1
 _QUERY = re.compile(r"\.(query|q_lin|q_proj|q)\.(weight|bias)$")
@@ -38,12 +41,19 @@ class Variant(NamedTuple):
 
     `temperature` is what the scores of attention are divided by in every layer before the softmax. Below 1 attention is
     sharper: vectors of long texts, which lie too near each other, spread (Zhou et al., Length-Induced Embedding
-    Collapse, ACL 2025). `pool` is one of `POOLS`. `max_tokens` is how much of a text is read.
+    Collapse, ACL 2025). `pool` is one of `POOLS`. `max_tokens` is how much of a text is read. `attention` is one of
+    `ATTENTION`, for models that were made as decoders.
     """
 
     temperature: float | None = None
     pool: str | None = None
     max_tokens: int | None = None
+    attention: str | None = None
+
+    def changed_by(self, other: Variant) -> Variant:
+        """What the `other` changes, and the rest as it is here."""
+        given = {key: value for key, value in other._asdict().items() if value is not None}
+        return self._replace(**given)
 
     def name(self, base: str) -> str:
         """The variant's name; the `base`'s own where nothing is changed."""
@@ -78,9 +88,10 @@ def with_settings(name: str, **settings: float | int | str | None) -> str:
     A back end's prefix stays. Raises UsageError for settings that there are not.
     """
     base, variant = split_variant(name) or (name, Variant())
-    given = {key: _setting(name, key, str(value)) for key, value in settings.items() if value is not None}
-    changed: dict[str, Any] = variant._asdict() | given
-    return Variant(**changed).name(base)
+    given: dict[str, Any] = {
+        key: _setting(name, key, str(value)) for key, value in settings.items() if value is not None
+    }
+    return variant.changed_by(Variant(**given)).name(base)
 
 
 def _setting(name: str, key: str, value: str) -> float | int | str | None:
@@ -91,12 +102,13 @@ def _setting(name: str, key: str, value: str) -> float | int | str | None:
             return int(value)
     except ValueError:
         pass
-    if key == "pool" and value in POOLS:
+    if (key == "pool" and value in POOLS) or (key == "attention" and value in ATTENTION):
         return value
     allowed = {
         "temperature": "a number above 0 and at most 10",
         "pool": " or ".join(POOLS),
         "max_tokens": "a whole number from 8 on",
+        "attention": " or ".join(ATTENTION),
     }
     if key in allowed:
         raise UsageError(f"'{name}': {key} is '{value}'; give {allowed[key]}")
@@ -139,6 +151,8 @@ def change(model: Any, variant: Variant, name: str) -> None:
                 f"'{name}': the model does not pool its tokens' vectors, so nothing can be set there"
             )
         pooling.pooling_mode = POOLS[variant.pool]
+    if variant.attention is not None:
+        turn(model, variant.attention, name)
     if variant.max_tokens is not None:
         config = model[0].auto_model.config
         # The family of RoBERTa numbers its positions from behind the padding's on.
@@ -149,6 +163,30 @@ def change(model: Any, variant: Variant, name: str) -> None:
                 f"'{name}': the model has {most - first} positions, so max_tokens is at most that"
             )
         model.max_seq_length = variant.max_tokens
+
+
+def turn(model: Any, attention: str, name: str) -> None:
+    """Make a SentenceTransformer's attention `causal` or `bidirectional`. Raises ModelError where that fails."""
+    ahead = attention == "bidirectional"
+    if sees_ahead(model) == ahead:
+        return
+    model[0].auto_model.config.is_causal = not ahead
+    if sees_ahead(model) != ahead:
+        raise ModelError(
+            f"'{name}': the attention of a {type(model[0].auto_model).__name__} cannot be made {attention}; that "
+            "works for decoders, such as those of the Llama, Qwen and Mistral families"
+        )
+
+
+def sees_ahead(model: Any) -> bool:
+    """Whether the first token of a SentenceTransformer's input attends to those after it. Two short passes."""
+    import torch
+
+    layers = model[0].auto_model
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device)
+    with torch.inference_mode():
+        first, other = layers(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    return not torch.allclose(first, other, atol=1e-6)
 
 
 def sharpen(transformer: Any, factor: float, name: str) -> None:

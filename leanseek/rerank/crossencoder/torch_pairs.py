@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 
 from leanseek.encode.models import kind_of
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
-from leanseek.encode.torch_encoder import loading, max_tokens_of, tokenizer_definition
+from leanseek.encode.torch_encoder import loading, max_tokens_of, own_modules, tokenizer_definition
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout
 from leanseek.types import Float32Array
@@ -111,30 +109,6 @@ def check_is_classifier(folder: Path) -> None:
             f"The model in {folder} encodes single texts; a cross-encoder is needed, which scores pairs, such as "
             "cross-encoder/ms-marco-MiniLM-L6-v2"
         )
-
-
-def own_modules(folder: Path) -> list[Any]:
-    """The modules of a model with one of leanseek's own; none where it has none.
-
-    sentence-transformers loads other packages' modules only with permission to run any code in the folder; here its
-    own and leanseek's are loaded, and no others.
-    """
-    try:
-        listing = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    names = [entry["type"] for entry in listing]
-    if not any(name.startswith("leanseek.") for name in names):
-        return []
-    strangers = [name for name in names if not name.startswith(("leanseek.", "sentence_transformers."))]
-    if strangers:
-        raise ModelError(f"it has the module {strangers[0]}, which would run code of others")
-    modules = []
-    for entry in listing:
-        home, _, name = entry["type"].rpartition(".")
-        loader = getattr(importlib.import_module(home), name)
-        modules.append(loader.load(str(folder), subfolder=entry["path"], local_files_only=True))
-    return modules
 
 
 def layout_of(model: Any, definition: str, folder: Path) -> PairLayout:

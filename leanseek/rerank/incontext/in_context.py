@@ -9,8 +9,8 @@ from typing import Any
 
 from leanseek.decode.chat import Frame, chat_frame
 from leanseek.decode.decoder_loader import Precision, load_decoder
-from leanseek.decode.gguf_model import DEFAULT_DECODER
 from leanseek.encode.batches import Deadline
+from leanseek.encode.gguf_model import DEFAULT_DECODER
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged, Reranked, check_lists, reorder

