@@ -38,7 +38,7 @@ PANELS = {
     },
     "Learn": {
         "train_commands": "relevance fusion",
-        "train_encoder_commands": "encoder sparse_encoder temperature",
+        "train_encoder_commands": "encoder sparse_encoder pooling temperature",
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Inspect": {"inspect_commands": "info verify doctor"},

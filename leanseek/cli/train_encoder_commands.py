@@ -14,6 +14,7 @@ from leanseek.cli.output import count, print_json, progress_bar
 from leanseek.cli.train_reranker_commands import show_trained
 
 if TYPE_CHECKING:
+    from leanseek.train import Drawing, PoolingRecipe, Source
     from leanseek.train.encoder import EncoderRecipe
 
 LossName: TypeAlias = Annotated[
@@ -141,6 +142,63 @@ def sparse_encoder(
     run(collections, out, recipe, negatives, most, work, device, dry_run, as_json, use)
 
 
+def pooling(
+    collections: opt.TrainingCollections,
+    out: opt.ModelOut,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The encoder whose layers are pooled, by default the default encoder; decoder:MODEL is a decoder.",
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["mix", "layers"],
+        typer.Option(help="Learn a weight for each layer, or attention over the layers."),
+    ] = "layers",
+    negatives: opt.Negatives = 7,
+    most: opt.MostQueries = None,
+    epochs: opt.Epochs = 10.0,
+    batch: opt.Batch = 32,
+    learning_rate: opt.LearningRate = 1e-3,
+    max_tokens: MaxTokens = 256,
+    seed: opt.Seed = 0,
+    work: opt.Work = Path("results"),
+    device: opt.Device = None,
+    dry_run: DryRun = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Train how an encoder's layers become one vector, from judged queries; the encoder itself stays as it is.
+
+    If interrupted, repeat the command: it continues from the last checkpoint.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.eval.collections import open_collection
+    from leanseek.train import Drawing, PoolingRecipe, Source, train_pooling
+
+    recipe = PoolingRecipe(
+        encoder or DEFAULT_MODEL,
+        kind,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    drawing = Drawing(negatives, most)
+    sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
+    if dry_run:
+        show_plan(sources, recipe, recipe.base, drawing, out, work, as_json)
+        return
+    with progress_bar(as_json) as progress:
+        report = train_pooling(sources, out, recipe, drawing, work=work, device=device, progress=progress)
+    if as_json:
+        print_json({"out": str(out), **asdict(report)})
+        return
+    show_trained(report)
+    typer.echo(f"Use it: leanseek index DOCUMENTS --into INDEX --encoder {quote(str(out))}")
+
+
 def temperature(
     index: opt.IndexPath,
     queries: Annotated[str, typer.Option(metavar="FILE", help=opt.QUERIES_HELP)],
@@ -210,24 +268,14 @@ def run(
     """Train, or say what training would do, and print how it went and how the model is used."""
     from leanseek.eval.collections import open_collection
     from leanseek.train import Drawing, Source
-    from leanseek.train.encoder import plan_encoder, train_encoder
+    from leanseek.train.encoder import train_encoder
 
     drawing = Drawing(negatives, most)
     sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
     if dry_run:
-        plan = plan_encoder(sources, recipe, drawing, out)
-        if as_json:
-            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-            return
-        for name, queries in plan.queries.items():
-            typer.echo(
-                f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}"
-            )
         taught = f", taught by {recipe.scored_by}" if recipe.scored_by else ""
-        typer.echo(
-            f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + negatives} passages each, of up to "
-            f"{recipe.max_tokens} tokens, from {recipe.base or 'the packaged model'}{taught}; nothing was done"
-        )
+        start = f"{recipe.base or 'the packaged model'}{taught}"
+        show_plan(sources, recipe, start, drawing, out, work, as_json)
         return
     with progress_bar(as_json) as progress:
         report = train_encoder(sources, out, recipe, drawing, work=work, device=device, progress=progress)
@@ -239,3 +287,27 @@ def run(
         more.append(f"{recipe.teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
     show_trained(report, more)
     typer.echo(f"Use it: {use.format(quote(str(out)))}")
+
+
+def show_plan(
+    sources: list[Source],
+    recipe: EncoderRecipe | PoolingRecipe,
+    start: str,
+    drawing: Drawing,
+    out: Path,
+    work: Path,
+    as_json: bool,
+) -> None:
+    """Print what a training would do; `start` is what it starts from."""
+    from leanseek.train.encoder import plan_encoder
+
+    plan = plan_encoder(sources, recipe, drawing, out)
+    if as_json:
+        print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+        return
+    for name, queries in plan.queries.items():
+        typer.echo(f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}")
+    typer.echo(
+        f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + drawing.negatives} passages each, of up to "
+        f"{recipe.max_tokens} tokens, from {start}; nothing was done"
+    )

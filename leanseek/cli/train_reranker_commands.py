@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leanseek.train.crossencoder.trainer import Report
     from leanseek.train.encoder import EncoderReport
     from leanseek.train.head_search import FoundHeads
+    from leanseek.train.pooling import PoolingReport
 
 
 def heads(
@@ -250,7 +251,7 @@ def calibrate(
     typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
 
 
-def show_trained(report: Report | EncoderReport, more: Sequence[str] = ()) -> None:
+def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[str] = ()) -> None:
     """Print what a model was trained on and how the loss went, with `more` lines between."""
     for taken in report.sources:
         typer.echo(

@@ -14,6 +14,9 @@ from .head_masking import HeadCheck as HeadCheck
 from .head_masking import check_heads as check_heads
 from .head_search import FoundHeads as FoundHeads
 from .head_search import find_heads as find_heads
+from .pooling import PoolingRecipe as PoolingRecipe
+from .pooling import PoolingReport as PoolingReport
+from .pooling import train_pooling as train_pooling
 from .prompt_examples import Example as Example
 from .prompt_examples import head_examples as head_examples
 from .relevance.adapter import train_relevance as train_relevance

@@ -241,12 +241,15 @@ def watching(model: Any, progress: Progress | None) -> Any:
 
 
 @contextmanager
-def room_for(model: Any, checkpoints: Path) -> Iterator[None]:
-    """Tells of a full disk before a training, and when it ends one. Raises StorageError."""
+def room_for(model: Any, checkpoints: Path, copies: int = COPIES) -> Iterator[None]:
+    """Tells of a full disk before so many `copies` of the weights are written, and when it ends that.
+
+    Raises StorageError.
+    """
     home, size = checkpoints.parent, sum(weights.nbytes for weights in model.state_dict().values())
     home.mkdir(parents=True, exist_ok=True)
     held = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
-    needed, free = COPIES * size - held, shutil.disk_usage(home).free
+    needed, free = copies * size - held, shutil.disk_usage(home).free
     if free < needed:
         raise StorageError(
             f"training writes up to {needed / 1e6:,.0f} MB of checkpoints into '{home}', where {free / 1e6:,.0f} MB "

@@ -20,7 +20,7 @@ from leanseek.files import draft_folder
 from leanseek.rerank import load_reranker
 from leanseek.text.sentences import split_sentences
 from leanseek.train.encoder.encoder_recipe import COSINE_SCALE, EncoderRecipe, SparseRecipe
-from leanseek.train.fitting import Row, finish, fit
+from leanseek.train.fitting import Row, Schedule, finish, fit
 from leanseek.train.mining import Group
 from leanseek.train.training_set import (
     Drawing,
@@ -62,8 +62,11 @@ class Plan(NamedTuple):
     steps: int
 
 
-def plan_encoder(sources: Sequence[Source], recipe: EncoderRecipe, drawing: Drawing, out: Path) -> Plan:
-    """What training would do, without searching or loading a model. Raises UsageError as `train_encoder` does."""
+def plan_encoder(sources: Sequence[Source], recipe: Schedule, drawing: Drawing, out: Path) -> Plan:
+    """What training would do, without searching or loading a model. Raises UsageError as `train_encoder` does.
+
+    For `train_pooling` too, with its recipe.
+    """
     check_out(out)
     queries = {}
     for collection, split in sources:

@@ -43,8 +43,8 @@ def glossary(tmp_path: Path) -> Path:
     return write_collection(tmp_path / "glossary", DOCUMENTS, QUERIES, judged, "train")
 
 
-def untrained(folder: Path, kind: str) -> Path:
-    """A BERT of one layer with random weights, whose vocabulary is the glossary's words."""
+def untrained(folder: Path, kind: str, layers: int = 1) -> Path:
+    """A BERT of one layer, or more, with random weights, whose vocabulary is the glossary's words."""
     import torch
     import transformers
 
@@ -64,7 +64,7 @@ def untrained(folder: Path, kind: str) -> Path:
     settings = transformers.BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=48,
-        num_hidden_layers=1,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=32,
