@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leanseek.errors import MissingPackageError, ModelError, StorageError, UsageError
+from leanseek.files import replacing
 from leanseek.types import Progress
 
 if TYPE_CHECKING:
@@ -100,10 +102,10 @@ def fit(
     """Fit the model, one of sentence-transformers', by the `loss`; afterwards it is in the state that was best.
 
     Checkpoints are kept in a folder until `finish` removes it; the same call after an interruption continues from the
-    last. A loss that becomes no number ends the training at the last state that was evaluated. The weights become
-    `share` of the trained ones and the rest of those that training started from, which already order passages well
-    (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022); `after` is their loss. On a GPU where there
-    is one.
+    last, while one with other groups, schedule or model begins anew. A loss that becomes no number ends the training at
+    the last state that was evaluated. The weights become `share` of the trained ones and the rest of those that
+    training started from, which already order passages well (Wortsman et al., Robust fine-tuning of zero-shot models,
+    CVPR 2022); `after` is their loss. On a GPU where there is one.
 
     Raises MissingPackageError; StorageError where the disk is too full; ModelError where the loss was no number before
     anything was learned.
@@ -152,6 +154,7 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     stopped = None
     with room_for(model, checkpoints):
+        keep_own(checkpoints, model, learn, held_out, schedule)
         try:
             before = float(trainer.evaluate()["eval_loss"])
             trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
@@ -169,6 +172,21 @@ def fit(
         mix(model, start, share)
         after = float(trainer.evaluate()["eval_loss"])
     return Learned(before, after, steps, stopped)
+
+
+def keep_own(
+    checkpoints: Path, model: Any, learn: Sequence[Row], held_out: Sequence[Row], schedule: Schedule
+) -> None:
+    """Remove the checkpoints of another training: of other groups, by another schedule, or of another model."""
+    shapes = {name: tuple(weights.shape) for name, weights in model.state_dict().items()}
+    digest = hashlib.sha256(repr((schedule, shapes)).encode())
+    for row in (*learn, *held_out):
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    mark = checkpoints / "training.sha256"
+    if not mark.is_file() or mark.read_text() != digest.hexdigest():
+        finish(checkpoints)
+        with replacing(mark) as draft:
+            draft.write_text(digest.hexdigest())
 
 
 def finish(checkpoints: Path) -> None:
