@@ -39,6 +39,7 @@ PANELS = {
     "Learn": {
         "train_commands": "relevance fusion",
         "train_encoder_commands": "encoder sparse_encoder pooling temperature",
+        "train_distil_command": "distil",
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Inspect": {"inspect_commands": "info verify doctor"},
@@ -48,7 +49,7 @@ PANELS = {
 GROUPS = {
     "Cluster": ("cluster", "An index in shards, on one machine or many."),
     "Measure": ("eval", "Score runs and answers, compare runs, evaluate collections."),
-    "Learn": ("train", "Learn encoders, re-rankers, relevance and fusion from judged queries."),
+    "Learn": ("train", "Learn encoders, re-rankers, relevance and fusion, mostly from judged queries."),
 }
 """The panels whose commands are in a group of their own, with its name and help."""
 

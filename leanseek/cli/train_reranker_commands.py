@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leanseek.train.crossencoder.trainer import Report
-    from leanseek.train.encoder import EncoderReport
+    from leanseek.train.encoder import DistilReport, EncoderReport
     from leanseek.train.head_search import FoundHeads
     from leanseek.train.pooling import PoolingReport
 
@@ -260,8 +260,13 @@ def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[
         )
     for line in more:
         typer.echo(line)
+    show_loss(report, "queries")
+
+
+def show_loss(report: Report | EncoderReport | DistilReport, held_out: str) -> None:
+    """Print how the loss on what was `held_out` went."""
     typer.echo(
-        f"{count(report.steps, 'step')}; loss on the held-out queries {report.before:.4f} before, "
+        f"{count(report.steps, 'step')}; loss on the held-out {held_out} {report.before:.4f} before, "
         f"{report.after:.4f} after"
     )
     if report.stopped is not None:

@@ -2,6 +2,11 @@ from .crossencoder.grade_scale import GradeScale as GradeScale
 from .crossencoder.grade_scale import calibrate_grades as calibrate_grades
 from .crossencoder.recipe import Recipe as Recipe
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
+from .encoder.distillation import DistilPlan as DistilPlan
+from .encoder.distillation import DistilRecipe as DistilRecipe
+from .encoder.distillation import DistilReport as DistilReport
+from .encoder.distillation import distil as distil
+from .encoder.distillation import plan_distil as plan_distil
 from .encoder.encoder_recipe import EncoderRecipe as EncoderRecipe
 from .encoder.encoder_recipe import SparseRecipe as SparseRecipe
 from .encoder.encoder_training import EncoderReport as EncoderReport

@@ -1,3 +1,8 @@
+from .distillation import DistilPlan as DistilPlan
+from .distillation import DistilRecipe as DistilRecipe
+from .distillation import DistilReport as DistilReport
+from .distillation import distil as distil
+from .distillation import plan_distil as plan_distil
 from .encoder_recipe import TEACHER as TEACHER
 from .encoder_recipe import EncoderRecipe as EncoderRecipe
 from .encoder_recipe import SparseRecipe as SparseRecipe
