@@ -5,3 +5,4 @@ from .generation import Constraint as Constraint
 from .generation import Generated as Generated
 from .generation import OneOf as OneOf
 from .generation import Token as Token
+from .json_form import JsonForm as JsonForm

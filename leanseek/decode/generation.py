@@ -182,7 +182,8 @@ def _choose(scores: Any, allowed: Sequence[int] | None) -> int | None:
     """The best of the tokens, the first of equal ones; None where none is allowed."""
     if allowed is None:
         return int(scores.argmax())
-    return max(sorted(allowed), key=lambda token: float(scores[token]), default=None)
+    ordered = sorted(allowed)
+    return ordered[int(scores[ordered].argmax())] if ordered else None
 
 
 def _token(tokenizer: Any, token: int, scores: Any) -> Token:

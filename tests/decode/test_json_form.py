@@ -1,0 +1,51 @@
+"""Whatever a decoder is, the form that it fills in can be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rerank.incontext_support import decoder, tokenizer
+
+from leanseek.decode import JsonForm, load_decoder
+from leanseek.errors import UsageError
+
+KEYS = ("perfect", "not relevant", 'a "b"')
+
+
+@pytest.mark.parametrize("family", ["Llama", "GPT2"])
+def test_a_decoder_of_random_weights_fills_it_in(family: str) -> None:
+    model = load_decoder((decoder(family), tokenizer()))
+    form = JsonForm(model.tokenizer, KEYS, most=5)
+    for found in model.generate(["heart trial", "x"], constraint=form, most=form.longest):
+        values = json.loads(found.text)
+        assert found.finished and tuple(values) == KEYS
+        assert all(any(map(str.isalnum, value)) for value in values.values())
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60), st.integers(1, 6))
+@settings(max_examples=40)
+def test_any_way_through_it_ends_in_json(picks: list[int], most: int) -> None:
+    form, tokens = JsonForm(tokenizer(), KEYS, most), list[int]()
+    while allowed := form(tokens):
+        assert list(allowed) == sorted(set(allowed))
+        tokens.append(allowed[picks[len(tokens) % len(picks)] % len(allowed)])
+    assert len(tokens) <= form.longest
+    assert tuple(json.loads(tokenizer().decode(tokens))) == KEYS
+
+
+def test_values_end_at_their_longest() -> None:
+    form, tokens = JsonForm(tokenizer(), KEYS, 4), list[int]()
+    word = tokenizer()("x", add_special_tokens=False)["input_ids"][0]
+    while allowed := form(tokens):
+        tokens.append(word if word in allowed else allowed[0])
+    assert len(tokens) == form.longest
+    assert set(json.loads(tokenizer().decode(tokens)).values()) == {"xxxx"}
+
+
+def test_no_form_is_refused() -> None:
+    for keys, most in (([], 5), (["a"], 0)):
+        with pytest.raises(UsageError, match="give 1 or more"):
+            JsonForm(tokenizer(), keys, most)
