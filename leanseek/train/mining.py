@@ -19,29 +19,42 @@ JUDGED_BY_TEACHER = 30
 
 
 class Group(NamedTuple):
-    """A query and passages, the relevant one first; the others were drawn from `drawn_from` such passages.
+    """A query and passages, the most relevant one first, then those of lower grades, then irrelevant ones.
 
-    `scores` are a teacher's, one for each passage; empty without a teacher.
+    The irrelevant ones were drawn from `drawn_from` such passages. `grades` are those of the first passages; the
+    others have 0. `scores` are a teacher's, one for each passage; empty without a teacher.
     """
 
     query: str
     passages: list[str]
     drawn_from: int
     scores: Sequence[float] = ()
+    grades: Sequence[int] = (1,)
 
 
 class Mined(NamedTuple):
-    """A group by its documents' ids, and a teacher's scores of them, the positive's first."""
+    """A group by its documents' ids, with their grades, and a teacher's scores of them, the positive's first.
+
+    `others` begin with the documents whose grades lie between the positive's and 0, one of each grade.
+    """
 
     query: str
     positive: str
-    negatives: list[str]
+    others: list[str]
     drawn_from: int
+    grades: Sequence[int] = (1,)
     scores: Sequence[float] = ()
 
-    def first(self, negatives: int) -> Mined:
-        """The same with at most that many negatives."""
-        return self._replace(negatives=self.negatives[:negatives], scores=self.scores[: negatives + 1])
+    def first(self, others: int) -> Mined:
+        """The same with at most that many others, of which one at least is irrelevant."""
+        graded = len(self.grades)
+        partial = min(graded, others)
+        places = [*range(partial), *range(graded, 1 + len(self.others))][: others + 1]
+        return self._replace(
+            others=[self.others[place - 1] for place in places[1:]],
+            grades=self.grades[:partial],
+            scores=[self.scores[place] for place in places] if self.scores else (),
+        )
 
 
 def mine(
@@ -61,7 +74,8 @@ def mine(
     With negatives from one ranking alone the model would learn to distrust that ranking. None is left out for
     being near the query, as positive-aware mining does (Moreira et al., NV-Retriever, arXiv:2407.15831): the model
     sees the cosine itself, and would learn that an answer always has the highest. Of several positives one is
-    drawn. `most` queries are drawn, None takes all. The `teacher`, a search with its re-rankers over the same index,
+    drawn, of the highest grade; where judgments are graded, one document of each lower grade takes the place of a
+    negative. `most` queries are drawn, None takes all. The `teacher`, a search with its re-rankers over the same index,
     scores each group's passages among `JUDGED_BY_TEACHER` of those near the query. The groups are the same whatever
     the teacher, and fewer negatives are the first of more.
 
@@ -99,19 +113,25 @@ def mine(
 def choose(
     query: str, near: Sequence[str], grades: Mapping[str, int], negatives: int, draw: random.Random
 ) -> Mined | None:
-    """The documents of a query's group, from those `near` it; None without a positive or a negative."""
-    positives = [name for name in near if grades.get(name, 0) > 0]
-    others = [name for name in near if grades.get(name, 0) <= 0]
-    if not positives or not others:
+    """The documents of a query's group, from those `near` it, `negatives` of them irrelevant at most.
+
+    None without a positive or a negative.
+    """
+    by_grade: dict[int, list[str]] = {}
+    for name in near:
+        by_grade.setdefault(max(0, grades.get(name, 0)), []).append(name)
+    irrelevant = by_grade.pop(0, [])
+    if not by_grade or not irrelevant:
         return None
-    positive = draw.choice(positives)
-    draw.shuffle(others)
-    return Mined(query, positive, others[:negatives], len(others))
+    levels = sorted(by_grade, reverse=True)
+    positive, *partial = [draw.choice(by_grade[level]) for level in levels]
+    draw.shuffle(irrelevant)
+    return Mined(query, positive, [*partial, *irrelevant[:negatives]], len(irrelevant), levels)
 
 
 def scored_by(teacher: Searcher, mined: Sequence[Mined], progress: Progress | None = None) -> list[Mined]:
     """The same with the teacher's scores, each over all of the documents given."""
-    candidates = [[one.positive, *one.negatives] for one in mined]
+    candidates = [[one.positive, *one.others] for one in mined]
     texts, most = [one.query for one in mined], max(map(len, candidates))
     rankings = teacher.rank_batch(texts, most, candidates=candidates, progress=progress)
     scored = []
@@ -122,18 +142,23 @@ def scored_by(teacher: Searcher, mined: Sequence[Mined], progress: Progress | No
 
 
 def with_texts(mined: Sequence[Mined], collection: Collection) -> Iterator[Group]:
-    """The groups with the documents' texts, without negatives that are copies of the positive's text."""
-    needed = {identifier for one in mined for identifier in (one.positive, *one.negatives)}
+    """The groups with the documents' texts, without others that are copies of the positive's text."""
+    needed = {identifier for one in mined for identifier in (one.positive, *one.others)}
     texts = {
         document.id: content(document.title, document.text)
         for document in collection.documents()
         if document.id in needed
     }
-    for query, positive, negatives, drawn_from, scores in mined:
+    for query, positive, others, drawn_from, grades, scores in mined:
         answer = texts[positive]
-        kept = [place for place, name in enumerate(negatives, 1) if texts[name] != answer]
-        if kept:
-            passages = [answer, *(texts[negatives[place - 1]] for place in kept)]
+        kept = [0, *(place for place, name in enumerate(others, 1) if texts[name] != answer)]
+        graded = [place for place in kept if place < len(grades)]
+        if len(kept) > len(graded):
+            names = [positive, *others]
             yield Group(
-                query, passages, drawn_from, [scores[place] for place in (0, *kept)] if scores else ()
+                query,
+                [texts[names[place]] for place in kept],
+                drawn_from,
+                [scores[place] for place in kept] if scores else (),
+                [grades[place] for place in graded],
             )

@@ -14,7 +14,7 @@ from leanseek.errors import InputError
 from leanseek.eval.collections import open_collection
 from leanseek.indexing.index import Index
 from leanseek.searcher.searcher import Searcher
-from leanseek.train.mining import choose, mine
+from leanseek.train.mining import Mined, choose, mine
 from leanseek.types import content
 
 names = st.text("abcdef", min_size=1, max_size=3)
@@ -35,9 +35,21 @@ def test_a_group_is_a_relevant_document_and_others_near_the_query(
     if found is None:
         assert not relevant or not others
         return
-    assert found.positive in relevant
-    assert set(found.negatives) <= others and found.drawn_from == len(others)
-    assert len(found.negatives) == len(set(found.negatives)) == min(negatives, len(others))
+    levels = sorted({grades[name] for name in relevant}, reverse=True)
+    assert list(found.grades) == levels == [grades[name] for name in group_of(found)[: len(levels)]]
+    irrelevant = group_of(found)[len(levels) :]
+    assert set(irrelevant) <= others and found.drawn_from == len(others)
+    assert len(irrelevant) == len(set(irrelevant)) == min(negatives, len(others))
+    scored = found._replace(scores=range(len(group_of(found))))
+    for most in range(1, negatives + 3):
+        fewer = scored.first(most)
+        assert [group_of(found)[place] for place in fewer.scores] == group_of(fewer)
+        assert len(fewer.grades) <= len(fewer.others) <= most, "one is irrelevant"
+        assert len(fewer.others) == min(most, len(found.others))
+
+
+def group_of(mined: Mined) -> list[str]:
+    return [mined.positive, *mined.others]
 
 
 def write(folder: Path, relevant: str) -> Path:
@@ -64,6 +76,14 @@ def test_copies_of_the_positive_s_text_are_no_negatives(tmp_path: Path) -> None:
         [group] = mine(open_collection(folder), "train", searcher, negatives=10, seed=0)
     assert group.passages[0] == "cats purr"
     assert set(group.passages[1:]) == {"dogs bark", "cats and dogs", "fish swim"}
+
+
+def test_one_document_of_each_grade_comes_before_those_not_judged(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", "q\t2\t1\nq\t3\t2\nq\t0\t0\n")
+    with open_index(folder, tmp_path / "index") as searcher:
+        [group] = mine(open_collection(folder), "train", searcher, negatives=2, seed=0)
+    assert group.passages[:2] == ["cats and dogs", "dogs bark"] and list(group.grades) == [2, 1]
+    assert len(group.passages) == 3 and group.drawn_from == 3
 
 
 def test_a_split_without_relevant_documents_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from leanseek.rerank.crossencoder.joint import JointReader
 
 CERTAIN = 10.0
-"""The label of a positive: the loss takes a softmax of labels, and this is 1 beside zeros."""
+"""The label of a passage of grade 1: the loss takes a softmax of labels, and this is 1 beside zeros."""
 
 FRESH = r"\b1\.linear\.|classifier|segment|importance"
 """Parameters that are new, by their names; they learn `FRESH_FASTER` times as fast as the pretrained ones."""
@@ -121,7 +122,8 @@ def train(
     """Train on `groups` and save the model into the folder `out`, in the state that was best on `held_out`.
 
     With joint layers the saved weights are mixed with the initial ones (see `Recipe`). The loss is listwise: the
-    cross-entropy between the softmax of a group's scores and its positive (ListNet: Cao et al., ICML 2007). See `fit`.
+    cross-entropy between the softmax of a group's scores and its passages' shares of its grades (ListNet: Cao et al.,
+    ICML 2007). See `fit`.
 
     Raises MissingPackageError, ModelError, StorageError, UsageError.
     """
@@ -152,6 +154,7 @@ def train(
 
 
 def row(group: Group) -> dict[str, Any]:
-    """A group as the trainer's data set holds it."""
-    labels = [CERTAIN, *[0.0] * (len(group.passages) - 1)]
+    """A group as the trainer's data set holds it; the softmax of its labels is in proportion to the grades."""
+    labels = [CERTAIN + math.log(grade) for grade in group.grades]
+    labels += [0.0] * (len(group.passages) - len(labels))
     return {"query": group.query, "docs": group.passages, "labels": labels}

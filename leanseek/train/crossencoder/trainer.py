@@ -85,10 +85,11 @@ def calibrate(
     judged = reranker.judge([group.query for group in held_out], hits, progress=progress)
     scores, relevant, weights = [], [], []
     for group, found in zip(held_out, judged, strict=True):
-        negatives = len(group.passages) - 1
+        positives = len(group.grades)
+        negatives = len(group.passages) - positives
         scores.append(found.scores)
-        relevant += [True, *[False] * negatives]
-        weights += [1.0, *[group.drawn_from / negatives] * negatives]
+        relevant += [True] * positives + [False] * negatives
+        weights += [1.0] * positives + [group.drawn_from / negatives] * negatives
     calibration = fit_calibration(np.concatenate(scores), relevant, weights)
     calibration.write(folder)
     return calibration

@@ -181,14 +181,19 @@ def loss_of(model: Any, recipe: EncoderRecipe) -> tuple[Any, Sequence[Any]]:
 
 
 def row(group: Group, negatives: int, *, views: bool = False) -> Row:
-    """A group as the trainer's data set holds it: a column for each text. Too few negatives are repeated."""
-    positive, *others = group.passages
-    passages = [positive, *islice(cycle(others), negatives)]
-    columns: Row = {"query": group.query} | {f"passage{place}": text for place, text in enumerate(passages)}
+    """A group as the trainer's data set holds it: a column for each text. Too few negatives are repeated.
+
+    The labels are the teacher's scores, or without one the grades.
+    """
+    graded = len(group.grades)
+    repeated = islice(cycle(range(graded, len(group.passages))), negatives + 1 - graded)
+    places = [*range(graded), *repeated]
+    columns: Row = {"query": group.query}
+    columns |= {f"passage{column}": group.passages[place] for column, place in enumerate(places)}
     if views:
-        columns |= dict(zip(("view1", "view2"), views_of(positive), strict=True))
-    if group.scores:
-        columns["label"] = [group.scores[0], *islice(cycle(group.scores[1:]), negatives)]
+        columns |= dict(zip(("view1", "view2"), views_of(group.passages[0]), strict=True))
+    labels = group.scores or [*group.grades, *[0] * (len(group.passages) - graded)]
+    columns["label"] = [float(labels[place]) for place in places]
     return columns
 
 

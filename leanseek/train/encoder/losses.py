@@ -32,7 +32,7 @@ class GroupLoss(nn.Module):  # type: ignore[misc]
         self._views = views
 
     def forward(self, features: Any, labels: Tensor | None = None) -> Tensor:
-        """The loss of a batch; `labels` (b, p) are the teacher's scores."""
+        """The loss of a batch; `labels` (b, p) are the teacher's scores, or the passages' grades."""
         return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -55,12 +55,20 @@ class GroupLoss(nn.Module):  # type: ignore[misc]
 
 
 class InfoNce(GroupLoss):
-    """The positive among the passages of all queries of a batch (van den Oord et al., arXiv:1807.03748)."""
+    """The positive among the passages of all queries of a batch (van den Oord et al., arXiv:1807.03748).
+
+    Where a group has passages of lower grades too, each is to get its share of the group's grades.
+    """
 
     def of_groups(self, queries: Tensor, passages: Tensor, labels: Tensor | None) -> Tensor:
         """See `GroupLoss`."""
         everything = passages.transpose(0, 1).reshape(-1, passages.shape[2])  # the positives first
-        return among(self.scaled(queries @ everything.T))
+        scores = self.scaled(queries @ everything.T)
+        if labels is None:
+            return among(scores)
+        shares = labels.to(scores.dtype) / labels.sum(1, keepdim=True)
+        wanted = torch.diag_embed(shares.T).transpose(0, 1).reshape(len(queries), -1)
+        return functional.cross_entropy(scores, wanted)
 
 
 class MarginMse(GroupLoss):

@@ -39,6 +39,23 @@ def test_infonce_is_the_ranking_loss_of_sentence_transformers(columns: list[Any]
     assert InfoNce(Lookup())(features(columns)).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_each_passage_is_to_get_its_share_of_the_grades(columns: list[Any]) -> None:
+    from leanseek.train.encoder.losses import InfoNce
+
+    loss = InfoNce(Lookup())
+    first = torch.tensor([[1.0, 0.0, 0.0]] * B)
+    plain = loss(features(columns)).item()
+    assert loss(features(columns), 3 * first).item() == pytest.approx(plain, rel=1e-5)
+    unit = [torch.nn.functional.normalize(column, dim=1) for column in columns]
+    shares, expected = (2 / 3, 1 / 3, 0.0), 0.0
+    for row in range(B):
+        cosines = [20.0 * (unit[0][row] @ other).item() for column in unit[1:] for other in column]
+        total = math.log(sum(map(math.exp, cosines)))
+        expected += sum(share * (total - cosines[place * B + row]) for place, share in enumerate(shares)) / B
+    graded = torch.tensor([[2.0, 1.0, 0.0]] * B)
+    assert loss(features(columns), graded).item() == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("dot", [False, True])
 def test_margins_are_those_of_sentence_transformers_and_the_divergence_a_plain_sum(
     columns: list[Any], dot: bool

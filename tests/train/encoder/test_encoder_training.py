@@ -245,6 +245,9 @@ def test_rows_have_as_many_negatives_as_asked_and_the_teacher_s_scores_beside_th
         "passage3": "bad",
         "label": [3.0, 2.0, 1.0, 2.0],
     }
+    graded = Group("q", ["good", "fair", "bad"], 9, grades=[2, 1])
+    assert row(graded, 4)["label"] == [2.0, 1.0, 0.0, 0.0, 0.0]
+    assert [row(graded, 4)[f"passage{place}"] for place in range(5)] == ["good", "fair", "bad", "bad", "bad"]
     assert share_right([group, Group("q", ["a", "b"], 1, [0.0, 1.0])]) == pytest.approx(2 / 3)
 
 
