@@ -42,6 +42,7 @@ PANELS = {
         "train_distil_command": "distil",
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
+    "Generate": {"generate_commands": "queries"},
     "Inspect": {"inspect_commands": "info verify doctor"},
 }
 """The files and functions of the commands, by the panel of the program's help."""
@@ -50,6 +51,7 @@ GROUPS = {
     "Cluster": ("cluster", "An index in shards, on one machine or many."),
     "Measure": ("eval", "Score runs and answers, compare runs, evaluate collections."),
     "Learn": ("train", "Learn encoders, re-rankers, relevance and fusion, mostly from judged queries."),
+    "Generate": ("generate", "Make what can be learned from out of documents alone."),
 }
 """The panels whose commands are in a group of their own, with its name and help."""
 

@@ -61,7 +61,7 @@ def make_learning_queries(
     _check(limit, held_out)
     kinds = [_Lowest(limit, seed) for _ in range(3)]
     for document in documents:
-        for kind, text in _candidates(document):
+        for kind, text in query_texts(document):
             kinds[kind].offer(text, document.id)
     chosen = _blend([kind.ascending() for kind in kinds], limit)
     return _split(chosen, held_out, seed, "corpus")
@@ -82,6 +82,23 @@ def given_learning_queries(
         if tidy:
             kept.offer(tidy, "")
     return _split(kept.ascending(), held_out, seed, "given")
+
+
+def query_texts(document: Document) -> Iterator[tuple[int, str]]:
+    """The texts of a document that resemble queries, each with its kind: title, first sentence, question."""
+    title = _query(document.title)
+    if title is not None:
+        yield (2 if _QUESTION.search(title) else 0), title
+    head = document.text[:_HEAD]
+    text = head if "?" in head else head[:_FIRST]
+    for number, (start, end) in enumerate(split_sentences(text, PASSAGE)):
+        query = _query(text[start:end])
+        if query is None:
+            continue
+        if _QUESTION.search(query):
+            yield 2, query
+        elif number == 0:
+            yield 1, query
 
 
 class Lesson(NamedTuple):
@@ -138,23 +155,6 @@ class _Lowest:
     def ascending(self) -> list[tuple[str, str]]:
         """The texts and their documents by hash, an order that does not depend on their content."""
         return [self._held[rank] for rank in sorted(self._held)]
-
-
-def _candidates(document: Document) -> Iterator[tuple[int, str]]:
-    """The texts of a document that resemble queries, each with its kind: title, first sentence, question."""
-    title = _query(document.title)
-    if title is not None:
-        yield (2 if _QUESTION.search(title) else 0), title
-    head = document.text[:_HEAD]
-    text = head if "?" in head else head[:_FIRST]
-    for number, (start, end) in enumerate(split_sentences(text, PASSAGE)):
-        query = _query(text[start:end])
-        if query is None:
-            continue
-        if _QUESTION.search(query):
-            yield 2, query
-        elif number == 0:
-            yield 1, query
 
 
 def _query(text: str) -> str | None:

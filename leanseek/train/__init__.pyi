@@ -15,6 +15,9 @@ from .encoder.encoder_training import train_encoder as train_encoder
 from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
 from .fusion.learned_fusion import train_fusion as train_fusion
+from .generated_queries import GeneratedQueries as GeneratedQueries
+from .generated_queries import QueryRecipe as QueryRecipe
+from .generated_queries import generate_queries as generate_queries
 from .head_masking import HeadCheck as HeadCheck
 from .head_masking import check_heads as check_heads
 from .head_search import FoundHeads as FoundHeads

@@ -1,0 +1,182 @@
+"""Who writes queries for a document, each with its grade: the documents' own texts, or a decoder.
+
+A grade says how well a document answers a query: 2 perfectly, 1 in part, 0 not at all. A trainer that sees all three
+for one document learns where they part (Chaudhary et al., "Exploring the Viability of Synthetic Query Generation for
+Relevance Prediction", arXiv:2305.11944, condition the writer on the grade).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from leanseek.decode import Decoder, JsonForm
+from leanseek.errors import UsageError
+from leanseek.indexing.learning_queries import query_texts
+from leanseek.indexing.search_source import SearchSource
+from leanseek.types import Document, content
+
+LABELS: Final = {2: "perfect", 1: "partial", 0: "not relevant"}
+"""The grades and what a decoder is told of them, the best first."""
+
+NEAR: Final = slice(4, 20)
+"""Where a document's neighbours stand whose queries it answers in part: not the nearest, which may answer them too."""
+FAR: Final = 100
+"""Documents beyond so many of the nearest do not answer its queries at all."""
+LISTED: Final = 400
+"""Passages that are searched for neighbours; several may be of one document."""
+
+WORDS: Final = 150
+"""Words of a document that a decoder reads."""
+
+INSTRUCTION: Final = """\
+Write what people type to search, as JSON. A "perfect" query is answered by the passage. A "partial" query is on the \
+subject of the passage, which answers it only in part. A "not relevant" query is on another subject.
+
+Passage: Statins lower cholesterol by blocking an enzyme of the liver. Muscle pain is their most common side effect.
+{{"perfect": "side effects of statins", "partial": "which drugs prevent heart attacks", "not relevant": \
+"average weight of a liver"}}
+
+Passage: {passage}"""
+
+
+class WrittenQuery(NamedTuple):
+    """A query, and the grade of a document for it."""
+
+    query: str
+    document: str
+    grade: int
+
+
+class QueryWriter(Protocol):
+    """Writes the queries of some documents at a time."""
+
+    @property
+    def block(self) -> int:
+        """How many documents it is given at a time: those that are written together decide the last digits."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of what decides what it writes."""
+        ...
+
+    def write(self, documents: Sequence[Document]) -> list[WrittenQuery]:
+        """Queries for the documents; none for those it finds no words for."""
+        ...
+
+
+def grades_of(per_document: int) -> list[int]:
+    """The grades of a document's queries in turn: 2, 1, 0, 2, 1, …"""
+    return list(islice(cycle(LABELS), per_document))
+
+
+class TextWriter:
+    """Takes a document's title, questions and first sentence for its queries, without a model.
+
+    It answers its own; those of a neighbour in part; those of a document far from it not at all. Each query is also
+    graded for the document that it is from. `per_document` counts the queries by which a document is graded.
+    """
+
+    block = 256
+
+    def __init__(self, source: SearchSource, per_document: int, seed: int) -> None:
+        """Raises UsageError for an index without vectors, by which neighbours are found."""
+        if not source.with_dense:
+            raise UsageError(
+                f"'{source.folder}' has no vectors, by which the neighbours of documents are found; index with a "
+                "dense side, or give --generator a decoder"
+            )
+        self._source = source
+        self._counts = [grades_of(per_document).count(grade) for grade in LABELS]
+        self._seed = seed
+        self._ids = sorted(source.ids())
+        self.fingerprint = digest("texts", per_document, seed)
+
+    def write(self, documents: Sequence[Document]) -> list[WrittenQuery]:
+        """See `QueryWriter`."""
+        places = self._source.find([one.id for one in documents])
+        vectors = self._source.vectors(np.array([min(places[one.id]) for one in documents]))
+        lists = self._source.dense_search(vectors, min(LISTED, self._source.size), None)
+        own, near, far = self._counts
+        chosen: list[tuple[str, str, int]] = []
+        for one, listed in zip(documents, lists, strict=True):
+            draw = random.Random(f"{self._seed} {one.id}")
+            found = dict.fromkeys(self._source.passages.ids(listed.ordinals))
+            ranked = [name for name in found if name != one.id]
+            beside = ranked[NEAR]
+            chosen += [(one.id, name, 1) for name in draw.sample(beside, min(near, len(beside)))]
+            chosen += [(one.id, name, 0) for name in self._beyond({one.id, *ranked[:FAR]}, far, draw)]
+        wanted = [name for _, name, _ in chosen]
+        texts = {one.id: self._texts(one) for one in (*self._source.whole(wanted), *documents)}
+        written = [
+            WrittenQuery(text, one.id, 2) for one in documents for text in texts[one.id][: max(1, own)]
+        ]
+        for document, name, grade in chosen:
+            for text in texts[name][:1]:
+                written += [WrittenQuery(text, document, grade), WrittenQuery(text, name, 2)]
+        return written
+
+    def _beyond(self, listed: set[str], count: int, draw: random.Random) -> list[str]:
+        """Some documents that are not among those listed, if these are so many that the others are far."""
+        if len(listed) <= FAR or len(self._ids) < len(listed) + count:
+            return []
+        found: dict[str, None] = {}
+        while len(found) < count:
+            name = draw.choice(self._ids)
+            if name not in listed:
+                found[name] = None
+        return list(found)
+
+    def _texts(self, document: Document) -> list[str]:
+        """The texts of a document that resemble queries, in the order of its own lot."""
+        texts = list(dict.fromkeys(text for _, text in query_texts(document)))
+        random.Random(f"{self._seed} texts {document.id}").shuffle(texts)
+        return texts
+
+
+class DecoderWriter:
+    """Has a decoder write a document's queries, one of each grade, in one JSON object that it cannot get wrong."""
+
+    block = 8
+
+    def __init__(self, decoder: Decoder, per_document: int) -> None:
+        self._decoder = decoder
+        self._grades = grades_of(per_document)
+        rounds = [number // len(LABELS) + 1 for number in range(per_document)]
+        self._keys = [
+            LABELS[grade] + (f" {number}" if number > 1 else "")
+            for grade, number in zip(self._grades, rounds, strict=True)
+        ]
+        self._form = JsonForm(decoder.tokenizer, self._keys)
+        self.fingerprint = digest(decoder.fingerprint, INSTRUCTION, WORDS, per_document)
+
+    def write(self, documents: Sequence[Document]) -> list[WrittenQuery]:
+        """See `QueryWriter`."""
+        prompts = []
+        for one in documents:
+            passage = " ".join(content(one.title, one.text).split(maxsplit=WORDS)[:WORDS])
+            prompts.append(self._decoder.chat(INSTRUCTION.format(passage=passage)))
+        found = self._decoder.generate(
+            prompts, most=self._form.longest, constraint=self._form, batch_size=self.block
+        )
+        written = []
+        for one, text in zip(documents, found, strict=True):
+            # A text that did not fit into the model's context was cut, and is no JSON.
+            values = json.loads(text.text) if text.finished else {}
+            for key, grade in zip(self._keys, self._grades, strict=True):
+                query = " ".join(values.get(key, "").split())
+                if query and "\ufffd" not in query:
+                    written.append(WrittenQuery(query, one.id, grade))
+        return written
+
+
+def digest(*values: object) -> str:
+    """A short digest of values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
