@@ -1,14 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import HashEncoder
 
+from leanseek.encode.corpus import Encoding, make_encoding
 from leanseek.errors import UsageError
-from leanseek.indexing.learning_queries import given_learning_queries, make_learning_queries
+from leanseek.indexing.learning_queries import (
+    FEWEST_QUERIES,
+    estranged,
+    given_learning_queries,
+    learn_from,
+    make_learning_queries,
+)
+from leanseek.indexing.passage_store import PassageStore
 from leanseek.reading import read
 from leanseek.types import Document
 
@@ -104,3 +114,44 @@ def test_bad_arguments_are_told() -> None:
         make_learning_queries([], limit=1)
     with pytest.raises(UsageError, match="held_out is 1"):
         given_learning_queries(["a b"], held_out=1.0)
+
+
+def test_queries_made_from_documents_are_as_long_as_before_and_further_from_their_own() -> None:
+    rng = np.random.default_rng(0)
+    documents = rng.standard_normal((300, 48))
+    documents /= np.linalg.norm(documents, axis=1, keepdims=True)
+    made = 3.0 * (documents + 0.01 * rng.standard_normal(documents.shape)).astype(np.float32)
+    found = estranged(made)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(made, axis=1), rtol=1e-5)
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    own = np.einsum("md,md->m", unit, documents)
+    assert 0.75 < own.mean() < 0.9 and (unit @ documents.T).argmax(axis=1).tolist() == list(range(300))
+    assert not estranged(np.zeros((3, 4), np.float32)).any()
+    np.testing.assert_allclose(estranged(made[:1]), made[:1], rtol=1e-6)
+
+
+def test_only_queries_made_from_the_documents_are_mixed() -> None:
+    class Store:
+        def blocks(self, size: int) -> list[list[int]]:
+            return [list(range(30))]
+
+        def get(self, ordinals: list[int]) -> list[Document]:
+            return [Document(str(number), f"What is number {number}?") for number in ordinals]
+
+    def encoding(given: Sequence[str]) -> Encoding:
+        return make_encoding(HashEncoder(), given, cache=False)
+
+    given = [f"who has seen {number}" for number in range(FEWEST_QUERIES)]
+    store: PassageStore = Store()  # type: ignore[assignment]
+    lesson = learn_from(encoding(given), store)
+    chosen = given_learning_queries(given)
+    plain = HashEncoder().encode_queries([*chosen.texts, *chosen.held_out]).vectors
+    assert lesson.source == "given"
+    np.testing.assert_allclose(lesson.queries, plain, rtol=1e-5)
+    made = learn_from(encoding(()), store)
+    texts = make_learning_queries(store.get(list(range(30))))
+    plain = HashEncoder().encode_queries([*texts.texts, *texts.held_out]).vectors
+    assert made.source == "corpus"
+    np.testing.assert_allclose(made.queries, estranged(plain), rtol=1e-5)
+    assert not np.allclose(made.queries, plain)
