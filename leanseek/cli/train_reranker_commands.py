@@ -263,12 +263,14 @@ def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[
     show_loss(report, "queries")
 
 
-def show_loss(report: Report | EncoderReport | DistilReport, held_out: str) -> None:
+def show_loss(report: Report | EncoderReport | PoolingReport | DistilReport, held_out: str) -> None:
     """Print how the loss on what was `held_out` went."""
     typer.echo(
         f"{count(report.steps, 'step')}; loss on the held-out {held_out} {report.before:.4f} before, "
         f"{report.after:.4f} after"
     )
+    if report.after >= report.before:
+        typer.echo("note: nothing was gained; keep what training started from, or give more data")
     if report.stopped is not None:
         typer.echo(
             f"note: the loss was no number at step {report.stopped:,}; the state of the last evaluation before is "

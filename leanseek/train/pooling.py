@@ -151,7 +151,7 @@ def backbone(name: str, device: str | None) -> TorchEncoder:
     encoder = load_encoder(name, device)
     assert isinstance(encoder, TorchEncoder)
     kinds = [type(module).__name__ for module in encoder.model]
-    config = getattr(getattr(encoder.model[0], "auto_model", None), "config", None)
+    config: Any = getattr(getattr(encoder.model[0], "auto_model", None), "config", None)
     if kinds[1:2] not in (["Pooling"], ["LayerPooling"]) or not hasattr(config, "num_hidden_layers"):
         raise ModelError(
             f"'{name}' is made of {', '.join(kinds)}; what is needed is a transformer and a pooling after it"
