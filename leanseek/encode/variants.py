@@ -91,7 +91,7 @@ def with_settings(name: str, **settings: float | int | str | None) -> str:
     given: dict[str, Any] = {
         key: _setting(name, key, str(value)) for key, value in settings.items() if value is not None
     }
-    return variant.changed_by(Variant(**given)).name(base)
+    return variant._replace(**given).name(base)
 
 
 def _setting(name: str, key: str, value: str) -> float | int | str | None:

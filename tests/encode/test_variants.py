@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanseek.encode import load_encoder, resolve_model
-from leanseek.encode.variants import POOLS, Variant, split_variant, with_settings
+from leanseek.encode.variants import ATTENTION, POOLS, Variant, split_variant, with_settings
 from leanseek.errors import ModelError, UsageError
 
 torch = pytest.importorskip("torch")
@@ -108,6 +108,7 @@ def test_more_tokens_are_read_and_a_variant_is_a_model_of_its_own(small: Path) -
         st.none() | st.floats(0.01, 0.99).map(lambda value: float(f"{value:g}")),
         st.none() | st.sampled_from(list(POOLS)),
         st.none() | st.integers(8, 9999),
+        st.none() | st.sampled_from(list(ATTENTION)),
     )
 )
 def test_a_name_and_a_variant_are_the_same(variant: Variant) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leanseek.errors import InputError
@@ -20,6 +20,7 @@ from leanseek.types import content
 names = st.text("abcdef", min_size=1, max_size=3)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     near=st.lists(names, max_size=20, unique=True),
     grades=st.dictionaries(names, st.integers(-1, 2), max_size=8),

@@ -173,4 +173,4 @@ def test_the_command_says_what_it_would_do_and_what_is_wrong(home: Path, tmp_pat
     )
     assert made.exit_code == 0, made.output
     asked = CliRunner().invoke(app, ["search", str(tmp_path / "i"), "a lamp at home", "--mode", "dense"])
-    assert asked.exit_code == 0 and asked.stdout.startswith("1.")
+    assert asked.exit_code == 0 and asked.stdout.lstrip().startswith("1.")
