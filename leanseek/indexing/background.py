@@ -22,8 +22,12 @@ from leanseek.indexing.settings import Background
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.types import Document, Float32Array, Float64Array, Int64Array
 
-QUERIES: Final = 200
+QUERIES: Final = (200, 500)
+"""At least and at most, and a tenth of the passages between: the lowest twentieth of only 200 may lie .05 from that of
+all, which decides what is taken for foreign."""
 FEWEST_QUERIES: Final = 50
+FEWEST_WORDS: Final = 6
+"""Of a question from a text: a shorter one, such as "Under what conditions?", asks about the sentence before it."""
 FEWEST_PASSAGES: Final = 150
 """With fewer the best cosines are not those of a field but those of single passages."""
 TEXTS: Final = 2000
@@ -60,13 +64,21 @@ def background_of(source: SearchSource, encoder: Encoder) -> Background | None:
         return None
     drawn = source.sample(TEXTS + LISTED)
     stored = source.passages.get(drawn[:TEXTS])
-    made = make_learning_queries((Document(one.id, one.text, one.title) for one in stored), QUERIES)
-    texts = [*made.texts, *made.held_out]
-    if len(texts) < FEWEST_QUERIES:
+    least, most = QUERIES
+    made = make_learning_queries(
+        (Document(one.id, one.text, one.title) for one in stored), min(max(least, passages // 10), most)
+    )
+    asked = [
+        (text, document)
+        for text, document in zip((*made.texts, *made.held_out), made.documents, strict=True)
+        if not text.endswith("?") or len(text.split()) >= FEWEST_WORDS
+    ]
+    if len(asked) < FEWEST_QUERIES:
         return None
+    texts = [text for text, _ in asked]
     vectors = encoder.encode_queries(texts).vectors
-    places = source.find(sorted(set(made.documents)))
-    own = [np.array(places.get(document, ()), np.int64) for document in made.documents]
+    places = source.find(sorted({document for _, document in asked}))
+    own = [np.array(places.get(document, ()), np.int64) for _, document in asked]
     levels = list_levels(source, vectors, own)
     # Not the passages that the queries are from, as far as there are others.
     others = source.vectors(drawn[-LISTED:])
