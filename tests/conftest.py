@@ -89,10 +89,8 @@ def collection() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the whole run away from the user's own cache; what one test exports serves the next, in all workers."""
+    """Keep the whole run away from the user's own cache; what one test exports serves the next."""
     with pytest.MonkeyPatch.context() as patch:
-        base = tmp_path_factory.getbasetemp()
-        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
-        folder.mkdir(exist_ok=True)
+        folder = tmp_path_factory.mktemp("cache")
         patch.setenv("LEANSEEK_CACHE", str(folder))
         yield folder
