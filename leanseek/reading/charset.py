@@ -146,8 +146,9 @@ def _declared(sample: bytes) -> str:
     """The encoding named in the first lines; "" without one that is known."""
     found = _DECLARED.search(sample[:_DECLARED_WITHIN])
     try:
-        return codecs.lookup(found[1].decode()).name if found else ""
-    except (LookupError, ValueError):
+        # Python's codecs include some that are no encodings of texts, such as base64.
+        return known_encoding(found[1].decode()) if found else ""
+    except (UsageError, ValueError):
         return ""
 
 

@@ -150,3 +150,10 @@ def test_any_bytes_have_an_encoding(raw: bytes) -> None:
 )
 def test_what_looks_like_text(start: bytes, text: bool) -> None:
     assert looks_like_text(start) is text
+
+
+@pytest.mark.parametrize("name", ["quopri", "base64", "rot13", "zlib"])
+def test_a_declared_codec_that_is_no_encoding_of_texts_is_passed_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(f'<meta charset="{name}"><p>caf\u00e9 au lait</p>'.encode("cp1252"))
+    [document] = read(tmp_path)
+    assert document.text == "caf\u00e9 au lait"
