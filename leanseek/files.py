@@ -46,6 +46,12 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("leanseek"))
 
 
+def free_space(path: Path) -> tuple[Path, int]:
+    """The nearest folder of a path, or above it, that exists, and how many bytes its disk has free."""
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
+    return existing, shutil.disk_usage(existing).free
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that becomes `target` when the block ends without an error.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from leanseek.encode.models import file_digest, resolve_model
 from leanseek.encode.torch_encoder import quiet_loading
 from leanseek.errors import MissingPackageError, ModelError, StorageError
-from leanseek.files import cache_folder, new_folder
+from leanseek.files import cache_folder, free_space, new_folder
 from leanseek.types import Progress
 
 DEFAULT_DECODER: Final = "SmolLM2-135M-Instruct"
@@ -133,8 +132,7 @@ def read_contents(path: Path) -> Contents:
 
 def check_room(target: Path, needed: int) -> None:
     """Raise StorageError where the disk does not have so many bytes for the target."""
-    existing = next(folder for folder in target.parents if folder.exists())
-    free = shutil.disk_usage(existing).free
+    existing, free = free_space(target)
     if free < needed:
         raise StorageError(
             f"the converted model takes {needed / 1e6:,.0f} MB, and {existing} has {free / 1e6:,.0f} MB free. Free "

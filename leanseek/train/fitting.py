@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leanseek.errors import MissingPackageError, ModelError, StorageError, UsageError
-from leanseek.files import replacing
+from leanseek.files import free_space, replacing
 from leanseek.types import Progress
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def room_for(model: Any, checkpoints: Path, copies: int = COPIES) -> Iterator[No
     home, size = checkpoints.parent, sum(weights.nbytes for weights in model.state_dict().values())
     home.mkdir(parents=True, exist_ok=True)
     held = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
-    needed, free = copies * size - held, shutil.disk_usage(home).free
+    needed, (_, free) = copies * size - held, free_space(home)
     if free < needed:
         raise StorageError(
             f"training writes up to {needed / 1e6:,.0f} MB of checkpoints into '{home}', where {free / 1e6:,.0f} MB "
@@ -277,7 +277,7 @@ def room_for(model: Any, checkpoints: Path, copies: int = COPIES) -> Iterator[No
         yield
     except Exception as error:
         # Each library that writes weights has an error of its own for a full disk.
-        if shutil.disk_usage(home).free > size:
+        if free_space(home)[1] > size:
             raise
         raise StorageError(
             f"the disk of '{home}' is full ({error}). Free space there and repeat the command: it continues from the "

@@ -20,7 +20,7 @@ from leanseek.encode.layer_pooling import layer_means
 from leanseek.encode.tokenizer import encodable
 from leanseek.encode.torch_encoder import stand_in
 from leanseek.errors import ModelError, StorageError
-from leanseek.files import replacing
+from leanseek.files import free_space, replacing
 from leanseek.types import Progress
 
 Float16Array = NDArray[np.float16]
@@ -121,8 +121,7 @@ def means_of(model: Any, texts: Sequence[str]) -> Float16Array:
 def check_room(folder: Path, needed: int) -> None:
     """Raise StorageError where the disk has not so many bytes for the folder, beside what is in it."""
     held = sum(path.stat().st_size for path in folder.glob("*")) if folder.is_dir() else 0
-    home = next(parent for parent in folder.absolute().parents if parent.exists())
-    free = shutil.disk_usage(home).free
+    home, free = free_space(folder.parent)
     if free < needed - held:
         raise StorageError(
             f"the layers' states take {(needed - held) / 1e6:,.0f} MB in '{home}', where {free / 1e6:,.0f} MB are "
