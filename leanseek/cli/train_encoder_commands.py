@@ -14,8 +14,7 @@ from leanseek.cli.output import count, print_json, progress_bar
 from leanseek.cli.train_reranker_commands import show_trained
 
 if TYPE_CHECKING:
-    from leanseek.train import Drawing, PoolingRecipe, Source
-    from leanseek.train.encoder import EncoderRecipe
+    from leanseek.train import EncoderRecipe, EncoderReport, PoolingRecipe, PoolingReport
 
 LossName: TypeAlias = Annotated[
     Literal["margin-mse", "infonce"],
@@ -173,8 +172,7 @@ def pooling(
     If interrupted, repeat the command: it continues from the last checkpoint.
     """
     from leanseek.encode import DEFAULT_MODEL
-    from leanseek.eval.collections import open_collection
-    from leanseek.train import Drawing, PoolingRecipe, Source, train_pooling
+    from leanseek.train import PoolingRecipe
 
     recipe = PoolingRecipe(
         encoder or DEFAULT_MODEL,
@@ -185,18 +183,8 @@ def pooling(
         max_tokens=max_tokens,
         seed=seed,
     )
-    drawing = Drawing(negatives, most)
-    sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
-    if dry_run:
-        show_plan(sources, recipe, recipe.base, drawing, out, work, as_json)
-        return
-    with progress_bar(as_json) as progress:
-        report = train_pooling(sources, out, recipe, drawing, work=work, device=device, progress=progress)
-    if as_json:
-        print_json({"out": str(out), **asdict(report)})
-        return
-    show_trained(report)
-    typer.echo(f"Use it: leanseek index DOCUMENTS --into INDEX --encoder {quote(str(out))}")
+    use = "leanseek index DOCUMENTS --into INDEX --encoder {}"
+    run(collections, out, recipe, negatives, most, work, device, dry_run, as_json, use)
 
 
 def temperature(
@@ -256,7 +244,7 @@ def temperature(
 def run(
     collections: list[str],
     out: Path,
-    recipe: EncoderRecipe,
+    recipe: EncoderRecipe | PoolingRecipe,
     negatives: int,
     most: int | None,
     work: Path,
@@ -267,47 +255,37 @@ def run(
 ) -> None:
     """Train, or say what training would do, and print how it went and how the model is used."""
     from leanseek.eval.collections import open_collection
-    from leanseek.train import Drawing, Source
-    from leanseek.train.encoder import train_encoder
+    from leanseek.train import Drawing, PoolingRecipe, Source, plan_encoder, train_encoder, train_pooling
 
     drawing = Drawing(negatives, most)
     sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
+    teacher = None if isinstance(recipe, PoolingRecipe) else recipe.scored_by
     if dry_run:
-        taught = f", taught by {recipe.scored_by}" if recipe.scored_by else ""
-        start = f"{recipe.base or 'the packaged model'}{taught}"
-        show_plan(sources, recipe, start, drawing, out, work, as_json)
+        plan = plan_encoder(sources, recipe, drawing, out)
+        if as_json:
+            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+            return
+        for name, queries in plan.queries.items():
+            typer.echo(
+                f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}"
+            )
+        taught = f", taught by {teacher}" if teacher else ""
+        typer.echo(
+            f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + negatives} passages each, of up to "
+            f"{recipe.max_tokens} tokens, from {recipe.base or 'the packaged model'}{taught}; nothing was done"
+        )
         return
+    report: EncoderReport | PoolingReport
+    more = []
     with progress_bar(as_json) as progress:
-        report = train_encoder(sources, out, recipe, drawing, work=work, device=device, progress=progress)
+        if isinstance(recipe, PoolingRecipe):
+            report = train_pooling(sources, out, recipe, drawing, work=work, device=device, progress=progress)
+        else:
+            report = train_encoder(sources, out, recipe, drawing, work=work, device=device, progress=progress)
+            if report.teacher_right is not None:
+                more.append(f"{teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
     if as_json:
         print_json({"out": str(out), **asdict(report)})
         return
-    more = []
-    if report.teacher_right is not None:
-        more.append(f"{recipe.teacher} orders {report.teacher_right:.0%} of the pairs as the judgments do")
     show_trained(report, more)
     typer.echo(f"Use it: {use.format(quote(str(out)))}")
-
-
-def show_plan(
-    sources: list[Source],
-    recipe: EncoderRecipe | PoolingRecipe,
-    start: str,
-    drawing: Drawing,
-    out: Path,
-    work: Path,
-    as_json: bool,
-) -> None:
-    """Print what a training would do; `start` is what it starts from."""
-    from leanseek.train.encoder import plan_encoder
-
-    plan = plan_encoder(sources, recipe, drawing, out)
-    if as_json:
-        print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-        return
-    for name, queries in plan.queries.items():
-        typer.echo(f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}")
-    typer.echo(
-        f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + drawing.negatives} passages each, of up to "
-        f"{recipe.max_tokens} tokens, from {start}; nothing was done"
-    )
