@@ -10,7 +10,7 @@ import numpy as np
 
 from leanseek.encode.backends import Backends, split_prefix
 from leanseek.encode.batches import Batches, Deadline, Piece, in_time, tiers
-from leanseek.encode.models import derived_fingerprint, resolve_model
+from leanseek.encode.models import ResolvedModel, derived_fingerprint, resolve_model
 from leanseek.encode.tokenizer import TextTokenizer
 from leanseek.errors import ModelError, UsageError
 from leanseek.rerank.base import ByScore, Judged, QueryBlock, in_blocks
@@ -233,6 +233,11 @@ class _Text(NamedTuple):
     text: str
 
 
+def resolve_cross_encoder(name: str) -> ResolvedModel:
+    """The folder of a cross-encoder: the packaged one, a folder, or a name. Raises as `resolve_model`."""
+    return packaged() if name == PACKAGED else resolve_model(name, ADVICE)
+
+
 def load(options: RerankOptions) -> CrossEncoderReranker:
     """The re-ranker for `cross-encoder:MODEL`, where MODEL is, by default the packaged cross-encoder,
 
@@ -248,7 +253,7 @@ def load(options: RerankOptions) -> CrossEncoderReranker:
     """
     options.check("cross-encoder")
     prefix, name = split_prefix(options.model or PACKAGED)
-    resolved = packaged() if name == PACKAGED else resolve_model(name, ADVICE)
+    resolved = resolve_cross_encoder(name)
     model = _BACKENDS.load(prefix, resolved, options.device)
     # A back end's first run costs several times a later one, and would be taken for its pace.
     model.logits([model.layout.join(np.zeros(2, np.int32), np.zeros(2, np.int32))])

@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from leanseek.encode import resolve_model
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.eval.index_build import collection_index
 from leanseek.eval.systems import System
 from leanseek.files import draft_folder
 from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import Calibration, load
-from leanseek.rerank.crossencoder.packed import PACKAGED, packaged
+from leanseek.rerank.crossencoder.cross_encoder import resolve_cross_encoder
+from leanseek.rerank.crossencoder.packed import PACKAGED
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
 from leanseek.searcher.searcher import Searcher
 from leanseek.train.training_set import FEWEST_QUERIES, Source, check_out, write_provenance
@@ -84,7 +84,7 @@ def calibrate_grades(
     check_out(out)
     name = model.removeprefix("cross-encoder:")
     name = PACKAGED if name == "cross-encoder" else name
-    folder = (packaged() if name == PACKAGED else resolve_model(name)).path
+    folder = resolve_cross_encoder(name).path
     reranker = load(RerankOptions(f"torch:{name}", device, cache=False))
     judged: dict[str, list[JudgedDocument]] = {}
     for source in sources:
