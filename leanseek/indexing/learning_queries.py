@@ -26,8 +26,8 @@ LIMIT: Final = 2_000
 """Queries to learn from: enough for the moments of several hundred dimensions."""
 FEWEST_QUERIES: Final = 20
 """With fewer of the user's own, texts of the documents or the vectors themselves are better."""
-STRANGE: Final = 0.4
-"""How much of another query's vector is mixed into one that was made from a document (see `estranged`)."""
+MIXED: Final = 0.4
+"""How much of another query's vector is mixed into one that was made from a document (see `mixed_with_next`)."""
 _BLOCK: Final = 8192
 _HELD_OUT: Final = 0.2
 _HEAD: Final = 4_000
@@ -121,17 +121,17 @@ def learn_from(encoding: Encoding, passages: PassageStore) -> Lesson:
     )
     chosen = learning_queries(encoding.learning_queries, documents)
     vectors = encoding.queries([*chosen.texts, *chosen.held_out])
-    return Lesson(estranged(vectors) if chosen.source == "corpus" else vectors, chosen.source)
+    return Lesson(mixed_with_next(vectors) if chosen.source == "corpus" else vectors, chosen.source)
 
 
-def estranged(queries: Float32Array) -> Float32Array:
+def mixed_with_next(queries: Float32Array) -> Float32Array:
     """(m, D) queries made from documents, each mixed with the next one, as long as it was.
 
     A title or a first sentence has its own document next to it, at a cosine of .93 to .99, and finds it whatever a
     search leaves out; a person's question has none so near (.7). Mixed with another query it has the distance of a
     question, and its best ten lie as far apart as those of one.
     """
-    mixed = (1.0 - STRANGE) * queries + STRANGE * np.roll(queries, 1, axis=0)
+    mixed = (1.0 - MIXED) * queries + MIXED * np.roll(queries, 1, axis=0)
     lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
     found: Float32Array = (
         mixed * (np.linalg.norm(queries, axis=1, keepdims=True) / np.maximum(lengths, 1e-12))

@@ -13,10 +13,10 @@ from leanseek.encode.corpus import Encoding, make_encoding
 from leanseek.errors import UsageError
 from leanseek.indexing.learning_queries import (
     FEWEST_QUERIES,
-    estranged,
     given_learning_queries,
     learn_from,
     make_learning_queries,
+    mixed_with_next,
 )
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.reading import read
@@ -121,14 +121,14 @@ def test_queries_made_from_documents_are_as_long_as_before_and_further_from_thei
     documents = rng.standard_normal((300, 48))
     documents /= np.linalg.norm(documents, axis=1, keepdims=True)
     made = 3.0 * (documents + 0.01 * rng.standard_normal(documents.shape)).astype(np.float32)
-    found = estranged(made)
+    found = mixed_with_next(made)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(made, axis=1), rtol=1e-5)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     own = np.einsum("md,md->m", unit, documents)
     assert 0.75 < own.mean() < 0.9 and (unit @ documents.T).argmax(axis=1).tolist() == list(range(300))
-    assert not estranged(np.zeros((3, 4), np.float32)).any()
-    np.testing.assert_allclose(estranged(made[:1]), made[:1], rtol=1e-6)
+    assert not mixed_with_next(np.zeros((3, 4), np.float32)).any()
+    np.testing.assert_allclose(mixed_with_next(made[:1]), made[:1], rtol=1e-6)
 
 
 def test_only_queries_made_from_the_documents_are_mixed() -> None:
@@ -153,5 +153,5 @@ def test_only_queries_made_from_the_documents_are_mixed() -> None:
     texts = make_learning_queries(store.get(list(range(30))))
     plain = HashEncoder().encode_queries([*texts.texts, *texts.held_out]).vectors
     assert made.source == "corpus"
-    np.testing.assert_allclose(made.queries, estranged(plain), rtol=1e-5)
+    np.testing.assert_allclose(made.queries, mixed_with_next(plain), rtol=1e-5)
     assert not np.allclose(made.queries, plain)
