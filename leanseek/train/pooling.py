@@ -50,7 +50,7 @@ class PoolingRecipe(Schedule):
     """
 
     base: str = DEFAULT_MODEL
-    kind: PoolingKind = "mix"
+    kind: PoolingKind = "layers"
     latents: int = 16
     epochs: float = field(default=10.0, kw_only=True)
     batch: int = field(default=32, kw_only=True)
