@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -43,6 +44,18 @@ def test_values_end_at_their_longest() -> None:
         tokens.append(word if word in allowed else allowed[0])
     assert len(tokens) == form.longest
     assert set(json.loads(tokenizer().decode(tokens)).values()) == {"xxxx"}
+
+
+@pytest.mark.parametrize("text", ['say "hi', "a\\b", "two\nlines", "tab\tstop"])
+def test_tokens_that_would_end_a_string_or_cannot_stand_in_one_are_no_part_of_values(text: str) -> None:
+    words = copy.deepcopy(tokenizer())
+    words.add_tokens([text, "plain words"])
+    forbidden, plain = words.convert_tokens_to_ids([text, "plain words"])
+    form, tokens = JsonForm(words, ["a"]), list[int]()
+    while len(allowed := form(tokens)) == 1:
+        tokens += allowed
+    for within in (allowed, form([*tokens, plain])):
+        assert plain in within and forbidden not in within
 
 
 def test_no_form_is_refused() -> None:
