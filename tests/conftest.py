@@ -20,6 +20,14 @@ DATA = Path(
 ).resolve()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and long texts are not written out in a test's name, which all processes have to agree on.
+
+    A file made for a test may hold the time of day.
+    """
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 60) else None
+
+
 class NetworkForbidden(Exception):  # noqa: N818 - no OSError, which code under test may take for a broken network
     """A test has reached for another machine."""
 

@@ -85,11 +85,11 @@ def pdf() -> bytes:
 
 
 def packed(parts: Mapping[str, str | bytes]) -> bytes:
-    """A zip file of these parts."""
+    """A zip file of these parts, the same whenever it is made (a name alone would take the time of day)."""
     found = io.BytesIO()
-    with zipfile.ZipFile(found, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(found, "w") as archive:
         for name, content in parts.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return found.getvalue()
 
 

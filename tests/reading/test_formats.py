@@ -34,10 +34,11 @@ def one(path: Path) -> tuple[Document, ReadReport]:
 
 
 def packed(parts: dict[str, str]) -> bytes:
+    """A zip file, the same whenever it is made (a name alone would take the time of day)."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
