@@ -6,3 +6,4 @@ from .generation import Generated as Generated
 from .generation import OneOf as OneOf
 from .generation import Token as Token
 from .json_form import JsonForm as JsonForm
+from .passage_queries import PassageQueries as PassageQueries

@@ -14,6 +14,9 @@ MOST = 64
 BATCH = 8
 """Prompts that are read at a time, by default."""
 
+SHARED = 16
+"""Tokens that several prompts have to begin with alike to be read once for all."""
+
 Constraint: TypeAlias = Callable[[Sequence[int]], Sequence[int]]
 """From the tokens generated so far to those that may come next; none end the text."""
 
@@ -101,22 +104,33 @@ def _batch(
     import torch
     from transformers import DynamicCache
 
-    longest = max(map(len, rows))
-    padding = [longest - len(row) for row in rows]
-    ids = torch.tensor(
-        [[0] * pad + list(row) for pad, row in zip(padding, rows, strict=True)], device=model.device
-    )
-    real = torch.tensor(
-        [[0] * pad + [1] * len(row) for pad, row in zip(padding, rows, strict=True)], device=model.device
-    )
-    positions = (real.cumsum(dim=1) - 1).clamp(min=0)
     # Each prompt has the room of its own length, whatever it is read together with.
     limits = [most if context is None else min(most, context - len(row)) for row in rows]
     ends, cache = end_tokens(model, tokenizer), DynamicCache(config=model.config)
+    more = {"logits_to_keep": 1} if _keeps(model) else {}
+    shared = beginning(rows)
+    if shared:
+        # What all prompts begin with, such as an instruction with its examples, is read once.
+        model(
+            input_ids=torch.tensor([rows[0][:shared]], device=model.device),
+            past_key_values=cache,
+            use_cache=True,
+            **more,
+        )
+        cache.batch_repeat_interleave(len(rows))
+    lengths = [len(row) - shared for row in rows]
+    longest = max(lengths)
+    ids = torch.tensor(
+        [[0] * (longest - length) + list(row[shared:]) for length, row in zip(lengths, rows, strict=True)],
+        device=model.device,
+    )
+    real = torch.tensor(
+        [[1] * shared + [0] * (longest - length) + [1] * length for length in lengths], device=model.device
+    )
+    positions = (real.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
     written: list[list[Token]] = [[] for _ in rows]
     finished = [False] * len(rows)
     open_rows = list(range(len(rows)))
-    more = {"logits_to_keep": 1} if _keeps(model) else {}
     while open_rows:
         output = model(
             input_ids=ids,
@@ -150,6 +164,13 @@ def _batch(
         )
         for tokens, end in zip(written, finished, strict=True)
     ]
+
+
+def beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of several prompts begin with, if these are so many that reading them once pays; else 0."""
+    least = min(len(row) for row in rows) - 1
+    shared = next((place for place in range(least) if len({row[place] for row in rows}) > 1), least)
+    return shared if len(rows) > 1 and shared >= SHARED else 0
 
 
 def log_probabilities(

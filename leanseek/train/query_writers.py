@@ -16,13 +16,14 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from leanseek.decode import Decoder, JsonForm
+from leanseek.decode import Decoder, PassageQueries
+from leanseek.decode.passage_queries import GRADES
 from leanseek.errors import UsageError
 from leanseek.indexing.learning_queries import query_texts
 from leanseek.indexing.search_source import SearchSource
 from leanseek.types import Document, content
 
-LABELS: Final = {2: "perfect", 1: "partial", 0: "not relevant"}
+LABELS: Final = dict(zip((2, 1, 0), GRADES, strict=True))
 """The grades and what a decoder is told of them, the best first."""
 
 NEAR: Final = slice(4, 20)
@@ -31,19 +32,6 @@ FAR: Final = 100
 """Documents beyond so many of the nearest do not answer its queries at all."""
 LISTED: Final = 400
 """Passages that are searched for neighbours; several may be of one document."""
-
-WORDS: Final = 150
-"""Words of a document that a decoder reads."""
-
-INSTRUCTION: Final = """\
-Write what people type to search, as JSON. A "perfect" query is answered by the passage. A "partial" query is on the \
-subject of the passage, which answers it only in part. A "not relevant" query is on another subject.
-
-Passage: Statins lower cholesterol by blocking an enzyme of the liver. Muscle pain is their most common side effect.
-{{"perfect": "side effects of statins", "partial": "which drugs prevent heart attacks", "not relevant": \
-"average weight of a liver"}}
-
-Passage: {passage}"""
 
 
 class WrittenQuery(NamedTuple):
@@ -142,39 +130,24 @@ class TextWriter:
 
 
 class DecoderWriter:
-    """Has a decoder write a document's queries, one of each grade, in one JSON object that it cannot get wrong."""
+    """Has a decoder write a document's queries (see `PassageQueries`)."""
 
-    block = 8
+    block = PassageQueries.block
 
     def __init__(self, decoder: Decoder, per_document: int) -> None:
-        self._decoder = decoder
         self._grades = grades_of(per_document)
-        rounds = [number // len(LABELS) + 1 for number in range(per_document)]
-        self._keys = [
-            LABELS[grade] + (f" {number}" if number > 1 else "")
-            for grade, number in zip(self._grades, rounds, strict=True)
-        ]
-        self._form = JsonForm(decoder.tokenizer, self._keys)
-        self.fingerprint = digest(decoder.fingerprint, INSTRUCTION, WORDS, per_document)
+        self._queries = PassageQueries(decoder, [LABELS[grade] for grade in self._grades])
+        self.fingerprint = self._queries.fingerprint
 
     def write(self, documents: Sequence[Document]) -> list[WrittenQuery]:
         """See `QueryWriter`."""
-        prompts = []
-        for one in documents:
-            passage = " ".join(content(one.title, one.text).split(maxsplit=WORDS)[:WORDS])
-            prompts.append(self._decoder.chat(INSTRUCTION.format(passage=passage)))
-        found = self._decoder.generate(
-            prompts, most=self._form.longest, constraint=self._form, batch_size=self.block
-        )
-        written = []
-        for one, text in zip(documents, found, strict=True):
-            # A text that did not fit into the model's context was cut, and is no JSON.
-            values = json.loads(text.text) if text.finished else {}
-            for key, grade in zip(self._keys, self._grades, strict=True):
-                query = " ".join(values.get(key, "").split())
-                if query and "\ufffd" not in query:
-                    written.append(WrittenQuery(query, one.id, grade))
-        return written
+        found = self._queries.write([content(one.title, one.text) for one in documents])
+        return [
+            WrittenQuery(query, one.id, grade)
+            for one, queries in zip(documents, found, strict=True)
+            for query, grade in zip(queries, self._grades, strict=True)
+            if query
+        ]
 
 
 def digest(*values: object) -> str:

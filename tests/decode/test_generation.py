@@ -17,6 +17,7 @@ from support import WORDS
 from leanseek.decode import Decoder, OneOf, load_decoder
 from leanseek.errors import InputError, ModelError, UsageError
 
+SHARED = "does a statin lower the cholesterol of mice? heart trial, heart trial, "
 PROMPTS = ["heart trial", "a much longer prompt: does a statin lower the cholesterol of mice?", "x"]
 FAMILIES = ("Llama", "Qwen3", "Gemma2", "Gemma3Text", "GPT2", "Phi3")
 
@@ -36,10 +37,11 @@ def choices(model: Any, ids: Sequence[int]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_the_most_probable_token_is_taken_each_time(family: str, batch_size: int) -> None:
-    found = pair(family).generate(PROMPTS, most=12, batch_size=batch_size)
-    for prompt, one in zip(PROMPTS, found, strict=True):
+@pytest.mark.parametrize(("batch_size", "shared"), [(1, ""), (3, ""), (3, SHARED)])
+def test_the_most_probable_token_is_taken_each_time(family: str, batch_size: int, shared: str) -> None:
+    prompts = [shared + prompt for prompt in PROMPTS]
+    found = pair(family).generate(prompts, most=12, batch_size=batch_size)
+    for prompt, one in zip(prompts, found, strict=True):
         ids = ids_of(prompt)
         for token in one.tokens:
             scores = choices(decoder(family), ids)
@@ -52,6 +54,17 @@ def test_the_most_probable_token_is_taken_each_time(family: str, batch_size: int
         ended = int(choices(decoder(family), ids).argmax()) == tokenizer().eos_token_id
         assert len(one.tokens) == 12 or ended
         assert one.finished == (len(one.tokens) < 12)
+
+
+def test_what_prompts_begin_with_is_read_once() -> None:
+    read, model = list[tuple[int, ...]](), copy.deepcopy(decoder())
+    model.register_forward_pre_hook(
+        lambda _, given, named: read.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    load_decoder((model, tokenizer())).generate([SHARED + prompt for prompt in PROMPTS], most=2)
+    rows, lengths = [ids_of(SHARED + prompt) for prompt in PROMPTS], [shape[1] for shape in read]
+    common = next(place for place in range(99) if len({row[place] for row in rows}) > 1)
+    assert common > 16 and read[0] == (1, common) and lengths[1:] == [max(map(len, rows)) - common, 1]
 
 
 def test_settings_that_a_model_brings_for_sampling_play_no_part() -> None:

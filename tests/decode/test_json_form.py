@@ -26,10 +26,10 @@ def test_a_decoder_of_random_weights_fills_it_in(family: str) -> None:
         assert all(any(map(str.isalnum, value)) for value in values.values())
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60), st.integers(1, 6))
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60), st.integers(1, 6), st.booleans())
 @settings(max_examples=40)
-def test_any_way_through_it_ends_in_json(picks: list[int], most: int) -> None:
-    form, tokens = JsonForm(tokenizer(), KEYS, most), list[int]()
+def test_any_way_through_it_ends_in_json(picks: list[int], most: int, distinct: bool) -> None:
+    form, tokens = JsonForm(tokenizer(), KEYS, most, distinct=distinct), list[int]()
     while allowed := form(tokens):
         assert list(allowed) == sorted(set(allowed))
         tokens.append(allowed[picks[len(tokens) % len(picks)] % len(allowed)])
@@ -44,6 +44,27 @@ def test_values_end_at_their_longest() -> None:
         tokens.append(word if word in allowed else allowed[0])
     assert len(tokens) == form.longest
     assert set(json.loads(tokenizer().decode(tokens)).values()) == {"xxxx"}
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_distinct_values_repeat_no_value_and_no_three_tokens(data: st.DataObject) -> None:
+    form, tokens = JsonForm(tokenizer(), KEYS, 6, distinct=True), list[int]()
+    some = tokenizer()("heart x trial", add_special_tokens=False)["input_ids"]
+    while allowed := form(tokens):
+        # Few tokens to choose from: a model that repeats itself.
+        few = sorted({*some, *allowed[-1:]} & {*allowed}) or list(allowed)[:1]
+        tokens.append(data.draw(st.sampled_from(few)))
+    values = list(json.loads(tokenizer().decode(tokens)).values())
+    assert len(set(values)) == len(values)
+
+
+def test_the_third_token_of_a_repetition_is_left_out() -> None:
+    from leanseek.decode.json_form import without_repeats
+
+    assert without_repeats([3, 4, 5, 9], [1, 2], [[0, 1, 2, 3], [1, 2, 4]], 9) == [5, 9]
+    assert without_repeats([3, 9], [1, 2], [[1, 2]], 9) == [3]
+    assert without_repeats([3], [1, 2], [[1, 2, 3]], 9) == [9], "a value that nothing may follow ends"
 
 
 @pytest.mark.parametrize("text", ['say "hi', "a\\b", "two\nlines", "tab\tstop"])
