@@ -23,6 +23,7 @@ PANELS = {
     "Dense side: lean": "dims kind recall precision primary learning_queries",
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
     "Learned side": "learned learned_terms",
+    "Expansion": "expand_documents generator",
     "Filter and fusion": "mode filter literal operators also collapse fusion dense_weight learned_weight depth",
     "Order and counts": "diversity recency now facet",
     "Context": "context expand compress guard",

@@ -56,6 +56,8 @@ def index(
     lossy_lengths: opt.LossyLengths = False,
     learned: opt.Learned = None,
     learned_terms: opt.LearnedTerms = None,
+    expand_documents: opt.ExpandDocuments = None,
+    generator: opt.Generator = None,
     as_json: opt.Json = False,
 ) -> None:
     """Index documents into a new directory.
@@ -89,6 +91,7 @@ def index(
         (dims, kind, recall, precision, primary, learning_queries),
         (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         (learned, learned_terms),
+        (expand_documents, generator),
     )
 
     def check(state: State) -> None:
@@ -149,6 +152,7 @@ def plan_of(
     lean: tuple[str, str, float, str, str | None, str | None],
     terms: tuple[str, str | None, str, float, float, float, bool],
     learning: tuple[str | None, int | None],
+    expansion: tuple[int | None, str | None] = (None, None),
 ) -> Plan:
     """The plan that the options of `index` ask for; `holds_texts`: whether sources are files of text."""
     from leanseek.encode import DEFAULT_MODEL
@@ -160,6 +164,11 @@ def plan_of(
     dims, kind, recall, precision, primary, learning_queries = lean
     sparse, analyzer, variant, k1, b, delta, lossy_lengths = terms
     learned, learned_terms = learning
+    expand_documents, generator = expansion
+    if generator is not None and expand_documents is None:
+        raise UsageError(
+            "--generator goes with --expand-documents N: how many queries it is to write for each"
+        )
     if overlap and not chunk.isdecimal():
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
     if not chunk.isdecimal() and chunk not in ("auto", "none"):
@@ -193,6 +202,8 @@ def plan_of(
         chunk_overlap=overlap,
         learned=learned,
         learned_terms=learned_terms,
+        expand_documents=expand_documents,
+        generator=generator,
         device=device,
     )
 

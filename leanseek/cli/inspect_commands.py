@@ -75,6 +75,9 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
                 f"{learned.name} (fingerprint {learned.fingerprint[:12]}), {kept} of a passage, 8 bits each",
             )
         )
+    if settings.expansion is not None:
+        written = count(settings.expansion.queries, "query", "queries")
+        rows.append(("expanded", f"by {written} a passage, written by {settings.expansion.generator}"))
     if settings.fusion is not None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
     if settings.relevance is not None:

@@ -156,6 +156,22 @@ LearnedTerms: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", help="Keep the heaviest N terms of each passage, such as 128; by default all."),
 ]
+ExpandDocuments: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=20,
+        help="Have a decoder write N queries for each passage, by which BM25 finds it as well. Seconds a passage "
+        "without a GPU.",
+    ),
+]
+Generator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="The decoder: its folder, GGUF file or name; by default the packaged one."
+    ),
+]
 LossyLengths: TypeAlias = Annotated[
     bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
 ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from leanseek.errors import UsageError
+from leanseek.errors import ModelError, UsageError
 
 LONGEST_VALUE: Final = 24
 """Tokens of a value at most, by default: a sentence's length."""
@@ -26,7 +26,7 @@ class JsonForm:
     def __init__(
         self, tokenizer: Any, keys: Sequence[str], most: int = LONGEST_VALUE, *, distinct: bool = False
     ) -> None:
-        """Raises UsageError for no keys or fewer than 1 token."""
+        """Raises UsageError for no keys or fewer than 1 token, ModelError where the tokenizer knows no JSON."""
         if not keys or most < 1:
             raise UsageError(
                 f"a form of {len(keys)} keys and values of {most} tokens is none; give 1 or more"
@@ -36,6 +36,9 @@ class JsonForm:
         self._set: list[list[int]] = [
             list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in between
         ]
+        written = [tokenizer.decode(tokens, clean_up_tokenization_spaces=False) for tokens in self._set]
+        if list(map(str.strip, written)) != list(map(str.strip, between)):
+            raise ModelError("the decoder's tokenizer has no tokens for JSON; give another decoder")
         self._most = most
         self._distinct = distinct
         special = {*tokenizer.all_special_ids, *(tokens[0] for tokens in self._set[1:])}

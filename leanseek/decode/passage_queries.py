@@ -124,4 +124,6 @@ class PassageQueries:
         # A text that did not fit into the model's context was cut, and is no JSON.
         values = [json.loads(one.text) if one.finished else {} for one in found]
         queries = [[" ".join(value.get(key, "").split()) for key in self._keys] for value in values]
-        return [["" if "\ufffd" in query else query for query in row] for row in queries]
+        # What is said in the examples' words is not about the passage.
+        examples = {query for _, shown in EXAMPLES for one in shown.values() for query in one}
+        return [["" if "\ufffd" in query or query in examples else query for query in row] for row in queries]

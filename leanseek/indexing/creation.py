@@ -11,6 +11,7 @@ from leanseek.encode.learned_registry import load_learned_encoder
 from leanseek.encode.learned_vectors import LearnedEncoder
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
+from leanseek.indexing.document_expansion import DocumentExpansion, plan_expansion
 from leanseek.indexing.learned import check_vocabulary, learned_settings
 from leanseek.indexing.settings import (
     EncoderSettings,
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
     encoder: Encoder | None
     learning_queries: tuple[str, ...] = ()
     learned: LearnedEncoder | None = None
+    expansion: DocumentExpansion | None = None
 
 
 def make_plan(
@@ -49,6 +51,8 @@ def make_plan(
     chunk_overlap: int = 0,
     learned: str | LearnedEncoder | None = None,
     learned_terms: int | None = None,
+    expand_documents: int | None = None,
+    generator: str | None = None,
     device: str | None = None,
 ) -> Plan:
     """Check the settings of a new index (see `Index.create`) and load its encoders.
@@ -92,6 +96,7 @@ def make_plan(
             f"{loaded.dimensions}, or 'auto'"
         )
     expanding, expansion = plan_learned(learned, learned_terms, sparse, device)
+    written = plan_expansion(expand_documents, generator, sparse, device)
     chunk_tokens = None
     if chunk_words == "auto":
         chunk_tokens = loaded.max_tokens if loaded is not None else None
@@ -106,8 +111,9 @@ def make_plan(
         chunk_overlap=chunk_overlap,
         chunk_tokens=chunk_tokens,
         learned=expansion,
+        expansion=written.settings if written is not None else None,
     )
-    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding)
+    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding, written)
 
 
 def plan_learned(

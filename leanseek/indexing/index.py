@@ -14,6 +14,7 @@ from leanseek.errors import IndexExistsError, UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.catalog import CATALOG, Change, State, create_catalog, read_sources, read_state
 from leanseek.indexing.creation import Plan, given_encoder, given_learned, make_plan
+from leanseek.indexing.document_expansion import DocumentExpansion
 from leanseek.indexing.folder import claim_folder, remove_files
 from leanseek.indexing.intake import OnDuplicate
 from leanseek.indexing.settings import FusionSettings, IndexSettings, LeanSettings, SparseSettings
@@ -38,9 +39,10 @@ class Index:
         state: State,
         encoder: Encoder | None = None,
         learned: LearnedEncoder | None = None,
+        expansion: DocumentExpansion | None = None,
     ) -> None:
         self.path = path
-        self._writer = Writer(path, state, encoder, learned)
+        self._writer = Writer(path, state, encoder, learned, expansion)
         # At the interpreter's exit too: a merge under way is dropped, nothing else is.
         weakref.finalize(self, self._writer.abandon)
 
@@ -58,6 +60,8 @@ class Index:
         chunk_overlap: int = 0,
         learned: str | LearnedEncoder | None = None,
         learned_terms: int | None = None,
+        expand_documents: int | None = None,
+        generator: str | None = None,
         device: str | None = None,
     ) -> Index:
         """Make a new, empty index at `path`, which must not exist or be an empty folder.
@@ -70,6 +74,8 @@ class Index:
         encoder's window, and leaves documents whole where there is none. `learned` adds a learned sparse side beside
         BM25: `splade:MODEL`, `splade` for the packaged model (see `load_learned_encoder`), or an object that follows
         `LearnedEncoder`; of each passage all its terms are kept, or the heaviest `learned_terms`.
+        `expand_documents` has a decoder, the packaged one or `generator` (see `load_decoder`), write so many queries
+        for each passage, by which BM25 finds it as well; they are never shown.
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
         """
@@ -84,6 +90,8 @@ class Index:
             chunk_overlap=chunk_overlap,
             learned=learned,
             learned_terms=learned_terms,
+            expand_documents=expand_documents,
+            generator=generator,
             device=device,
         )
         if (folder / CATALOG).exists():
@@ -94,7 +102,7 @@ class Index:
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, plan.settings, plan.learning_queries)
-        return cls(folder, read_state(folder), plan.encoder, plan.learned)
+        return cls(folder, read_state(folder), plan.encoder, plan.learned, plan.expansion)
 
     @classmethod
     def make(

@@ -137,7 +137,9 @@ class Intake:
         if self._builder is None:
             folder = self._path / SEGMENTS / f"{self._number:06d}"
             settings = self._state.settings
-            self._builder = SegmentBuilder(folder, self._number, settings, self._analyzer, self._chunking)
+            self._builder = SegmentBuilder(
+                folder, self._number, settings, self._analyzer, self._chunking, self._encoding.expand
+            )
             self._number += 1
         if document.id in self._builder:
             if on_duplicate == "reject":

@@ -12,6 +12,7 @@ from leanseek.encode.corpus import Encoding, Tick, TruncationReport
 from leanseek.encode.learned_vectors import LearnedVectors
 from leanseek.indexing.catalog import SegmentRecord
 from leanseek.indexing.dense.registry import kind_for
+from leanseek.indexing.document_expansion import Expand
 from leanseek.indexing.integrity import record_files
 from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
@@ -25,6 +26,8 @@ from leanseek.text import Analyzer
 from leanseek.text.chunking import Chunking
 from leanseek.types import Document, Float32Array, Int64Array, Progress, content
 
+EXPANDED_TOGETHER = 64
+"""Passages that wait to be expanded together: several of a decoder's blocks."""
 BLOCK = 8192
 """Passages encoded or merged at a time: enough that sorting them by length leaves little padding."""
 
@@ -34,10 +37,14 @@ EncodeLearned: TypeAlias = "Callable[[Sequence[str], Tick], LearnedVectors]"
 
 
 class SideEncoding(NamedTuple):
-    """What gives a new segment's texts their vectors, for each side that has some."""
+    """What gives a new segment's texts their vectors, for each side that has some.
+
+    `expand` gives passages the texts that the sparse side finds them by as well.
+    """
 
     dense: Encoding | None = None
     learned: EncodeLearned | None = None
+    expand: Expand | None = None
 
 
 class SegmentBuilder:
@@ -50,6 +57,7 @@ class SegmentBuilder:
         settings: IndexSettings,
         analyzer: Analyzer | None,
         chunking: Chunking | None,
+        expand: Expand | None = None,
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
@@ -58,6 +66,8 @@ class SegmentBuilder:
         self._passages = PassageWriter(folder)
         self._sparse = SparseBuilder(analyzer) if analyzer is not None else None
         self._chunking = chunking
+        self._expand = expand
+        self._unexpanded: list[str] = []
 
     @property
     def passages(self) -> int:
@@ -77,8 +87,14 @@ class SegmentBuilder:
         passages = [*passages_of(document, self._chunking)]
         self._passages.add(passages)
         if self._sparse is not None:
-            for passage in passages:
-                self._sparse.add(content(passage.title, passage.text))
+            texts = [content(passage.title, passage.text) for passage in passages]
+            if self._expand is None:
+                for text in texts:
+                    self._sparse.add(text)
+            else:
+                self._unexpanded += texts
+                if len(self._unexpanded) >= EXPANDED_TOGETHER:
+                    self._add_expanded(self._sparse, self._expand)
 
     def discard(self, document: str) -> None:
         """Take a document back, for a later one of the same id."""
@@ -89,6 +105,8 @@ class SegmentBuilder:
         documents = len(self._passages.documents)
         rows = self._passages.finish()
         if self._sparse is not None:
+            if self._expand is not None:
+                self._add_expanded(self._sparse, self._expand)
             (self.folder / SPARSE).mkdir()
             self._sparse.write(self.folder / SPARSE, rows)
         report = TruncationReport()
@@ -101,6 +119,11 @@ class SegmentBuilder:
     def abandon(self) -> None:
         """Close the files: the folder will be removed."""
         self._passages.close()
+
+    def _add_expanded(self, sparse: SparseBuilder, expand: Expand) -> None:
+        texts, self._unexpanded = self._unexpanded, []
+        for text, words in zip(texts, expand(texts), strict=True):
+            sparse.add(content(text, words))
 
     def _write_vectors(self, encoding: Encoding, progress: Progress) -> TruncationReport:
         reports: list[TruncationReport] = []

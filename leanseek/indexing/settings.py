@@ -109,6 +109,18 @@ class LearnedSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpansionSettings:
+    """The so many `queries` that a decoder wrote for each passage, by which the sparse side finds it as well.
+
+    `generator` is the decoder's name, `fingerprint` a digest of it and of how it was asked.
+    """
+
+    generator: str
+    fingerprint: str
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
 class FusionSettings:
     """How the sides' scores are fused, as learned from `queries` judged queries.
 
@@ -162,12 +174,13 @@ class IndexSettings:
     background: Background | None = None
     relevance: Mapping[str, Any] | None = None
     learned: LearnedSettings | None = None
+    expansion: ExpansionSettings | None = None
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
         values = asdict(self)
         # As earlier releases write them, so that fingerprints of what is theirs stay the same.
-        for name in ("fusion", "background", "relevance", "learned"):
+        for name in ("fusion", "background", "relevance", "learned", "expansion"):
             if values[name] is None:
                 del values[name]
         if self.sparse is not None:
@@ -181,7 +194,7 @@ class IndexSettings:
         """The settings that `to_json` wrote. Raises IndexDamagedError where they cannot be understood."""
         try:
             values = json.loads(text)
-            for name in ("fusion", "background", "relevance", "learned"):
+            for name in ("fusion", "background", "relevance", "learned", "expansion"):
                 values.setdefault(name, None)
             for name, kind in (
                 ("encoder", EncoderSettings),
@@ -190,6 +203,7 @@ class IndexSettings:
                 ("fusion", FusionSettings),
                 ("background", Background),
                 ("learned", LearnedSettings),
+                ("expansion", ExpansionSettings),
             ):
                 if name == "sparse" and values[name] is not None:
                     values[name] = SparseSettings.upgraded(values[name])
@@ -216,6 +230,7 @@ def scoring(settings: IndexSettings) -> tuple[object, ...]:
         encoder,
         settings.sparse,
         learned,
+        settings.expansion,
         settings.chunk_words,
         settings.chunk_overlap,
         settings.chunk_tokens,

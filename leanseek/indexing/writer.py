@@ -35,6 +35,12 @@ from leanseek.indexing.catalog import (
 )
 from leanseek.indexing.creation import Plan, recorded_encoder, recorded_learned
 from leanseek.indexing.dense.registry import DENSE
+from leanseek.indexing.document_expansion import (
+    DocumentExpansion,
+    Expand,
+    ExpansionCache,
+    recorded_expansion,
+)
 from leanseek.indexing.folder import is_segment_name, writer_lock
 from leanseek.indexing.intake import Intake, OnDuplicate
 from leanseek.indexing.integrity import storage_errors
@@ -48,7 +54,7 @@ from leanseek.indexing.segment_writer import (
     passages_of,
     truncation,
 )
-from leanseek.indexing.settings import LearnedSettings, with_learned
+from leanseek.indexing.settings import ExpansionSettings, LearnedSettings, with_learned
 from leanseek.indexing.source_records import SourceChange, holds_all, sources_of
 from leanseek.indexing.synchronisation import Synchronisation, SyncReport
 from leanseek.reading import Reading
@@ -114,6 +120,7 @@ class Writer:
         state: State,
         encoder: Encoder | None = None,
         learned: LearnedEncoder | None = None,
+        expansion: DocumentExpansion | None = None,
     ) -> None:
         self.path = path
         self.state = state
@@ -121,6 +128,7 @@ class Writer:
         self._opened: dict[int, Segment] = {}
         self._encoder = encoder
         self._learned = learned
+        self._expansion = expansion
         self._encodings: dict[bool, Encoding] = {}
         self._encoder_lock = threading.RLock()
         self._merge: Merge | None = None
@@ -203,13 +211,13 @@ class Writer:
         blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
         change = Change(removed=removed, origin=origin, settings=settings, learning_queries=given)
-        previous = self._encoder, self._learned
+        previous = self._encoder, self._learned, self._expansion
         if plan is not None:
-            self._encoder, self._learned = plan.encoder, plan.learned
+            self._encoder, self._learned, self._expansion = plan.encoder, plan.learned, plan.expansion
         try:
             report = self._add(documents, on_duplicate, progress, cache, blank, change)
         except BaseException:
-            self._encoder, self._learned = previous
+            self._encoder, self._learned, self._expansion = previous
             raise
         report = replace(report, unmerged=self._merge_now(progress))
         if state.settings.fusion is None or settings.fusion is not None:
@@ -338,6 +346,7 @@ class Writer:
         encoding = SideEncoding(
             self._encoding(state, cache) if state.settings.dense is not None else None,
             self._learned_encoding(state.settings.learned, cache, cut) if state.settings.learned else None,
+            self._expand(state.settings.expansion, cache, progress) if state.settings.expansion else None,
         )
         older = self._segments(state)
         intake = Intake(self.path, state, self.state.next_segment, encoding, progress, older)
@@ -408,6 +417,25 @@ class Writer:
             return found
 
         return encode
+
+    def _expand(self, settings: ExpansionSettings, cache: bool, progress: Progress) -> Expand:
+        """How this index expands the passages of documents."""
+        if self._expansion is None or self._expansion.settings != settings:
+            self._expansion = recorded_expansion(settings)
+        expansion, known = self._expansion, ExpansionCache(settings.fingerprint) if cache else None
+        done = 0
+
+        def expand(passages: Sequence[str]) -> list[str]:
+            nonlocal done
+            found: list[str] = []
+            for start in range(0, len(passages), expansion.block):
+                progress("writing queries", done, None)
+                part = expansion.words(passages[start : start + expansion.block], known)
+                found += part
+                done += len(part)
+            return found
+
+        return expand
 
     def _segments(self, state: State) -> list[Segment]:
         """The segments of `state`, opened once for looking up ids and metadata."""

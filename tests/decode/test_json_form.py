@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rerank.incontext_support import decoder, tokenizer
 
 from leanseek.decode import JsonForm, load_decoder
-from leanseek.errors import UsageError
+from leanseek.errors import ModelError, UsageError
 
 KEYS = ("perfect", "not relevant", 'a "b"')
 
@@ -83,3 +83,10 @@ def test_no_form_is_refused() -> None:
     for keys, most in (([], 5), (["a"], 0)):
         with pytest.raises(UsageError, match="give 1 or more"):
             JsonForm(tokenizer(), keys, most)
+
+
+def test_a_tokenizer_without_the_letters_of_json_is_told() -> None:
+    from support import COPYING_DECODER
+
+    with pytest.raises(ModelError, match="no tokens for JSON"):
+        JsonForm(load_decoder(str(COPYING_DECODER)).tokenizer, ["a"])

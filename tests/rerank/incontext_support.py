@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,13 @@ def decoder(family: str = "Llama", seed: int = 1) -> Any:
     """A tiny decoder with random weights."""
     torch.manual_seed(seed)
     return transformers.AutoModelForCausalLM.from_config(configuration(family)).eval()
+
+
+def decoder_folder(folder: Path) -> str:
+    """The tiny decoder in a folder."""
+    decoder().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return str(folder)
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import COPYING_DECODER
+from rerank.incontext_support import decoder_folder
 from typer.testing import CliRunner
 
 from leanseek import Document, Index, Searcher
@@ -160,7 +160,7 @@ def test_a_decoder_writes_a_form_and_its_blocks_are_continued(
 
     monkeypatch.setattr(Decoder, "generate", write)
     documents = [Document(f"{number:02}", f"{word} is here.") for number, word in enumerate(WORDS)]
-    recipe = QueryRecipe(generator=str(COPYING_DECODER))
+    recipe = QueryRecipe(generator=decoder_folder(tmp_path / "decoder"))
     with pytest.raises(KeyboardInterrupt):
         generate_queries(iter(documents), tmp_path / "out", recipe)
     report = generate_queries(iter(documents), tmp_path / "out", recipe)
