@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leanseek.encode.export import (
+    INT8,
     MODEL_FILE,
     PACKAGES,
     TOKENIZER_FILE,
@@ -46,7 +47,7 @@ def export(monkeypatch: pytest.MonkeyPatch) -> Export:
 
 
 def test_the_forms_of_a_model_have_folders_of_their_own(export: Export) -> None:
-    assert export.folder("f", "int8") == cache_folder() / "onnx" / "f-kind-int8-v3"
+    assert export.folder("f", "int8") == cache_folder() / "onnx" / f"f-kind-{INT8}-v3"
     plain = Export(form="", version=1, write=export.write)
     assert plain.folder("f", "float32") == cache_folder() / "onnx" / "f-float32-v1"
 
