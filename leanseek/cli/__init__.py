@@ -39,7 +39,7 @@ PANELS = {
     "Learn": {
         "train_commands": "relevance fusion",
         "train_encoder_commands": "encoder sparse_encoder pooling temperature",
-        "train_distil_command": "distil",
+        "train_text_commands": "distil pretrain",
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Generate": {"generate_commands": "queries"},

@@ -28,7 +28,7 @@ PANELS = {
     "Order and counts": "diversity recency now facet",
     "Context": "context expand compress guard",
     "Relevance": "min_probability relevant_only relevance",
-    "Training": "features map seed work",
+    "Training": "texts limit method pairs joint_layers features map seed work",
     "Groups": "negatives most teacher",
     "Learning": "base loss ssl document_price query_price epochs batch learning_rate mix",
     "Fitting to an index": "unlabelled judged reset queries qrels",

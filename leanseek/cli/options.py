@@ -172,6 +172,7 @@ Generator: TypeAlias = Annotated[
         metavar="MODEL", help="The decoder: its folder, GGUF file or name; by default the packaged one."
     ),
 ]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 LossyLengths: TypeAlias = Annotated[
     bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
 ]

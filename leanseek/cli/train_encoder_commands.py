@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, print_json, progress_bar
-from leanseek.cli.train_reranker_commands import show_trained
+from leanseek.cli.output import print_json, progress_bar
+from leanseek.cli.train_reranker_commands import show_trained, show_training_plan
 
 if TYPE_CHECKING:
     from leanseek.train import EncoderRecipe, EncoderReport, PoolingRecipe, PoolingReport
@@ -32,7 +32,6 @@ Share: TypeAlias = Annotated[
         help="Share of the trained weights in those saved, the rest being the base's; less suits other texts better.",
     ),
 ]
-DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def encoder(
@@ -61,7 +60,7 @@ def encoder(
     seed: opt.Seed = 0,
     work: opt.Work = Path("results"),
     device: opt.Device = None,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Train an encoder for your documents, from judged queries and a re-ranker as teacher.
@@ -115,7 +114,7 @@ def sparse_encoder(
     seed: opt.Seed = 0,
     work: opt.Work = Path("results"),
     device: opt.Device = None,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Train a learned sparse encoder for your documents, from judged queries and a re-ranker as teacher.
@@ -164,7 +163,7 @@ def pooling(
     seed: opt.Seed = 0,
     work: opt.Work = Path("results"),
     device: opt.Device = None,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Train how an encoder's layers become one vector, from judged queries; the encoder itself stays as it is.
@@ -255,25 +254,13 @@ def run(
 ) -> None:
     """Train, or say what training would do, and print how it went and how the model is used."""
     from leanseek.eval.collections import open_collection
-    from leanseek.train import Drawing, PoolingRecipe, Source, plan_encoder, train_encoder, train_pooling
+    from leanseek.train import Drawing, PoolingRecipe, Source, train_encoder, train_pooling
 
     drawing = Drawing(negatives, most)
     sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
     teacher = None if isinstance(recipe, PoolingRecipe) else recipe.scored_by
     if dry_run:
-        plan = plan_encoder(sources, recipe, drawing, out)
-        if as_json:
-            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-            return
-        for name, queries in plan.queries.items():
-            typer.echo(
-                f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}"
-            )
-        taught = f", taught by {teacher}" if teacher else ""
-        typer.echo(
-            f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + negatives} passages each, of up to "
-            f"{recipe.max_tokens} tokens, from {recipe.base or 'the packaged model'}{taught}; nothing was done"
-        )
+        show_training_plan(sources, recipe, drawing, out, work, as_json, teacher)
         return
     report: EncoderReport | PoolingReport
     more = []

@@ -15,6 +15,8 @@ from leanseek.cli.output import count, print_json, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from leanseek.train import Drawing, EncoderRecipe, PoolingRecipe, Recipe, Source
+    from leanseek.train.crossencoder.pretraining import PretrainReport
     from leanseek.train.crossencoder.trainer import Report
     from leanseek.train.encoder import DistilReport, EncoderReport
     from leanseek.train.head_search import FoundHeads
@@ -172,6 +174,7 @@ def cross_encoder(
     ] = 0.5,
     seed: opt.Seed = 0,
     device: opt.Device = None,
+    dry_run: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Train a cross-encoder, with hard negatives from the hybrid search.
@@ -180,7 +183,7 @@ def cross_encoder(
     """
     from leanseek.encode import DEFAULT_MODEL
     from leanseek.eval.collections import open_collection
-    from leanseek.train import Source
+    from leanseek.train import Drawing, Source
     from leanseek.train.crossencoder import Recipe, train_cross_encoder
 
     recipe = Recipe(
@@ -193,9 +196,13 @@ def cross_encoder(
         mix=mix,
         seed=seed,
     )
+    sources = [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)]
+    if dry_run:
+        show_training_plan(sources, recipe, Drawing(negatives, most), out, work, as_json)
+        return
     with progress_bar(as_json) as progress:
         report = train_cross_encoder(
-            [Source(open_collection(name), split) for name, split in map(opt.name_and_split, collections)],
+            sources,
             out,
             recipe,
             negatives=negatives,
@@ -251,6 +258,31 @@ def calibrate(
     typer.echo(f"Use it: leanseek search INDEX QUERY --rerank {quote(f'cross-encoder:{out}')}")
 
 
+def show_training_plan(
+    sources: Sequence[Source],
+    recipe: EncoderRecipe | PoolingRecipe | Recipe,
+    drawing: Drawing,
+    out: Path,
+    work: Path,
+    as_json: bool,
+    teacher: str | None = None,
+) -> None:
+    """Print what training would do."""
+    from leanseek.train import plan_training
+
+    plan = plan_training(sources, recipe, drawing, out)
+    if as_json:
+        print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+        return
+    for name, queries in plan.queries.items():
+        typer.echo(f"{name}: up to {count(queries, 'query', 'queries')}, indexed below {quote(str(work))}")
+    taught = f", taught by {teacher}" if teacher else ""
+    typer.echo(
+        f"{count(plan.steps, 'step')} of {recipe.batch} queries with {1 + drawing.negatives} passages each, of up to "
+        f"{recipe.max_tokens} tokens, from {recipe.base or 'the packaged model'}{taught}; nothing was done"
+    )
+
+
 def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[str] = ()) -> None:
     """Print what a model was trained on and how the loss went, with `more` lines between."""
     for taken in report.sources:
@@ -263,7 +295,9 @@ def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[
     show_loss(report, "queries")
 
 
-def show_loss(report: Report | EncoderReport | PoolingReport | DistilReport, held_out: str) -> None:
+def show_loss(
+    report: Report | EncoderReport | PoolingReport | DistilReport | PretrainReport, held_out: str
+) -> None:
     """Print how the loss on what was `held_out` went."""
     typer.echo(
         f"{count(report.steps, 'step')}; loss on the held-out {held_out} {report.before:.4f} before, "

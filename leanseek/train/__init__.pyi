@@ -1,5 +1,10 @@
 from .crossencoder.grade_scale import GradeScale as GradeScale
 from .crossencoder.grade_scale import calibrate_grades as calibrate_grades
+from .crossencoder.pretraining import PretrainPlan as PretrainPlan
+from .crossencoder.pretraining import PretrainRecipe as PretrainRecipe
+from .crossencoder.pretraining import PretrainReport as PretrainReport
+from .crossencoder.pretraining import plan_pretrain as plan_pretrain
+from .crossencoder.pretraining import pretrain as pretrain
 from .crossencoder.recipe import Recipe as Recipe
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
 from .encoder.distillation import DistilPlan as DistilPlan
@@ -10,7 +15,6 @@ from .encoder.distillation import plan_distil as plan_distil
 from .encoder.encoder_recipe import EncoderRecipe as EncoderRecipe
 from .encoder.encoder_recipe import SparseRecipe as SparseRecipe
 from .encoder.encoder_training import EncoderReport as EncoderReport
-from .encoder.encoder_training import plan_encoder as plan_encoder
 from .encoder.encoder_training import train_encoder as train_encoder
 from .fusion.learned_fusion import LearnedFusion as LearnedFusion
 from .fusion.learned_fusion import reset_fusion as reset_fusion
@@ -37,3 +41,5 @@ from .temperature import TriedTemperature as TriedTemperature
 from .temperature import try_temperatures as try_temperatures
 from .training_set import Drawing as Drawing
 from .training_set import Source as Source
+from .training_set import TrainingPlan as TrainingPlan
+from .training_set import plan_training as plan_training

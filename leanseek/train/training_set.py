@@ -16,6 +16,7 @@ from leanseek.eval.index_build import collection_index
 from leanseek.eval.systems import System
 from leanseek.rerank import Reranker
 from leanseek.searcher.searcher import Searcher
+from leanseek.train.fitting import Schedule
 from leanseek.train.mining import JUDGED_BY_TEACHER, Group, mine
 from leanseek.types import Progress
 
@@ -70,6 +71,30 @@ class TrainingSet(NamedTuple):
     learn: list[Group]
     held_out: list[Group]
     taken: tuple[Taken, ...]
+
+
+class TrainingPlan(NamedTuple):
+    """What training would do: `queries` of each source that have a judgment above 0, and the `steps` at most."""
+
+    queries: dict[str, int]
+    steps: int
+
+
+def plan_training(sources: Sequence[Source], schedule: Schedule, drawing: Drawing, out: Path) -> TrainingPlan:
+    """What training on these sources would do, without searching or loading a model.
+
+    The schedule is the recipe of an encoder, a pooling or a cross-encoder. Raises UsageError where `out` holds
+    something that was not trained here.
+    """
+    check_out(out)
+    queries = {}
+    for collection, split in sources:
+        judged = sum(
+            any(grade > 0 for grade in grades.values()) for grades in collection.qrels(split).values()
+        )
+        queries[f"{collection.name}:{split}"] = judged if drawing.most is None else min(judged, drawing.most)
+    learned_from = round(sum(queries.values()) * (1.0 - drawing.held_out))
+    return TrainingPlan(queries, schedule.steps(learned_from))
 
 
 def training_set(

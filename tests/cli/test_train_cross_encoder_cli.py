@@ -47,6 +47,13 @@ def train(animals: Path, out: Path, *more: str) -> tuple[int, str, str]:
     return found.exit_code, found.stdout, found.stderr
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(animals: Path, tmp_path: Path) -> None:
+    code, printed, _ = train(animals, tmp_path / "model", "--dry-run", "--batch", "4", "--negatives", "3")
+    assert code == 0 and "animals:train: up to 24 queries" in printed
+    assert "6 steps of 4 queries with 4 passages each" in printed and "nothing was done" in printed
+    assert list(tmp_path.iterdir()) == [animals]
+
+
 def test_it_trains_says_how_it_went_and_the_model_re_ranks(animals: Path, tmp_path: Path) -> None:
     from leanseek.rerank import load_reranker
     from leanseek.types import Hit

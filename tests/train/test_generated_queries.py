@@ -19,8 +19,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.eval.collections import open_collection
 from leanseek.indexing.learning_queries import query_texts
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.train import Drawing, EncoderRecipe, QueryRecipe, Source, generate_queries
-from leanseek.train.encoder import plan_encoder
+from leanseek.train import Drawing, EncoderRecipe, QueryRecipe, Source, generate_queries, plan_training
 from leanseek.train.generated_queries import confirm, merged
 from leanseek.train.query_writers import FAR, NEAR, WrittenQuery, grades_of
 from leanseek.types import Ranked
@@ -134,7 +133,7 @@ def test_positives_alone_and_a_limit(trecqa: Path, tmp_path: Path) -> None:
 
 
 def test_the_trainers_take_the_folder(made: Path, tmp_path: Path) -> None:
-    plan = plan_encoder(
+    plan = plan_training(
         [Source(open_collection(made), "train")], EncoderRecipe(), Drawing(), tmp_path / "model"
     )
     assert plan.queries["made:train"] == len(open_collection(made).queries("train")) > 50

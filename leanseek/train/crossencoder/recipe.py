@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leanseek.encode import DEFAULT_MODEL, resolve_model
+from leanseek.encode.torch_encoder import loading
 from leanseek.errors import MissingPackageError, ModelError, UsageError
 from leanseek.files import draft_folder
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
@@ -70,7 +71,8 @@ def untrained(recipe: Recipe) -> CrossEncoder:
         keep_apart(model[0])
         return model
     if recipe.joint_layers is None:
-        return CrossEncoder(str(folder), num_labels=1, max_length=recipe.max_tokens)
+        with loading(folder, None, " as a cross-encoder"):
+            return CrossEncoder(str(folder), num_labels=1, max_length=recipe.max_tokens)
     return grown(str(folder), recipe.joint_layers, recipe.max_tokens)
 
 
@@ -83,7 +85,8 @@ def grown(folder: str, joint_layers: int, max_tokens: int) -> CrossEncoder:
 
     from leanseek.rerank.crossencoder.joint import COSINE, JOINT_COSINE, MAXSIM, OVERLAP, JointReader
 
-    model = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    with loading(Path(folder), None):
+        model = AutoModel.from_pretrained(folder, add_pooling_layer=False)
     layers = getattr(getattr(model, "encoder", None), "layer", None)
     if layers is None or len(layers) < joint_layers:
         raise ModelError(

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL
 from leanseek.encode.models import model_fingerprint, resolve_model
-from leanseek.encode.tokenizer import encodable
 from leanseek.encode.torch_encoder import load_model, max_tokens_of, prompts_of
-from leanseek.errors import InputError, MissingPackageError, UsageError
+from leanseek.errors import MissingPackageError, UsageError
 from leanseek.files import draft_folder
 from leanseek.reading import Reading
-from leanseek.text.chunking import Chunk, Chunking
 from leanseek.train.fitting import Schedule, finish, fit
+from leanseek.train.texts import texts_of
 from leanseek.train.training_set import check_out, write_provenance
-from leanseek.types import Document, Progress, content
-
-FEWEST_TEXTS: Final = 100
-HELD_OUT: Final = 0.05
-MOST_HELD_OUT: Final = 500
+from leanseek.types import Document, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +46,6 @@ class DistilRecipe(Schedule):
             raise UsageError(
                 f"the weight of the relations between values is {self.values}; it must be 0 or more"
             )
-
-
-class Texts(NamedTuple):
-    """Passages of so many documents, in a random order: those to learn from, and others that are held out."""
-
-    learn: list[str]
-    held_out: list[str]
-    documents: int
-
-    def checksum(self) -> str:
-        """The SHA-256 of the passages in their order."""
-        digest = hashlib.sha256()
-        for text in (*self.learn, *self.held_out):
-            digest.update(text.encode() + b"\0")
-        return digest.hexdigest()
 
 
 class DistilPlan(NamedTuple):
@@ -107,7 +85,7 @@ def plan_distil(
     recipe = recipe or DistilRecipe()
     check_out(out)
     resolve_model(recipe.teacher)
-    texts = texts_of(documents, recipe, limit)
+    texts = texts_of(documents, recipe.seed, recipe.max_tokens, limit)
     learn = len(texts.learn)
     return DistilPlan(texts.documents, learn, len(texts.held_out), recipe.steps(learn))
 
@@ -152,7 +130,7 @@ def distil(
     loss = RelationLoss(student, teacher, values=recipe.values)
     if progress is not None:
         progress("reading", 0, None)
-    texts = texts_of(documents, recipe, limit)
+    texts = texts_of(documents, recipe.seed, recipe.max_tokens, limit)
     read_in_use = max_tokens_of(student)
     student.max_seq_length = min(recipe.max_tokens, read_in_use or recipe.max_tokens)
     prompt = prompts_of(student)[1]
@@ -184,41 +162,3 @@ def distil(
         write_provenance(draft, asdict(report))
     finish(checkpoints)
     return report
-
-
-def texts_of(documents: Iterable[Document], recipe: DistilRecipe, limit: int | None) -> Texts:
-    """Passages of documents that differ from each other, at most `limit`, drawn by the recipe's seed.
-
-    Raises UsageError for a limit that is too low, InputError for too few passages.
-    """
-    if limit is not None and limit < FEWEST_TEXTS:
-        raise UsageError(f"a limit of {limit} texts; it must be at least {FEWEST_TEXTS}")
-    draw, drawn, seen, count = random.Random(recipe.seed), list[str](), set[bytes](), 0
-    # Three words are about four tokens.
-    chunking = Chunking(max(1, recipe.max_tokens * 3 // 4))
-    for document in documents:
-        count += 1
-        for text in passages(document, chunking):
-            key = hashlib.blake2b(text.encode(), digest_size=16).digest()
-            if key in seen:
-                continue
-            seen.add(key)
-            # Each of those seen so far is among the drawn with the same chance (Vitter's algorithm R).
-            if limit is None or len(drawn) < limit:
-                drawn.append(text)
-            elif (place := draw.randrange(len(seen))) < limit:
-                drawn[place] = text
-    if len(drawn) < FEWEST_TEXTS:
-        raise InputError(
-            f"the sources have {len(drawn)} different texts; a student needs at least {FEWEST_TEXTS}, and tens of "
-            "thousands to be good. Add sources: any texts will do"
-        )
-    draw.shuffle(drawn)
-    held = min(MOST_HELD_OUT, round(HELD_OUT * len(drawn)))
-    return Texts(drawn[held:], drawn[:held], count)
-
-
-def passages(document: Document, chunking: Chunking) -> Iterator[str]:
-    """The texts of a document's passages, its title before each, as they are encoded in an index."""
-    for part in chunking.split(document.text, document.title) or [Chunk(0, "")]:
-        yield encodable(content(document.title, part.text))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from leanseek.files import draft_folder
 from leanseek.rerank import load_reranker
 from leanseek.text.sentences import split_sentences
 from leanseek.train.encoder.encoder_recipe import COSINE_SCALE, EncoderRecipe, SparseRecipe
-from leanseek.train.fitting import Row, Schedule, finish, fit
+from leanseek.train.fitting import Row, finish, fit
 from leanseek.train.mining import Group
 from leanseek.train.training_set import (
     Drawing,
@@ -53,29 +53,6 @@ class EncoderReport:
     after: float
     steps: int
     stopped: int | None
-
-
-class Plan(NamedTuple):
-    """What `train_encoder` would do: `queries` of each source that have a judgment above 0, and the `steps` at most."""
-
-    queries: dict[str, int]
-    steps: int
-
-
-def plan_encoder(sources: Sequence[Source], recipe: Schedule, drawing: Drawing, out: Path) -> Plan:
-    """What training would do, without searching or loading a model. Raises UsageError as `train_encoder` does.
-
-    For `train_pooling` too, with its recipe.
-    """
-    check_out(out)
-    queries = {}
-    for collection, split in sources:
-        judged = sum(
-            any(grade > 0 for grade in grades.values()) for grades in collection.qrels(split).values()
-        )
-        queries[f"{collection.name}:{split}"] = judged if drawing.most is None else min(judged, drawing.most)
-    learned_from = round(sum(queries.values()) * (1.0 - drawing.held_out))
-    return Plan(queries, recipe.steps(learned_from))
 
 
 def train_encoder(

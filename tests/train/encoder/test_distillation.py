@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from leanseek.errors import InputError, ModelError, UsageError
 from leanseek.reading import read
 from leanseek.train import DistilRecipe, distil, plan_distil
-from leanseek.train.encoder.distillation import texts_of
+from leanseek.train.texts import texts_of
 from leanseek.types import Document
 
 torch = pytest.importorskip("torch")
@@ -195,19 +194,14 @@ def test_an_interrupted_training_continues_to_the_same_end(teacher: str, tmp_pat
 
 
 def test_texts_are_passages_that_differ_and_a_limit_draws_from_all_of_them() -> None:
-    recipe = DistilRecipe(max_tokens=16)
     long = Document("long", " ".join(f"{word} ends." for word in WORDS[:50]), "Title")
-    texts = texts_of([*DOCUMENTS, long, *DOCUMENTS], recipe, None)
+    texts = texts_of([*DOCUMENTS, long, *DOCUMENTS], 0, 16, None)
     drawn = [*texts.learn, *texts.held_out]
     assert len(set(drawn)) == len(drawn) and texts.documents == 2 * len(DOCUMENTS) + 1
     assert set(TEXTS) < set(drawn) and all(len(text.split()) <= 13 for text in drawn)
     assert sum(text.startswith("Title ") for text in drawn) == 9  # six sentences each
-    few = texts_of([*DOCUMENTS, long], recipe, 120)
-    assert (
-        few
-        == texts_of([*DOCUMENTS, long], recipe, 120)
-        != texts_of([*DOCUMENTS, long], replace(recipe, seed=1), 120)
-    )
+    few = texts_of([*DOCUMENTS, long], 0, 16, 120)
+    assert few == texts_of([*DOCUMENTS, long], 0, 16, 120) != texts_of([*DOCUMENTS, long], 1, 16, 120)
     assert len(few.learn) + len(few.held_out) == 120 and few.checksum() != texts.checksum()
     places = sorted(TEXTS.index(text) for text in few.learn if text in TEXTS)
     assert places[0] < 20 and places[-1] > len(set(TEXTS)) - 20

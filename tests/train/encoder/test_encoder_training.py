@@ -13,8 +13,8 @@ from support import write_collection
 
 from leanseek.errors import ModelError, StorageError, UsageError
 from leanseek.eval.collections import open_collection
-from leanseek.train import Drawing, EncoderRecipe, Source, SparseRecipe
-from leanseek.train.encoder.encoder_training import plan_encoder, row, share_right, train_encoder, views_of
+from leanseek.train import Drawing, EncoderRecipe, Source, SparseRecipe, plan_training
+from leanseek.train.encoder.encoder_training import row, share_right, train_encoder, views_of
 from leanseek.train.mining import Group
 
 pytest.importorskip("accelerate")
@@ -230,7 +230,7 @@ def test_a_teacher_that_reads_nothing_of_it_is_refused(
 
 def test_a_plan_is_what_would_be_done(glossary: Path, tmp_path: Path) -> None:
     sources = [Source(open_collection(glossary), "train")]
-    plan = plan_encoder(sources, EncoderRecipe(batch=9, epochs=2), Drawing(held_out=0.1), tmp_path / "model")
+    plan = plan_training(sources, EncoderRecipe(batch=9, epochs=2), Drawing(held_out=0.1), tmp_path / "model")
     assert plan.queries == {"glossary:train": 30} and plan.steps == 6
     assert not (tmp_path / "work").exists()
 

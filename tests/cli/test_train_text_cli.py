@@ -1,4 +1,4 @@
-"""`leanseek train distil` on the command line."""
+"""`leanseek train distil` and `leanseek train pretrain` on the command line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def texts(tmp_path: Path) -> list[Path]:
     return files
 
 
-def run(*words: object) -> tuple[int, str, str]:
-    found = CliRunner().invoke(app, ["train", "distil", *map(str, words)])
+def run(*words: object, command: str = "distil") -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, ["train", command, *map(str, words)])
     return found.exit_code, found.stdout, found.stderr
 
 
@@ -68,5 +68,46 @@ def test_what_cannot_be_is_told(
     texts: list[Path], tmp_path: Path, options: tuple[str, ...], code: int, told: str
 ) -> None:
     found = run("--texts", texts[0], "--out", tmp_path / "small", *options)
+    assert found[0] == code and told in found[2]
+    assert sorted(tmp_path.iterdir()) == texts
+
+
+def test_a_re_ranker_is_prepared_from_texts(texts: list[Path], tmp_path: Path) -> None:
+    base, words = (
+        tmp_path / "base",
+        "statins lower cholesterol block enzymes of liver cause muscle pain often".split(),
+    )
+    for seed, file in enumerate(texts):
+        lines = [
+            " ".join([*words[at % 3 :], chr(97 + at % 26) * 3, chr(97 + at // 26 + seed * 7) * 2])
+            for at in range(150)
+        ]
+        file.write_text(
+            "".join(json.dumps({"id": str(at), "text": text}) + "\n" for at, text in enumerate(lines))
+        )
+    options = ("--texts", *texts, "--out", base, "--limit", "120", "--pairs", "1", "--batch", "40")
+    code, printed, _ = run(*options, "--dry-run", command="pretrain")
+    assert code == 0 and "114 texts to learn from, 6 held out" in printed
+    assert "3 steps at most, of 40 pairs" in printed and sorted(tmp_path.iterdir()) == texts
+    short = ("--max-tokens", "32", "--method", "prop", "--device", "cpu")
+    code, printed, told = run(*options, *short, command="pretrain")
+    assert code == 0, told
+    assert "of word sets of 114 texts (prop)" in printed and f"--base {base}" in printed
+    assert json.loads((base / "training.json").read_text())["recipe"]["pairs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--base", "no/such/model"), 5, "was not found"),
+        (("--pairs", "0"), 2, "give at least 1"),
+        (("--method", "other"), 2, "is not one of"),
+        (("--limit", "9"), 2, "at least 100"),
+    ],
+)
+def test_what_cannot_be_prepared_is_told(
+    texts: list[Path], tmp_path: Path, options: tuple[str, ...], code: int, told: str
+) -> None:
+    found = run("--texts", texts[0], "--out", tmp_path / "base", *options, command="pretrain")
     assert found[0] == code and told in found[2]
     assert sorted(tmp_path.iterdir()) == texts
