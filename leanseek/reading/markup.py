@@ -22,6 +22,8 @@ _NO_HEADING: Final = re.compile(r"\s{4}|\t|\s*(?:[-*+>|]|\d+[.)]\s)")
 _RST_LINE: Final = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
 _FENCES: Final = {"---": ("---", "..."), "+++": ("+++",)}
 _LONGEST_FRONT: Final = 1 << 16
+_DEEPEST_FRONT: Final = 50
+"""Levels of values in a front matter, which has one or two."""
 
 
 def plain(stream: io.BufferedReader, place: Place) -> Page:
@@ -103,10 +105,15 @@ def _yaml(front: str) -> object:
     except ImportError as error:
         raise MissingPackageError("Reading the front matter of .md files", "PyYAML", "files") from error
 
+    depth = 0
     try:
-        # Aliases can make a kilobyte stand for gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(front, Loader=yaml.SafeLoader)):
-            raise ValueError("it has YAML aliases")
+        for event in yaml.parse(front, Loader=yaml.SafeLoader):
+            # Aliases can make a kilobyte stand for gigabytes, and each level makes each token slower.
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has YAML aliases")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST_FRONT:
+                raise ValueError(f"its values are nested more than {_DEEPEST_FRONT} levels deep")
         return yaml.safe_load(front)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error

@@ -120,3 +120,16 @@ def test_encodings(piece: bytes) -> None:
     start = time.perf_counter()
     charset(piece * (SIZE // len(piece)))
     assert time.perf_counter() - start < MOST
+
+
+@pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "[a, "])
+def test_front_matter_of_many_levels_stays_in_the_text(tmp_path: Path, piece: str) -> None:
+    (tmp_path / "a.md").write_text(
+        f"---\ntitle: Budget\nby: {piece * (60_000 // len(piece))}\n---\nPumps freeze.\n"
+    )
+    report = ReadReport()
+    start = time.process_time()
+    (document,) = read(str(tmp_path / "a.md"), report=report)
+    assert time.process_time() - start < MOST
+    assert document.text.endswith("Pumps freeze.\n") and document.metadata.get("title") is None
+    assert any("front matter is not valid" in line for line in report.details())
