@@ -24,7 +24,12 @@ PANELS = {
         "sync_command": "sync",
         "maintenance_commands": "delete compact tokens",
     },
-    "Search": {"search_commands": "search run", "research_command": "research", "demo": "demo"},
+    "Search": {
+        "search_commands": "search run",
+        "document_commands": "similar",
+        "research_command": "research",
+        "demo": "demo",
+    },
     "Serve": {"serve_commands": "serve mcp"},
     "Cluster": {
         "cluster_commands": "build add delete compact status check search run serve",

@@ -167,6 +167,7 @@ class ClusterSearcher(Searcher):
     search_batch = covering(Searcher.search_batch)
     rank_batch = covering(Searcher.rank_batch)
     context = covering(Searcher.context)
+    similar = covering(Searcher.similar)
     documents = covering(Searcher.documents)
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)
