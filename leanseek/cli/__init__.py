@@ -48,7 +48,7 @@ PANELS = {
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Generate": {"generate_commands": "queries"},
-    "Inspect": {"inspect_commands": "info verify doctor"},
+    "Inspect": {"inspect_commands": "info verify doctor", "document_commands": "duplicates"},
 }
 """The files and functions of the commands, by the panel of the program's help."""
 

@@ -1,14 +1,15 @@
-"""The command that finds documents like a document."""
+"""Commands that compare whole documents."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import print_hits, print_json
+from leanseek.cli.output import count, print_hits, print_json, printable, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.searcher import Searcher
@@ -64,3 +65,41 @@ def only_document(searcher: Searcher, given: str) -> Document:
     if len(documents) != 1:
         raise InputError(f"{given}: it holds {len(documents):,} documents; give a file that holds one")
     return documents[0]
+
+
+def duplicates(
+    index: opt.IndexPath,
+    least: Annotated[
+        float,
+        typer.Option(
+            metavar="0.5..1",
+            help="The share of their runs of five words that near-duplicates have in common.",
+        ),
+    ] = 0.8,
+    filter: opt.Filter = None,
+    as_json: opt.Json = False,
+) -> None:
+    """List the documents that have nearly the same text, in groups; nothing is changed."""
+    from leanseek.understanding import find_duplicates
+
+    with progress_bar(as_json) as progress:
+        groups = find_duplicates(index, least, filter=filter, progress=progress)
+    more = sum(len(group.duplicates) for group in groups)
+    for group in groups:
+        if as_json:
+            alike = [one._asdict() for one in group.duplicates]
+            print_json({"id": group.id, "title": group.title, "duplicates": alike})
+        else:
+            title = f"  {printable(group.title)}" if group.title and group.title != group.id else ""
+            typer.echo(f"{printable(group.id)}{title}")
+            for one in group.duplicates:
+                typer.echo(f"     {one.likeness:.3f}  {printable(one.id)}")
+    if as_json:
+        print_json({"groups": len(groups), "duplicates": more}, err=True)
+    elif groups:
+        typer.echo(
+            f"{count(len(groups), 'group')}: {count(more, 'document')} nearly the same as the first of a group. "
+            f"To leave one of each: leanseek delete {quote(str(index))} ID…"
+        )
+    else:
+        typer.echo("No near-duplicates.")

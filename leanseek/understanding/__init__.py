@@ -1,4 +1,4 @@
-"""From the query as it was typed to the query that is searched: operators, and repeated words."""
+"""From the query as it was typed to the query that is searched: operators, and repeated words; near-duplicates."""
 
 import lazy_loader
 

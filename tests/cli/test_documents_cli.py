@@ -66,3 +66,22 @@ def test_what_cannot_be_compared(path: Path, tmp_path: Path) -> None:
     Index.create(tmp_path / "words", encoder=None).add(DOCUMENTS)
     assert "has none" in invoke("similar", tmp_path / "words", "a", code=2).output
     invoke("similar", tmp_path / "missing", "a", code=4)
+
+
+def test_duplicates(path: Path, tmp_path: Path) -> None:
+    assert "No near-duplicates." in invoke("duplicates", path).stdout
+    index = Index.open(path, encoder=HashEncoder())
+    index.add([Document("copy", TEXT.upper()), Document("more", f"{TEXT} Orbit.")], cache=False)
+    shown = invoke("duplicates", path).stdout
+    assert "a  Wings\n     1.000  copy\n     0.833  more\n" in shown
+    assert "1 group: 2 documents" in shown and f"leanseek delete {path} ID" in shown
+    found = invoke("duplicates", path, "--least", 0.9, "--json")
+    assert json.loads(found.stdout) == {
+        "id": "a",
+        "title": "Wings",
+        "duplicates": [{"id": "copy", "likeness": 1.0}],
+    }
+    assert json.loads(found.stderr) == {"groups": 1, "duplicates": 1}
+    assert invoke("duplicates", path, "--filter", "year > 2000").stdout == "No near-duplicates.\n"
+    assert "from 0.5" in invoke("duplicates", path, "--least", 0.2, code=2).output
+    invoke("duplicates", tmp_path / "missing", code=4)
