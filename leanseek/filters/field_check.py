@@ -9,18 +9,8 @@ from typing import Final, Protocol
 
 from leanseek.errors import FilterError, InputError
 from leanseek.filters.conditions import Operator
-from leanseek.filters.nodes import (
-    BUILT_IN,
-    Comparison,
-    Element,
-    Filter,
-    IsNull,
-    Kind,
-    Leaf,
-    Membership,
-    quote,
-    quote_name,
-)
+from leanseek.filters.leaves import Comparison, Membership, Range
+from leanseek.filters.nodes import BUILT_IN, Element, Filter, IsNull, Kind, Leaf, quote, quote_name
 
 PLURALS: Final[Mapping[Kind, str]] = {
     "number": "numbers",
@@ -115,6 +105,10 @@ def _suggestion(leaf: Leaf, held: Mapping[Kind, Element]) -> Leaf:
         if len(meant) < len(values):
             meant = [example]
         return Membership(leaf.field, tuple(dict.fromkeys(meant)), leaf.negated)
+    if isinstance(leaf, Range) and kind != "bool":
+        first, last = _converted(leaf.first, kind), _converted(leaf.last, kind)
+        if first is not None and last is not None:
+            return Range(leaf.field, first, last, leaf.negated)
     operator: Operator = "="
     value = None
     if isinstance(leaf, Comparison):

@@ -6,18 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from leanseek.errors import FilterError
-from leanseek.filters.nodes import (
-    And,
-    Comparison,
-    Contains,
-    Element,
-    Filter,
-    IsNull,
-    Membership,
-    Not,
-    Or,
-    number_element,
-)
+from leanseek.filters.leaves import Comparison, Contains, Membership, TextOperator
+from leanseek.filters.nodes import And, Element, Filter, IsNull, Not, Or, number_element
 from leanseek.filters.parser import MAX_CONDITIONS, MAX_DEPTH
 
 Made = Callable[[str, Any], Filter]
@@ -39,11 +29,12 @@ def _among(negated: bool) -> Made:
     return made
 
 
-def _contains(negated: bool) -> Made:
+def _text(operator: TextOperator, negated: bool = False) -> Made:
     def made(field: str, value: Any) -> Filter:
         if not isinstance(value, str):
-            raise FilterError(f"what {field!r} contains must be a string, not {value!r}")
-        return Not(Contains(field, value)) if negated else Contains(field, value)
+            raise FilterError(f"what {field!r} {operator} must be a string, not {value!r}")
+        found = Contains(field, value, operator)
+        return Not(found) if negated else found
 
     return made
 
@@ -70,8 +61,10 @@ DIFY: Final[Mapping[str, Made]] = {
     "≤": compared("<="),
     "before": compared("<"),
     "after": compared(">"),
-    "contains": _contains(False),
-    "not contains": _contains(True),
+    "contains": _text("contains"),
+    "not contains": _text("contains", negated=True),
+    "start with": _text("starts with"),
+    "end with": _text("ends with"),
     "in": _among(False),
     "not in": _among(True),
     "empty": lambda field, value: IsNull(field),

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from leanseek.errors import FilterError
 from leanseek.filters.foreign import Made, compared, element_of, joined, made_by
+from leanseek.filters.leaves import Comparison, Contains, Membership
 from leanseek.filters.moments import DAY, span
-from leanseek.filters.nodes import BUILT_IN, And, Comparison, Contains, Filter, IsNull, Membership, Not, Or
+from leanseek.filters.nodes import BUILT_IN, And, Filter, IsNull, Not, Or
 from leanseek.filters.parser import MAX_DEPTH
 
 MONGO: Final[Mapping[str, Made]] = {

@@ -1,32 +1,20 @@
-"""Conditions on metadata, which give the same in Python and in SQLite."""
+"""Filters: what they are made of, and how conditions on single fields (`leaves`) are joined."""
 
 from __future__ import annotations
 
 import math
-import operator
 import re
-import string
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from types import UnionType
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from leanseek.filters.conditions import (
-    Condition,
-    Operator,
-    moment_order,
-    moments_among,
-    moments_ordered,
-    moments_within,
-    none_of,
-    places,
-    strings_ordered,
-)
-from leanseek.filters.moments import moment_text, span, stored_moment
+from leanseek.filters.conditions import Condition
+from leanseek.filters.moments import moment_text, stored_moment
 from leanseek.types import BoolArray, Int64Array, MetadataValue, Scalar
 
 Kind: TypeAlias = Literal["number", "string", "bool", "moment"]
@@ -36,10 +24,7 @@ BUILT_IN = ("id", "title")
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "contains", "true", "false"})
 NAME = re.compile(r"[^\W\d]\w*(?:[.-]\w+)*")
 
-_ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-# Exactly the letters that SQLite's lower() changes.
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _INT64 = 2**63
 
 
@@ -128,8 +113,8 @@ class ColumnSource(Protocol):
     `value` and `kind` are those of `leanseek.filters.elements`, `value` as `stored`; the column has no declared
     type. The built-in fields `id` and `title` have one row for every passage, of kind 'string'.
 
-    `form` is 1, or 0 for rows that have moments as strings and numbers from 2**63 on as floats. Those are to have an
-    SQL function `stored_moment`.
+    `form` is 1, or 0 for rows that have moments as strings and numbers from 2**63 on as floats. The table is to have
+    the SQL functions `stored_moment`, for rows of form 0, and `word_count`.
     """
 
     form: int
@@ -192,103 +177,6 @@ class Leaf(Filter):
         for where, parameters in self.sql(1 if self.field in BUILT_IN else columns.form):
             passed[columns.select(self.field, where, parameters)] = True
         return passed
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison(Leaf):
-    """`field OP value`. Values of different kinds are unequal and have no order between them.
-
-    A string that is an ISO date or time (see `span`) compares with moments as what it means, with strings as text.
-    """
-
-    field: str
-    operator: Operator
-    value: Element
-
-    def holds(self, item: Element) -> bool:
-        if self.operator == "=":
-            return _equal(item, self.value)
-        if self.operator == "!=":
-            return not _equal(item, self.value)
-        bounds = _span(self.value)
-        if item.kind == "moment" and bounds is not None:
-            order, bound = moment_order(self.operator, bounds)
-            return bool(_ORDER[order](item.value, bound))
-        return item.kind == self.value.kind and bool(_ORDER[self.operator](item.value, self.value.value))
-
-    def sql(self, form: int) -> list[Condition]:
-        operator = "=" if self.operator == "!=" else self.operator
-        where, parameters = f"kind = ? AND value {operator} ?", [self.value.kind, self.value.stored]
-        if self.value.kind == "number" and isinstance(self.value.stored, str):
-            # Segments of form 0 hold such numbers as floats.
-            where = f"kind = ? AND CASE typeof(value) WHEN 'text' THEN value {operator} ? ELSE value {operator} ? END"
-            parameters.append(_float(self.value.value))
-        found: list[Condition] = [(where, parameters)]
-        if _span(self.value) is not None:
-            text = str(self.value.value)
-            found = (
-                moments_ordered(text, operator, form)
-                if operator != "="
-                else [*found, moments_within(text, form)]
-            )
-        elif isinstance(self.value.value, str) and operator != "=":
-            found = [strings_ordered(self.value.value, operator, form)]
-        return [none_of(found)] if self.operator == "!=" else found
-
-    def kinds(self) -> frozenset[Kind]:
-        return _comparable(self.value)
-
-    def __str__(self) -> str:
-        return f"{quote_name(self.field)} {self.operator} {quote(self.value)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Membership(Leaf):
-    """`field in (…)`: an element equal to one of the values; `negated`: an element equal to none of them."""
-
-    field: str
-    values: tuple[Element, ...]
-    negated: bool = False
-
-    def holds(self, item: Element) -> bool:
-        return any(_equal(item, value) for value in self.values) != self.negated
-
-    def sql(self, form: int) -> list[Condition]:
-        found: list[Condition] = []
-        for kind in get_args(Kind):
-            if same := [item.stored for item in self.values if item.kind == kind]:
-                found.append((f"kind = ? AND value IN ({places(same)})", [kind, *same]))
-        texts = dict.fromkeys(str(value.value) for value in self.values if _span(value) is not None)
-        found += moments_among(list(texts), form)
-        return [none_of(found)] if self.negated else found
-
-    def kinds(self) -> frozenset[Kind]:
-        return frozenset().union(*map(_comparable, self.values))
-
-    def __str__(self) -> str:
-        values = ", ".join(map(quote, self.values))
-        return f"{quote_name(self.field)} {'not in' if self.negated else 'in'} ({values})"
-
-
-@dataclass(frozen=True, slots=True)
-class Contains(Leaf):
-    """`field contains "text"`: a string with that piece; A-Z equal a-z, other letters only themselves."""
-
-    field: str
-    text: str
-
-    def holds(self, item: Element) -> bool:
-        return item.text is not None and self.text.translate(_LOWER) in item.text.translate(_LOWER)
-
-    def sql(self, form: int) -> list[Condition]:
-        text = "CASE kind WHEN 'moment' THEN substr(value, instr(value, ' ') + 1) ELSE value END"
-        return [(f"kind IN ('string', 'moment') AND instr(lower({text}), lower(?)) > 0", [self.text])]
-
-    def kinds(self) -> frozenset[Kind]:
-        return frozenset({"string", "moment"})
-
-    def __str__(self) -> str:
-        return f"{quote_name(self.field)} contains {quote(Element(self.text, 'string'))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,28 +258,6 @@ class Not(Filter):
 
     def __str__(self) -> str:
         return f"not {_bracketed(self.operand, And | Or)}"
-
-
-def _span(value: Element) -> tuple[str, str] | None:
-    """The moments that a value of an expression means."""
-    return span(value.value) if value.kind == "string" and isinstance(value.value, str) else None
-
-
-def _equal(item: Element, value: Element) -> bool:
-    if item.kind == "moment" and (bounds := _span(value)) is not None:
-        return bounds[0] <= str(item.value) < bounds[1]
-    return item == value
-
-
-def _comparable(value: Element) -> frozenset[Kind]:
-    return frozenset({value.kind} if _span(value) is None else {value.kind, "moment"})
-
-
-def _float(value: str | int | float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 def _bracketed(operand: Filter, looser: type[Filter] | UnionType) -> str:

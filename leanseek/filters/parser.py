@@ -10,17 +10,23 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 
 from leanseek.errors import FilterError
 from leanseek.filters.conditions import Operator
+from leanseek.filters.leaves import (
+    WORDS,
+    Comparison,
+    Contains,
+    Membership,
+    Range,
+    TextOperator,
+    WordCount,
+)
 from leanseek.filters.nodes import (
     BUILT_IN,
     KEYWORDS,
     NAME,
     And,
-    Comparison,
-    Contains,
     Element,
     Filter,
     IsNull,
-    Membership,
     Not,
     Or,
     number_element,
@@ -43,9 +49,9 @@ _TOKEN = re.compile(
     r"""\s*(?:
       (?P<string> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' )
     | `(?P<name> (?:[^`]|``)+ )`
-    | (?P<number> [+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.-]) )
+    | (?P<number> [+-]?(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w-]|\.(?!\.(?!\.))) )
     | (?P<operator> ==|!=|<=|>=|=|<|> )
-    | (?P<bracket> [(),] )
+    | (?P<bracket> [(),]|\.\. )
     | (?P<word> """
     + NAME.pattern
     + r""" )
@@ -68,7 +74,9 @@ def parse_filter(text: str) -> Filter:
     - ISO dates and times compare as moments, whatever their zone and the digits of their fraction; without a zone
       they are in UTC. A date in the expression means its whole day in UTC: `when <= "2024-03-01"` includes the
       evening of that day; `"2024-03"` is a month and `"2024"` a year.
-    - `contains` looks for a piece of a string; A-Z equal a-z.
+    - `in 1990..2000` has both ends inside.
+    - `contains`, `starts with` and `ends with` look for a piece of a string; A-Z equal a-z.
+    - `words(title) = 3` compares the number of words of a string, see `word_count`.
     - `id` and `title` are the document's own, and always strings.
 
     Raises `FilterError` for anything else, pointing at the place.
@@ -164,14 +172,16 @@ class _Parser:
             raise self._error(
                 self._ahead(), f"more than {MAX_CONDITIONS} conditions; list values with 'in (…)'"
             )
-        field = self._take().text
+        name = self._take()
+        if name.written.lower() == WORDS and self._accept("("):
+            return self._word_count()
+        field = name.text
         if self._ahead().kind == "operator":
-            comparison = cast(Operator, self._take().text)
-            return Comparison(field, comparison, self._value(field, comparison))
-        if self._accept("contains"):
+            return self._comparison(field)
+        if (operator := self._text_operator()) is not None:
             if self._ahead().kind != "string":
-                raise self._expected("a string in quotes after 'contains'")
-            return Contains(field, self._take().text)
+                raise self._expected(f"a string in quotes after '{operator}'")
+            return Contains(field, self._take().text, operator)
         if self._accept("is"):
             negated = self._accept("not")
             self._require("null", "'null'" if negated else "'null' or 'not null' (compare values with =)")
@@ -181,10 +191,50 @@ class _Parser:
             return self._membership(field, negated)
         if negated:
             raise self._expected("'in' after 'not' (for another condition put 'not' before the field)")
-        raise self._expected("=, !=, <, <=, >, >=, 'in', 'not in', 'contains' or 'is'")
+        raise self._expected(
+            "=, !=, <, <=, >, >=, 'in', 'not in', 'contains', 'starts with', 'ends with' or 'is'"
+        )
 
-    def _membership(self, field: str, negated: bool) -> Filter:
-        self._require("(", "'(' and a list of values")
+    def _comparison(self, field: str) -> Comparison:
+        comparison = cast(Operator, self._take().text)
+        return Comparison(field, comparison, self._value(field, comparison))
+
+    def _text_operator(self) -> TextOperator | None:
+        """Step over an operator on texts if one comes next."""
+        if self._accept("contains"):
+            return "contains"
+        token = self._ahead()
+        for operator, first in (("starts with", "starts"), ("ends with", "ends")):
+            # These are words of the language here alone, so that a field may be called so.
+            if token.written.lower() == first:
+                self._take()
+                if self._ahead().written.lower() != "with":
+                    raise self._expected(f"'with' after '{first}'")
+                self._take()
+                return cast(TextOperator, operator)
+        return None
+
+    def _word_count(self) -> Filter:
+        """What follows `words(`."""
+        if self._ahead().kind != "name":
+            raise self._expected("the name of a field in 'words(…)'")
+        field = self._take().text
+        self._require(")", "')' after the name of the field")
+        start = self._ahead()
+        if start.kind == "operator":
+            condition: Comparison | Membership | Range = self._comparison(WORDS)
+        else:
+            negated = self._accept("not")
+            self._require("in", "=, !=, <, <=, >, >=, 'in' or 'not in' and a number of words")
+            condition = self._membership(WORDS, negated)
+        if condition.kinds() != {"number"}:
+            raise self._error(start, "the words of a text are a number, such as words(title) = 3")
+        return WordCount(field, condition)
+
+    def _membership(self, field: str, negated: bool) -> Membership | Range:
+        if self._ahead().text != "(" or self._ahead().kind != "bracket":
+            return self._range(field, negated)
+        self._take()
         values = [self._value(field, "=")]
         while self._accept(","):
             if len(values) == MAX_VALUES:
@@ -194,6 +244,17 @@ class _Parser:
             values.append(self._value(field, "="))
         self._require(")", "',' or ')'")
         return Membership(field, tuple(values), negated)
+
+    def _range(self, field: str, negated: bool) -> Range:
+        start = self._ahead()
+        if start.kind not in ("string", "number"):
+            raise self._expected("'(' and a list of values, or a range such as 1990..2000")
+        first = self._value(field, "<=")
+        self._require("..", "'..' and the end of the range (a list of values stands in brackets)")
+        found = Range(field, first, self._value(field, "<="), negated)
+        if found.is_empty():
+            raise self._error(start, "nothing is in this range: its end must not come before its start")
+        return found
 
     def _value(self, field: str, comparison: Operator) -> Element:
         token = self._ahead()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.filters import BUILT_IN, Element, Kind, seconds_of, stored_moment
+from leanseek.filters import BUILT_IN, Element, Kind, seconds_of, stored_moment, word_count
 from leanseek.indexing.arrays import open_array
 from leanseek.indexing.passages import COLUMNS, FILE, ROWS_FILE, StoredPassage, file_uri
 from leanseek.types import Int64Array, Metadata, Scalar, content
@@ -61,6 +61,7 @@ class PassageStore:
                 raise FileNotFoundError(errno.ENOENT, "no such file", str(folder / FILE)) from error
             raise self._damaged(error) from error
         self._database.create_function("stored_moment", 1, stored_moment, deterministic=True)
+        self._database.create_function("word_count", 1, word_count, deterministic=True)
         self._database.create_function(
             "stored_date", 1, lambda text: seconds_of(text) is not None, deterministic=True
         )

@@ -44,8 +44,9 @@ INSTRUCTIONS: Final = (
     "search; get_index shows the fields and how filters are written. Where nothing relevant is found, say so."
 )
 FILTERS: Final = (
-    'year >= 2015 and lang in ("en", "de") and not title contains "draft"; also =, !=, <, <=, >, >=, not in, is null, '
-    'is not null, or, brackets; dates are strings such as "2024-05"; unusual names stand in backquotes'
+    'year >= 2015 and lang in ("en", "de") and not title contains "draft"; also =, !=, <, <=, >, >=, not in, '
+    "in 1990..2000, starts with, ends with, words(title) = 3, is null, is not null, or, brackets; dates are strings "
+    'such as "2024-05"; unusual names stand in backquotes'
 )
 READS: Final = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False

@@ -28,9 +28,12 @@ from leanseek.filters import (
     Membership,
     Not,
     Or,
+    Range,
+    WordCount,
     elements,
     parse_filter,
     stored_moment,
+    word_count,
 )
 from leanseek.types import Int64Array, MetadataValue
 
@@ -42,6 +45,7 @@ class Table:
         self.form = form
         self.connection = sqlite3.connect(":memory:")
         self.connection.create_function("stored_moment", 1, stored_moment)
+        self.connection.create_function("word_count", 1, word_count)
         self.connection.execute("CREATE TABLE metadata(field TEXT, value, kind TEXT, ordinal INTEGER)")
         self.connection.execute("CREATE TABLE passages(ordinal INTEGER PRIMARY KEY, id TEXT, title TEXT)")
         for ordinal, fields in enumerate(documents):
@@ -141,12 +145,101 @@ CASES = [
     ("not not year is NULL", "d"),
     ("year > -1e3 and year < +2.0e3", "b"),
     ("year > .5 and year < 2015.", "b"),
+    ("year in 1999.5..2015", "ab"),
+    ("year in 2000 .. 2.015e3", "a"),
+    ("year not in 2000..2100", "bc"),
+    ("not year in 2000..2100", "bcd"),
+    ('year in "1999".."2015"', "c"),
+    ('id in "b".."c"', "bc"),
+    ('date in "2020-02".."2020-03"', "d"),
+    ('date in "2019".."2020-02-29"', ""),
+    ("tags in 0..1", "c"),
+    ('title starts with "STATINS"', "a"),
+    ('title STARTS WITH "über"', ""),
+    ('title starts with "Über"', "d"),
+    ('title ends with "HEART"', "a"),
+    ('title ends with "öl"', ""),
+    ('title ends with "and"', ""),
+    ('title ends with "Statins and the heart and more"', ""),
+    ('title starts with ""', "abcd"),
+    ('tags ends with "G"', "ac"),
+    ('date ends with "-01"', "d"),
+    ('not title starts with "d"', "abd"),
+    ("words(title) = 4", "a"),
+    ("words(title) < 1", "b"),
+    ("words(title) in 1..2", "cd"),
+    ("WORDS( `title` ) not in (0, 1)", "ad"),
+    ("words(title) != 4", "bcd"),
+    ("words(year) = 1", "c"),
+    ("words(date) >= 1", "d"),
+    ("words(missing) = 0", ""),
 ]
 
 
 @pytest.mark.parametrize(("expression", "expected"), CASES)
 def test_language(expression: str, expected: str) -> None:
     assert passing(expression, BOOKS) == list(expected)
+
+
+def test_a_range_is_one_element_of_a_list_inside_both_ends() -> None:
+    held: list[dict[str, MetadataValue]] = [{"n": [1, 9]}, {"n": [1, 5]}, {"n": 4}, {"n": 6}]
+    assert passing("n in 4..6", held) == ["d1", "d2", "d3"]
+    assert passing("n >= 4 and n <= 6", held) == ["d0", "d1", "d2", "d3"]
+
+
+def test_words_of_the_language_may_be_names_of_fields() -> None:
+    fields: dict[str, MetadataValue] = {"words": 3, "starts": "ab", "ends": "with", "with": 1}
+    for expression in (
+        "words = 3",
+        "words in 1..3",
+        'starts starts with "a"',
+        'ends ends with "th"',
+        'ends in ("with")',
+        "with = 1",
+        "words(starts) = 1",
+    ):
+        assert passing(expression, [fields]) == ["d0"], expression
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", 0), ("  ", 0), ("one", 1), ("state-of-the-art\tmodel's", 2), ("A – B", 2), ("Öl & 2\u00a0x", 3)],
+)
+def test_words_are_pieces_with_a_letter_or_digit(text: str, words: int) -> None:
+    assert word_count(text) == words
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("year in 2000..1990", "end must not come before its start"),
+        ('when in "2024-03".."2023"', "end must not come before its start"),
+        ('year in 1.."b"', "end must not come before its start"),
+        ("year in 1990", "'..' and the end of the range"),
+        ("year in 1990...2000", "this is not a number"),
+        ("year in true..false", "a list of values, or a range"),
+        ("id in 1..2", "id is always a string"),
+        ("title starts 'a'", "'with' after 'starts'"),
+        ("title ends with 3", "a string in quotes after 'ends with'"),
+        ("words(title) = 'a'", "the words of a text are a number"),
+        ("words(title) in (1, true)", "the words of a text are a number"),
+        ("words(title)", "and a number of words"),
+        ("words(3) = 3", "the name of a field in 'words(…)'"),
+    ],
+)
+def test_mistakes_in_ranges_affixes_and_word_counts(expression: str, message: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        parse_filter(expression)
+    assert message in str(raised.value)
+
+
+def test_words_are_counted_of_numbers_alone() -> None:
+    for condition in (
+        Comparison("words", "=", Element("3", "string")),
+        Comparison("n", "=", Element(3, "number")),
+    ):
+        with pytest.raises(ValueError, match="no condition on the number words"):
+            WordCount("title", condition)
 
 
 def test_values_never_become_sql() -> None:
@@ -229,13 +322,25 @@ BOOLS = st.booleans().map(lambda value: Element(int(value), "bool"))
 VALUES = st.one_of(STRINGS, BOOLS, NUMBERS.map(lambda number: elements(number)[0]))
 ORDERED = st.one_of(STRINGS, NUMBERS.map(lambda number: elements(number)[0]))
 BUILT_IN = st.sampled_from(["id", "title"])
+COUNTED = st.integers(0, 3).map(lambda number: Element(number, "number"))
+COUNTS = st.one_of(
+    st.builds(Comparison, st.just("words"), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), COUNTED),
+    st.builds(
+        Membership, st.just("words"), st.lists(COUNTED, min_size=1, max_size=3).map(tuple), st.booleans()
+    ),
+)
+
+
+def ranges(names: st.SearchStrategy[str], values: st.SearchStrategy[Element]) -> st.SearchStrategy[Filter]:
+    return st.builds(Range, names, values, values, st.booleans()).filter(lambda found: not found.is_empty())
 
 
 def leaves(names: st.SearchStrategy[str], values: st.SearchStrategy[Element]) -> st.SearchStrategy[Filter]:
     return st.one_of(
         st.builds(Comparison, names, st.sampled_from(["=", "!="]), values),
         st.builds(Membership, names, st.lists(values, min_size=1, max_size=3).map(tuple), st.booleans()),
-        st.builds(Contains, names, PIECES),
+        st.builds(Contains, names, PIECES, st.sampled_from(["contains", "starts with", "ends with"])),
+        st.builds(WordCount, names, COUNTS),
         st.builds(IsNull, names, st.booleans()),
     )
 
@@ -247,6 +352,8 @@ FILTERS = st.recursive(
         leaves(BUILT_IN, STRINGS),
         st.builds(Comparison, OTHER_NAMES, st.sampled_from(["<", "<=", ">", ">="]), ORDERED),
         st.builds(Comparison, BUILT_IN, st.sampled_from(["<", "<=", ">", ">="]), STRINGS),
+        ranges(OTHER_NAMES, ORDERED),
+        ranges(BUILT_IN, STRINGS),
     ),
     lambda inner: st.one_of(
         st.builds(Not, inner),
@@ -297,6 +404,7 @@ DATED = DATES.map(lambda text: Element(text, "string"))
 DATED_NAMES = st.sampled_from(["when", "when", "when", "id"])
 DATED_FILTERS = st.one_of(
     leaves(DATED_NAMES, DATED),
+    ranges(DATED_NAMES, DATED),
     st.builds(Comparison, DATED_NAMES, st.sampled_from(["<", "<=", ">", ">="]), DATED),
     st.builds(Membership, DATED_NAMES, st.lists(DATED, min_size=17, max_size=20).map(tuple), st.booleans()),
 )
@@ -317,6 +425,8 @@ PLAIN = {
 @given(FILTERS, DOCUMENTS)
 @example(Contains("a", "\0B"), [{"id": "", "title": "", "a": "A\0b"}])
 @example(Contains("a", "É"), [{"id": "", "title": "", "a": "é"}])
+@example(Contains("a", "\0B", "ends with"), [{"id": "", "title": "", "a": "A\0b"}])
+@example(Contains("a", "A\0", "starts with"), [{"id": "", "title": "", "a": "a\0b"}])
 def test_mask_equals_matches(parsed: Filter, documents: list[dict[str, MetadataValue]]) -> None:
     mask = parsed.mask(Table(documents), len(documents))
     assert mask.tolist() == [parsed.matches(fields) for fields in documents]
@@ -406,6 +516,10 @@ def test_written_filter_parses_to_itself(parsed: Filter) -> None:
                     "'x'",
                     "`b`",
                     "true",
+                    "..",
+                    "words",
+                    "starts",
+                    "with",
                 ]
             ),
             max_size=12,
@@ -434,7 +548,7 @@ ERRORS = [
     ("date > 2020-01-01", 7, "put text in quotes"),
     ('lang = "en', 7, "no closing"),
     ("`lang = 1", 0, "no closing"),
-    ('lang in "en"', 8, "'('"),
+    ('lang in "en"', 12, "a list of values stands in brackets"),
     ('lang in ("en"', 13, "',' or ')'"),
     ("lang in ()", 9, "expected a value"),
     ("(a = 1", 6, "'and', 'or' or ')'"),

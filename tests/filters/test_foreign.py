@@ -101,7 +101,7 @@ def test_filters_nested_too_deeply() -> None:
     [
         ("is", "ab", {1}), ("is not", "ab", {2, 3, 4}), ("contains", "b", {1, 2}), ("not contains", "b", {3, 4}),
         ("in", ["ab", "c"], {1, 3}), ("in", "ab,c", {1, 3}), ("not in", ["ab"], {2, 3, 4}), ("empty", None, {4}),
-        ("not empty", None, {1, 2, 3}),
+        ("not empty", None, {1, 2, 3}), ("start with", "a", {1}), ("end with", "b", {1, 2}),
     ],
 )  # fmt: skip
 def test_dify_operators_on_texts(operator: str, value: Any, documents: set[int]) -> None:
@@ -141,7 +141,7 @@ def test_dify_conditions_together() -> None:
     assert from_dify({"conditions": []}) is None and from_dify({"conditions": None}) is None
     for wrong in ([], {"conditions": {}}, {"conditions": [1]}, {"conditions": [{"name": []}]},
                   {"logical_operator": "xor", "conditions": [one]},
-                  {"conditions": [{"name": "a", "comparison_operator": "start with", "value": "x"}]}):  # fmt: skip
+                  {"conditions": [{"name": "a", "comparison_operator": "regex", "value": "x"}]}):  # fmt: skip
         with pytest.raises(FilterError):
             from_dify(wrong)
 
