@@ -27,6 +27,7 @@ PANELS = {
     "Search": {
         "search_commands": "search run",
         "document_commands": "similar",
+        "suggest_command": "suggest",
         "research_command": "research",
         "demo": "demo",
     },
@@ -103,7 +104,7 @@ def program(wanted: str | None = None) -> typer.Typer:
                 if grouped or wanted in (None, function):
                     command = getattr(import_module(f"leanseek.cli.{file}"), function)
                     title = None if grouped else panel
-                    kind = Worded if function in ("search", "research") else Helped
+                    kind = Worded if function in ("search", "suggest", "research") else Helped
                     place.command(function.replace("_", "-"), cls=kind, rich_help_panel=title)(command)
     return app
 

@@ -170,6 +170,7 @@ def ask(
                 progress=progress,
                 **options,
             )
+        better = searcher.corrected(" ".join(query))
         notes, cut = list(searcher.notes), searcher.truncation.query_sentence()
     if not isinstance(found, Answer):
         print_context(found, [*found.notes, *notes], as_json)
@@ -180,6 +181,7 @@ def ask(
 
         notes.append(covered(found.coverage))
     show_answer(found, notes, explain, options["relevant_only"], as_json)
+    show_corrected(better, as_json)
 
 
 def show_answer(
@@ -209,6 +211,14 @@ def show_answer(
     for field, counted in answer.facets.items():
         typer.echo(facet_line(field, counted))
     print_notes(notes)
+
+
+def show_corrected(better: str | None, as_json: bool) -> None:
+    """Print a query without typing mistakes on standard error; None: it has none."""
+    if better is not None and as_json:
+        print_json({"did_you_mean": better}, err=True)
+    elif better is not None:
+        typer.echo(f"Did you mean: {printable(better)}", err=True)
 
 
 def print_context(context: Context, notes: Sequence[str], as_json: bool) -> None:

@@ -172,6 +172,8 @@ class ClusterSearcher(Searcher):
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)
     idf = covering(Searcher.idf)
+    suggest = covering(Searcher.suggest)
+    corrected = covering(Searcher.corrected)
     count = covering(Searcher.count)
     examples = covering(Searcher.examples)
 

@@ -35,6 +35,8 @@ from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
 if TYPE_CHECKING:
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
+    from leanseek.understanding.profile import Profile
+    from leanseek.understanding.suggestion import Suggester, Suggestions
 
 
 class Searcher:
@@ -74,6 +76,8 @@ class Searcher:
         self._refreshing = threading.Lock()
         self._learned_guard: tuple[SourceState, Guard] | None = None
         self._guarding = threading.Lock()
+        self._suggesters: dict[str | None, tuple[SourceState, Suggester]] = {}
+        self._suggesting = threading.Lock()
         self._closed = False
 
     @classmethod
@@ -504,6 +508,48 @@ class Searcher:
             if self._learned_guard is None or self._learned_guard[0] is not snapshot.state:
                 self._learned_guard = snapshot.state, Guard.of(snapshot)
             return self._learned_guard[1]
+
+    def suggest(
+        self,
+        text: str,
+        k: int = 8,
+        *,
+        log: str | os.PathLike[str] | None = None,
+        profile: Profile | None = None,
+        progress: Progress | None = None,
+    ) -> Suggestions:
+        """At most k queries to suggest for what has been typed: completions first, then next questions.
+
+        Each has a hit: one that is relevant by the relevance model's threshold, or in an index without one that has
+        most of the suggestion's words. They are titles, questions and phrases of the documents, and the queries of
+        `log`, a file with one a line. `profile` prefers what is near to documents that its owner has opened. See
+        `leanseek.understanding.suggestion`. `corrected` is the text without typing mistakes, where nothing completes it
+        as it is.
+
+        The first call for a generation of the index collects and searches for all that can be suggested, which takes as
+        long as a few thousand searches and is stored in the cache folder; `progress` is called with the searches done.
+        A log is read once.
+
+        Raises UsageError for a k outside 1 to 100, InputError for a log that cannot be read.
+        """
+        from leanseek.understanding.suggestion import Suggester, check_count
+
+        check_count(k)
+        generation, name = self._open_generation(), None if log is None else os.fspath(log)
+        with self._suggesting:
+            known = self._suggesters.get(name)
+            if known is None or known[0] is not generation.snapshot.state:
+                known = generation.snapshot.state, Suggester.of(generation, log, progress)
+                self._suggesters[name] = known
+        return known[1].suggest(text, k, profile, generation.snapshot)
+
+    def corrected(self, query: str) -> str | None:
+        """The query without typing mistakes: each word that the index does not have, and that is one edit from a word
+        that it has, replaced by that. None where there is nothing to correct. See `leanseek.understanding.spelling`.
+        """
+        from leanseek.understanding.spelling import corrected
+
+        return corrected(self._open_generation().snapshot, query)
 
     def refresh(self) -> bool:
         """Move on to the newest generation; True where there was one. Searches under way finish on the old."""

@@ -4,3 +4,7 @@ from .duplicates import find_duplicates as find_duplicates
 from .emphasis import without_repeats as without_repeats
 from .operators import ParsedQuery as ParsedQuery
 from .operators import parse_query as parse_query
+from .profile import Profile as Profile
+from .suggestion import Suggester as Suggester
+from .suggestion import Suggestion as Suggestion
+from .suggestion import Suggestions as Suggestions
