@@ -174,16 +174,16 @@ class Postings:
         self._count = len(lists)
         self._keys = list(dict.fromkeys(key for key, _ in pairs))
         self._places = np.array([place for _, place in pairs], np.int64)
-        numbers = {key: number for number, key in enumerate(self._keys)}
-        owners = np.array([numbers[key] for key, _ in pairs], np.int64)
+        self._numbers = {key: number for number, key in enumerate(self._keys)}
+        owners = np.array([self._numbers[key] for key, _ in pairs], np.int64)
         self._starts = np.searchsorted(owners, np.arange(len(self._keys) + 1))
         squares = np.log((1 + self._count) / np.maximum(np.diff(self._starts), 1)) ** 2
         self.lengths = np.sqrt(np.bincount(self._places, squares[owners], minlength=self._count))
 
     def having(self, key: str) -> Int64Array:
         """The places of the lists that have a key."""
-        at = bisect_left(self._keys, key)
-        return self._range(at, at + 1) if self._keys[at : at + 1] == [key] else self._range(0, 0)
+        number = self._numbers.get(key)
+        return self._range(0, 0) if number is None else self._range(number, number + 1)
 
     def beginning(self, start: str) -> Int64Array:
         """The places of the lists with a key that begins so, some of them twice."""
