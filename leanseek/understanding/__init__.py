@@ -1,4 +1,4 @@
-"""From the query as it was typed to the query that is searched: operators, repeated words, suggestions; near-duplicates."""
+"""From the query as typed to the query that is searched: operators, repeated words, suggestions; near-duplicates."""
 
 import lazy_loader
 
