@@ -114,8 +114,8 @@ def of_documents(source: SearchSource) -> Iterator[AnswerableQuery]:
             title = " ".join(passage.title.split())
             if passage.number == 0 and title:
                 counts["title"][title] += 1
-            for kind, text in query_texts(Document(passage.id, passage.text)):
-                if kind == 2:
+            for rank, text in query_texts(Document(passage.id, passage.text)):
+                if rank == 2:
                     counts["question"][text] += 1
             neighbours.add(passage.text)
     counts["phrase"] = neighbours.phrases()
@@ -264,7 +264,7 @@ def cached_at(generation: Generation, asked: Mapping[str, int]) -> Path | None:
         source.state.generation,
         generation.mode,
         repr(generation.fusion),
-        None if relevance is None else repr([relevance.fingerprint, relevance.threshold(generation.mode)]),
+        None if relevance is None else repr([relevance.fingerprint, relevance.thresholds]),
         sorted(asked.items()),
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
@@ -275,7 +275,12 @@ def read_cached(path: Path) -> list[AnswerableQuery] | None:
     """What was stored; None where there is nothing, or nothing that can be read: it is made again."""
     try:
         rows: list[list[Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return [AnswerableQuery(*row[:-1], tuple((field, value) for field, value in row[-1])) for row in rows]
+        return [
+            AnswerableQuery(
+                text, origin, asked, found, document, tuple((field, value) for field, value in entities)
+            )
+            for text, origin, asked, found, document, entities in rows
+        ]
     except (OSError, ValueError, TypeError):
         return None
 

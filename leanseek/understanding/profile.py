@@ -37,7 +37,7 @@ class Count(NamedTuple):
 
     def at(self, now: float) -> float:
         """What is left of it at a time."""
-        return self.weight * 0.5 ** (max(now - self.time, 0.0) / (HALF_LIFE * _DAY))
+        return self.weight * math.exp2(-max(now - self.time, 0.0) / (HALF_LIFE * _DAY))
 
 
 class Profile:
