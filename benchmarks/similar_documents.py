@@ -32,7 +32,7 @@ from leanseek.cli.output import progress_bar
 from leanseek.encode import DEFAULT_MODEL
 from leanseek.eval import bootstrap, open_collection, score
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher.similarity import similar_hits, spread
+from leanseek.searcher.likeness import similar_hits, spread
 from leanseek.text import load_analyzer
 from leanseek.types import Float32Array
 

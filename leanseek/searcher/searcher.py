@@ -383,14 +383,14 @@ class Searcher:
     ) -> list[Hit]:
         """The k documents most alike to a document of the index, or to a text, best first; equal ones by their ids.
 
-        All passages of the two documents are compared (see `leanseek.searcher.similarity`), so that an index of long
+        All passages of the two documents are compared (see `leanseek.searcher.likeness`), so that an index of long
         documents is made with `chunk_words`. `score` is the likeness in [-1, 1], the same from either side. A hit shows
         the passage that is nearest to one of the document's; with `explain` it has an extract of it. The document
         itself is left out, a blank text is like nothing.
 
         Raises UsageError for an unknown id, and where the index has no vectors; FilterError.
         """
-        from leanseek.searcher.similarity import blocks_of, similar_hits
+        from leanseek.searcher.likeness import blocks_of, similar_hits
 
         if not isinstance(k, int) or k < 1:
             raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")

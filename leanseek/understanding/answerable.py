@@ -254,17 +254,20 @@ def heads(source: SearchSource, ids: Sequence[str]) -> dict[str, tuple[Entity, .
 
 def cached_at(generation: Generation, asked: Mapping[str, int]) -> Path | None:
     """The file for what can be suggested in this state of an index; None for a cluster, whose parts are elsewhere."""
-    source, relevance = generation.snapshot, generation.relevance
+    source, relevance, mode = generation.snapshot, generation.relevance, generation.mode
     if not (source.folder / CATALOG).is_file():
         return None
+    judged = None
+    if relevance is not None and (mode == "dense" or mode == "hybrid"):
+        judged = [relevance.fingerprint, repr(relevance.threshold(mode))]
     key = [
         FORM,
         str(source.folder.resolve()),
         stamp(source.folder),
         source.state.generation,
-        generation.mode,
+        mode,
         repr(generation.fusion),
-        None if relevance is None else repr([relevance.fingerprint, relevance.thresholds]),
+        judged,
         sorted(asked.items()),
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher import similarity
-from leanseek.searcher.similarity import BLOCKS, block_likeness, spread
+from leanseek.searcher.likeness import BLOCKS, block_likeness, spread
 
 WORDS = "wing shock orbit rocket enzyme protein kinase insulin statin heart trial placebo".split()
 
