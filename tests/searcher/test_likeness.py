@@ -15,7 +15,7 @@ from leanseek.cluster import ClusterIndex, ClusterSearcher
 from leanseek.errors import UsageError
 from leanseek.indexing.creation import make_plan
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.searcher import similarity
+from leanseek.searcher import likeness
 from leanseek.searcher.likeness import BLOCKS, block_likeness, spread
 
 WORDS = "wing shock orbit rocket enzyme protein kinase insulin statin heart trial placebo".split()
@@ -145,7 +145,7 @@ def test_a_filter_keeps_documents(searcher: Searcher) -> None:
 def test_many_passages_of_few_documents_do_not_hide_others(tmp_path: Path) -> None:
     """More passages of one document than are looked at first."""
     index = Index.create(tmp_path / "index", encoder=HashEncoder(), chunk_words=3)
-    book = " ".join(["wing shock orbit."] * 3 * similarity.DEPTH)
+    book = " ".join(["wing shock orbit."] * 3 * likeness.DEPTH)
     others = [Document(f"o{number}", f"heart trial {WORDS[number]}.") for number in range(6)]
     index.add([Document("book", book), Document("asked", "wing shock orbit."), *others], cache=False)
     with Searcher.open(tmp_path / "index", encoder=HashEncoder()) as searcher:
