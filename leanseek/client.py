@@ -189,13 +189,12 @@ class Client:
         *,
         queries: Sequence[str] | None = None,
         k: int = 20,
-        expand: str = "passage",
         compress: float | None = None,
         guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """The best passages packed for a prompt, see `Searcher.context`."""
-        return self._run(self._context(query, max_tokens, queries, k, expand, compress, guard, options))
+        return self._run(self._context(query, max_tokens, queries, k, compress, guard, options))
 
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
@@ -265,15 +264,12 @@ class Client:
         *,
         queries: Sequence[str] | None = None,
         k: int = 20,
-        expand: str = "passage",
         compress: float | None = None,
         guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
     ) -> Context:
         """`context` for callers that must not block."""
-        return await self._arun(
-            self._context(query, max_tokens, queries, k, expand, compress, guard, options)
-        )
+        return await self._arun(self._context(query, max_tokens, queries, k, compress, guard, options))
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -368,7 +364,6 @@ class Client:
         max_tokens: int,
         queries: Sequence[str] | None,
         k: int,
-        expand: str,
         compress: float | None,
         guard: GuardChoice,
         options: SearchOptions,
@@ -377,7 +372,6 @@ class Client:
             **worded(query, queries),
             "max_tokens": max_tokens,
             "k": k,
-            "expand": expand,
             "guard": guard,
             **given(options),
         }

@@ -13,6 +13,8 @@ from leanseek.files import replacing
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    DescribedSentence,
+    Description,
     ExpandedTerm,
     Explanation,
     Facet,
@@ -22,12 +24,14 @@ from leanseek.types import (
     Nothing,
     Operator,
     Passage,
+    QueryExpansion,
     Reached,
     Snippet,
     Stage,
     Standing,
     TokenAttention,
     ValueCount,
+    WeightedTerm,
 )
 
 FORMAT = 1
@@ -74,7 +78,8 @@ class AnswerRecord(TypedDict):
 
     `threshold` and `left_out` come with a least probability, `reason` and `message` where there is no hit, `reranked`
     of the `to_rerank` hits with re-ranking, `query_tokens_lost` where the encoder's limit has cut the query, `coverage`
-    where a part of a cluster did not answer, `facets` where they were asked for.
+    where a part of a cluster did not answer, `facets` where they were asked for, `expansion` where the
+    query was expanded.
     """
 
     hits: list[HitRecord]
@@ -89,6 +94,7 @@ class AnswerRecord(TypedDict):
     coverage: NotRequired[float]
     operators: NotRequired[list[dict[str, Any]]]
     facets: NotRequired[dict[str, FacetRecord]]
+    expansion: NotRequired[dict[str, Any]]
 
 
 class SpanRecord(TypedDict):
@@ -216,7 +222,41 @@ def answer_record(answer: Answer) -> AnswerRecord:
         record["operators"] = [operator._asdict() for operator in answer.operators]
     if answer.facets:
         record["facets"] = facets_record(answer.facets)
+    if answer.expansion is not None:
+        record["expansion"] = expansion_record(answer.expansion)
     return record
+
+
+def expansion_record(expansion: QueryExpansion) -> dict[str, Any]:
+    """How a query was expanded, as JSON."""
+    return {
+        **expansion._asdict(),
+        "terms": [term._asdict() for term in expansion.terms],
+        "sentences": [sentence._asdict() for sentence in expansion.sentences],
+    }
+
+
+def description_record(description: Description) -> dict[str, Any]:
+    """What a query wants, as JSON."""
+    return {
+        "text": description.text,
+        "sentences": [sentence._asdict() for sentence in description.sentences],
+        "relevant": list(description.relevant),
+        "irrelevant": list(description.irrelevant),
+        "terms": [term._asdict() for term in description.terms],
+        "notes": list(description.notes),
+    }
+
+
+def expansion_of(record: dict[str, Any]) -> QueryExpansion:
+    """The expansion that `expansion_record` made a record of."""
+    return QueryExpansion(
+        record["method"],
+        tuple(record["relevant"]),
+        tuple(record["irrelevant"]),
+        tuple(WeightedTerm(**term) for term in record["terms"]),
+        tuple(DescribedSentence(**sentence) for sentence in record["sentences"]),
+    )
 
 
 def facets_record(facets: Mapping[str, Facet]) -> dict[str, FacetRecord]:
@@ -244,6 +284,7 @@ def answer_of(record: AnswerRecord) -> Answer:
             field: Facet(tuple(ValueCount(**one) for one in facet["values"]), facet["distinct"])
             for field, facet in record.get("facets", {}).items()
         },
+        expansion=expansion_of(record["expansion"]) if "expansion" in record else None,
     )
 
 

@@ -188,6 +188,53 @@ class Operator(NamedTuple):
     left: int | None = None
 
 
+class WeightedTerm(NamedTuple):
+    """A term of the index and what it counts in a query, above 0; in a text's query, how often it is there."""
+
+    term: str
+    weight: float
+
+
+class DescribedSentence(NamedTuple):
+    """A sentence of the document `id` that describes what a query wants; `id` is empty where a decoder wrote it."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a query wants: `sentences`, which set `relevant` documents apart from `irrelevant` ones, given by their ids.
+
+    `terms` are those that do so most, each with its contrast. `notes` are sentences on what did not work.
+    """
+
+    sentences: tuple[DescribedSentence, ...]
+    relevant: tuple[str, ...]
+    irrelevant: tuple[str, ...]
+    terms: tuple[WeightedTerm, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The sentences as one text."""
+        return " ".join(sentence.text for sentence in self.sentences)
+
+
+class QueryExpansion(NamedTuple):
+    """How a query was expanded: by `method`, learning from `relevant` and `irrelevant` documents, by their ids.
+
+    `terms` are those that the sparse side was asked, the heaviest first; empty where they stay as they are. `sentences`
+    are what a description added. Where nothing was found to learn from, `relevant` is empty and the query as it was.
+    """
+
+    method: str
+    relevant: tuple[str, ...] = ()
+    irrelevant: tuple[str, ...] = ()
+    terms: tuple[WeightedTerm, ...] = ()
+    sentences: tuple[DescribedSentence, ...] = ()
+
+
 class ValueCount(NamedTuple):
     """A value of a metadata field, and how many documents have it."""
 
@@ -238,6 +285,7 @@ class Answer:
     one. `tokens_lost`: how many tokens of the query the encoder's limit has cut off. `operators`: those of the query as
     they were understood; none where it has none, or was taken literally. `coverage`: the share of the passages that was
     searched, where a part of a cluster did not answer; None: all of them. `facets`: those asked for, by field.
+    `expansion`: how the query was expanded; None where that was not asked for.
     """
 
     hits: list[Hit]
@@ -250,6 +298,7 @@ class Answer:
     operators: tuple[Operator, ...] = ()
     coverage: float | None = None
     facets: Mapping[str, Facet] = field(default_factory=dict)
+    expansion: QueryExpansion | None = None
 
 
 class Ranked(NamedTuple):

@@ -28,6 +28,7 @@ PANELS = {
         "search_commands": "search run",
         "document_commands": "similar",
         "suggest_command": "suggest",
+        "describe_command": "describe",
         "research_command": "research",
         "demo": "demo",
     },
@@ -104,7 +105,7 @@ def program(wanted: str | None = None) -> typer.Typer:
                 if grouped or wanted in (None, function):
                     command = getattr(import_module(f"leanseek.cli.{file}"), function)
                     title = None if grouped else panel
-                    kind = Worded if function in ("search", "suggest", "research") else Helped
+                    kind = Worded if function in ("search", "suggest", "describe", "research") else Helped
                     place.command(function.replace("_", "-"), cls=kind, rich_help_panel=title)(command)
     return app
 

@@ -218,13 +218,32 @@ ContextTokens: TypeAlias = Annotated[
         help="Print passages for a prompt in place of hits, numbered for citation, with at most about so many tokens.",
     ),
 ]
+EXPAND_HELP = (
+    "Expand the query by what it finds first: {expanders}, with other parameters as in rm3(terms=20)."
+)
 Expand: TypeAlias = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="With --context, what comes along of documents that were split: passage (the default) is what was found, "
-        "window:N also N passages on either side, document all of it, as far as there is room.",
+        help=f"{EXPAND_HELP} With --context also what comes along of documents that were split: passage (the default) "
+        "is what was found, window:N also N passages on either side, document all of it, as far as there is room. "
+        "Repeatable: one of each kind.",
     ),
+]
+ExpandQuery: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--expand", metavar="NAME", help=EXPAND_HELP),
+]
+Relevant: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID",
+        help="A document known to be relevant, which the query is expanded or described by. Repeatable, or ID,ID.",
+    ),
+]
+Irrelevant: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID", help="A document known not to be relevant. Repeatable, or ID,ID."),
 ]
 
 Compress: TypeAlias = Annotated[
@@ -412,3 +431,8 @@ def parse_budget(given: str | None) -> float | None:
     from leanseek import rerank
 
     return rerank.parse_budget(given)
+
+
+def parse_ids(given: Sequence[str] | None) -> list[str] | None:
+    """The ids of documents, which may be given one by one or with commas between them; None for none."""
+    return [one.strip() for text in given for one in text.split(",") if one.strip()] if given else None

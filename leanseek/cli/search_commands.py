@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import Context
-    from leanseek.types import Answer, Operator, Progress, Query, Ranked
+    from leanseek.types import Answer, Operator, Progress, Query, QueryExpansion, Ranked
+
+TERMS = 20
+"""Terms of an expanded query that are shown."""
 
 
 def search(
@@ -48,6 +51,8 @@ def search(
     filter: opt.Filter = None,
     literal: opt.AsText = False,
     also: opt.Also = None,
+    relevant: opt.Relevant = None,
+    irrelevant: opt.Irrelevant = None,
     collapse: opt.Collapse = False,
     diversity: opt.Diversity = None,
     recency: opt.Recency = None,
@@ -100,6 +105,8 @@ def search(
         explain,
         as_json,
         queries=also,
+        relevant=opt.parse_ids(relevant),
+        irrelevant=opt.parse_ids(irrelevant),
         filter=filter,
         depth=depth,
         min_probability=min_probability,
@@ -116,21 +123,26 @@ class Packing(NamedTuple):
     """What --context asks for; `tokens` is None where hits are shown."""
 
     tokens: int | None
-    expand: str | None
+    expand: list[str] | None
     compress: float | None
     guard: Literal["mark", "drop", "off"] | None
 
     def check(self, hits: bool) -> None:
         """Raises UsageError for options that do not go together; `hits`: whether some are given that go with hits."""
         from leanseek.errors import UsageError
-        from leanseek.searcher.context import check_share, parse_expansion
+        from leanseek.searcher.context import check_share
 
-        for option, given in zip(("--expand", "--compress", "--guard"), self[1:], strict=True):
+        neighbours = None
+        if self.expand:
+            from leanseek.searcher.query_feedback import divided
+
+            neighbours, _ = divided(self.expand)
+        needing = (("--expand", neighbours), ("--compress", self.compress), ("--guard", self.guard))
+        for option, given in needing:
             if self.tokens is None and given is not None:
                 raise UsageError(f"{option} goes with --context TOKENS, such as --context 1500")
         if self.tokens is not None and hits:
             raise UsageError("--explain and --facet go with hits; leave out either them or --context")
-        parse_expansion(self.expand or "passage")
         if self.compress is not None:
             check_share(self.compress)
 
@@ -155,7 +167,7 @@ def ask(
                 " ".join(query),
                 packing.tokens,
                 k=20 if k is None else k,
-                expand=packing.expand or "passage",
+                expand=packing.expand,
                 compress=packing.compress,
                 guard=packing.guard or "off",
                 **options,
@@ -168,6 +180,7 @@ def ask(
                 # People always see a snippet; programs get it with the explanation.
                 explain=explain or not as_json,
                 progress=progress,
+                expand=packing.expand,
                 **options,
             )
         better = searcher.corrected(" ".join(query))
@@ -200,6 +213,9 @@ def show_answer(
         return
     if explain and answer.operators:
         typer.echo(understood(answer.operators), err=not answer.hits)
+    if explain and answer.expansion is not None:
+        for line in expansion_lines(answer.expansion):
+            typer.echo(line, err=not answer.hits)
     if answer.hits:
         print_hits(answer.hits, explain)
     elif answer.nearest is not None:
@@ -243,6 +259,23 @@ def understood(operators: Sequence[Operator]) -> str:
     )
 
 
+def expansion_lines(expansion: QueryExpansion) -> Iterator[str]:
+    """How a query was expanded, in words: what it learned from, its terms, and the sentences that describe it."""
+    if not expansion.relevant:
+        yield f"{expansion.method} found nothing to learn from"
+        return
+    learned = f"{expansion.method} learned from {', '.join(map(printable, expansion.relevant))}"
+    if expansion.irrelevant:
+        learned += f" against {', '.join(map(printable, expansion.irrelevant))}"
+    yield learned
+    if expansion.terms:
+        shown = [f"{printable(term)} {weight:.3f}" for term, weight in expansion.terms[:TERMS]]
+        more = f" and {len(expansion.terms) - TERMS} more" if len(expansion.terms) > TERMS else ""
+        yield f"terms: {', '.join(shown)}{more}"
+    for sentence in expansion.sentences:
+        yield f"wants: {printable(' '.join(sentence.text.split()))} [{printable(sentence.id)}]"
+
+
 def quoted(words: str) -> str:
     """A word, or a phrase in quotation marks."""
     return f'"{printable(words)}"' if len(words.split()) > 1 else printable(words)
@@ -272,6 +305,7 @@ def run(
     mode: opt.Mode = None,
     filter: opt.Filter = None,
     operators: opt.Operators = False,
+    expand: opt.ExpandQuery = None,
     collapse: opt.Collapse = False,
     diversity: opt.Diversity = None,
     recency: opt.Recency = None,
@@ -343,6 +377,7 @@ def run(
                         min_probability=min_probability,
                         relevant_only=relevant_only,
                         literal=not operators,
+                        expand=expand,
                         collapse=collapse,
                         diversity=diversity,
                         recency=recency,

@@ -168,6 +168,7 @@ class ClusterSearcher(Searcher):
     rank_batch = covering(Searcher.rank_batch)
     context = covering(Searcher.context)
     similar = covering(Searcher.similar)
+    describe = covering(Searcher.describe)
     documents = covering(Searcher.documents)
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)

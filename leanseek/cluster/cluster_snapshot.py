@@ -48,7 +48,7 @@ from leanseek.indexing.metadata_column import ValueCounts, merged_counts
 from leanseek.indexing.search_source import Counts
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.snapshot import best_first
-from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
+from leanseek.indexing.sparse.base import Candidates, SparseQuery, Statistics, Totals, query_weights
 from leanseek.searcher.ranking import Mode, Sides
 from leanseek.text import load_analyzer
 from leanseek.types import Document, Float32Array, Int64Array, Operator
@@ -205,9 +205,9 @@ class ClusterSnapshot:
                 homes.setdefault(home, []).append(document)
         return self.ask({shard: question(tuple(mine)) for shard, mine in homes.items()})
 
-    def statistics(self, queries: Iterable[str]) -> Statistics:
+    def statistics(self, queries: Iterable[SparseQuery]) -> Statistics:
         """The totals, and the frequencies of all terms of the queries."""
-        terms = {term for query in queries for term in self.passages.analyzer.tokens(query)}
+        terms = {term for query in queries for term in query_weights(query, self.passages.analyzer)}
         # Read once: another call may start the memo anew.
         frequencies = {
             term: known for term in terms if (known := self.memo.frequencies.get(term)) is not None
@@ -332,7 +332,7 @@ class ClusterSnapshot:
 
     def search_sides(
         self,
-        queries: Sequence[str],
+        queries: Sequence[SparseQuery],
         vectors: Float32Array | None,
         depth: int,
         mode: Mode,

@@ -12,10 +12,10 @@ from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.learned.impact_index import MatchedTerm
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.search_source import Allowed
-from leanseek.indexing.sparse.base import Candidates
+from leanseek.indexing.sparse.base import Candidates, SparseQuery, WeightedQuery
 from leanseek.indexing.sparse.parameters import inverse_document_frequency
 from leanseek.text import Analyzer
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Int64Array, WeightedTerm
 
 if TYPE_CHECKING:
     from leanseek.cluster.cluster_snapshot import ClusterSnapshot
@@ -114,17 +114,19 @@ class ClusterSparse:
         """Number of ordinals."""
         return self._snapshot.size
 
-    def search(self, query: str, k: int, allowed: Allowed = None) -> Candidates:
+    def search(self, query: SparseQuery, k: int, allowed: Allowed = None) -> Candidates:
         """See SparseIndex."""
         [found] = self.search_batch([query], k, allowed)
         return found
 
-    def search_batch(self, queries: Sequence[str], k: int, allowed: Allowed = None) -> list[Candidates]:
+    def search_batch(
+        self, queries: Sequence[SparseQuery], k: int, allowed: Allowed = None
+    ) -> list[Candidates]:
         """`search` for many queries."""
         sides = self._snapshot.search_sides(queries, None, k, "sparse", allowed)
         return [one.sparse for one in sides if one.sparse is not None]
 
-    def score(self, query: str, ordinals: Int64Array) -> Float32Array:
+    def score(self, query: SparseQuery, ordinals: Int64Array) -> Float32Array:
         """See SparseIndex."""
         snapshot = self._snapshot
         return snapshot.score(
@@ -132,6 +134,12 @@ class ClusterSparse:
             ordinals,
             lambda rest: snapshot.exact(rest, "sparse", text=query, statistics=snapshot.statistics([query])),
         )
+
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """See SparseIndex."""
+        asked = WeightedQuery(tuple(WeightedTerm(term, 1.0) for term in terms))
+        known = self._snapshot.statistics([asked]).frequencies
+        return [known[term] for term in terms]
 
     def idf(self, query: str) -> Float32Array:
         """See SparseIndex."""

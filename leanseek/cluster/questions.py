@@ -15,7 +15,7 @@ from leanseek.indexing.metadata_column import ValueCounts
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.search_source import Counts
 from leanseek.indexing.snapshot import Snapshot
-from leanseek.indexing.sparse.base import Candidates, Statistics
+from leanseek.indexing.sparse.base import Candidates, SparseQuery, Statistics
 from leanseek.searcher.ranking import Lists, Mode, Sides, SideView, sides_as_listed, view_of
 from leanseek.types import BoolArray, Document, Float32Array, Float64Array, Int64Array, Operator
 
@@ -65,7 +65,7 @@ class Search:
 
     together: ClassVar[bool] = True
 
-    queries: tuple[str, ...]
+    queries: tuple[SparseQuery, ...]
     vectors: Float32Array | None
     learned: tuple[ImpactQuery, ...] | None
     depth: int
@@ -119,7 +119,7 @@ class Score:
 
     ordinals: Int64Array
     statistics: Statistics | None = None
-    text: str | None = None
+    text: SparseQuery | None = None
     vector: Float32Array | None = None
     learned: ImpactQuery | None = None
 

@@ -66,6 +66,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
                 nearest_hit(request, query, ranking, cuts[place]),
                 reached,
                 operators=ranking.operators,
+                expansion=ranking.expanded,
                 coverage=snapshot.coverage,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:

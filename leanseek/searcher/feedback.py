@@ -13,7 +13,7 @@ from leanseek.searcher.collapse import collapse_hits
 from leanseek.searcher.ranking import Ranking, Sides, SideView
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
-from leanseek.searcher.search import encoded, judged, searched
+from leanseek.searcher.search import asked_of, judged, searched
 from leanseek.searcher.second_stage import SecondStage, part_of
 from leanseek.types import Float32Array, Float64Array, Hit, Int64Array, Progress, Standing
 
@@ -84,7 +84,7 @@ class PassageCandidates:
         self._ranked = ranking.ordinals.tolist()
         self._make_hits = make_hits
         self._sides: Sides | None = None
-        [self._asked] = encoded(replace(request, queries=[query], cut=[]))[1]
+        [self._asked] = asked_of(replace(request, queries=[query], cut=[]))[1]
         assert self._asked.vector is not None, "a search without vectors is refused"
         self.vector: Float32Array = self._asked.vector
         """(D,) the query's own."""
@@ -153,7 +153,7 @@ class PassageCandidates:
         no_rank = np.zeros(len(ordinals), dtype=np.int64)
         sparse = learned = None
         if request.mode == "hybrid":
-            sparse = SideView(no_rank, snapshot.sparse.score(self._query, ordinals))
+            sparse = SideView(no_rank, snapshot.sparse.score(self._asked.text, ordinals))
         if self._asked.learned is not None:
             learned = SideView(no_rank, snapshot.learned.score(self._asked.learned, ordinals))
         dense = SideView(no_rank, by_vector)
@@ -162,7 +162,7 @@ class PassageCandidates:
         if request.judge is not None:
             if self._sides is None:
                 [self._sides] = searched(request, [self._asked], LIST_DEPTH)
-            ranking = judged(request, self._query, self.vector, ranking, self._sides)
+            ranking = judged(request, self._asked, ranking, self._sides)
         for ordinal, hit in zip(ordinals.tolist(), self._make_hits(ranking), strict=True):
             one = standings[ordinal]
             self.hits[ordinal] = replace(hit, rank=one.rank, score=one.score, history=(one,))

@@ -14,10 +14,10 @@ from leanseek.indexing.dense.base import settled
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.search_source import Allowed, SearchSource
 from leanseek.indexing.settings import IndexSettings
-from leanseek.indexing.sparse.base import Candidates
+from leanseek.indexing.sparse.base import Candidates, SparseQuery, WeightedQuery
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
-from leanseek.types import Float32Array, Float64Array, Int64Array, Operator
+from leanseek.types import Float32Array, Float64Array, Int64Array, Operator, QueryExpansion
 
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
@@ -66,6 +66,8 @@ class Ranking(NamedTuple):
     operators: tuple[Operator, ...] = ()
     learned: SideView | None = None
     expansion: ImpactQuery | None = None
+    expanded: QueryExpansion | None = None
+    """How the query was expanded; None: it was not."""
     wordings: tuple[WordingView, ...] = ()
 
     def take(self, places: Int64Array) -> Ranking:
@@ -111,7 +113,7 @@ class SearchSides(Protocol):
     def __call__(
         self,
         snapshot: Any,
-        queries: Sequence[str],
+        queries: Sequence[SparseQuery],
         vectors: Float32Array | None,
         depth: int,
         mode: Mode,
@@ -142,7 +144,7 @@ def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
 
 def search_sides(
     snapshot: SearchSource,
-    queries: Sequence[str],
+    queries: Sequence[SparseQuery],
     vectors: Float32Array | None,
     depth: int,
     mode: Mode,
@@ -162,7 +164,7 @@ def search_sides(
 
 def sides_as_listed(
     snapshot: SearchSource,
-    queries: Sequence[str],
+    queries: Sequence[SparseQuery],
     vectors: Float32Array | None,
     depth: int,
     mode: Mode,
@@ -205,7 +207,7 @@ def searches_terms(mode: Mode) -> bool:
 
 def scores_of_terms_once(
     snapshot: SearchSource,
-    queries: Sequence[str],
+    queries: Sequence[SparseQuery],
     found: Sequence[Candidates | None],
     listed: int,
     allowed: Allowed,
@@ -215,14 +217,15 @@ def scores_of_terms_once(
         if candidates is None:
             yield None
             continue
-        once = each_term_once(query, snapshot.passages.analyzer)
+        weighted = isinstance(query, WeightedQuery)
+        once = query if weighted else each_term_once(query, snapshot.passages.analyzer)
         best = candidates if once == query else snapshot.sparse.search(once, listed, allowed)
         yield best.scores[:listed]
 
 
 def rank(
     snapshot: SearchSource,
-    query: str,
+    query: SparseQuery,
     vector: Float32Array | None,
     sides: Sides,
     depth: int,
@@ -253,7 +256,7 @@ def rank(
 
 def views_of(
     snapshot: SearchSource,
-    query: str,
+    query: SparseQuery,
     vector: Float32Array | None,
     sides: Sides,
     union: Int64Array,
@@ -286,7 +289,7 @@ def view_of(union: Int64Array, found: Candidates, score: Callable[[Int64Array], 
 
 def rank_given(
     snapshot: SearchSource,
-    query: str,
+    query: SparseQuery,
     vector: Float32Array | None,
     ordinals: Int64Array,
     mode: Mode,

@@ -25,6 +25,7 @@ from leanseek.understanding import parse_query, without_repeats
 
 if TYPE_CHECKING:
     from leanseek.filters import Filter
+    from leanseek.searcher.query_feedback import Expansion
     from leanseek.searcher.second_stage import SecondStage
 
 DEPTH = 100
@@ -43,6 +44,10 @@ class SearchOptions(TypedDict, total=False):
     `min_probability` in [0, 1] returns, of the candidates in their order, those that are at least so probably
     relevant; `relevant_only` takes the probability at which the relevance model returns 95 % of what is relevant.
     There may then be fewer than k results, or none: `Searcher.answer` says why.
+
+    `expand` is how the query is expanded by the best hits of a first search, or by the documents named as `relevant`
+    and `irrelevant`: rm3, rocchio, dense-prf or description (see `leanseek.understanding.query_expansion`). A context
+    takes there, too, what comes along of its passages (see `Searcher.context`); a list for both.
 
     `literal` takes quotation marks, -word, +word and NOT in queries as text instead of operators; by default so do
     `rank_batch`, for evaluation, and `context`, for questions. `collapse` returns one of all hits with the same title
@@ -64,6 +69,9 @@ class SearchOptions(TypedDict, total=False):
     diversity: float | None
     recency: str | None
     now: str | datetime | None
+    expand: str | Sequence[str] | None
+    relevant: Sequence[str] | None
+    irrelevant: Sequence[str] | None
 
 
 class QueryEncoder:
@@ -197,6 +205,7 @@ class Request:
     the hits re-ranked. `cut` gets a report of each block of queries that is encoded. `operators` are those of each
     query, whose text has them no longer; empty: no query has any. `collapse`: of results with the same text only the
     first is one. `wordings` are further ones of the only query. `diversity` and `recency`: see `SearchOptions`.
+    `expansion`: how the queries are expanded; None: not at all.
     """
 
     generation: Generation
@@ -216,6 +225,7 @@ class Request:
     wordings: Sequence[str] = ()
     diversity: float = 0.0
     recency: Recency | None = None
+    expansion: Expansion | None = None
 
     @property
     def snapshot(self) -> SearchSource:
@@ -319,6 +329,16 @@ def make_request(
         from leanseek.filters import parse_filter
 
         matching = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
+    expansion = None
+    given = options.get("expand"), options.get("relevant"), options.get("irrelevant")
+    if any(given):
+        from leanseek.searcher.query_feedback import choose_expansion
+
+        if (given[1] or given[2]) and len(queries) > 1:
+            raise UsageError(
+                "relevant and irrelevant documents are those of one query; search for one at a time"
+            )
+        expansion = choose_expansion(generation, chosen, matching, *given)
     operators: list[tuple[Operator, ...]] = []
     if not options.get("literal", literal):
         queries, operators = understood(queries)
@@ -345,6 +365,7 @@ def make_request(
         wordings=wordings,
         diversity=diversity,
         recency=recency,
+        expansion=expansion,
     )
 
 

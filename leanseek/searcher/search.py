@@ -9,12 +9,13 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.learned import ImpactQuery
+from leanseek.indexing.sparse.base import SparseQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
-from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given
+from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, views_of
 from leanseek.searcher.recency import aged
 from leanseek.searcher.relevance.features import LIST_DEPTH
 from leanseek.searcher.request import Request
-from leanseek.types import Float32Array, Int64Array
+from leanseek.types import Float32Array, Int64Array, QueryExpansion
 
 EMPTY = Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32), None, None, complete=True)
 """The ranking of a blank query."""
@@ -29,16 +30,18 @@ def search_all(request: Request) -> Iterator[Ranking]:
 def search_part(request: Request) -> list[Ranking]:
     """The rankings of queries that the same passages are admitted for."""
     snapshot = request.snapshot
-    places, asked = encoded(request)
+    places, asked = asked_of(request)
     rankings = [EMPTY] * len(request.queries)
     depth = min(request.depth, max(snapshot.size, 1))
     while places:
         short = []
         for row, sides in enumerate(searched(request, asked, depth)):
-            text, vector, learned = asked[row]
-            ranking = rank(snapshot, text, vector, sides, depth, request.generation.fusion, learned)
-            results = first_of_each(aged(ranking, request), request)._replace(expansion=learned)
-            rankings[places[row]] = judged(request, text, vector, results, sides)
+            one = asked[row]
+            ranking = rank(
+                snapshot, one.text, one.vector, sides, depth, request.generation.fusion, one.learned
+            )
+            results = with_query(first_of_each(aged(ranking, request), request), one)
+            rankings[places[row]] = judged(request, one, results, sides)
             if ranking.complete or depth >= snapshot.size:
                 continue
             if len(results.ordinals) < request.reach or (
@@ -79,11 +82,11 @@ def rank_part(
 ) -> list[Ranking]:
     """The rankings of candidates for queries that the same passages are admitted for; `passages`: those of each id."""
     snapshot = request.snapshot
-    places, asked = encoded(request)
+    places, asked = asked_of(request)
     rankings = [EMPTY] * len(request.queries)
     # Relevance is judged beside what a search of the whole index finds.
     found: Sequence[Sides | None] = [None] * len(places)
-    if request.judge is not None:
+    if request.judge is not None and request.expansion is None:
         found = searched(request, asked, LIST_DEPTH)
     for row, place in enumerate(places):
         ordinals = np.unique(
@@ -92,11 +95,11 @@ def rank_part(
         ordinals = ordinals.astype(np.int64)
         if request.allowed is not None:
             ordinals = ordinals[request.allowed[ordinals]]
-        text, vector, learned = asked[row]
+        one = asked[row]
         fusion = request.generation.fusion
-        ranking = rank_given(snapshot, text, vector, ordinals, request.mode, fusion, learned)
-        results = first_of_each(aged(ranking, request), request)._replace(expansion=learned)
-        rankings[place] = judged(request, text, vector, results, found[row])
+        ranking = rank_given(snapshot, one.text, one.vector, ordinals, request.mode, fusion, one.learned)
+        results = with_query(first_of_each(aged(ranking, request), request), one)
+        rankings[place] = judged(request, one, results, found[row])
     return rankings
 
 
@@ -122,11 +125,36 @@ def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: i
 
 class Asked(NamedTuple):
     """A query as the sides are asked it: its text, its vector (D,) for the dense side, its terms for the learned one;
-    None for a side that is not asked."""
+    None for a side that is not asked. `typed`: what it was before it was expanded."""
 
-    text: str
+    text: SparseQuery
     vector: Float32Array | None
     learned: ImpactQuery | None
+    typed: Typed | None = None
+
+
+class Typed(NamedTuple):
+    """A query before its expansion, what the sides found for it (None: not asked), and how it was expanded."""
+
+    asked: Asked
+    sides: Sides | None
+    expansion: QueryExpansion
+
+
+def asked_of(request: Request) -> tuple[list[int], list[Asked]]:
+    """The places of the queries that are not blank, and these as the sides are asked them, expanded where wanted."""
+    places, asked = encoded(request)
+    if request.expansion is None:
+        return places, asked
+    from leanseek.searcher.query_feedback import expanded_queries
+
+    return places, expanded_queries(request, asked)
+
+
+def with_query(ranking: Ranking, asked: Asked) -> Ranking:
+    """The ranking with what its hits' explanations need of the query."""
+    expansion = asked.typed.expansion if asked.typed is not None else None
+    return ranking._replace(expansion=asked.learned, expanded=expansion)
 
 
 def encoded(request: Request) -> tuple[list[int], list[Asked]]:
@@ -148,7 +176,9 @@ def encoded(request: Request) -> tuple[list[int], list[Asked]]:
 
 def searched(request: Request, asked: Sequence[Asked], depth: int) -> Sequence[Sides]:
     """What each side finds for each query, with the score lists for relevance where it is judged."""
-    listed = LIST_DEPTH if request.judge is not None else 0
+    # Relevance is judged by the query before its expansion.
+    judges = request.judge is not None and not any(one.typed is not None for one in asked)
+    listed = LIST_DEPTH if judges else 0
     vectors = [one.vector for one in asked if one.vector is not None]
     expanded = [one.learned for one in asked if one.learned is not None]
     return request.generation.search_sides(
@@ -181,10 +211,16 @@ def first(ranking: Ranking, k: int) -> Ranking:
     return ranking.take(np.arange(min(k, len(ranking.ordinals))))
 
 
-def judged(
-    request: Request, text: str, vector: Float32Array | None, ranking: Ranking, sides: Sides | None
-) -> Ranking:
-    """The ranking of a query (its text, its vector (D,)) with probabilities where the request has a judge."""
-    if request.judge is None or vector is None or sides is None:
+def judged(request: Request, asked: Asked, ranking: Ranking, sides: Sides | None) -> Ranking:
+    """The ranking of a query with probabilities where the request has a judge; of one before its expansion."""
+    if asked.typed is not None:
+        former, found, _ = asked.typed
+        if request.judge is None or found is None:
+            return ranking
+        text, vector = former.text, former.vector
+        sparse, dense, _ = views_of(request.snapshot, text, vector, found, ranking.ordinals)
+        seen = judged(request, former, ranking._replace(sparse=sparse, dense=dense), found)
+        return ranking._replace(probabilities=seen.probabilities)
+    if request.judge is None or asked.vector is None or sides is None or not isinstance(asked.text, str):
         return ranking
-    return request.judge.judged(request.snapshot, text, vector, ranking, sides)
+    return request.judge.judged(request.snapshot, asked.text, asked.vector, ranking, sides)

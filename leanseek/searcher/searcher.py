@@ -30,9 +30,10 @@ from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
 from leanseek.searcher.wordings import rankings_of, wordings_of
-from leanseek.types import Answer, Document, Float32Array, Hit, Progress, Ranked
+from leanseek.types import Answer, Description, Document, Float32Array, Hit, Progress, Ranked
 
 if TYPE_CHECKING:
+    from leanseek.decode import Decoder
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
     from leanseek.understanding.profile import Profile
@@ -224,7 +225,7 @@ class Searcher:
         query gives no hits. `queries` are further wordings of the question, or all of them without a `query`: the
         ranking is of what any of them finds (see `leanseek.searcher.wordings`), re-rankers read the first, whose
         operators hold for all. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only,
-        literal, collapse, diversity, recency, now).
+        literal, collapse, diversity, recency, now, expand, relevant, irrelevant).
 
         Raises UsageError or FilterError.
         """
@@ -399,6 +400,38 @@ class Searcher:
         allowed = admitted(generation.snapshot, filter)
         return similar_hits(generation.snapshot, blocks, k, allowed=allowed, without=id, explain=explain)
 
+    def describe(
+        self,
+        query: str,
+        *,
+        relevant: Sequence[str] | None = None,
+        irrelevant: Sequence[str] | None = None,
+        generator: Decoder | None = None,
+        filter: str | Filter | None = None,
+        mode: str | None = None,
+        literal: bool = False,
+    ) -> Description:
+        """What a query wants, in at most three sentences that set relevant documents apart from irrelevant ones.
+
+        `relevant` and `irrelevant` are ids; without them the best three hits, and those of the ranks 20 to 50, stand
+        for them. The sentences are the documents' own, or written by a `generator` (see `load_decoder`), of whose
+        sentences those remain that hold no term that irrelevant documents have more often.
+
+        Raises UsageError where nothing is relevant, or an id is not in the index; FilterError.
+        """
+        from leanseek.searcher.query_feedback import describe
+
+        options: SearchOptions = {
+            "filter": filter,
+            "mode": mode,
+            "literal": literal,
+            "expand": "description",
+            "relevant": relevant,
+            "irrelevant": irrelevant,
+        }
+        request = make_request(self._open_generation(), None, [query], 10, options, probabilities=False)
+        return describe(request, generator)
+
     async def asearch(
         self,
         query: str | None = None,
@@ -419,7 +452,6 @@ class Searcher:
         queries: Sequence[str] | None = None,
         k: int = 20,
         count_tokens: Callable[[str], int] | None = None,
-        expand: str = "passage",
         compress: float | None = None,
         guard: GuardChoice = "off",
         **options: Unpack[SearchOptions],
@@ -433,7 +465,8 @@ class Searcher:
 
         `expand` adds neighbours of the passages found in documents that were split, as far as they fit: "window:N",
         N passages on either side, which come before hits that are ranked further below; "document", the whole
-        documents, best first. "passage" adds none. `Context.notes` say what does not fit, or why there is nothing.
+        documents, best first. "passage" adds none. The name of a query expansion expands the query instead, and a list
+        of both does both. `Context.notes` say what does not fit, or why there is nothing.
 
         `compress` keeps that share of each passage's words, above 0 and at most 1: the sentences that answer, in
         order, and at least one. They are compared with the query by the vectors of their tokens, which are read from
@@ -457,7 +490,13 @@ class Searcher:
         )
 
         check_guard(guard)
-        expansion = parse_expansion(expand)
+        passages = None
+        if options.get("expand") is not None:
+            from leanseek.searcher.query_feedback import divided
+
+            passages, method = divided(options["expand"])
+            options = {**options, "expand": method}
+        expansion = parse_expansion(passages or "passage")
         asked, *wordings = wordings_of(query, queries)
         if compress is not None:
             check_share(compress)

@@ -18,13 +18,14 @@ from leanseek.searcher.request import Request
 from leanseek.searcher.search import (
     EMPTY,
     Asked,
-    encoded,
+    asked_of,
     first,
     first_of_each,
     judged,
     search_all,
     searched,
     with_operators,
+    with_query,
 )
 from leanseek.types import Float64Array
 
@@ -59,7 +60,7 @@ def search_wordings(request: Request) -> Ranking:
     SciFact's training claims it has a Brier score of .094, the largest .134, the first wording's .104.
     """
     snapshot = request.snapshot
-    asked = encoded(replace(request, queries=[*request.queries, *request.wordings]))[1]
+    asked = asked_of(replace(request, queries=[*request.queries, *request.wordings]))[1]
     if not asked:
         return EMPTY
     depth = min(request.depth, max(snapshot.size, 1))
@@ -76,9 +77,9 @@ def search_wordings(request: Request) -> Ranking:
             break
         # Many of the candidates were passages of the same documents, or copies: search deeper.
         depth = min(depth * 4, snapshot.size)
-    results = results._replace(expansion=asked[0].learned)
+    results = with_query(results, asked[0])
     chances = [
-        judged(request, one.text, one.vector, view, found).probabilities
+        judged(request, one, view, found).probabilities
         for one, view, found in zip(asked, seen_by(results), sides, strict=True)
     ]
     known = [one for one in chances if one is not None]

@@ -16,6 +16,13 @@ Expand = Annotated[
         description="What comes along of split documents: passage (what is found), window:N (neighbours), document."
     ),
 ]
+Expansions = Annotated[
+    str | list[str],
+    Meta(
+        description="How the query is expanded: rm3, rocchio, dense-prf or description. Of a context also what comes "
+        "along of split documents: passage (what is found), window:N (neighbours), document; a list for both."
+    ),
+]
 Compress = Annotated[
     float,
     Meta(gt=0, le=1, description="The share of each passage's words to keep: the sentences that answer."),
@@ -34,6 +41,9 @@ class Options(Struct, forbid_unknown_fields=True, kw_only=True):
     diversity: Chance | None = None
     recency: str | None = None
     now: str | None = None
+    expand: Expansions | None = None
+    relevant: list[str] | None = None
+    irrelevant: list[str] | None = None
 
     filter: str | None = None
     mode: Mode | None = None
@@ -73,7 +83,6 @@ class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):
     query: str
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1500
     k: K = 20
-    expand: Expand = "passage"
     compress: Compress | None = None
     guard: Literal["mark", "drop", "off"] = "off"
     literal: bool = True

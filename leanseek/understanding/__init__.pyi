@@ -5,6 +5,12 @@ from .emphasis import without_repeats as without_repeats
 from .operators import ParsedQuery as ParsedQuery
 from .operators import parse_query as parse_query
 from .profile import Profile as Profile
+from .query_expansion import EXPANDERS as EXPANDERS
+from .query_expansion import Feedback as Feedback
+from .query_expansion import FeedbackDocument as FeedbackDocument
+from .query_expansion import QueryExpander as QueryExpander
+from .query_expansion import describe_feedback as describe_feedback
+from .query_expansion import load_expander as load_expander
 from .suggestion import Suggester as Suggester
 from .suggestion import Suggestion as Suggestion
 from .suggestion import Suggestions as Suggestions

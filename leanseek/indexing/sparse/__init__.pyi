@@ -1,7 +1,10 @@
 from .base import Candidates as Candidates
 from .base import SparseIndex as SparseIndex
+from .base import SparseQuery as SparseQuery
 from .base import Statistics as Statistics
 from .base import Totals as Totals
+from .base import WeightedQuery as WeightedQuery
+from .base import query_weights as query_weights
 from .bm25 import Bm25Index as Bm25Index
 from .builder import SparseBuilder as SparseBuilder
 from .builder import merge_sparse as merge_sparse

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse.parameters import inverse_document_frequency
 from leanseek.text import Analyzer
-from leanseek.types import BoolArray, Float32Array, Int64Array
+from leanseek.types import BoolArray, Float32Array, Int64Array, WeightedTerm
 
 
 class Candidates(NamedTuple):
@@ -39,6 +40,29 @@ class Statistics(NamedTuple):
     frequencies: Mapping[str, int]
 
 
+class WeightedQuery(NamedTuple):
+    """A query that is not a text: terms of the index, each once, with their weights. BM25 alone is asked such."""
+
+    terms: tuple[WeightedTerm, ...]
+
+
+SparseQuery: TypeAlias = str | WeightedQuery
+
+
+def query_weights(query: SparseQuery, analyzer: Analyzer) -> Mapping[str, float]:
+    """The terms of a query with their weights."""
+    return dict(query.terms) if isinstance(query, WeightedQuery) else Counter(analyzer.tokens(query))
+
+
+def text_of(query: SparseQuery) -> str:
+    """The query of a back end that takes texts alone. Raises UsageError for one that is none."""
+    if isinstance(query, WeightedQuery):
+        raise UsageError(
+            "only the sparse back end bm25 weighs the terms of a query; index again with --sparse bm25"
+        )
+    return query
+
+
 class SparseIndex(Protocol):
     """Scores passages by the query terms they share.
 
@@ -52,7 +76,7 @@ class SparseIndex(Protocol):
         """Number of ordinals."""
         ...
 
-    def search(self, query: str, k: int, allowed: BoolArray | None = None) -> Candidates:
+    def search(self, query: SparseQuery, k: int, allowed: BoolArray | None = None) -> Candidates:
         """At most k passages that share a term with the query; `allowed` (size,) keeps those that are True.
 
         A query without a known term gives no candidates.
@@ -60,13 +84,17 @@ class SparseIndex(Protocol):
         ...
 
     def search_batch(
-        self, queries: Sequence[str], k: int, allowed: BoolArray | None = None
+        self, queries: Sequence[SparseQuery], k: int, allowed: BoolArray | None = None
     ) -> list[Candidates]:
         """`search` for many queries."""
         ...
 
-    def score(self, query: str, ordinals: Int64Array) -> Float32Array:
+    def score(self, query: SparseQuery, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages, 0 for one that shares no term with the query."""
+        ...
+
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """How many live passages have each of the terms."""
         ...
 
     def idf(self, query: str) -> Float32Array:
@@ -86,7 +114,7 @@ class CheckedSearch(ABC):
         self._live = live
         self._analyzer = analyzer
 
-    def search(self, query: str, k: int, allowed: BoolArray | None = None) -> Candidates:
+    def search(self, query: SparseQuery, k: int, allowed: BoolArray | None = None) -> Candidates:
         """See SparseIndex. Raises UsageError where k is negative or `allowed` has another shape."""
         if k < 0:
             raise UsageError(f"k is {k}; it must be 0 or more.")
@@ -95,7 +123,7 @@ class CheckedSearch(ABC):
         return self._search(query, k, allowed)
 
     def search_batch(
-        self, queries: Sequence[str], k: int, allowed: BoolArray | None = None
+        self, queries: Sequence[SparseQuery], k: int, allowed: BoolArray | None = None
     ) -> list[Candidates]:
         """`search` for many queries."""
         return [self.search(query, k, allowed) for query in queries]
@@ -107,8 +135,12 @@ class CheckedSearch(ABC):
             [inverse_document_frequency(self._live, found) for found in self._frequencies(terms)], np.float32
         )
 
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """See SparseIndex."""
+        return self._frequencies(list(terms))
+
     @abstractmethod
-    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates: ...
+    def _search(self, query: SparseQuery, k: int, allowed: BoolArray | None) -> Candidates: ...
 
     @abstractmethod
     def _frequencies(self, terms: list[str]) -> list[int]:

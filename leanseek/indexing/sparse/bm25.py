@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -12,7 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.sparse.base import Candidates, CheckedSearch, Statistics, Totals
+from leanseek.indexing.sparse.base import (
+    Candidates,
+    CheckedSearch,
+    SparseQuery,
+    Statistics,
+    Totals,
+    query_weights,
+)
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms, default_kernel
 from leanseek.indexing.sparse.parameters import (
     Bm25Parameters,
@@ -113,10 +119,10 @@ class Bm25Index(CheckedSearch):
         """How many live passages have each of the terms."""
         return [self._term(term).frequency for term in terms]
 
-    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
+    def _search(self, query: SparseQuery, k: int, allowed: BoolArray | None) -> Candidates:
         return self._sums.search(self._weighted(query), k, allowed)
 
-    def score(self, query: str, ordinals: Int64Array) -> Float32Array:
+    def score(self, query: SparseQuery, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages, the same bits that `search` gives; 0 without a shared term."""
         return self._sums.score(self._weighted(query), ordinals)
 
@@ -144,10 +150,10 @@ class Bm25Index(CheckedSearch):
             return [given(self._given.frequencies, term) for term in terms]
         return self.frequencies(terms)
 
-    def _weighted(self, query: str) -> WeightedTerms | None:
+    def _weighted(self, query: SparseQuery) -> WeightedTerms | None:
         """The query's terms with their weights, heaviest first and equals by name; None where none is known."""
         known = []
-        for token, count in Counter(self._analyzer.tokens(query)).items():
+        for token, count in query_weights(query, self._analyzer).items():
             term = self._term(token)
             weight = term.weight if self._given is None else self._weight(self._given, token)
             if weight is not None:

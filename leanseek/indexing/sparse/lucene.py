@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.sparse.base import Candidates, CheckedSearch
+from leanseek.indexing.sparse.base import Candidates, CheckedSearch, SparseQuery, text_of
 from leanseek.indexing.sparse.java import check_java, java_class, java_thread
 from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant
 from leanseek.text import Analyzer
@@ -52,11 +52,11 @@ class LuceneIndex(CheckedSearch):
             self._hits = java_class("io.anserini.search.ScoredDocs")
             self._queries = java_class("io.anserini.search.query.BagOfWordsQueryGenerator")()
 
-    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
+    def _search(self, query: SparseQuery, k: int, allowed: BoolArray | None) -> Candidates:
         rows = None if allowed is None else np.flatnonzero(allowed[self._ordinals])
         return self._best(query, k, rows)
 
-    def score(self, query: str, ordinals: Int64Array) -> Float32Array:
+    def score(self, query: SparseQuery, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages; 0 without a shared term, and for deleted ones."""
         scores = np.zeros(self.size, np.float32)
         rows = np.unique(self._rows[ordinals])
@@ -70,13 +70,13 @@ class LuceneIndex(CheckedSearch):
             term = java_class("org.apache.lucene.index.Term")
             return [int(reader.docFreq(term(_TEXT, token))) for token in terms]
 
-    def _best(self, query: str, k: int, rows: Int64Array | None) -> Candidates:
+    def _best(self, query: SparseQuery, k: int, rows: Int64Array | None) -> Candidates:
         """The best k among all passages, or among `rows`."""
         k = min(k, len(self._ordinals) if rows is None else len(rows))
         if k == 0:
             return Candidates(np.empty(0, np.float32), np.empty(0, np.int64))
         with java_thread():
-            wanted = self._queries.buildQuery(_TEXT, self._java, self._prepared(query))
+            wanted = self._queries.buildQuery(_TEXT, self._java, self._prepared(text_of(query)))
             if rows is not None and len(rows) < len(self._ordinals):
                 wanted = _among(wanted, rows)
             # Anserini puts the hits into two arrays, which cross into Python much faster than objects.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import MissingPackageError, UsageError
-from leanseek.indexing.sparse.base import Candidates, CheckedSearch
+from leanseek.indexing.sparse.base import Candidates, CheckedSearch, SparseQuery, text_of
 from leanseek.indexing.sparse.parameters import Bm25Parameters, Bm25Variant, term_weight
 from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Float32Array, Int64Array
@@ -43,17 +43,17 @@ class PeerIndex(CheckedSearch):
         if not self._empty:
             self._build(tokens, parameters)
 
-    def _search(self, query: str, k: int, allowed: BoolArray | None) -> Candidates:
-        scores, shared = self._evaluate(self._analyzer.tokens(query))
+    def _search(self, query: SparseQuery, k: int, allowed: BoolArray | None) -> Candidates:
+        scores, shared = self._evaluate(self._analyzer.tokens(text_of(query)))
         if allowed is not None:
             shared = shared & allowed[self._ordinals]
         rows = np.flatnonzero(shared)
         best = rows[np.argsort(-scores[rows], kind="stable")[:k]]
         return Candidates(scores[best], self._ordinals[best])
 
-    def score(self, query: str, ordinals: Int64Array) -> Float32Array:
+    def score(self, query: SparseQuery, ordinals: Int64Array) -> Float32Array:
         """(c,) exact scores of the given passages; 0 without a shared term, and for deleted ones."""
-        scores, shared = self._evaluate(self._analyzer.tokens(query))
+        scores, shared = self._evaluate(self._analyzer.tokens(text_of(query)))
         rows = self._rows[ordinals]
         found = np.zeros(len(ordinals), np.float32)
         live = rows >= 0
