@@ -30,6 +30,7 @@ PANELS = {
         "suggest_command": "suggest",
         "describe_command": "describe",
         "research_command": "research",
+        "screen_command": "screen",
         "demo": "demo",
     },
     "Serve": {"serve_commands": "serve mcp"},
@@ -105,7 +106,8 @@ def program(wanted: str | None = None) -> typer.Typer:
                 if grouped or wanted in (None, function):
                     command = getattr(import_module(f"leanseek.cli.{file}"), function)
                     title = None if grouped else panel
-                    kind = Worded if function in ("search", "suggest", "describe", "research") else Helped
+                    worded = ("search", "suggest", "describe", "research", "screen")
+                    kind = Worded if function in worded else Helped
                     place.command(function.replace("_", "-"), cls=kind, rich_help_panel=title)(command)
     return app
 

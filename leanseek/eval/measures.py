@@ -12,6 +12,7 @@ import numpy as np
 from leanseek.errors import InputError, MissingPackageError
 from leanseek.eval.base import Rules, Scores
 from leanseek.eval.providers import AnyMeasure, Part, PrAuc, assign, describe, evaluate, parse_measures
+from leanseek.eval.review_measures import ReviewMeasure
 from leanseek.reading.judgments import MAX_GRADE
 from leanseek.types import BoolArray, Float64Array, Qrels, Rankings
 
@@ -22,7 +23,8 @@ _BLOCK: Final = 1000
 TIES: Final = "as trec_eval: by score as float32, equal scores by document id from last to first"
 MISSING: Final = (
     "over all judged queries (trec_eval -c): one without results, or without a relevant document, counts 0 "
-    "(BEIR and MTEB take theirs over the queries that the results name); queries without judgments are left out"
+    "(BEIR and MTEB take theirs over the queries that the results name), in LastRel 1; queries without judgments are "
+    "left out"
 )
 GAINS: Final = (
     "nDCG: the gain is the grade itself, negative ones 0, discounted by log2(rank + 1), as in trec_eval, BEIR "
@@ -53,12 +55,14 @@ def score(
     rankings of which no query is judged.
     """
     wanted = parse_measures(measures)
-    parts = assign(dict.fromkeys(one for one in wanted.values() if not isinstance(one, PrAuc)), provider)
+    own = (PrAuc, ReviewMeasure)
+    parts = assign(dict.fromkeys(one for one in wanted.values() if not isinstance(one, own)), provider)
     judged = {query: _whole_grades(query, documents) for query, documents in qrels.items() if documents}
     _check(rankings, judged)
     answered = (query for query in judged if rankings.get(query))
     single = [name for name, one in wanted.items() if one != PrAuc(pooled=True)]
-    per_query = {query: dict.fromkeys(single, 0.0) for query in judged}
+    unanswered = {name: _of_nothing(wanted[name]) for name in single}
+    per_query = {query: dict(unanswered) for query in judged}
     found_judged = dropped = empty = 0
     while block := list(islice(answered, _BLOCK)):
         kept = {query: _kept(query, rankings[query], self_hits) for query in block}
@@ -80,6 +84,11 @@ def score(
         rules=_rules(wanted, parts, self_hits),
         warnings=_warnings(rankings, judged, found_judged, dropped, empty),
     )
+
+
+def _of_nothing(measure: AnyMeasure) -> float:
+    """The value for a query without results."""
+    return measure.of_nothing if isinstance(measure, ReviewMeasure) else 0.0
 
 
 def _whole_grades(query: str, judged: Mapping[str, int]) -> Mapping[str, int]:
@@ -143,6 +152,10 @@ def _measured(
         for query in placed:
             value = pr_auc(rankings[query], judged[query])
             yield query, dict.fromkeys(names[PrAuc(pooled=False)], value)
+    for measure in names:
+        if isinstance(measure, ReviewMeasure):
+            for query in placed:
+                yield query, dict.fromkeys(names[measure], measure.value(orders[query], judged[query]))
 
 
 def _rules(wanted: Mapping[str, AnyMeasure], parts: Sequence[Part], self_hits: bool) -> Rules:

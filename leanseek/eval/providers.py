@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from leanseek.errors import MissingPackageError, UsageError
+from leanseek.eval.review_measures import ReviewMeasure, review_measure
 
 if TYPE_CHECKING:
     import pandas
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 KNOWN: Final = (
     "nDCG, nDCG@k, AP, AP@k, RR, RR@k, P@k, R@k, Success@k, Judged@k, Rprec, Bpref, infAP, IPrec@recall, "
-    "Compat, the set measures SetP, SetR, SetF, SetAP, and PR-AUC, PR-AUC(pooled=True); with parameters as in "
-    "AP(rel=2), nDCG(dcg='exp-log2')@10, P(judged_only=True)@5, SetF(beta=0.5)"
+    "Compat, the set measures SetP, SetR, SetF, SetAP, PR-AUC, PR-AUC(pooled=True), and WSS@95, LastRel, R@10% of a "
+    "review; with parameters as in AP(rel=2), nDCG(dcg='exp-log2')@10, P(judged_only=True)@5, SetF(beta=0.5)"
 )
 PROVIDERS: Final = ("pytrec_eval", "ranx")
 _BUNDLED: Final = ("judged", "msmarco", "compat")
@@ -38,7 +39,7 @@ class PrAuc:
     pooled: bool
 
 
-AnyMeasure: TypeAlias = "Measure | PrAuc"
+AnyMeasure: TypeAlias = "Measure | PrAuc | ReviewMeasure"
 
 
 def split_measures(text: str) -> tuple[str, ...]:
@@ -47,8 +48,9 @@ def split_measures(text: str) -> tuple[str, ...]:
 
 
 def is_quality(name: str) -> bool:
-    """Whether more is better: the judged share of a ranking describes the judgments, not the system."""
-    return not name.strip().startswith("Judged")
+    """Whether more is better: the judged share of a ranking describes the judgments, not the system, and LastRel is
+    better the less it is."""
+    return not name.strip().startswith(("Judged", "LastRel"))
 
 
 def parse_measures(names: Sequence[str]) -> dict[str, AnyMeasure]:
@@ -72,6 +74,8 @@ def _parse(name: str) -> AnyMeasure:
         if parameters or at is not None or not isinstance(pooled, bool):
             raise UsageError(f"{name!r}: PR-AUC takes no cut-off, and no parameter but pooled=True")
         return PrAuc(pooled)
+    if (of_review := review_measure(name, family, dict(parameters), at)) is not None:
+        return of_review
     measure = _library().measures.registry.get(family)
     if measure is None or measure.NAME not in FAMILIES:
         raise UsageError(f"the measure {name!r} is not known; known are {KNOWN}")

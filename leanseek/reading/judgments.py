@@ -57,15 +57,31 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
     """
     place = Place(os.fspath(path))
     source = text_lines(os.fspath(path), place)
+    start = until_filled(source)
+    if not start:
+        raise InputError(f"{place.file}: there are no judgments in it; {TREC}")
+    qrels = collected(judgments(start, source, place), place)
+    if not qrels:
+        raise InputError(f"{place.file}: there are no judgments under the header")
+    return qrels
+
+
+def until_filled(source: Iterator[str]) -> list[str]:
+    """The lines up to the first that is not blank; none where all are."""
     start: list[str] = []
-    while not start or start[-1].isspace():
-        line = next(source, None)
-        if line is None:
-            raise InputError(f"{place.file}: there are no judgments in it; {TREC}")
+    for line in source:
         start.append(line)
+        if not line.isspace():
+            return start
+    return []
+
+
+def collected(found: Iterable[Judgment], place: Place) -> dict[str, dict[str, int]]:
+    """Query → document → grade, in the order of the file. Raises InputError for a grade that is none, and for a
+    document judged twice and differently for a query."""
     qrels: dict[str, dict[str, int]] = {}
     grades: dict[str, int] = {}
-    for query, document, number in _judgments(start, source, place):
+    for query, document, number in found:
         grade = grades.get(number) if type(number) is str else None
         if grade is None:
             grade = _grade(number, place)
@@ -78,12 +94,10 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
                 f"document {document!r} has the grade {grade} for query {query!r}, but {judged[document]} "
                 "further up; keep one of the two"
             )
-    if not qrels:
-        raise InputError(f"{place.file}: there are no judgments under the header")
     return qrels
 
 
-def _judgments(start: Sequence[str], source: Iterator[str], place: Place) -> Iterator[Judgment]:
+def judgments(start: Sequence[str], source: Iterator[str], place: Place) -> Iterator[Judgment]:
     """The judgments of a file, of which `start` has the lines up to the first that is not blank."""
     first = start[-1]
     cells = first.split()

@@ -176,6 +176,11 @@ class Searcher:
         return self._generation.snapshot.state.settings
 
     @property
+    def source(self) -> SearchSource:
+        """What is searched: the passages of this generation. Raises UsageError once the searcher is closed."""
+        return self._open_generation().snapshot
+
+    @property
     def mode(self) -> Mode:
         """How queries are answered that do not name a mode."""
         return self._generation.mode

@@ -1,0 +1,97 @@
+"""The candidates of a review as a learner sees them: the weights of their terms, and their vectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from leanseek.types import Float32Array, Int64Array, Progress, content
+from leanseek.understanding.reviews.ridge_logistic import Rows, SparseRows
+
+if TYPE_CHECKING:
+    from leanseek.searcher import Searcher
+
+BLOCK: Final = 512
+"""Documents read at a time."""
+COMMON: Final = 0.95
+"""Terms of more than this share of the documents are left out."""
+DENSE_LENGTH: Final = 1.0
+"""The length of a document's vector beside that of its terms, which is 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReviewDocuments:
+    """n documents by their `ids` (ascending), and `rows` (n + 1): theirs, and last that of the review's title."""
+
+    ids: tuple[str, ...]
+    places: Mapping[str, int]
+    rows: Rows
+
+
+def review_documents(
+    searcher: Searcher, ids: Sequence[str], title: str, mode: str, progress: Progress | None = None
+) -> ReviewDocuments:
+    """The documents with these `ids`, all of which the index has, in a mode of search: hybrid, dense or sparse.
+
+    Terms are those of the index's analysis, weighted (1 + ln f) · ln((1 + n) / (1 + df)) + 1 with lengths of 1. A
+    document's vector is the mean of its passages', with the mean of all documents taken off. The title is a document
+    whose vector is that of a query.
+    """
+    ids = sorted(ids)
+    source = searcher.source
+    terms: list[Mapping[str, int]] = []
+    if mode != "dense":
+        tokens = source.passages.analyzer.tokens
+        for start in range(0, len(ids), BLOCK):
+            some = source.whole(ids[start : start + BLOCK])
+            terms += (Counter(tokens(content(one.title, one.text))) for one in some)
+            if progress is not None:
+                progress("reading", start + len(some), len(ids))
+        terms.append(Counter(tokens(title)))
+    sparse = weighted_terms(terms) if terms else nothing(len(ids) + 1)
+    dense = np.zeros((len(ids) + 1, 0), np.float32)
+    if mode in ("hybrid", "dense") and searcher.settings.dense is not None:
+        dense = np.concatenate([document_vectors(searcher, ids), searcher.encoder.encode_queries([title]).vectors])
+        dense -= dense[:-1].mean(axis=0)
+        dense *= DENSE_LENGTH / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-12)
+    return ReviewDocuments(tuple(ids), {id: place for place, id in enumerate(ids)}, Rows(sparse, dense))
+
+
+def nothing(count: int) -> SparseRows:
+    """`count` rows without a column."""
+    none = np.zeros(0, np.int64)
+    return SparseRows(count, 0, none, none, np.zeros(0))
+
+
+def weighted_terms(documents: Sequence[Mapping[str, int]]) -> SparseRows:
+    """The rows of documents given as their terms' frequencies; terms that nearly all or only one of them has are
+    left out."""
+    numbers: dict[str, int] = {}
+    columns = np.fromiter(
+        (numbers.setdefault(term, len(numbers)) for one in documents for term in one), np.int64
+    )
+    counts = np.fromiter((count for one in documents for count in one.values()), np.float64, len(columns))
+    rows = np.repeat(np.arange(len(documents)), [len(one) for one in documents])
+    found = np.bincount(columns, minlength=len(numbers))
+    kept = (found > 1) & (found <= max(COMMON * len(documents), 1.0))
+    inside = kept[columns]
+    rows, columns, counts = rows[inside], (np.cumsum(kept) - 1)[columns[inside]], counts[inside]
+    rarity = np.log((1 + len(documents)) / (1 + found[kept])) + 1.0
+    values = (1.0 + np.log(counts)) * rarity[columns]
+    lengths = np.sqrt(np.bincount(rows, values**2, len(documents)))
+    return SparseRows(len(documents), int(kept.sum()), rows, columns, values / lengths[rows])
+
+
+def document_vectors(searcher: Searcher, ids: Sequence[str]) -> Float32Array:
+    """(n, D) the mean of the vectors of each document's passages."""
+    parts = searcher.source.find(ids)
+    sizes = [len(parts[id]) for id in ids]
+    ordinals: Int64Array = np.array([ordinal for id in ids for ordinal in parts[id]], np.int64)
+    vectors = searcher.source.vectors(ordinals)
+    starts = np.cumsum(sizes) - sizes
+    sums: Float32Array = np.add.reduceat(vectors, starts, axis=0)
+    return sums / np.array(sizes, np.float32)[:, None]
