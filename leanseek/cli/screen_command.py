@@ -25,7 +25,8 @@ def screen(
     out: Annotated[
         str,
         typer.Option(
-            metavar="RUN.trec", help="The run to write: those read, then all others, best first; - for stdout."
+            metavar="RUN.trec",
+            help="The run to write: those read, then all others, best first; - for stdout.",
         ),
     ],
     labels: Annotated[
@@ -46,7 +47,8 @@ def screen(
         float, typer.Option(metavar="0..1", help="How sure that must be before reading can end.")
     ] = 0.9,
     review: Annotated[
-        str, typer.Option(metavar="ID", help="The review's id in the run, and in judgments given as --labels.")
+        str,
+        typer.Option(metavar="ID", help="The review's id in the run, and in judgments given as --labels."),
     ] = "1",
     mode: opt.Mode = None,
     filter: opt.Filter = None,
@@ -69,7 +71,7 @@ def screen(
     ):
         screening = Screening(searcher, " ".join(title), labels=known, filter=filter, progress=progress)
         estimate = screening.estimate(recall)
-        shown = screening.next(next_) if next_ else []
+        shown = screening.next(next_) if next_ != 0 else []
         texts = {one.id: one for one in searcher.documents([one.id for one in shown])}
         lines = write_run(out, [(Query(review, " ".join(title)), screening.ranking())])
     ended = estimate.reached(confidence)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from leanseek.indexing.search_source import SearchSource
 from leanseek.types import Float32Array, Int64Array, Progress, content
 from leanseek.understanding.reviews.ridge_logistic import Rows, SparseRows
 
@@ -37,25 +40,21 @@ def review_documents(
 ) -> ReviewDocuments:
     """The documents with these `ids`, all of which the index has, in a mode of search: hybrid, dense or sparse.
 
-    Terms are those of the index's analysis, weighted (1 + ln f) · ln((1 + n) / (1 + df)) + 1 with lengths of 1. A
+    Terms are those of the index's analysis, weighted (1 + ln f) · (1 + ln((1 + n) / (1 + df))), with lengths of 1. A
     document's vector is the mean of its passages', with the mean of all documents taken off. The title is a document
     whose vector is that of a query.
     """
     ids = sorted(ids)
-    source = searcher.source
-    terms: list[Mapping[str, int]] = []
-    if mode != "dense":
-        tokens = source.passages.analyzer.tokens
-        for start in range(0, len(ids), BLOCK):
-            some = source.whole(ids[start : start + BLOCK])
-            terms += (Counter(tokens(content(one.title, one.text))) for one in some)
-            if progress is not None:
-                progress("reading", start + len(some), len(ids))
-        terms.append(Counter(tokens(title)))
-    sparse = weighted_terms(terms) if terms else nothing(len(ids) + 1)
+    texts = chain(whole_texts(searcher.source, ids, progress), (title,))
+    tokens = searcher.source.passages.analyzer.tokens
+    sparse = (
+        weighted_terms(Counter(tokens(text)) for text in texts) if mode != "dense" else nothing(len(ids) + 1)
+    )
     dense = np.zeros((len(ids) + 1, 0), np.float32)
     if mode in ("hybrid", "dense") and searcher.settings.dense is not None:
-        dense = np.concatenate([document_vectors(searcher, ids), searcher.encoder.encode_queries([title]).vectors])
+        dense = np.concatenate(
+            [document_vectors(searcher, ids), searcher.encoder.encode_queries([title]).vectors]
+        )
         dense -= dense[:-1].mean(axis=0)
         dense *= DENSE_LENGTH / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-12)
     return ReviewDocuments(tuple(ids), {id: place for place, id in enumerate(ids)}, Rows(sparse, dense))
@@ -67,23 +66,34 @@ def nothing(count: int) -> SparseRows:
     return SparseRows(count, 0, none, none, np.zeros(0))
 
 
-def weighted_terms(documents: Sequence[Mapping[str, int]]) -> SparseRows:
+def whole_texts(source: SearchSource, ids: Sequence[str], progress: Progress | None) -> Iterator[str]:
+    """Title and text of each of the documents."""
+    for start in range(0, len(ids), BLOCK):
+        some = source.whole(ids[start : start + BLOCK])
+        yield from (content(one.title, one.text) for one in some)
+        if progress is not None:
+            progress("reading", start + len(some), len(ids))
+
+
+def weighted_terms(documents: Iterable[Mapping[str, int]]) -> SparseRows:
     """The rows of documents given as their terms' frequencies; terms that nearly all or only one of them has are
     left out."""
     numbers: dict[str, int] = {}
-    columns = np.fromiter(
-        (numbers.setdefault(term, len(numbers)) for one in documents for term in one), np.int64
-    )
-    counts = np.fromiter((count for one in documents for count in one.values()), np.float64, len(columns))
-    rows = np.repeat(np.arange(len(documents)), [len(one) for one in documents])
+    sizes, terms, frequencies = array("q"), array("q"), array("q")
+    for one in documents:
+        sizes.append(len(one))
+        terms.extend(numbers.setdefault(term, len(numbers)) for term in one)
+        frequencies.extend(one.values())
+    count, columns = len(sizes), np.array(terms, np.int64)
+    rows, counts = np.repeat(np.arange(count), np.array(sizes, np.int64)), np.array(frequencies, np.float64)
     found = np.bincount(columns, minlength=len(numbers))
-    kept = (found > 1) & (found <= max(COMMON * len(documents), 1.0))
+    kept = (found > 1) & (found <= max(COMMON * count, 1.0))
     inside = kept[columns]
     rows, columns, counts = rows[inside], (np.cumsum(kept) - 1)[columns[inside]], counts[inside]
-    rarity = np.log((1 + len(documents)) / (1 + found[kept])) + 1.0
+    rarity = np.log((1 + count) / (1 + found[kept])) + 1.0
     values = (1.0 + np.log(counts)) * rarity[columns]
-    lengths = np.sqrt(np.bincount(rows, values**2, len(documents)))
-    return SparseRows(len(documents), int(kept.sum()), rows, columns, values / lengths[rows])
+    lengths = np.sqrt(np.bincount(rows, values**2, count))
+    return SparseRows(count, int(kept.sum()), rows, columns, values / lengths[rows])
 
 
 def document_vectors(searcher: Searcher, ids: Sequence[str]) -> Float32Array:

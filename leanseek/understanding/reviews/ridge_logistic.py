@@ -10,7 +10,7 @@ from leanseek.types import Float32Array, Float64Array, Int64Array
 
 STEPS: Final = 20
 """Newton steps at most; about six are enough."""
-CONVERGED: Final = 1e-3
+CONVERGED: Final = 1e-4
 """The norm of the gradient, as a share of the one at zero, at which a fit ends."""
 
 

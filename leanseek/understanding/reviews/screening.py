@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,8 +22,6 @@ RELEVANT: Final = 1.0
 """What a relevant document costs that is taken for irrelevant; the title counts as one."""
 BALANCE: Final = 1.0
 """What all irrelevant documents read cost together, as a share of the relevant ones."""
-UNREAD: Final = 0.3
-"""What the unread documents cost together, likewise: most of them are irrelevant."""
 FOLDS: Final = 5
 
 
@@ -31,9 +29,9 @@ class Screening:
     """The candidates of a review, which are read in the order of `next` and labelled by `label`.
 
     Before the first label they are in the order in which a search for the title has them, all of them. Then a logistic
-    regression over their terms and vectors learns from the labels, with the title as a relevant document and all
-    unread ones as a few irrelevant ones (after Cormack and Grossman's AutoTAR, "Autonomy and Reliability of Continuous
-    Active Learning for Technology-Assisted Review", 2015, which draws some at random).
+    regression over their terms and vectors learns from the labels, with the title as one more relevant document (as in
+    AutoTAR; Cormack, Grossman: "Autonomy and Reliability of Continuous Active Learning for Technology-Assisted
+    Review", 2015).
 
     >>> screening = Screening(searcher, "statins for the prevention of dementia")
     >>> while not screening.estimate().reached():
@@ -46,11 +44,13 @@ class Screening:
         title: str,
         *,
         labels: Mapping[str, int] | None = None,
+        candidates: Iterable[str] | None = None,
         filter: str | Filter | None = None,
         mode: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """The candidates are all documents of the searcher's index that the `filter` admits.
+        """The candidates are all documents of the searcher's index that the `filter` admits, or those of them whose ids
+        are among the `candidates`.
 
         `labels` are those that there are, in the order in which they were read. `mode` is hybrid, dense or sparse, by
         default the searcher's: which sides find by the title, and whether terms, vectors or both are learned from.
@@ -63,6 +63,9 @@ class Screening:
             raise UsageError("the title of the review is empty; give what it is about, as in a search")
         chosen = searcher.mode if mode is None else choose_mode(searcher.settings, mode)
         ids = searcher.ids(filter=filter)
+        if candidates is not None:
+            wanted = set(candidates)
+            ids = [id for id in ids if id in wanted]
         if not ids:
             raise UsageError(
                 "there is no candidate: the index is empty, or the filter admits none of its documents"
@@ -125,7 +128,9 @@ class Screening:
         """
         places, relevant = self._read()
         unread = self._unread_places()
-        return estimate_recall(self._held_out(places, relevant), relevant > 0, self._learned()[unread], recall)
+        return estimate_recall(
+            self._held_out(places, relevant), relevant > 0, self._learned()[unread], recall
+        )
 
     def _unread(self) -> list[Ranked]:
         places, scores = self._unread_places(), self._learned()
@@ -153,16 +158,12 @@ class Screening:
     def _fitted(
         self, places: Int64Array, relevant: Float64Array, start: Float64Array | None = None
     ) -> Float64Array:
-        """(width,) the weights that these labels teach."""
-        count = len(self._documents.ids)
-        targets, costs = np.zeros(count + 1), np.zeros(count + 1)
-        targets[count], costs[count] = 1.0, RELEVANT
-        targets[places] = relevant
-        positive = RELEVANT * (1.0 + relevant.sum())
-        costs[:count] = UNREAD * positive / max(count - len(places), 1)
-        irrelevant = max(len(places) - relevant.sum(), 1.0)
-        costs[places] = np.where(relevant > 0, RELEVANT, BALANCE * positive / irrelevant)
-        return fit(self._documents.rows, targets, costs, start)
+        """(width,) the weights that these labels teach, beside the title."""
+        used = np.append(places, len(self._documents.ids))
+        targets = np.append(relevant, 1.0)
+        irrelevant = max(float((1.0 - targets).sum()), 1.0)
+        costs = RELEVANT * np.where(targets > 0, 1.0, BALANCE * targets.sum() / irrelevant)
+        return fit(self._documents.rows.take(used), targets, costs, start)
 
     def _held_out(self, places: Int64Array, relevant: Float64Array) -> Float64Array:
         """(r,) the scores of the documents read, each by a model that has not seen its label."""
