@@ -13,6 +13,7 @@ from leanseek.files import replacing
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    Constraint,
     DescribedSentence,
     Description,
     ExpandedTerm,
@@ -93,6 +94,7 @@ class AnswerRecord(TypedDict):
     query_tokens_lost: NotRequired[int]
     coverage: NotRequired[float]
     operators: NotRequired[list[dict[str, Any]]]
+    constraints: NotRequired[list[dict[str, Any]]]
     facets: NotRequired[dict[str, FacetRecord]]
     expansion: NotRequired[dict[str, Any]]
 
@@ -220,6 +222,8 @@ def answer_record(answer: Answer) -> AnswerRecord:
         record["coverage"] = answer.coverage
     if answer.operators:
         record["operators"] = [operator._asdict() for operator in answer.operators]
+    if answer.constraints:
+        record["constraints"] = [one._asdict() for one in answer.constraints]
     if answer.facets:
         record["facets"] = facets_record(answer.facets)
     if answer.expansion is not None:
@@ -280,6 +284,7 @@ def answer_of(record: AnswerRecord) -> Answer:
         tokens_lost=record.get("query_tokens_lost", 0),
         coverage=record.get("coverage"),
         operators=tuple(Operator(**operator) for operator in record.get("operators", ())),
+        constraints=tuple(Constraint(**one) for one in record.get("constraints", ())),
         facets={
             field: Facet(tuple(ValueCount(**one) for one in facet["values"]), facet["distinct"])
             for field, facet in record.get("facets", {}).items()

@@ -235,6 +235,28 @@ class QueryExpansion(NamedTuple):
     sentences: tuple[DescribedSentence, ...] = ()
 
 
+class Constraint(NamedTuple):
+    """What characters [start, end) of a query ask of a field: a `condition` of the filter language, such as
+    `year > 2015`, and how sure that is, in [0, 1].
+
+    `left` is how many documents the filter, the constraints before it and this one leave in a strict search; else None.
+    """
+
+    field: str
+    condition: str
+    start: int
+    end: int
+    confidence: float
+    left: int | None = None
+
+
+class Understanding(NamedTuple):
+    """What a query asks of the fields of an index, and the `rest` of its words."""
+
+    constraints: tuple[Constraint, ...]
+    rest: str
+
+
 class ValueCount(NamedTuple):
     """A value of a metadata field, and how many documents have it."""
 
@@ -267,6 +289,7 @@ class Nothing(NamedTuple):
         "empty_query",
         "filter",
         "operators",
+        "constraints",
         "no_words",
         "unknown_words",
         "no_match",
@@ -286,6 +309,7 @@ class Answer:
     they were understood; none where it has none, or was taken literally. `coverage`: the share of the passages that was
     searched, where a part of a cluster did not answer; None: all of them. `facets`: those asked for, by field.
     `expansion`: how the query was expanded; None where that was not asked for.
+    `constraints`: what the query was understood to ask of fields; none unless the search was to understand it.
     """
 
     hits: list[Hit]
@@ -299,6 +323,7 @@ class Answer:
     coverage: float | None = None
     facets: Mapping[str, Facet] = field(default_factory=dict)
     expansion: QueryExpansion | None = None
+    constraints: tuple[Constraint, ...] = ()
 
 
 class Ranked(NamedTuple):

@@ -41,6 +41,7 @@ PANELS = {
     "Measure": {
         "score_commands": "score compare",
         "answer_commands": "answers",
+        "constraint_command": "constraints",
         "eval_commands": "collections collection reproduce",
         "report_commands": "leaderboard report relevance",
     },

@@ -26,6 +26,7 @@ PANELS = {
     "Expansion": "expand_documents generator",
     "Filter and fusion": "mode filter literal operators also collapse fusion dense_weight learned_weight depth",
     "Feedback": "relevant irrelevant",
+    "Fields": "understand strict",
     "Order and counts": "diversity recency now facet",
     "Context": "context expand compress guard",
     "Relevance": "min_probability relevant_only relevance",

@@ -275,6 +275,19 @@ Operators: TypeAlias = Annotated[
 Collapse: TypeAlias = Annotated[
     bool, typer.Option("--collapse", help="Show one of all documents with the same title and text.")
 ]
+Understand: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--understand",
+        help="Raise what has the values, years and comparisons that the query names of the index's fields.",
+    ),
+]
+Strict: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="With --understand: return nothing else; the query is searched without them."
+    ),
+]
 Also: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

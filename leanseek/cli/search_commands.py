@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import Context
-    from leanseek.types import Answer, Operator, Progress, Query, QueryExpansion, Ranked
+    from leanseek.types import Answer, Constraint, Operator, Progress, Query, QueryExpansion, Ranked
 
 TERMS = 20
 """Terms of an expanded query that are shown."""
@@ -49,6 +49,8 @@ def search(
     ] = False,
     mode: opt.Mode = None,
     filter: opt.Filter = None,
+    understand: opt.Understand = False,
+    strict: opt.Strict = False,
     literal: opt.AsText = False,
     also: opt.Also = None,
     relevant: opt.Relevant = None,
@@ -108,6 +110,8 @@ def search(
         relevant=opt.parse_ids(relevant),
         irrelevant=opt.parse_ids(irrelevant),
         filter=filter,
+        understand=understand,
+        strict=strict,
         depth=depth,
         min_probability=min_probability,
         relevant_only=relevant_only,
@@ -216,6 +220,8 @@ def show_answer(
     if explain and answer.expansion is not None:
         for line in expansion_lines(answer.expansion):
             typer.echo(line, err=not answer.hits)
+    if explain and answer.constraints:
+        typer.echo(asked_of_fields(answer.constraints), err=not answer.hits)
     if answer.hits:
         print_hits(answer.hits, explain)
     elif answer.nearest is not None:
@@ -276,6 +282,15 @@ def expansion_lines(expansion: QueryExpansion) -> Iterator[str]:
         yield f"wants: {printable(' '.join(sentence.text.split()))} [{printable(sentence.id)}]"
 
 
+def asked_of_fields(constraints: Sequence[Constraint]) -> str:
+    """What a query asks of fields in words: asks for year > 2015 (.90) · section = "net" (.60)."""
+    return "asks for " + " · ".join(
+        f"{printable(one.condition)} "
+        + (f"({one.confidence:.2f})" if one.left is None else f"({count(one.left, 'document')} left)")
+        for one in constraints
+    )
+
+
 def quoted(words: str) -> str:
     """A word, or a phrase in quotation marks."""
     return f'"{printable(words)}"' if len(words.split()) > 1 else printable(words)
@@ -304,6 +319,8 @@ def run(
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents for each query.")] = 1000,
     mode: opt.Mode = None,
     filter: opt.Filter = None,
+    understand: opt.Understand = False,
+    strict: opt.Strict = False,
     operators: opt.Operators = False,
     expand: opt.ExpandQuery = None,
     collapse: opt.Collapse = False,
@@ -373,6 +390,8 @@ def run(
                         texts,
                         k,
                         filter=filter,
+                        understand=understand,
+                        strict=strict,
                         depth=depth,
                         min_probability=min_probability,
                         relevant_only=relevant_only,

@@ -8,6 +8,11 @@ from .collections.registry import list_collections as list_collections
 from .collections.registry import open_collection as open_collection
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .constraints import ConstraintQuery as ConstraintQuery
+from .constraints import ConstraintReport as ConstraintReport
+from .constraints import ConstraintScores as ConstraintScores
+from .constraints import evaluate_constraints as evaluate_constraints
+from .constraints import read_constraints as read_constraints
 from .evaluation import Outcome as Outcome
 from .evaluation import evaluate as evaluate
 from .measures import score as score

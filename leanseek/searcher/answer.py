@@ -67,6 +67,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
                 reached,
                 operators=ranking.operators,
                 expansion=ranking.expanded,
+                constraints=ranking.constraints,
                 coverage=snapshot.coverage,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from leanseek.searcher.field_boost import contradiction
 from leanseek.searcher.request import Request
 from leanseek.types import Answer, Nothing
 
@@ -30,9 +31,13 @@ def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
             "filter",
             f"none of the {total:,} documents meets the filter; the index has the fields {named}",
         )
+    if request.constraints and (
+        sentence := contradiction(snapshot, request.filter, request.alone(0).constraints[0])
+    ):
+        return Nothing("constraints", sentence)
     if sentence := left_nothing(answer, allowed is not None):
         return Nothing("operators", sentence)
-    if answer.operators:
+    if answer.operators or request.constraints:
         allowed = request.alone(0).allowed
         met = snapshot.count_documents(allowed)
     if answer.nearest is not None and answer.threshold is not None:
@@ -53,11 +58,11 @@ def why_nothing(request: Request, query: str, answer: Answer) -> Nothing:
                 f"no word of the query is in the index ({shown(words)}){by_meaning(request)}",
             )
         if allowed is not None:
+            what = "operators" if answer.operators else "constraints" if request.constraints else "filter"
             return Nothing(
                 "filter",
-                f"{met:,} of {total:,} documents {'meets' if met == 1 else 'meet'} the "
-                f"{'operators' if answer.operators else 'filter'}, and none of those has a word of the query "
-                f"({shown(words)})",
+                f"{met:,} of {total:,} documents {'meets' if met == 1 else 'meet'} the {what}, and none of those has a "
+                f"word of the query ({shown(words)})",
             )
     return Nothing("no_match", "no document matches the query")
 

@@ -17,7 +17,7 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.base import Candidates, SparseQuery, WeightedQuery
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
-from leanseek.types import Float32Array, Float64Array, Int64Array, Operator, QueryExpansion
+from leanseek.types import Constraint, Float32Array, Float64Array, Int64Array, Operator, QueryExpansion
 
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
@@ -53,7 +53,7 @@ class Ranking(NamedTuple):
     `probabilities` (c,) float64: how probable it is that each is relevant; None where that was not computed.
     `copies`: of some ordinals those of the passages with the same text that they stand for. `operators`: the query's,
     with what they leave. `expansion`: the query as the learned side was asked it. `wordings`: the views of each where
-    there are several, in their order.
+    there are several, in their order. `constraints`: what the query was understood to ask of fields.
     """
 
     ordinals: Int64Array
@@ -69,6 +69,7 @@ class Ranking(NamedTuple):
     expanded: QueryExpansion | None = None
     """How the query was expanded; None: it was not."""
     wordings: tuple[WordingView, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
@@ -86,6 +87,15 @@ class Ranking(NamedTuple):
             probabilities=chances,
             wordings=tuple(view.take(places) for view in self.wordings),
         )
+
+
+def rescored(ranking: Ranking, scores: Float32Array, snapshot: SearchSource) -> Ranking:
+    """The ranking in the order of new scores (c,) of its passages; equal ones in the order of ids."""
+    ordinals = ranking.ordinals
+    rising = np.argsort(ordinals)
+    places = rising[np.searchsorted(ordinals[rising], snapshot.passages.in_order(ordinals[rising]))]
+    order = places[np.argsort(-scores[places], kind="stable")]
+    return ranking._replace(scores=scores).take(order)
 
 
 class Lists(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.filters import check_known, quote_name, seconds_of
 from leanseek.indexing.search_source import SearchSource
+from leanseek.searcher.ranking import rescored
 from leanseek.types import Freshness, Metadata
 
 if TYPE_CHECKING:
@@ -112,8 +113,4 @@ def aged(ranking: Ranking, request: Request) -> Ranking:
     factors = np.array([request.recency.of(one.metadata).factor for one in passages.get(ranking.ordinals)])
     scores = ranking.scores.astype(np.float64)
     multiplied = ((scores - min(0.0, float(scores.min()))) * factors).astype(np.float32)
-    # Equal scores come in the order of ids.
-    rising = np.argsort(ranking.ordinals)
-    places = rising[np.searchsorted(ranking.ordinals[rising], passages.in_order(ranking.ordinals[rising]))]
-    order = places[np.argsort(-multiplied[places], kind="stable")]
-    return ranking._replace(scores=multiplied).take(order)
+    return rescored(ranking, multiplied, request.snapshot)

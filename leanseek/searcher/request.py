@@ -15,12 +15,13 @@ from leanseek.indexing.learned import ImpactQuery, impact_query
 from leanseek.indexing.search_source import Allowed, Documents, SearchSource
 from leanseek.indexing.settings import EncoderSettings, LearnedSettings
 from leanseek.searcher.diversity import POOL, check_diversity
+from leanseek.searcher.field_boost import FieldTables, narrowed
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.ranking import Mode, SearchSides, choose_mode, search_sides
 from leanseek.searcher.recency import Recency, check_dates, parse_recency
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.types import Float32Array, Operator, Progress
+from leanseek.types import Constraint, Float32Array, Operator, Progress
 from leanseek.understanding import parse_query, without_repeats
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class SearchOptions(TypedDict, total=False):
     `leanseek.searcher.diversity`); 0 leaves the order. `recency`, such as "published:90d", multiplies the score by one
     half for every half-life that a document is old by its date in that field (see `leanseek.searcher.recency`); `now`
     is the time it counts from, by default the present. Neither changes probabilities.
+
+    `understand` links words of the query to fields of the index (see `Searcher.understand`) and raises the documents
+    that have what they ask for; with `strict` it returns no others, and the words are not searched for.
     """
 
     filter: str | Filter | None
@@ -72,6 +76,8 @@ class SearchOptions(TypedDict, total=False):
     expand: str | Sequence[str] | None
     relevant: Sequence[str] | None
     irrelevant: Sequence[str] | None
+    understand: bool
+    strict: bool
 
 
 class QueryEncoder:
@@ -180,6 +186,7 @@ class Generation:
     fusion: Fusion
     relevance: RelevanceModel | None
     learned: LearnedQueries = field(default_factory=lambda: LearnedQueries(None))
+    tables: FieldTables = field(default_factory=FieldTables)
     search_sides: SearchSides = search_sides
 
     def sides(self, mode: Mode) -> frozenset[str]:
@@ -206,6 +213,8 @@ class Request:
     query, whose text has them no longer; empty: no query has any. `collapse`: of results with the same text only the
     first is one. `wordings` are further ones of the only query. `diversity` and `recency`: see `SearchOptions`.
     `expansion`: how the queries are expanded; None: not at all.
+    `boosts`: what a query asks of fields raises what meets it. `constraints` are what each query asks of them in a
+    strict search, whose text has them no longer; empty: none asks. `filter` is the one that `allowed` was made by.
     """
 
     generation: Generation
@@ -226,6 +235,9 @@ class Request:
     diversity: float = 0.0
     recency: Recency | None = None
     expansion: Expansion | None = None
+    boosts: bool = False
+    constraints: Sequence[Sequence[Constraint]] = ()
+    filter: Filter | None = None
 
     @property
     def snapshot(self) -> SearchSource:
@@ -256,30 +268,38 @@ class Request:
     def parts(self) -> Iterator[tuple[int, Request]]:
         """The queries in order, as requests that admit the same passages for all theirs; each with its first place.
 
-        Those without operators come together, at most `BLOCK`, others alone: with what their operators admit as
+        Those without operators and constraints come together, at most `BLOCK`, others alone: with what these admit as
         `allowed`, and with how many documents each leaves.
         """
         start = 0
         while start < len(self.queries):
             end = start + 1
-            if self.operators and self.operators[start]:
+            if self.narrows(start):
                 yield start, self.alone(start)
             else:
-                while end < min(start + BLOCK, len(self.queries)) and not (
-                    self.operators and self.operators[end]
-                ):
+                while end < min(start + BLOCK, len(self.queries)) and not self.narrows(end):
                     end += 1
-                yield start, replace(self, queries=self.queries[start:end], operators=())
+                yield start, replace(self, queries=self.queries[start:end], operators=(), constraints=())
             start = end
 
+    def narrows(self, place: int) -> bool:
+        """Whether one of the queries has operators or, in a strict search, constraints."""
+        return any(of_queries and of_queries[place] for of_queries in (self.operators, self.constraints))
+
     def alone(self, place: int) -> Request:
-        """The request of one of the queries, with its operators applied."""
-        alone = replace(self, queries=[self.queries[place]], operators=())
-        if not (self.operators and self.operators[place]):
+        """The request of one of the queries, with its operators and constraints applied."""
+        alone = replace(self, queries=[self.queries[place]], operators=(), constraints=())
+        if not self.narrows(place):
             return alone
-        mask, applied = self.snapshot.narrowed(self.allowed, self.operators[place])
+        mask = self.allowed
+        if self.constraints and self.constraints[place]:
+            mask, asked = narrowed(self.snapshot, self.filter, self.constraints[place])
+            alone = replace(alone, constraints=[asked])
+        if self.operators and self.operators[place]:
+            mask, applied = self.snapshot.narrowed(mask, self.operators[place])
+            alone = replace(alone, operators=[applied])
         judge = self.judge and replace(self.judge, searched=self.snapshot.count(mask))
-        return replace(alone, allowed=mask, judge=judge, operators=[applied])
+        return replace(alone, allowed=mask, judge=judge)
 
 
 def make_request(
@@ -328,7 +348,8 @@ def make_request(
     if filter is not None:
         from leanseek.filters import parse_filter
 
-        matching = snapshot.matching(parse_filter(filter) if isinstance(filter, str) else filter)
+        filter = parse_filter(filter) if isinstance(filter, str) else filter
+        matching = snapshot.matching(filter)
     expansion = None
     given = options.get("expand"), options.get("relevant"), options.get("irrelevant")
     if any(given):
@@ -342,6 +363,14 @@ def make_request(
     operators: list[tuple[Operator, ...]] = []
     if not options.get("literal", literal):
         queries, operators = understood(queries)
+    understand, strict = options.get("understand", False), options.get("strict", False)
+    constraints: list[tuple[Constraint, ...]] = []
+    if strict:
+        if not understand:
+            raise UsageError(
+                "strict is for what a query asks of fields; give understand=True too (--understand)"
+            )
+        queries, constraints = constrained(generation, queries)
     least, relevant_only = options.get("min_probability"), options.get("relevant_only", False)
     threshold = choose_threshold(generation.relevance, chosen, least, relevant_only)
     needed = probabilities or threshold is not None or (second is not None and second.by_probability)
@@ -366,6 +395,9 @@ def make_request(
         diversity=diversity,
         recency=recency,
         expansion=expansion,
+        boosts=understand and not strict,
+        constraints=constraints,
+        filter=filter,
     )
 
 
@@ -380,6 +412,25 @@ def choose_recency(snapshot: SearchSource, given: str | None, now: str | datetim
     recency = parse_recency(given, now)
     check_dates(snapshot, recency.field)
     return recency
+
+
+def constrained(
+    generation: Generation, queries: Sequence[str]
+) -> tuple[list[str], list[tuple[Constraint, ...]]]:
+    """The texts of queries without what they ask of fields, and that; no constraints where no query has any.
+
+    A text of which nothing would be left stays as it is.
+    """
+    from leanseek.understanding import SURE, link_fields, understanding
+
+    table = generation.tables.of(generation.snapshot)
+    asked = [
+        understanding(query, [one for one in link_fields(query, table) if one.confidence >= SURE])
+        for query in queries
+    ]
+    texts = [one.rest or query for one, query in zip(asked, queries, strict=True)]
+    constraints = [one.constraints for one in asked]
+    return texts, constraints if any(constraints) else []
 
 
 def understood(queries: Sequence[str]) -> tuple[list[str], list[tuple[Operator, ...]]]:

@@ -11,6 +11,7 @@ from leanseek.errors import UsageError
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.sparse.base import SparseQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
+from leanseek.searcher.field_boost import boosted
 from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, views_of
 from leanseek.searcher.recency import aged
 from leanseek.searcher.relevance.features import LIST_DEPTH
@@ -40,7 +41,8 @@ def search_part(request: Request) -> list[Ranking]:
             ranking = rank(
                 snapshot, one.text, one.vector, sides, depth, request.generation.fusion, one.learned
             )
-            results = with_query(first_of_each(aged(ranking, request), request), one)
+            ranking = boosted(aged(ranking, request), request, one.as_typed)
+            results = with_query(first_of_each(ranking, request), one)
             rankings[places[row]] = judged(request, one, results, sides)
             if ranking.complete or depth >= snapshot.size:
                 continue
@@ -98,17 +100,19 @@ def rank_part(
         one = asked[row]
         fusion = request.generation.fusion
         ranking = rank_given(snapshot, one.text, one.vector, ordinals, request.mode, fusion, one.learned)
-        results = with_query(first_of_each(aged(ranking, request), request), one)
+        ranking = boosted(aged(ranking, request), request, one.as_typed)
+        results = with_query(first_of_each(ranking, request), one)
         rankings[place] = judged(request, one, results, found[row])
     return rankings
 
 
 def with_operators(request: Request, rankings: Sequence[Ranking]) -> Sequence[Ranking]:
-    """The rankings, with the operators of the query where it is alone."""
-    if not request.operators:
-        return rankings
-    [operators] = request.operators
-    return [ranking._replace(operators=tuple(operators)) for ranking in rankings]
+    """The rankings, with the operators and the constraints of the query where it is alone."""
+    for operators in request.operators:
+        rankings = [ranking._replace(operators=tuple(operators)) for ranking in rankings]
+    for constraints in request.constraints:
+        rankings = [ranking._replace(constraints=tuple(constraints)) for ranking in rankings]
+    return rankings
 
 
 def check_candidates(candidates: Sequence[Sequence[str]], queries: int, depth: int | None) -> None:
@@ -131,6 +135,13 @@ class Asked(NamedTuple):
     vector: Float32Array | None
     learned: ImpactQuery | None
     typed: Typed | None = None
+
+    @property
+    def as_typed(self) -> str:
+        """The text of the query before its expansion."""
+        text = self.text if self.typed is None else self.typed.asked.text
+        assert isinstance(text, str), "only an expansion weighs terms"
+        return text
 
 
 class Typed(NamedTuple):

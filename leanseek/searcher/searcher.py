@@ -30,7 +30,7 @@ from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
 from leanseek.searcher.wordings import rankings_of, wordings_of
-from leanseek.types import Answer, Description, Document, Float32Array, Hit, Progress, Ranked
+from leanseek.types import Answer, Description, Document, Float32Array, Hit, Progress, Ranked, Understanding
 
 if TYPE_CHECKING:
     from leanseek.decode import Decoder
@@ -230,7 +230,7 @@ class Searcher:
         query gives no hits. `queries` are further wordings of the question, or all of them without a `query`: the
         ranking is of what any of them finds (see `leanseek.searcher.wordings`), re-rankers read the first, whose
         operators hold for all. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only,
-        literal, collapse, diversity, recency, now, expand, relevant, irrelevant).
+        literal, collapse, diversity, recency, now, understand, strict, expand, relevant, irrelevant).
 
         Raises UsageError or FilterError.
         """
@@ -275,6 +275,22 @@ class Searcher:
         from leanseek.searcher.nothing import why_nothing
 
         return replace(answer, nothing=why_nothing(request, worded(request, request.queries[0]), answer))
+
+    def understand(self, query: str, **options: Unpack[SearchOptions]) -> Understanding:
+        """What a query asks of fields of the index, and the rest of its words: `statin trials after 2015`.
+
+        Values, years, comparisons, and the letters and number of words of a title are linked by the words; a title by
+        the hits too, for which the query is searched with the `options` (those of `search`). A search does the same
+        with `understand`. Characters are those of the query without its operators.
+
+        Raises UsageError or FilterError.
+        """
+        from leanseek.understanding import understanding
+
+        options = {**options, "understand": True, "strict": False}
+        request = make_request(self._open_generation(), None, [query], 1, options, probabilities=False)
+        [ranking] = rankings_of(request)
+        return understanding(request.queries[0], ranking.constraints)
 
     def search_batch(
         self,

@@ -2,6 +2,10 @@ from .duplicates import Duplicate as Duplicate
 from .duplicates import DuplicateGroup as DuplicateGroup
 from .duplicates import find_duplicates as find_duplicates
 from .emphasis import without_repeats as without_repeats
+from .field_links import SURE as SURE
+from .field_links import link_fields as link_fields
+from .field_links import understanding as understanding
+from .field_table import FieldTable as FieldTable
 from .operators import ParsedQuery as ParsedQuery
 from .operators import parse_query as parse_query
 from .profile import Profile as Profile
@@ -14,3 +18,4 @@ from .query_expansion import load_expander as load_expander
 from .suggestion import Suggester as Suggester
 from .suggestion import Suggestion as Suggestion
 from .suggestion import Suggestions as Suggestions
+from .title_link import link_title as link_title
