@@ -49,7 +49,7 @@ NEIGHBOURS = {
     (
         "searcher",
         "understanding",
-    ): "a search reads its query's operators; their parser knows nothing of an index",
+    ): "a search reads its query's operators and expands it; neither knows anything of an index",
 }
 """Imports between rooms of one layer or of the layer above, (from, to), each with its reason."""
 

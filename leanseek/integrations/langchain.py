@@ -77,6 +77,9 @@ class LeanseekRetriever(BaseRetriever):
     diversity: float | None = None
     recency: str | None = None
     now: str | datetime | None = None
+    expand: str | Sequence[str] | None = None
+    relevant: Sequence[str] | None = None
+    irrelevant: Sequence[str] | None = None
     explain: bool = False
     _connection: Connection = PrivateAttr()
 

@@ -13,7 +13,7 @@ from leanseek.indexing.search_source import Allowed, SearchSource
 from leanseek.indexing.sparse import WeightedQuery
 from leanseek.indexing.sparse.parameters import inverse_document_frequency
 from leanseek.searcher.context import parse_expansion
-from leanseek.searcher.ranking import Sides, rank
+from leanseek.searcher.ranking import Mode, Sides, rank
 from leanseek.searcher.request import Generation, Request
 from leanseek.searcher.search import Asked, Typed, encoded, searched
 from leanseek.types import Description, Int64Array, QueryExpansion, WeightedTerm, content
@@ -56,7 +56,7 @@ def divided(expand: str | Sequence[str] | None) -> tuple[str | None, str | None]
         if isinstance(one, str) and one.partition("(")[0].strip().lower() in EXPANDERS:
             methods.append(one)
         else:
-            parse_expansion(one)
+            check_passages(one)
             passages.append(one)
     for given in (passages, methods):
         if len(given) > 1:
@@ -64,9 +64,17 @@ def divided(expand: str | Sequence[str] | None) -> tuple[str | None, str | None]
     return passages[0] if passages else None, methods[0] if methods else None
 
 
+def check_passages(given: str) -> None:
+    """Raise UsageError for what names neither a query expansion nor what comes along of passages."""
+    try:
+        parse_expansion(given)
+    except UsageError as error:
+        raise UsageError(f"{error}; to expand the query, {', '.join(EXPANDERS)}") from None
+
+
 def choose_expansion(
     generation: Generation,
-    mode: str,
+    mode: Mode,
     allowed: Allowed,
     expand: str | Sequence[str] | None,
     relevant: Sequence[str] | None,
@@ -91,7 +99,7 @@ def choose_expansion(
         return None
     expander = load_expander(method)
     name = method.partition("(")[0].strip().lower()
-    sides = generation.sides(mode) & expander.sides  # type: ignore[arg-type]
+    sides = generation.sides(mode) & expander.sides
     if not sides:
         raise UsageError(
             f"{name} expands the query of the {' and the '.join(sorted(expander.sides))} side, and this search is "

@@ -48,7 +48,7 @@ Tokens = Callable[[str], list[str]]
 
 
 class Contrast(NamedTuple):
-    """How often terms are among all terms of the relevant and of the irrelevant documents, and how rare they are."""
+    """The probability of terms in the relevant and in the irrelevant documents, and how rare they are."""
 
     relevant: Mapping[str, float]
     irrelevant: Mapping[str, float]
@@ -77,10 +77,13 @@ def contrast_of(
 
 
 def shares(documents: Iterable[Sequence[str]]) -> dict[str, float]:
-    """The share of each term among all terms of some documents."""
-    counts = Counter(term for terms in documents for term in terms)
-    total = counts.total()
-    return {term: count / total for term, count in counts.items()}
+    """The mean over some documents of the share that each term has among a document's terms."""
+    found: dict[str, float] = {}
+    filled = [terms for terms in documents if terms]
+    for terms in filled:
+        for term, count in Counter(terms).items():
+            found[term] = found.get(term, 0.0) + count / len(terms) / len(filled)
+    return found
 
 
 def best_sentences(

@@ -79,11 +79,9 @@ class Feedback:
         return term.isalnum() if term.isascii() else not self.ascii_only
 
     def contrast(self) -> Contrast:
-        """What sets the relevant documents apart from the irrelevant ones."""
-        relevant, irrelevant = (
-            [self.tokens(one.text) for one in documents] for documents in (self.relevant, self.irrelevant)
-        )
-        return contrast_of(relevant, irrelevant, self.idf)
+        """What sets the relevant documents apart from the irrelevant ones; the query counts as one of the former."""
+        relevant = [self.tokens(text) for text in (*(one.text for one in self.relevant), self.query)]
+        return contrast_of(relevant, [self.tokens(one.text) for one in self.irrelevant], self.idf)
 
 
 class Expanded(NamedTuple):
@@ -223,7 +221,7 @@ class Describing:
 
     hits: int = 3
     sentences: int = 3
-    weight: float = 4.0
+    weight: float = 3.0
     share: float = 0.5
 
     def expand(self, feedback: Feedback) -> Expanded:

@@ -119,6 +119,19 @@ def test_probabilities(pair: Pair, mode: str, relevance: RelevanceModel) -> None
     assert len(told) > 100
 
 
+@pytest.mark.parametrize("expand", ["rm3(terms=3)", "rocchio", "dense-prf", "description"])
+def test_expanded_queries(pair: Pair, expand: str, relevance: RelevanceModel) -> None:
+    one, many = pair.searchers(relevance=relevance)
+    options: Any = {"expand": expand, "explain": True}
+    for query in QUERIES:
+        assert bits(one.answer(query, 20, **options)) == bits(many.answer(query, 20, **options))
+    named: Any = {"relevant": [hit.id for hit in one.search(QUERIES[1], 2)]}
+    assert bits(one.answer(QUERIES[0], **named, **options)) == bits(
+        many.answer(QUERIES[0], **named, **options)
+    )
+    assert one.describe(QUERIES[0], **named) == many.describe(QUERIES[0], **named)
+
+
 def test_operators_and_reasons(pair: Pair) -> None:
     one, many = pair.searchers()
     for query in (

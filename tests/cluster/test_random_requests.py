@@ -110,13 +110,14 @@ asked = options(
     | st.lists(st.sampled_from(["kind", "number", "published", "title", "id", "nothing"]), max_size=2),
     explain=perhaps(True),
     depth=perhaps(40),
+    expand=perhaps("rm3", "rocchio(hits=2)", "dense-prf", "description"),
 )
 context = options(
     **common,
     max_tokens=st.sampled_from([5, 60, 400]),
     guard=perhaps("mark", "drop"),
     compress=perhaps(0.3, 0.6),
-    expand=perhaps("window:1", "window:3", "document"),
+    expand=perhaps("window:1", "window:3", "document", ["document", "rm3"]),
 )
 
 

@@ -37,6 +37,7 @@ def client(address: str) -> Any:
 
 def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Searcher) -> None:
     options: dict[str, Any]
+    ids = [document.id for document in DOCUMENTS]
     for options in ({}, {"filter": "year >= 2000", "mode": "sparse"}, {"collapse": True, "literal": True}):
         for query in QUERIES:
             assert client.answer(query, 5, explain=True, **options) == searcher.answer(
@@ -60,12 +61,13 @@ def test_every_method_gives_what_the_searcher_gives(client: Client, searcher: Se
     for expand in ("passage", "window:1", "document"):
         found = client.context("heart trial", 80, k=9, expand=expand)
         assert found == searcher.context("heart trial", 80, k=9, expand=expand)
+    options = {"expand": "description", "relevant": [ids[0]], "irrelevant": [ids[1]]}
+    assert client.answer("heart trial", **options) == searcher.answer("heart trial", **options)
     found = client.context("heart trial", 80, k=9, compress=0.4)
     assert found == searcher.context("heart trial", 80, k=9, compress=0.4)
     assert found.passages[0].spans
     condition = parse_filter('year >= 2000 and tags = "a"')
     assert client.search("heart", filter=condition) == searcher.search("heart", filter=condition)
-    ids = [document.id for document in DOCUMENTS]
     assert client.documents(ids) == searcher.documents(ids)
     assert client.documents(ids, filter="year = 2001") == searcher.documents(ids, filter="year = 2001")
     assert client.missing(["d1", "zz", "zz", "d2"]) == searcher.missing(["d1", "zz", "zz", "d2"]) == ["zz"]
