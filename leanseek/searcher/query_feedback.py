@@ -219,7 +219,7 @@ def feedback_of(
         ranking = rank(snapshot, one.text, one.vector, sides, depth, fusion, one.learned)
         reach = max(expander.hits + len(irrelevant), expander.others.stop)
         ids = snapshot.passages.ids(ranking.ordinals[:reach])
-        found = [
+        found: list[tuple[str, Sequence[int], float]] = [
             (id, [ordinal], score)
             for id, ordinal, score in zip(
                 ids, ranking.ordinals.tolist(), ranking.scores.tolist(), strict=False

@@ -227,8 +227,9 @@ def scores_of_terms_once(
         if candidates is None:
             yield None
             continue
-        weighted = isinstance(query, WeightedQuery)
-        once = query if weighted else each_term_once(query, snapshot.passages.analyzer)
+        once = (
+            query if isinstance(query, WeightedQuery) else each_term_once(query, snapshot.passages.analyzer)
+        )
         best = candidates if once == query else snapshot.sparse.search(once, listed, allowed)
         yield best.scores[:listed]
 

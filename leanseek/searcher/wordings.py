@@ -68,7 +68,7 @@ def search_wordings(request: Request) -> Ranking:
     while True:
         sides = searched(request, asked, depth)
         ranking = aged(rank_wordings(request, asked, sides, depth), request)
-        ranking = boosted(ranking, request, asked[0].text)
+        ranking = boosted(ranking, request, asked[0].as_typed)
         results = first_of_each(ranking, request)
         seen = seen_by(first(results, request.k))
         copied = request.collapse and any(

@@ -259,7 +259,10 @@ def load_expander(spec: str) -> QueryExpander:
     if found is None or found[1] not in EXPANDERS:
         raise UsageError(f"there is no query expansion {spec!r}; choose from {', '.join(EXPANDERS)}")
     kind = EXPANDERS[found[1]]
-    kinds = {field.name: type(field.default) for field in fields(kind)}  # type: ignore[arg-type]
+    kinds: dict[str, type[int] | type[float]] = {
+        field.name: int if isinstance(field.default, int) else float
+        for field in fields(kind)  # type: ignore[arg-type]
+    }
     values: dict[str, float] = {}
     for part in (found[2] or "").split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))

@@ -75,7 +75,12 @@ def test_the_sentences_are_those_that_set_apart() -> None:
 @pytest.mark.parametrize(
     ("written", "finished", "kept", "note"),
     [
-        ("They want statins. They do not want the trial.", True, ["They want statins."], "1 of the decoder's"),
+        (
+            "They want statins. They do not want the trial.",
+            True,
+            ["They want statins."],
+            "1 of the decoder's",
+        ),
         (
             "Statins lower cholesterol. Statins harm",
             False,

@@ -102,6 +102,6 @@ def document_vectors(searcher: Searcher, ids: Sequence[str]) -> Float32Array:
     sizes = [len(parts[id]) for id in ids]
     ordinals: Int64Array = np.array([ordinal for id in ids for ordinal in parts[id]], np.int64)
     vectors = searcher.source.vectors(ordinals)
-    starts = np.cumsum(sizes) - sizes
+    starts = np.cumsum(sizes, dtype=np.int64) - sizes
     sums: Float32Array = np.add.reduceat(vectors, starts, axis=0)
     return sums / np.array(sizes, np.float32)[:, None]

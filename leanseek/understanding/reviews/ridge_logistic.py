@@ -15,12 +15,12 @@ CONVERGED: Final = 1e-4
 
 
 class SparseRows(NamedTuple):
-    """n rows of `width` columns: entry j is `values[j]` in row `rows[j]` and column `columns[j]` (each (e,)).
+    """`height` rows of `width` columns: entry j is `values[j]` in row `rows[j]` and column `columns[j]` (each (e,)).
 
     `rows` ascend.
     """
 
-    count: int
+    height: int
     width: int
     rows: Int64Array
     columns: Int64Array
@@ -28,15 +28,21 @@ class SparseRows(NamedTuple):
 
     def dot(self, weights: Float64Array) -> Float64Array:
         """(n,) the inner products of the rows with weights (width,)."""
-        return np.bincount(self.rows, self.values * weights[self.columns], self.count)
+        found: Float64Array = np.bincount(self.rows, self.values * weights[self.columns], self.height).astype(
+            np.float64
+        )
+        return found
 
     def mixed(self, shares: Float64Array) -> Float64Array:
         """(width,) the sum of the rows, each times its share (n,)."""
-        return np.bincount(self.columns, self.values * shares[self.rows], self.width)
+        found: Float64Array = np.bincount(self.columns, self.values * shares[self.rows], self.width).astype(
+            np.float64
+        )
+        return found
 
     def take(self, places: Int64Array) -> SparseRows:
         """The rows at these places (c,), in that order."""
-        ends = np.searchsorted(self.rows, np.arange(self.count + 1))
+        ends = np.searchsorted(self.rows, np.arange(self.height + 1))
         sizes = (ends[1:] - ends[:-1])[places]
         starts = np.cumsum(sizes) - sizes
         entries = np.repeat(ends[places] - starts, sizes) + np.arange(int(sizes.sum()))
@@ -53,7 +59,7 @@ class Rows(NamedTuple):
     @property
     def width(self) -> int:
         """Columns of both, and one for the intercept."""
-        return self.sparse.width + self.dense.shape[1] + 1
+        return self.sparse.width + int(self.dense.shape[1]) + 1
 
     def dot(self, weights: Float64Array) -> Float64Array:
         """(n,) the inner products of the rows with weights (width,)."""
