@@ -8,8 +8,7 @@
 first word of their names, WordNet by part of speech, FOLDOC by date, diseases of MedQuAD), writes queries with one or
 two constraints, seeded, and prints KITAB's measures of a plain hybrid search, one with boosts, and a strict one.
 `titles` links each query to a title: right if it is that of its judged documents. `--fit` prints weights fitted to
-them. `boost`
-prints nDCG@10 with and without. Indexes are kept in the folder (a temporary one by default).
+them. `boost` prints nDCG@10 with and without. Indexes are kept in the folder (a temporary one by default).
 """
 
 from __future__ import annotations
