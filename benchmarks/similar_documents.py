@@ -171,8 +171,8 @@ def main() -> None:
         )
         gains = values[:, [-1]] - values[:, [0, 2]]
         cells = [f"{mean:.3f}" for mean in values.mean(axis=0)] + [
-            f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-            for mean, (low, high) in zip(gains.mean(axis=0), bootstrap(gains, seed=0), strict=True)
+            f"{mean:+.3f} [{within.low:+.3f}, {within.high:+.3f}]"
+            for mean, within in zip(gains.mean(axis=0), bootstrap(gains, seed=0), strict=True)
         ]
         print(f"| {chunk} | {' | '.join(cells)} |", flush=True)
 
