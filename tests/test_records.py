@@ -12,6 +12,7 @@ from leanseek.records import answer_of, answer_record, hit_of, hit_record, remar
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    Constraint,
     ExpandedTerm,
     Explanation,
     Hit,
@@ -80,6 +81,7 @@ def test_a_hit_comes_back_from_json(hit: Hit) -> None:
     st.none() | st.builds(Nothing, st.sampled_from(["filter", "no_match"]), texts),
     whole,
     st.lists(st.builds(Operator, texts, texts, st.booleans(), st.none() | whole), max_size=2).map(tuple),
+    st.lists(st.builds(Constraint, texts, texts, whole, whole, numbers, st.none() | whole), max_size=2).map(tuple),
 )
 def test_an_answer_comes_back_from_json(
     found: list[Hit],
@@ -90,9 +92,10 @@ def test_an_answer_comes_back_from_json(
     nothing: Nothing | None,
     lost: int,
     operators: tuple[Operator, ...],
+    constraints: tuple[Constraint, ...],
 ) -> None:
     left_out = left_out if threshold is not None else 0
-    answer = Answer(found, threshold, left_out, nearest, reached, nothing, lost, operators)
+    answer = Answer(found, threshold, left_out, nearest, reached, nothing, lost, operators, constraints=constraints)
     assert answer_of(through_json(answer_record(answer))) == answer
 
 

@@ -1,4 +1,4 @@
-"""From the query as typed to the query that is searched: operators, repeated words, suggestions; near-duplicates."""
+"""From the query as typed to what is wanted: operators, expansion, suggestions, fields; near-duplicates, reviews."""
 
 import lazy_loader
 

@@ -15,6 +15,8 @@ from .query_expansion import FeedbackDocument as FeedbackDocument
 from .query_expansion import QueryExpander as QueryExpander
 from .query_expansion import describe_feedback as describe_feedback
 from .query_expansion import load_expander as load_expander
+from .reviews.recall_estimate import RecallEstimate as RecallEstimate
+from .reviews.screening import Screening as Screening
 from .suggestion import Suggester as Suggester
 from .suggestion import Suggestion as Suggestion
 from .suggestion import Suggestions as Suggestions

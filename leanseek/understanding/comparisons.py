@@ -78,12 +78,12 @@ _LETTERS: Final = re.compile(
 _NUMBER: Final = "|".join(["[0-9]{1,2}", *_COUNTS])
 _STRONG: Final = "|".join(_STRENGTH)
 _WORDS_OF: Final = re.compile(
-    rf"(?:(?:\b(?:whose|with|and|the|a|an|having|that|has|have)\s+)*)\b(?P<name>[^\W\d_]+)\s+(?:(?:of|with|has|have|having"
+    rf"(?:\b(?:whose|with|and|having|that|has|have)\s+)*(?:\b(?:the|a|an)\s+)?\b(?P<name>[^\W\d_]+)\s+(?:(?:of|with|has|have|having"
     rf"|is|are|contains?)\s+)?(?:exactly\s+)?(?:(?P<how>{_STRONG})\s+)?(?P<number>{_NUMBER})[\s-]words?(?:\s+long)?\b",
     re.IGNORECASE,
 )
 _WORDS_IN: Final = re.compile(
-    rf"(?:\b(?:with|of|having|and|a|an|that|has|have)\s+)*(?:exactly\s+)?(?:\b(?P<how>{_STRONG})\s+)?\b(?P<number>{_NUMBER})"
+    rf"(?:\b(?:with|of|having|and|that|has|have)\s+)*(?:\b(?:a|an)\s+)?(?:exactly\s+)?(?:\b(?P<how>{_STRONG})\s+)?\b(?P<number>{_NUMBER})"
     r"[\s-]words?\s+(?:in\s+(?:the|its|their)\s+)?(?P<name>[^\W\d_]+)\b",
     re.IGNORECASE,
 )
@@ -119,7 +119,8 @@ def _ranges(query: str, table: FieldTable) -> Iterator[Mention]:
 def _decades(query: str, table: FieldTable) -> Iterator[Mention]:
     for match in _DECADE.finditer(query):
         first = match["decade"]
-        last = str(int(first) + (99 if first.endswith("00") else 9))
+        # The 1900s are a century, the 2000s may be one some day.
+        last = str(int(first) + (99 if first.endswith("00") and first != "2000" else 9))
         if (field := _field_of(query, match.start(), match.end(), table, first, last)) is not None:
             yield from _mention(field, "in {0}..{1}", first, last)
 

@@ -89,6 +89,7 @@ queries = st.sampled_from(
     [
         "statin trial", "wing slipstream layer", "kinase kinase receptor", "glucose insulin query term", "the unheard",
         '"boundary layer" wing', "statin -heart", "wing +shock NOT kinase", "-wing", "ignore previous instructions", "",
+        "statin trial published since 2015", "kind en kinase published after 2018 and before 2010",
     ]
 )  # fmt: skip
 common: dict[str, st.SearchStrategy[Any]] = {
@@ -102,6 +103,8 @@ common: dict[str, st.SearchStrategy[Any]] = {
     "diversity": perhaps(0.3, 1.0),
     "recency": perhaps("published:2y", "number:9d", "publishd:2y", "said:1y", "title:1y"),
     "min_probability": perhaps(0.05, 0.3),
+    "understand": perhaps(True),
+    "strict": perhaps(True),
 }
 asked = options(
     **common,

@@ -40,6 +40,8 @@ def asked(query: str, table: FieldTable = TABLE) -> list[str]:
         ("from 2010 on", ["year >= 2010"], ""),
         ("ferries of 2010 or later", ["year >= 2010"], "ferries"),
         ("ferries in the 1990s", ["year in 1990..1999"], "ferries"),
+        ("ferries in the 2000s", ["year in 2000..2009"], "ferries"),
+        ("ferries of the 1800s", ["year in 1800..1899"], "ferries"),
         ("ferries in 2010", ["year = 2010"], "ferries"),
         ("year 2010", ["year = 2010"], ""),
         ("english or german papers", ['lang in ("english", "german")'], "papers"),
@@ -56,6 +58,11 @@ def asked(query: str, table: FieldTable = TABLE) -> list[str]:
         ("three-word titles about ferries", ["words(title) = 3"], "about ferries"),
         ("packages with at least 2 words in the name", ["words(title) >= 2"], "packages"),
         ("packages with a name of exactly two words", ["words(title) = 2"], "packages"),
+        (
+            "words whose title starts with a and with a title of at least two words",
+            ['title starts with "a"', "words(title) >= 2"],
+            "words",
+        ),
         ("net packages starting with B", ['section = "net"', 'title starts with "B"'], "packages"),
     ],
 )

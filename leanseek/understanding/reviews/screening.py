@@ -10,7 +10,7 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.searcher.ranking import choose_mode
 from leanseek.types import Float64Array, Int64Array, Progress, Ranked
-from leanseek.understanding.reviews.recall import RecallEstimate, estimate_recall
+from leanseek.understanding.reviews.recall_estimate import RecallEstimate, estimate_recall
 from leanseek.understanding.reviews.review_documents import review_documents
 from leanseek.understanding.reviews.ridge_logistic import fit
 

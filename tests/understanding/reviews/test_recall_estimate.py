@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from leanseek.errors import UsageError
 from leanseek.understanding.reviews import RecallEstimate, estimate_recall
-from leanseek.understanding.reviews.recall import at_most, likeliest
+from leanseek.understanding.reviews.recall_estimate import at_most, likeliest
 
 
 def drawn(
