@@ -81,7 +81,9 @@ def test_a_hit_comes_back_from_json(hit: Hit) -> None:
     st.none() | st.builds(Nothing, st.sampled_from(["filter", "no_match"]), texts),
     whole,
     st.lists(st.builds(Operator, texts, texts, st.booleans(), st.none() | whole), max_size=2).map(tuple),
-    st.lists(st.builds(Constraint, texts, texts, whole, whole, numbers, st.none() | whole), max_size=2).map(tuple),
+    st.lists(st.builds(Constraint, texts, texts, whole, whole, numbers, st.none() | whole), max_size=2).map(
+        tuple
+    ),
 )
 def test_an_answer_comes_back_from_json(
     found: list[Hit],
@@ -95,7 +97,9 @@ def test_an_answer_comes_back_from_json(
     constraints: tuple[Constraint, ...],
 ) -> None:
     left_out = left_out if threshold is not None else 0
-    answer = Answer(found, threshold, left_out, nearest, reached, nothing, lost, operators, constraints=constraints)
+    answer = Answer(
+        found, threshold, left_out, nearest, reached, nothing, lost, operators, constraints=constraints
+    )
     assert answer_of(through_json(answer_record(answer))) == answer
 
 
