@@ -83,16 +83,20 @@ def sessions(
         tasks["three words"] = " ".join(typed[:3]) + " "
         for task, text in tasks.items():
             for given in (None, profile):
-                started = time.perf_counter()
+                started = time.process_time()
                 found = searcher.suggest(text, K, log=log, profile=given).found
-                taken.append(time.perf_counter() - started)
+                taken.append(time.process_time() - started)
                 right[task, given is not None].append(target in [one.text for one in found])
                 suggested |= {one.text for one in found}
     print(f"{'task':<12} {'without':>8} {'profile':>8} {'ratio':>6}")
     for task in dict.fromkeys(task for task, _ in right):
         without, with_profile = (float(np.mean(right[task, given])) for given in (False, True))
         print(f"{task:<12} {without:>8.3f} {with_profile:>8.3f} {with_profile / max(without, 1e-9):>6.2f}")
-    print("ms: median {:.2f}, p99 {:.2f}, most {:.2f}".format(*(1000 * np.quantile(taken, [0.5, 0.99, 1.0]))))
+    print(
+        "ms of a processor: median {:.2f}, p99 {:.2f}, most {:.2f}".format(
+            *(1000 * np.quantile(taken, [0.5, 0.99, 1.0]))
+        )
+    )
     if searcher.relevance is not None:
         hits = searcher.rank_batch(sorted(suggested), 1, relevant_only=True)
         print(f"answerable: {sum(map(bool, hits))} of {len(suggested)} different suggestions")
@@ -121,9 +125,9 @@ def mistakes(searcher: Searcher, questions: list[str], count: int = 200) -> None
         )
         if not analyzer.tokens(wrong) or searcher.idf([wrong])[0]:
             continue
-        started = time.perf_counter()
+        started = time.process_time()
         better = searcher.corrected(wrong)
-        taken.append(time.perf_counter() - started)
+        taken.append(time.process_time() - started)
         right.append(better is not None and analyzer.tokens(better) == analyzer.tokens(word))
     print(
         f"mistakes: {np.mean(right):.3f} of {count} corrected as meant, median {1000 * np.median(taken):.1f} ms"

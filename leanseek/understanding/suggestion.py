@@ -100,8 +100,9 @@ class Suggester:
         to 100.
         """
         check_count(k)
-        matching, better = self._matching(text), None
-        if source is not None and not matching.any() and (better := corrected(source, text)) is not None:
+        matching = self._matching(text)
+        better = None if source is None or matching.any() else corrected(source, text)
+        if better is not None:
             text, matching = better, self._matching(better)
         alike = self._alike(text)
         scores = self._prior + ALIKE * alike
