@@ -77,6 +77,8 @@ class LeanseekRetriever(BaseRetriever):
     diversity: float | None = None
     recency: str | None = None
     now: str | datetime | None = None
+    understand: bool = False
+    strict: bool = False
     expand: str | Sequence[str] | None = None
     relevant: Sequence[str] | None = None
     irrelevant: Sequence[str] | None = None
