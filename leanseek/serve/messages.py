@@ -41,6 +41,8 @@ class Options(Struct, forbid_unknown_fields=True, kw_only=True):
     diversity: Chance | None = None
     recency: str | None = None
     now: str | None = None
+    understand: bool = False
+    strict: bool = False
     expand: Expansions | None = None
     relevant: list[str] | None = None
     irrelevant: list[str] | None = None

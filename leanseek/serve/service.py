@@ -362,6 +362,11 @@ def narrowed(ticket: Ticket, options: dict[str, Any]) -> tuple[str | Filter | No
     """
     given = options.pop("filter", None)
     options["filter"] = ticket.key.narrowed(given)
+    if options.get("understand") and ticket.key.condition is not None:
+        raise InputError(
+            "understand reads queries by the fields and values of all documents, of which this key sees some; leave it "
+            "out"
+        )
     if (rewrites := options.pop("rewrites", None)) is not None:
         options["queries"] = rewrites
     fields = list(options.get("facets") or ())

@@ -195,6 +195,7 @@ options = st.fixed_dictionaries(
             st.sampled_from(["tenant", "year", "fieldb", "fieldz", "title", "id"]), max_size=2
         ),
         "rewrites": st.lists(queries, max_size=2),
+        "expand": st.sampled_from(["rm3", "rocchio", "description"]),
     },
 )
 
@@ -295,6 +296,15 @@ def test_facets_and_dates_do_not_tell_hidden_fields_from_unknown_ones(tenants: T
         assert told(**hidden).replace("fieldb", "fieldz") == told(**unknown)
         assert "in no document that this key sees" in told(**hidden)
     assert told(facets=["tenant"]) == {"tenant": {"values": [{"value": "a", "documents": 12}], "distinct": 1}}
+
+
+def test_queries_are_not_read_by_the_fields_of_hidden_documents(tenants: TestClient) -> None:
+    body = {"query": "heart", "understand": True}
+    for key, status in (("key-a", 400), ("root", 200)):
+        found = tenants.post("/indexes/papers/search", json=body, headers=bearer(key))
+        assert found.status_code == status
+    said = tenants.post("/indexes/papers/search", json=body, headers=bearer("key-a")).json()
+    assert "of which this key sees some" in said["error"]["message"]
 
 
 def test_a_key_sees_the_counts_and_fields_of_its_own_documents(tenants: TestClient) -> None:
