@@ -131,7 +131,7 @@ def test_notes_say_why_there_is_nothing(searcher: Searcher) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "window", "window:0", "window:-1", "window:1.5", "Document", "window: 1", None]
+    "given", ["", "window", "window:0", "window:-1", "window:1.5", "Document", "window: 1", [None]]
 )
 def test_other_ways_are_refused(searcher: Searcher, given: str) -> None:
     with pytest.raises(UsageError, match=r"passage, window:N .* or document"):
