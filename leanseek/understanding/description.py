@@ -23,7 +23,7 @@ SENTENCES: Final = 3
 """Sentences of a description at most."""
 LONGEST: Final = 40
 """Words of a sentence at most; a longer one is cut into several."""
-SMOOTHING: Final = 1e-4
+SMOOTHING: Final = 1e-3
 """Added to both probabilities of a term, so that one that irrelevant documents lack does not weigh without limit."""
 
 INSTRUCTION: Final = """\
