@@ -7,7 +7,7 @@
 `made` indexes 3,000 documents of two collections with metadata made of their ids and texts (Debian packages by the
 first word of their names, WordNet by part of speech, FOLDOC by date, diseases of MedQuAD), writes queries with one or
 two constraints, seeded, and prints KITAB's measures of a plain hybrid search, one with boosts, and a strict one.
-`titles` links each query to a title: right if it is that of its judged documents. `--fit` prints weights fitted to
+`titles` links each query to a title: right if it is that of its judged documents; `--fit` prints weights fitted to
 them. `boost` prints nDCG@10 with and without. Indexes are kept in the folder (a temporary one by default).
 """
 
@@ -42,7 +42,7 @@ SHARES = {
     "foldoc": 500,
     "disease": 500,
 }
-TEXT = 300
+TEXT = 200
 """Characters of a text: enough to be found by, and quick to encode."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 
@@ -234,9 +234,13 @@ def titles(
                 asked += 1
                 if fit:
                     hits = searcher.search(text, 100)
-                    analyzer = searcher._generation.snapshot.passages.analyzer
+                    snapshot = searcher._generation.snapshot
+                    analyzer = snapshot.passages.analyzer
                     for title, evidence in title_evidence(
-                        analyzer.tokens(text), [hit.title for hit in hits], analyzer
+                        set(analyzer.tokens(text)),
+                        [(hit.title, hit.score) for hit in hits],
+                        analyzer,
+                        lambda one, sparse=snapshot.sparse: sparse.idf(one).tolist(),  # type: ignore[misc]
                     ):
                         rows.append((*evidence, float(title in wanted)))
                 linked = [

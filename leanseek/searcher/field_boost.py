@@ -55,7 +55,8 @@ def boosted(ranking: Ranking, request: Request, query: str) -> Ranking:
     if not request.boosts:
         return ranking
     passages = request.snapshot.passages.get(ranking.ordinals)
-    constraints = links_of(request, query, [passage.title for passage in passages])
+    titles = [passage.title for passage in passages]
+    constraints = links_of(request, query, list(zip(titles, ranking.scores.tolist(), strict=True)))
     if not constraints or not passages:
         return ranking._replace(constraints=tuple(constraints))
     sure = np.array([one.confidence for one in constraints])
@@ -68,13 +69,20 @@ def boosted(ranking: Ranking, request: Request, query: str) -> Ranking:
     return found._replace(constraints=tuple(constraints))
 
 
-def links_of(request: Request, query: str, titles: Sequence[str]) -> list[Constraint]:
-    """What a query asks of fields; `titles` are those of its candidates, best first, one of which it may name."""
+def links_of(request: Request, query: str, titles: Sequence[tuple[str, float]]) -> list[Constraint]:
+    """What a query asks of fields; `titles` are those of its candidates, with their scores, best first."""
     from leanseek.understanding import link_fields, link_title
 
     table = request.generation.tables.of(request.snapshot)
     found = link_fields(query, table)
-    title = link_title(query, titles, table.analyzer)
+    snapshot = request.snapshot
+
+    def rarity(title: str) -> list[float]:
+        weights: list[float] = snapshot.sparse.idf(title).tolist()
+        return weights
+
+    ranked_by_terms = snapshot.state.settings.sparse is not None
+    title = link_title(query, titles, table.analyzer, rarity if ranked_by_terms else None)
     if title is not None and all(title.condition != one.condition for one in found):
         found.append(title)
     return found

@@ -70,6 +70,7 @@ class FieldTable:
         for field, counts in sorted(fields.items()):
             found = numeric(counts)
             moments = dated(counts)
+            strings = [one for one in counts if isinstance(one, str)]
             total = sum(counts.values())
             if found and sum(found.values()) >= SHARE * total:
                 whole = [one for one in found if 1000 <= one < 3000 and one == int(one)]
@@ -77,9 +78,8 @@ class FieldTable:
                 kind[field] = Extent(min(found), max(found), total)
             elif moments and sum(moments.values()) >= SHARE * total:
                 dates[field] = Extent(min(moments), max(moments), total)
-            else:
+            elif strings:
                 texts.add(field)
-            strings = [one for one in counts if isinstance(one, str)]
             if field in dates or len(strings) > MOST_VALUES:
                 continue
             for value in strings:

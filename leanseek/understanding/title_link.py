@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Final, NamedTuple
 
 from leanseek.filters import Comparison, Element
@@ -12,35 +12,44 @@ from leanseek.text import Analyzer
 from leanseek.types import Constraint
 from leanseek.understanding.field_table import TITLE
 
-VOTERS: Final = 20
-"""So many of the first candidates that have a title vote for theirs."""
-LEAST: Final = 0.5
+CANDIDATES: Final = 20
+"""So many of the first candidates that have a title are looked at."""
+LEAST: Final = 0.65
 """A title that is less sure is not linked."""
-BIAS: Final = -1.1
-WEIGHTS: Final = (2.0, -1.5, 3.4, 7.0)
-"""Of the logistic function of `Evidence`, fitted to WikiQA's development questions (benchmarks/constraints.py)."""
+BIAS: Final = 0.0
+WEIGHTS: Final = (0.75, -0.7, 1.65, 6.1)
+"""Of the logistic function of `Evidence`, fitted to development questions of WikiQA and SelQA, of sparse and of hybrid
+search (benchmarks/constraints.py)."""
 _ASIDE: Final = re.compile(r"\s*\([^)]*\)\s*$")
 """What tells a title from others of the same words: Tissue (biology)."""
 
 
+Rarity = Callable[[str], Sequence[float]]
+"""How rare each of a text's different terms is, in the order of their first occurrence."""
+
+
 class Evidence(NamedTuple):
-    """What speaks for a title: the share of its terms that the query has, the share of the voters' weight that is for
-    it, and by how much it leads before the next title in both."""
+    """What speaks for a title: the share of its terms that the query has, by how rare they are; the best score among
+    the candidates with it, on a scale from their least to their best, 0 to 1; and by how much it leads before the next
+    title in both."""
 
     cover: float
-    vote: float
+    standing: float
     cover_lead: float
-    vote_lead: float
+    standing_lead: float
 
 
-def link_title(query: str, titles: Sequence[str], analyzer: Analyzer) -> Constraint | None:
-    """The title, of those of the query's candidates (best first), that the query is most probably about.
+def link_title(
+    query: str, candidates: Sequence[tuple[str, float]], analyzer: Analyzer, rarity: Rarity | None = None
+) -> Constraint | None:
+    """The title that a query is most probably about, of those of its candidates (title and score, best first).
 
     None where none is probable enough, such as where every document has a title of its own that the query does not
-    name. The characters are those of the words that the title and the query share.
+    name. The characters are those of the words that the title and the query share. Without `rarity` all terms weigh
+    the same.
     """
     spans = analyzer.spans(query)
-    found = title_evidence([span.token for span in spans], titles, analyzer)
+    found = title_evidence({span.token for span in spans}, candidates, analyzer, rarity)
     if not found:
         return None
     title, evidence = found[0]
@@ -55,28 +64,41 @@ def link_title(query: str, titles: Sequence[str], analyzer: Analyzer) -> Constra
 
 
 def title_evidence(
-    terms: Sequence[str], titles: Sequence[str], analyzer: Analyzer
+    asked: Set[str],
+    candidates: Sequence[tuple[str, float]],
+    analyzer: Analyzer,
+    rarity: Rarity | None = None,
 ) -> list[tuple[str, Evidence]]:
-    """What speaks for each of the titles (of candidates, best first; empty for none), the most probable first."""
-    asked = set(terms)
-    voters = [title for title in titles if title][:VOTERS]
-    votes: dict[str, float] = {}
-    for place, title in enumerate(voters):
-        votes[title] = votes.get(title, 0.0) + 1 / (1 + place)
-    total = sum(votes.values())
-    covers = {title: cover_of(title, asked, analyzer) for title in votes}
-    shares = {title: vote / total for title, vote in votes.items()}
+    """What speaks for each title of the candidates (an empty one is none), the most probable first.
+
+    `asked` are the terms of the query. Where all scores are equal none stands out.
+    """
+    titled = [one for one in candidates if one[0]][:CANDIDATES]
+    least = min((score for _, score in titled), default=0.0)
+    reach = max((score for _, score in titled), default=0.0) - least
+    standings: dict[str, float] = {}
+    for title, score in titled:
+        scaled = (score - least) / reach if reach > 0 else 0.0
+        standings[title] = max(standings.get(title, 0.0), scaled)
+    covers = {title: cover_of(title, asked, analyzer, rarity) for title in standings}
     found = [
-        (title, Evidence(covers[title], shares[title], lead(covers, title), lead(shares, title)))
-        for title in votes
+        (title, Evidence(covers[title], standing, lead(covers, title), lead(standings, title)))
+        for title, standing in standings.items()
     ]
     return sorted(found, key=lambda one: (-logit(one[1]), one[0]))
 
 
-def cover_of(title: str, asked: set[str], analyzer: Analyzer) -> float:
+def cover_of(title: str, asked: Set[str], analyzer: Analyzer, rarity: Rarity | None) -> float:
     """The share of a title's terms, without what stands in brackets behind it, that are among those asked."""
-    terms = set(analyzer.tokens(_ASIDE.sub("", title))) or set(analyzer.tokens(title))
-    return len(terms & asked) / len(terms) if terms else 0.0
+    bare = _ASIDE.sub("", title) or title
+    terms = list(dict.fromkeys(analyzer.tokens(bare)))
+    weights = [1.0] * len(terms) if rarity is None else rarity(bare)
+    total = sum(weights)
+    return (
+        sum(weight for term, weight in zip(terms, weights, strict=True) if term in asked) / total
+        if total
+        else 0.0
+    )
 
 
 def lead(values: dict[str, float], title: str) -> float:

@@ -10,6 +10,7 @@ from leanseek.filters import parse_filter
 from leanseek.text import load_analyzer
 from leanseek.types import Scalar
 from leanseek.understanding import FieldTable, link_fields, link_title, understanding
+from leanseek.understanding.title_link import title_evidence
 
 ANALYZER = load_analyzer("english")
 FIELDS: dict[str, dict[Scalar, int]] = {
@@ -112,6 +113,11 @@ def test_text_and_fields_of_very_many_values_name_nothing_by_chance() -> None:
     assert asked("page7 and xxx", table) == ['lang = "xxx"']
 
 
+def test_what_holds_no_strings_is_asked_for_none() -> None:
+    table = FieldTable.of({"open": {True: 3, False: 1}, "empty": {}}, ANALYZER)
+    assert asked("open starts with true and empty contains x", table) == []
+
+
 WORDS = st.sampled_from(
     "after before between and in not except 2010 1999 1990s year pages lang section net web development starts with "
     'ending three words title name "lib" 3 more than english german or'.split()
@@ -130,10 +136,33 @@ def test_links_are_conditions_on_words_that_they_do_not_share(query: str) -> Non
         assert leaf.field == one.field and 0 < one.confidence <= 1
 
 
-def test_a_title_is_linked_by_words_and_votes() -> None:
-    titles = ["Tissue (biology)", "", "Cell", "Tissue (biology)", "Tissue (paper)"]
-    found = link_title("how are epithelial tissues joined", titles, ANALYZER)
+def test_a_title_is_linked_by_its_words_and_by_what_is_found() -> None:
+    query = "how are epithelial tissues joined"
+    scores = [
+        ("Tissue (biology)", 9.0),
+        ("", 8.0),
+        ("Cell", 5.0),
+        ("Tissue (biology)", 4.0),
+        ("Tissue (paper)", 3.0),
+    ]
+    found = link_title(query, scores, ANALYZER)
     assert found is not None and found.condition == 'title = "Tissue (biology)"'
-    assert "how are epithelial tissues joined"[found.start : found.end] == "tissues"
-    assert link_title("how are they joined", [f"A {number}" for number in range(20)], ANALYZER) is None
-    assert link_title("anything", ["", ""], ANALYZER) is None
+    assert query[found.start : found.end] == "tissues"
+    # Two that stand alike, of which the query names none.
+    assert link_title("how are they joined", [("Glue", 9.0), ("Nails", 8.8), ("Rope", 1.0)], ANALYZER) is None
+    # What the query names decides between them, the rare words most.
+    named = link_title(
+        "how do rope nails hold", [("Glue", 9.0), ("Rope Nails", 8.8), ("Rope", 1.0)], ANALYZER
+    )
+    assert named is None or named.condition == 'title = "Rope Nails"'
+    assert link_title("anything", [("", 2.0), ("", 1.0)], ANALYZER) is None
+
+
+def test_rare_words_of_a_title_count_more() -> None:
+    rarity = {"Who Am I": [0.1, 0.1, 0.1], "Yeti": [9.0], "Yeti House": [9.0, 1.0]}
+    titles = [("Who Am I", 3.0), ("Yeti House", 2.0), ("Yeti", 1.0)]
+    found = title_evidence(
+        {"yeti"}, titles, ANALYZER, lambda title: rarity[title][: len(ANALYZER.tokens(title))]
+    )
+    covers = {title: evidence.cover for title, evidence in found}
+    assert covers["Yeti"] == 1.0 and covers["Yeti House"] == pytest.approx(0.9) and covers["Who Am I"] == 0.0
