@@ -249,7 +249,9 @@ def test_dify(post: Callable[[str, Any], Any], real: Path) -> None:
     every = {**body, "retrieval_setting": {"top_k": 5, "score_threshold": 0}, "metadata_condition": condition}
     assert {one["metadata"]["document_id"] for one in post("/retrieval", every)["records"]} == {"w", "p"}
     assert post("/retrieval", {**body, "knowledge_id": "nowhere"}).status_code == 404
-    condition["conditions"][0]["comparison_operator"] = "start with"
+    condition["conditions"][0] = {"name": ["lang"], "comparison_operator": "start with", "value": "e"}
+    assert {one["metadata"]["document_id"] for one in post("/retrieval", every)["records"]} == {"p"}
+    condition["conditions"][0]["comparison_operator"] = "sounds like"
     assert "operators here" in json.dumps(post("/retrieval", every).json())
 
 
