@@ -44,7 +44,7 @@ class HitRecord(TypedDict):
     """A hit as JSON; what does not apply is left out.
 
     `stages`, `terms` and `snippet` come with an explanation, `expanded` where the index has a learned side, `wordings`
-    where the query has several, `freshness` in a search by recency.
+    where the query has several, `freshness` in a search by recency, `interest` in one with a history.
     """
 
     rank: int
@@ -63,6 +63,7 @@ class HitRecord(TypedDict):
     expanded: NotRequired[list[dict[str, Any]]]
     wordings: NotRequired[list[dict[str, Any]]]
     freshness: NotRequired[dict[str, Any]]
+    interest: NotRequired[float]
     snippet: NotRequired[dict[str, Any]]
     attention: NotRequired[dict[str, list[list[float]]]]
 
@@ -153,6 +154,8 @@ def hit_record(hit: Hit) -> HitRecord:
             record["wordings"] = [asdict(stage) for stage in explanation.wordings]
         if explanation.freshness is not None:
             record["freshness"] = explanation.freshness._asdict()
+        if explanation.interest is not None:
+            record["interest"] = explanation.interest
         record["terms"] = list(explanation.terms)
         record["snippet"] = {
             "text": explanation.snippet.text,
@@ -195,6 +198,7 @@ def _explanation_of(record: HitRecord) -> Explanation:
         "expanded": tuple(ExpandedTerm(**term) for term in record.get("expanded", ())),
         "wordings": tuple(Stage(**stage) for stage in record.get("wordings", ())),
         "freshness": Freshness(**record["freshness"]) if "freshness" in record else None,
+        "interest": record.get("interest"),
     }
     if "attention" not in record:
         return Explanation(*sides, **more)

@@ -108,7 +108,8 @@ class Explanation:
 
     `expanded` are the terms that the learned side has matched, those that add most first. `wordings` are the hit's rank
     and score for each wording of the query, in their order, where there are several; `sparse`, `dense` and `learned`
-    are then those of the first. `freshness`: None unless the search went by recency.
+    are then those of the first. `freshness`: None unless the search went by recency. `interest` in [-1, 1]: how like
+    the hit is to the history of a session; None without one.
     """
 
     sparse: Stage | None
@@ -119,6 +120,7 @@ class Explanation:
     expanded: tuple[ExpandedTerm, ...] = field(default=(), kw_only=True)
     wordings: tuple[Stage, ...] = field(default=(), kw_only=True)
     freshness: Freshness | None = field(default=None, kw_only=True)
+    interest: float | None = field(default=None, kw_only=True)
 
 
 class TokenAttention(NamedTuple):

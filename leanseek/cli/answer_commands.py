@@ -21,7 +21,7 @@ def answers(
         typer.Argument(
             metavar="FILE",
             help="JSON lines with answer, context (texts, numbered from 1) and reference (one or several); - for "
-            "standard input.",
+            "standard input; or qilin:FOLDER, the answers of Qilin.",
         ),
     ],
     threshold: Annotated[

@@ -73,7 +73,11 @@ def collection(
     learned: opt.Learned = None,
     learned_terms: opt.LearnedTerms = None,
     candidates: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Re-rank this stored run instead of searching.")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Re-rank this stored run instead of searching; shown: what people were shown, of qilin:FOLDER.",
+        ),
     ] = None,
     candidates_depth: Annotated[
         int, typer.Option(metavar="N", help="How many of the run's documents for each query.")

@@ -27,7 +27,7 @@ PANELS = {
     "Filter and fusion": "mode filter literal operators also collapse fusion dense_weight learned_weight depth",
     "Feedback": "relevant irrelevant",
     "Fields": "understand strict",
-    "Order and counts": "diversity recency now facet",
+    "Order and counts": "diversity recency now history history_weight facet",
     "Context": "context expand compress guard",
     "Relevance": "min_probability relevant_only relevance",
     "Training": "texts limit method pairs joint_layers features map seed work",

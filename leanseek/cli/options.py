@@ -308,6 +308,16 @@ Recency: TypeAlias = Annotated[
 Now: TypeAlias = Annotated[
     str | None, typer.Option(metavar="DATE", help="When --recency counts from; by default the present.")
 ]
+History: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID",
+        help="A document looked at in this session: what is like those is raised. Repeatable, or ID,ID.",
+    ),
+]
+HistoryWeight: TypeAlias = Annotated[
+    float | None, typer.Option(metavar="0..1", help="How much the --history counts, by default 0.1.")
+]
 Facet: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -374,7 +384,8 @@ Adaptive: TypeAlias = Annotated[
 ]
 
 CollectionName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="COLLECTION", help="A collection's folder, a BEIR name, or irds:ID.")
+    str,
+    typer.Argument(metavar="COLLECTION", help="A collection's folder, a BEIR name, irds:ID or qilin:FOLDER."),
 ]
 TrainingCollections: TypeAlias = Annotated[
     list[str],
@@ -417,7 +428,7 @@ Seed: TypeAlias = Annotated[
 def name_and_split(given: str) -> tuple[str, str]:
     """`scifact:dev` is the collection scifact and its split dev; without a split it is train."""
     name, colon, split = given.rpartition(":")
-    if not colon or name in ("beir", "irds") or "/" in split or "\\" in split:
+    if not colon or name in ("beir", "irds", "qilin") or "/" in split or "\\" in split:
         return given, "train"
     return name, split
 

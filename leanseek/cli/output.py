@@ -120,6 +120,8 @@ def stages_line(hit: Hit) -> str:
     if (fresh := hit.explanation.freshness) is not None:
         date = printable(str(fresh.date)) if fresh.date is not None else "no date"
         parts.append(f"recency × {fresh.factor:.3f} ({date})")
+    if hit.explanation.interest is not None:
+        parts.append(f"history {hit.explanation.interest:.3f}")
     if hit.history:
         parts.append(" → ".join(f"{by} #{rank} ({score:.3f})" for by, rank, score in hit.history))
     if hit.explanation.terms:

@@ -59,6 +59,8 @@ def search(
     diversity: opt.Diversity = None,
     recency: opt.Recency = None,
     now: opt.Now = None,
+    history: opt.History = None,
+    history_weight: opt.HistoryWeight = None,
     facet: opt.Facet = None,
     context: opt.ContextTokens = None,
     expand: opt.Expand = None,
@@ -120,6 +122,8 @@ def search(
         diversity=diversity,
         recency=recency,
         now=now,
+        history=opt.parse_ids(history),
+        history_weight=history_weight,
     )
 
 

@@ -4,6 +4,8 @@ from .answer_report import evaluate_answers as evaluate_answers
 from .answer_report import read_answers as read_answers
 from .base import Collection as Collection
 from .base import Scores as Scores
+from .collections.qilin import QilinCollection as QilinCollection
+from .collections.qilin import QilinSearch as QilinSearch
 from .collections.registry import list_collections as list_collections
 from .collections.registry import open_collection as open_collection
 from .comparison import Comparison as Comparison

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ from leanseek.types import Progress
 if TYPE_CHECKING:
     from leanseek.rerank import ByScore
 
+QILIN: Final = "qilin:"
+"""Begins the name of a folder of Qilin's."""
 FIDELITY: Final = "fidelity"
 QUALITY: Final = "quality"
 
@@ -78,11 +81,16 @@ def read_answers(path: str | os.PathLike[str]) -> list[AnswerRecord]:
 
     A line has `answer` and, as far as they are known, `context` (a text or a list: texts, or objects with `text` and
     `title`; an object with `passages`, as `search --context --json` prints it), `reference` (a text or a list) and
-    `id`, by default the line's number. Names that other programs use are known too, see `FIELDS`.
+    `id`, by default the line's number. Names that other programs use are known too, see `FIELDS`. `qilin:FOLDER` has
+    the answers of Qilin, with the notes that they were written from as their contexts.
 
     Raises InputError, beginning with `file:line:`, for what is none of this, and for a file without answers.
     """
     name = os.fspath(path)
+    if name.startswith(QILIN):
+        from leanseek.eval.collections.qilin import QilinCollection
+
+        return QilinCollection(Path(name.removeprefix(QILIN)).expanduser()).answer_records()
     place = Place(name)
     found: list[AnswerRecord] = []
     seen: dict[str, int] = {}

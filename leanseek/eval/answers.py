@@ -6,12 +6,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from leanseek.eval.collections.qilin import QilinCollection
 from leanseek.eval.provenance import file_checksum
 from leanseek.reading.runs import read_run
 from leanseek.searcher.searcher import Searcher
 from leanseek.types import Progress, Query, Ranked
+
+SHOWN: Final = "shown"
+"""In place of a run: what people were shown, where the collection knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,15 @@ def read_candidates(run: Path, depth: int) -> Candidates:
     """The best `depth` documents of each query of a stored run. Raises as `read_run` does."""
     rankings = read_run(run).rankings
     return Candidates({query: best(scores, depth) for query, scores in rankings.items()}, file_checksum(run))
+
+
+def shown_candidates(collection: QilinCollection, split: str, depth: int) -> Candidates:
+    """The first `depth` documents that people were shown for each query of a split, in their positions."""
+    by_query = {
+        one.id: tuple(shown.note for shown in sorted(one.shown, key=lambda shown: shown.position)[:depth])
+        for one in collection.searches(split)
+    }
+    return Candidates(by_query, collection.checksum)
 
 
 def best(scores: Mapping[str, float], depth: int) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from leanseek.errors import InputError, UsageError
-from leanseek.eval.answers import Candidates, answer, read_candidates
+from leanseek.eval.answers import SHOWN, Candidates, answer, read_candidates, shown_candidates
 from leanseek.eval.base import Collection
 from leanseek.eval.collections.collection_files import odd_judgments
+from leanseek.eval.collections.qilin import QilinCollection
 from leanseek.eval.index_build import Prepared, Stored, check_holds, check_stored, collection_index
 from leanseek.eval.measures import DEFAULT_MEASURES, score
 from leanseek.eval.provenance import (
@@ -108,13 +109,14 @@ def evaluate(
     judgments = {split: collection.qrels(split) for split in dict.fromkeys(splits)}
     fingerprint, learned = system.fingerprint(), system.learned_fingerprint()
     second = system.second_stage(device, progress)
-    candidates = read_candidates(system.candidates, system.candidates_depth) if system.candidates else None
-    if candidates is not None:
+    candidates: dict[str, Candidates] = {}
+    if system.candidates is not None:
+        candidates = candidates_of(collection, system.candidates, system.candidates_depth, list(judgments))
         for split, qrels in judgments.items():
-            if candidates.by_query.keys().isdisjoint(qrels):
+            if candidates[split].by_query.keys().isdisjoint(qrels):
                 raise InputError(
                     f"the run of candidates has none of the {len(qrels):,} judged queries of '{collection.name}' "
-                    f"({split}): it has, for one, query {next(iter(candidates.by_query))!r}, the judgments have "
+                    f"({split}): it has, for one, query {next(iter(candidates[split].by_query))!r}, the judgments have "
                     f"{next(iter(qrels))!r}. Give a run of these queries with --candidates"
                 )
     jobs = {
@@ -125,7 +127,7 @@ def evaluate(
             split,
             k,
             tuple(measures),
-            candidates,
+            candidates.get(split),
             out,
             second,
             learned,
@@ -160,6 +162,15 @@ def evaluate(
                 result = job.run(searcher, plan, prepared, judgments[job.split], tuple(command), progress)
                 outcomes[job.split] = Outcome(result, True)
     return [outcomes[split] for split in judgments]
+
+
+def candidates_of(
+    collection: Collection, run: Path, depth: int, splits: Sequence[str]
+) -> dict[str, Candidates]:
+    """The candidates of each split: those of a stored run, or what people were shown. Raises as `read_run` does."""
+    if str(run) == SHOWN and isinstance(collection, QilinCollection):
+        return {split: shown_candidates(collection, split, depth) for split in splits}
+    return dict.fromkeys(splits, read_candidates(run, depth))
 
 
 class Job(NamedTuple):

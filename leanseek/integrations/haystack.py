@@ -204,7 +204,7 @@ class LeanseekRetriever:
         **options: Any,
     ) -> None:
         """`options` are those of `Searcher.search`: mode, depth, min_probability, relevant_only, literal, collapse,
-        diversity, recency, now, understand, strict, expand, relevant, irrelevant.
+        diversity, recency, now, understand, strict, expand, relevant, irrelevant, history, history_weight.
 
         Queries are questions: signs in them are text unless `literal=False`. Raises UsageError for a `top_k` below 1.
         """

@@ -82,6 +82,8 @@ class LeanseekRetriever(BaseRetriever):
     expand: str | Sequence[str] | None = None
     relevant: Sequence[str] | None = None
     irrelevant: Sequence[str] | None = None
+    history: Sequence[str] | None = None
+    history_weight: float | None = None
     explain: bool = False
     _connection: Connection = PrivateAttr()
 

@@ -198,6 +198,13 @@ def shown_hits(request: Request, query: str, ranking: Ranking) -> list[Hit]:
             for hit in hits
             if hit.explanation is not None
         ]
+    if request.history is not None and request.explain and hits:
+        likeness = request.history.likeness(request.snapshot, ranking.ordinals).tolist()
+        hits = [
+            replace(hit, explanation=replace(hit.explanation, interest=one))
+            for hit, one in zip(hits, likeness, strict=True)
+            if hit.explanation is not None
+        ]
     expansion = ranking.expansion
     if not request.explain or expansion is None:
         return hits

@@ -17,6 +17,7 @@ from leanseek.indexing.settings import EncoderSettings, LearnedSettings
 from leanseek.searcher.diversity import POOL, check_diversity
 from leanseek.searcher.field_boost import FieldTables, narrowed
 from leanseek.searcher.fusion.methods import Fusion
+from leanseek.searcher.interest import History, choose_history
 from leanseek.searcher.ranking import Mode, SearchSides, choose_mode, search_sides
 from leanseek.searcher.recency import Recency, check_dates, parse_recency
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
@@ -61,6 +62,9 @@ class SearchOptions(TypedDict, total=False):
 
     `understand` links words of the query to fields of the index (see `Searcher.understand`) and raises the documents
     that have what they ask for; with `strict` it returns no others, and the words are not searched for.
+
+    `history` are the ids of documents that were looked at in a session; what is like them is raised (see
+    `leanseek.searcher.interest`). `history_weight` in [0, 1] is how much, by default 0.1.
     """
 
     filter: str | Filter | None
@@ -78,6 +82,8 @@ class SearchOptions(TypedDict, total=False):
     irrelevant: Sequence[str] | None
     understand: bool
     strict: bool
+    history: Sequence[str] | None
+    history_weight: float | None
 
 
 class QueryEncoder:
@@ -215,6 +221,7 @@ class Request:
     `expansion`: how the queries are expanded; None: not at all.
     `boosts`: what a query asks of fields raises what meets it. `constraints` are what each query asks of them in a
     strict search, whose text has them no longer; empty: none asks. `filter` is the one that `allowed` was made by.
+    `history`: what was looked at in the session; None: nothing.
     """
 
     generation: Generation
@@ -238,6 +245,7 @@ class Request:
     boosts: bool = False
     constraints: Sequence[Sequence[Constraint]] = ()
     filter: Filter | None = None
+    history: History | None = None
 
     @property
     def snapshot(self) -> SearchSource:
@@ -344,6 +352,7 @@ def make_request(
         second.check_mode(chosen)
     diversity = check_diversity(snapshot, options.get("diversity") or 0.0)
     recency = choose_recency(snapshot, options.get("recency"), options.get("now"))
+    history = choose_history(snapshot, options.get("history"), options.get("history_weight"))
     matching = None
     if filter is not None:
         from leanseek.filters import parse_filter
@@ -398,6 +407,7 @@ def make_request(
         boosts=understand and not strict,
         constraints=constraints,
         filter=filter,
+        history=history,
     )
 
 

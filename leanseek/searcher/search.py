@@ -12,6 +12,7 @@ from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.sparse.base import SparseQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
 from leanseek.searcher.field_boost import boosted
+from leanseek.searcher.interest import drawn
 from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, views_of
 from leanseek.searcher.recency import aged
 from leanseek.searcher.relevance.features import LIST_DEPTH
@@ -41,7 +42,7 @@ def search_part(request: Request) -> list[Ranking]:
             ranking = rank(
                 snapshot, one.text, one.vector, sides, depth, request.generation.fusion, one.learned
             )
-            ranking = boosted(aged(ranking, request), request, one.as_typed)
+            ranking = adjusted(ranking, request, one.as_typed)
             results = with_query(first_of_each(ranking, request), one)
             rankings[places[row]] = judged(request, one, results, sides)
             if ranking.complete or depth >= snapshot.size:
@@ -54,6 +55,11 @@ def search_part(request: Request) -> list[Ranking]:
         places, asked = [places[row] for row in short], [asked[row] for row in short]
         depth = min(depth * 4, snapshot.size)
     return rankings
+
+
+def adjusted(ranking: Ranking, request: Request, query: str) -> Ranking:
+    """The ranking with what the request prefers: what is new, has the fields asked for, is like the history."""
+    return drawn(boosted(aged(ranking, request), request, query), request)
 
 
 def rank_all(request: Request, candidates: Sequence[Sequence[str]]) -> Iterator[Ranking]:
@@ -100,7 +106,7 @@ def rank_part(
         one = asked[row]
         fusion = request.generation.fusion
         ranking = rank_given(snapshot, one.text, one.vector, ordinals, request.mode, fusion, one.learned)
-        ranking = boosted(aged(ranking, request), request, one.as_typed)
+        ranking = adjusted(ranking, request, one.as_typed)
         results = with_query(first_of_each(ranking, request), one)
         rankings[place] = judged(request, one, results, found[row])
     return rankings

@@ -230,7 +230,8 @@ class Searcher:
         query gives no hits. `queries` are further wordings of the question, or all of them without a `query`: the
         ranking is of what any of them finds (see `leanseek.searcher.wordings`), re-rankers read the first, whose
         operators hold for all. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only,
-        literal, collapse, diversity, recency, now, understand, strict, expand, relevant, irrelevant).
+        literal, collapse, diversity, recency, now, understand, strict, expand, relevant, irrelevant, history,
+        history_weight).
 
         Raises UsageError or FilterError.
         """

@@ -11,14 +11,13 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.searcher.collapse import may_have_more
-from leanseek.searcher.field_boost import boosted
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.searcher.ranking import Ranking, Sides, SideView, WordingView, fused_scores, views_of
-from leanseek.searcher.recency import aged
 from leanseek.searcher.request import Request
 from leanseek.searcher.search import (
     EMPTY,
     Asked,
+    adjusted,
     asked_of,
     first,
     first_of_each,
@@ -67,8 +66,7 @@ def search_wordings(request: Request) -> Ranking:
     depth = min(request.depth, max(snapshot.size, 1))
     while True:
         sides = searched(request, asked, depth)
-        ranking = aged(rank_wordings(request, asked, sides, depth), request)
-        ranking = boosted(ranking, request, asked[0].as_typed)
+        ranking = adjusted(rank_wordings(request, asked, sides, depth), request, asked[0].as_typed)
         results = first_of_each(ranking, request)
         seen = seen_by(first(results, request.k))
         copied = request.collapse and any(

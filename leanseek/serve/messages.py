@@ -46,6 +46,8 @@ class Options(Struct, forbid_unknown_fields=True, kw_only=True):
     expand: Expansions | None = None
     relevant: list[str] | None = None
     irrelevant: list[str] | None = None
+    history: list[str] | None = None
+    history_weight: Chance | None = None
 
     filter: str | None = None
     mode: Mode | None = None

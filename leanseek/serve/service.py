@@ -367,6 +367,10 @@ def narrowed(ticket: Ticket, options: dict[str, Any]) -> tuple[str | Filter | No
             "understand reads queries by the fields and values of all documents, of which this key sees some; leave it "
             "out"
         )
+    if options.get("history") and ticket.key.condition is not None:
+        raise InputError(
+            "history may name any document of the index, of which this key sees some; leave it out"
+        )
     if (rewrites := options.pop("rewrites", None)) is not None:
         options["queries"] = rewrites
     fields = list(options.get("facets") or ())

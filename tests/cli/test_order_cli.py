@@ -99,6 +99,8 @@ def test_facets(path: Path) -> None:
     [
         (("--diversity", "1.5"), 2, "it must be from 0"),
         (("--diversity", "0.3"), 2, "index again with an encoder"),
+        (("--history", "d1,d2"), 2, "index again with an encoder"),
+        (("--history-weight", "0.3"), 2, "give history too"),
         (("--recency", "dd:1y"), 3, "recency names the field dd, which no document has; did you mean d?"),
         (("--recency", "lang:1y"), 3, "no document has a date there"),
         (("--recency", "d:soon"), 2, "give a field and a half-life"),

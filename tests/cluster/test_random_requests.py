@@ -102,6 +102,8 @@ common: dict[str, st.SearchStrategy[Any]] = {
     "collapse": perhaps(True),
     "diversity": perhaps(0.3, 1.0),
     "recency": perhaps("published:2y", "number:9d", "publishd:2y", "said:1y", "title:1y"),
+    "history": perhaps(["d3", "d40"], ["nothing"]),
+    "history_weight": perhaps(0.5),
     "min_probability": perhaps(0.05, 0.3),
     "understand": perhaps(True),
     "strict": perhaps(True),

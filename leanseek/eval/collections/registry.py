@@ -1,4 +1,4 @@
-"""Collections by name: folders of any layout, BEIR's, ir_datasets'."""
+"""Collections by name: folders of any layout, BEIR's, ir_datasets', Qilin's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from leanseek.errors import InputError
+from leanseek.eval.answer_report import QILIN
 from leanseek.eval.base import Collection
 from leanseek.eval.collections.archives import cached, open_official
 from leanseek.eval.collections.collection_files import FilesCollection
@@ -22,6 +23,7 @@ from leanseek.eval.collections.layouts import (
     trec_folder,
 )
 from leanseek.eval.collections.official import official, official_names
+from leanseek.eval.collections.qilin import QilinCollection
 from leanseek.types import Progress, silent
 
 KINDS: Final = (
@@ -41,7 +43,8 @@ def open_collection(
     - `beir:scifact`, or `scifact` where there is no folder of that name: a collection of BEIR, downloaded once
       into the cache folder, or taken from a mirror: a folder with NAME/ or NAME.zip, or the URL below which
       NAME.zip is (`mirror`, else the environment variable LEANSEEK_BEIR_MIRROR);
-    - `irds:vaswani`: any data set of ir_datasets, by its id.
+    - `irds:vaswani`: any data set of ir_datasets, by its id;
+    - `qilin:FOLDER`: Qilin's folder, with sessions and answers (see `QilinCollection`).
 
     Raises InputError for what is no collection or cannot be downloaded, UsageError for a name that stands for several
     collections or an id that ir_datasets does not know, MissingPackageError, StorageError.
@@ -49,6 +52,8 @@ def open_collection(
     given = os.fspath(name_or_path)
     if given.startswith(IRDS):
         return IrdsCollection(given.removeprefix(IRDS))
+    if given.startswith(QILIN):
+        return QilinCollection(Path(given.removeprefix(QILIN)).expanduser())
     if not given.startswith(BEIR) and Path(given).exists():
         return open_folder(Path(given))
     name = given.removeprefix(BEIR)
@@ -60,7 +65,8 @@ def open_collection(
     kinds = "\n".join(f"  {needs}" for _, needs in KINDS)
     raise InputError(
         f"'{given}' is no folder, and no collection of BEIR.{likely} BEIR's names: {', '.join(official_names())}. "
-        f"Ids of ir_datasets begin with {IRDS}. What makes a folder a collection:\n{kinds}"
+        f"Ids of ir_datasets begin with {IRDS}, a folder of Qilin with {QILIN}. What makes a folder a "
+        f"collection:\n{kinds}"
     )
 
 
