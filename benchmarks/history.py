@@ -113,7 +113,7 @@ def main() -> None:
         collection, path = open_collection(DATA / name), args.out / f"{name}.index"
         if not path.exists():
             args.out.mkdir(parents=True, exist_ok=True)
-            with progress_bar() as progress:
+            with progress_bar(False) as progress:
                 Index.create(path).add(collection.documents(), progress=progress)
         opened[name] = collection, Searcher.open(path, relevance=None)
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -49,3 +50,11 @@ def minmax(scores: Float32Array | Float64Array) -> Float64Array:
         return np.zeros_like(values)
     scaled: Float64Array = (values - values.min()) / (values.max() - values.min())
     return scaled
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> float:
+    """Kendall's τ-b of two lists of numbers about the same things, in [-1, 1]; 0 where either has no order at all."""
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    here, there = (np.sign(column[:, None] - column[None, :]) for column in (one, two))
+    scale = float(np.sqrt((here**2).sum() * (there**2).sum()))
+    return float((here * there).sum()) / scale if scale else 0.0

@@ -43,6 +43,7 @@ PANELS = {
         "answer_commands": "answers",
         "constraint_command": "constraints",
         "eval_commands": "collections collection reproduce",
+        "make_command": "make",
         "report_commands": "leaderboard report relevance",
     },
     "Learn": {

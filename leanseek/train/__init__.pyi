@@ -26,6 +26,9 @@ from .head_masking import HeadCheck as HeadCheck
 from .head_masking import check_heads as check_heads
 from .head_search import FoundHeads as FoundHeads
 from .head_search import find_heads as find_heads
+from .made_set import MadeSet as MadeSet
+from .made_set import SetRecipe as SetRecipe
+from .made_set import make_set as make_set
 from .pooling import PoolingRecipe as PoolingRecipe
 from .pooling import PoolingReport as PoolingReport
 from .pooling import train_pooling as train_pooling
