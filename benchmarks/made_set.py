@@ -76,7 +76,8 @@ def naive(collection: Collection, count: int) -> tuple[dict[str, str], dict[str,
     """A query from each of some documents drawn by lot, which still have it."""
     documents = {one.id: one for one in collection.documents()}
     chance = random.Random(0)
-    texts, qrels = {}, {}
+    texts: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
     for id in chance.sample(sorted(documents), len(documents)):
         own = [text for _, text in query_texts(documents[id])]
         if own and len(texts) < count:

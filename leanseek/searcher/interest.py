@@ -58,7 +58,8 @@ class InterestTable:
         interests = self.interests(candidates).astype(np.float64)
         norms = np.linalg.norm(interests, axis=1) * np.linalg.norm(candidates.astype(np.float64), axis=1)
         products = np.einsum("cd,cd->c", interests, candidates.astype(np.float64))
-        return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
+        found: Float64Array = np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
+        return found
 
     def _placed(self, vectors: Float32Array) -> Float32Array:
         """(n, GROUPS · BUCKETS) 1 for the buckets that each vector (n, D) is in, one of each group."""

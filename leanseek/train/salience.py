@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -40,7 +41,7 @@ def document_vectors(source: SearchSource) -> tuple[list[str], Float32Array]:
     return ids, unit
 
 
-def stored_vectors(source: SearchSource, ids: list[str], parts: dict[str, list[int]]) -> Float32Array:
+def stored_vectors(source: SearchSource, ids: list[str], parts: Mapping[str, Sequence[int]]) -> Float32Array:
     """(d, D) the means of the vectors of the documents' passages."""
     sizes = [len(parts[one]) for one in ids]
     ordinals = np.array([ordinal for one in ids for ordinal in sorted(parts[one])], np.int64)

@@ -111,7 +111,7 @@ def test_what_is_like_the_history_is_raised(searcher: Searcher, mode: str) -> No
     # The score of each is its own and what its likeness adds, of a scale that all share.
     before = {hit.id: hit.score for hit in plain}
     gains = [
-        (hit.score - before[hit.id]) / hit.explanation.interest
+        (hit.score - before[hit.id]) / (hit.explanation.interest or 1)
         for hit in hits
         if hit.id in before and hit.passage is None  # of others another passage may have come first
         if hit.explanation is not None and abs(hit.explanation.interest or 0) > 0.2

@@ -216,7 +216,7 @@ def search_of(record: Mapping[str, Any], id: str, path: Path) -> QilinSearch:
     details = listed(record, "search_result_details_with_idx", path)
     if not all(isinstance(one, Mapping) for one in details):
         raise InputError(f"{path}: 'search_result_details_with_idx' must be a list of records")
-    shown = {}
+    shown: dict[str, Shown] = {}
     for place, one in enumerate(details):
         [note] = ids_of([one.get("note_idx")], path)
         former = shown.get(note)
