@@ -221,14 +221,12 @@ def taken_out(document: Document, seed: int) -> tuple[str, Document] | None:
     """
     texts = list(dict.fromkeys(text for _, text in query_texts(document)))
     random.Random(f"{seed} {document.id}").shuffle(texts)
+    title, body = (" ".join(part.split()) for part in (document.title, document.text))
     for text in texts:
-        plain = " ".join(document.title.split())
-        if text == plain:
-            rest = replace(document, title="")
-        else:
-            rest = replace(document, text=" ".join(document.text.split()).replace(text, " ", 1).strip())
-        # A text that stands there twice, as a title that begins its document, is taken out wherever it is.
-        rest = replace(rest, text=" ".join(" ".join(rest.text.split()).replace(text, " ").split()))
+        # A title that begins its document too, as in abstracts, goes there as well; where it is mentioned it stays.
+        at = 0 if text == title else body.find(text)
+        left = body[:at] + body[at + len(text) :] if body.startswith(text, at) else body
+        rest = replace(document, title="" if text == title else document.title, text=" ".join(left.split()))
         if len(rest.text.split()) >= LEFT:
             return text, rest
     return None
