@@ -13,6 +13,7 @@ from leanseek.files import replacing
 from leanseek.types import (
     Answer,
     AttentionExplanation,
+    ClarifyingOption,
     Constraint,
     DescribedSentence,
     Description,
@@ -26,6 +27,7 @@ from leanseek.types import (
     Operator,
     Passage,
     QueryExpansion,
+    Question,
     Reached,
     Snippet,
     Stage,
@@ -254,6 +256,17 @@ def description_record(description: Description) -> dict[str, Any]:
         "terms": [term._asdict() for term in description.terms],
         "notes": list(description.notes),
     }
+
+
+def question_record(question: Question) -> dict[str, Any]:
+    """A question back as JSON."""
+    return {**asdict(question), "options": [option._asdict() for option in question.options]}
+
+
+def question_of(record: dict[str, Any]) -> Question:
+    """The question that `question_record` made a record of."""
+    options = tuple(ClarifyingOption(**option) for option in record["options"])
+    return Question(**{**record, "options": options})
 
 
 def expansion_of(record: dict[str, Any]) -> QueryExpansion:

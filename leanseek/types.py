@@ -259,6 +259,34 @@ class Understanding(NamedTuple):
     rest: str
 
 
+class ClarifyingOption(NamedTuple):
+    """An answer to a question back: `text` is shown, `query` is what to search for once it is chosen.
+
+    `filter` is a condition to search with, such as `lang = "en"`, where the options are values of a field, else None; a
+    filter that the search has already goes on to hold. `documents`: how many of the best hits the option is true of.
+    """
+
+    text: str
+    query: str
+    filter: str | None
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question back: which of the `options` a query means, at most five of them, the most telling first.
+
+    `text` is the question, `field` the metadata field that the options are values of, None where they are words.
+    `documents`: how many of the best hits it was made of.
+    """
+
+    query: str
+    text: str
+    field: str | None
+    options: tuple[ClarifyingOption, ...]
+    documents: int
+
+
 class ValueCount(NamedTuple):
     """A value of a metadata field, and how many documents have it."""
 

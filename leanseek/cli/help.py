@@ -12,7 +12,7 @@ FEW = 15
 """A command with no more options than this shows them in one panel."""
 
 PANELS = {
-    "Server": "host port refresh grace log_queries",
+    "Server": "host port refresh grace suggest log_queries",
     "Access": "keys open writable cors",
     "Limits": "max_body max_k max_batch max_waiting timeout receive_timeout",
     "Cluster": "cluster shards address partial deadline",
@@ -24,7 +24,7 @@ PANELS = {
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
     "Learned side": "learned learned_terms",
     "Expansion": "expand_documents generator",
-    "Filter and fusion": "mode filter literal operators also collapse fusion dense_weight learned_weight depth",
+    "Filter and fusion": "mode filter clarify literal operators also collapse fusion dense_weight learned_weight depth",
     "Feedback": "relevant irrelevant",
     "Fields": "understand strict",
     "Order and counts": "diversity recency now history history_weight facet",

@@ -288,6 +288,14 @@ Strict: TypeAlias = Annotated[
         "--strict", help="With --understand: return nothing else; the query is searched without them."
     ),
 ]
+Clarify: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--clarify",
+        help="Where the best hits are about several things, ask first which of them is meant: on a terminal with a "
+        "number to pick, elsewhere as a JSON record instead of hits.",
+    ),
+]
 Also: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from leanseek.searcher import Searcher
     from leanseek.searcher.context import Context
-    from leanseek.types import Answer, Constraint, Operator, Progress, Query, QueryExpansion, Ranked
+    from leanseek.types import (
+        Answer,
+        ClarifyingOption,
+        Constraint,
+        Operator,
+        Progress,
+        Query,
+        QueryExpansion,
+        Question,
+        Ranked,
+    )
 
 TERMS = 20
 """Terms of an expanded query that are shown."""
@@ -51,6 +61,7 @@ def search(
     filter: opt.Filter = None,
     understand: opt.Understand = False,
     strict: opt.Strict = False,
+    clarify: opt.Clarify = False,
     literal: opt.AsText = False,
     also: opt.Also = None,
     relevant: opt.Relevant = None,
@@ -108,6 +119,7 @@ def search(
         facet,
         explain,
         as_json,
+        clarify,
         queries=also,
         relevant=opt.parse_ids(relevant),
         irrelevant=opt.parse_ids(irrelevant),
@@ -163,16 +175,31 @@ def ask(
     facets: Sequence[str] | None,
     explain: bool,
     as_json: bool,
+    clarify: bool = False,
     **options: Any,
 ) -> None:
-    """Ask one query, and print its hits or their passages for a prompt; `options` are those of `Searcher.search`."""
+    """Ask one query, and print its hits or their passages for a prompt; `options` are those of `Searcher.search`.
+
+    With `clarify` a question back comes first, where there is one.
+    """
     from leanseek.types import Answer
 
     packing.check(explain or bool(facets))
+    text = " ".join(query)
     with progress_bar(as_json) as progress, opened(progress) as searcher:
+        if clarify and (question := searcher.clarify(text, **of_one_query(options))) is not None:
+            if as_json or not at_terminal():
+                from leanseek.records import question_record
+
+                print_json({"clarification": question_record(question)})
+                return
+            if (chosen := chosen_option(question)) is not None:
+                text = chosen.query
+                both = [one for one in (options["filter"], chosen.filter) if one]
+                options["filter"] = " and ".join(f"({one})" for one in both) or None
         if packing.tokens is not None:
             found: Context | Answer = searcher.context(
-                " ".join(query),
+                text,
                 packing.tokens,
                 k=20 if k is None else k,
                 expand=packing.expand,
@@ -182,7 +209,7 @@ def ask(
             )
         else:
             found = searcher.answer(
-                " ".join(query),
+                text,
                 10 if k is None else k,
                 facets=facets or (),
                 # People always see a snippet; programs get it with the explanation.
@@ -191,7 +218,7 @@ def ask(
                 expand=packing.expand,
                 **options,
             )
-        better = searcher.corrected(" ".join(query))
+        better = searcher.corrected(text)
         notes, cut = list(searcher.notes), searcher.truncation.query_sentence()
     if not isinstance(found, Answer):
         print_context(found, [*found.notes, *notes], as_json)
@@ -203,6 +230,34 @@ def ask(
         notes.append(covered(found.coverage))
     show_answer(found, notes, explain, options["relevant_only"], as_json)
     show_corrected(better, as_json)
+
+
+def at_terminal() -> bool:
+    """Whether someone can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def of_one_query(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without further wordings, and without the documents that go with an expansion."""
+    return {
+        name: value for name, value in options.items() if name not in ("queries", "relevant", "irrelevant")
+    }
+
+
+def chosen_option(question: Question) -> ClarifyingOption | None:
+    """The option that someone at the terminal picks by its number; None: none of them."""
+    from rich.prompt import IntPrompt
+
+    typer.echo(question.text)
+    for number, option in enumerate(question.options, 1):
+        typer.echo(f"  {number}  {printable(option.text)} ({option.documents} of {question.documents})")
+    typer.echo("  0  none of these")
+    numbers = [str(number) for number in range(len(question.options) + 1)]
+    try:
+        number = IntPrompt.ask("Number", choices=numbers, default=0, show_choices=False)
+    except EOFError:
+        number = 0
+    return question.options[number - 1] if number else None
 
 
 def show_answer(

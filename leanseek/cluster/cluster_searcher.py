@@ -169,6 +169,7 @@ class ClusterSearcher(Searcher):
     context = covering(Searcher.context)
     similar = covering(Searcher.similar)
     describe = covering(Searcher.describe)
+    clarify = covering(Searcher.clarify)
     documents = covering(Searcher.documents)
     missing = covering(Searcher.missing)
     ids = covering(Searcher.ids)

@@ -25,12 +25,22 @@ from leanseek.searcher.facets import count_facets
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
 from leanseek.searcher.ranking import Mode, choose_mode
-from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance
+from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance, cut
 from leanseek.searcher.relevance.model import RelevanceModel
 from leanseek.searcher.request import Generation, LearnedQueries, QueryEncoder, SearchOptions, make_request
 from leanseek.searcher.search import check_candidates, rank_all, search_all
 from leanseek.searcher.wordings import rankings_of, wordings_of
-from leanseek.types import Answer, Description, Document, Float32Array, Hit, Progress, Ranked, Understanding
+from leanseek.types import (
+    Answer,
+    Description,
+    Document,
+    Float32Array,
+    Hit,
+    Progress,
+    Question,
+    Ranked,
+    Understanding,
+)
 
 if TYPE_CHECKING:
     from leanseek.decode import Decoder
@@ -292,6 +302,22 @@ class Searcher:
         request = make_request(self._open_generation(), None, [query], 1, options, probabilities=False)
         [ranking] = rankings_of(request)
         return understanding(request.queries[0], ranking.constraints)
+
+    def clarify(self, query: str, **options: Unpack[SearchOptions]) -> Question | None:
+        """A question back, where the best hits of a search are about several things; None where there is none to ask.
+
+        Each of its options, at most five, has the query and the filter to search with once it is chosen. `options` are
+        those of `search`. See `leanseek.understanding.clarification`.
+
+        Raises UsageError or FilterError.
+        """
+        from leanseek.understanding.clarification import BEST, clarify
+
+        if options.get("depth") is not None:
+            options = {**options, "depth": max(options["depth"] or 0, BEST)}
+        request = make_request(self._open_generation(), None, [query], BEST, options, probabilities=False)
+        [ranking] = rankings_of(request)
+        return clarify(request, query, cut(ranking, request.threshold, BEST).kept)
 
     def search_batch(
         self,
