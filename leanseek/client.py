@@ -26,12 +26,13 @@ from leanseek.errors import (
     UsageError,
 )
 from leanseek.filters import Filter
-from leanseek.records import answer_of
+from leanseek.records import answer_of, hit_of, question_of
 from leanseek.searcher.context import Cited, Context, Span
 from leanseek.searcher.facets import checked_fields
 from leanseek.searcher.request import SearchOptions
 from leanseek.searcher.wordings import wordings_of
-from leanseek.types import Answer, Document, Hit, Ranked
+from leanseek.types import Answer, Document, Hit, Question, Ranked
+from leanseek.understanding.suggestion import Suggestion, Suggestions
 
 if TYPE_CHECKING:
     import httpx2
@@ -196,6 +197,30 @@ class Client:
         """The best passages packed for a prompt, see `Searcher.context`."""
         return self._run(self._context(query, max_tokens, queries, k, compress, guard, options))
 
+    def clarify(self, query: str, **options: Unpack[SearchOptions]) -> Question | None:
+        """A question back about a query, see `Searcher.clarify`."""
+        return self._run(self._clarify(query, options))
+
+    def suggest(self, text: str, k: int = 8) -> Suggestions:
+        """Queries for what has been typed, where the server was started with `--suggest`, see `Searcher.suggest`.
+
+        There are none while the server collects those of a new generation.
+        """
+        return self._run(self._suggest(text, k))
+
+    def similar(
+        self,
+        id: str | None = None,
+        k: int = 10,
+        *,
+        text: str | None = None,
+        title: str = "",
+        filter: str | Filter | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
+        """The k documents most alike to a document of the index, or to a text, see `Searcher.similar`."""
+        return self._run(self._similar(id, k, text, title, filter, explain))
+
     def documents(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """Those of the documents that the index has, whole and in the order given."""
         return self._run(self._documents(ids, filter))
@@ -270,6 +295,27 @@ class Client:
     ) -> Context:
         """`context` for callers that must not block."""
         return await self._arun(self._context(query, max_tokens, queries, k, compress, guard, options))
+
+    async def aclarify(self, query: str, **options: Unpack[SearchOptions]) -> Question | None:
+        """`clarify` for callers that must not block."""
+        return await self._arun(self._clarify(query, options))
+
+    async def asuggest(self, text: str, k: int = 8) -> Suggestions:
+        """`suggest` for callers that must not block."""
+        return await self._arun(self._suggest(text, k))
+
+    async def asimilar(
+        self,
+        id: str | None = None,
+        k: int = 10,
+        *,
+        text: str | None = None,
+        title: str = "",
+        filter: str | Filter | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
+        """`similar` for callers that must not block."""
+        return await self._arun(self._similar(id, k, text, title, filter, explain))
 
     async def adocuments(self, ids: Iterable[str], *, filter: str | Filter | None = None) -> list[Document]:
         """`documents` for callers that must not block."""
@@ -384,6 +430,31 @@ class Client:
             for passage in found["passages"]
         )
         return Context(found["text"], cited, found["tokens"], found["left_out"], tuple(found["notes"]))
+
+    def _clarify(self, query: str, options: SearchOptions) -> Steps[Question | None]:
+        found = yield Ask("POST", "/clarify", {"query": query, **given(options)})
+        self._generation = found["generation"]
+        return question_of(found["question"]) if found["question"] is not None else None
+
+    def _suggest(self, text: str, k: int) -> Steps[Suggestions]:
+        found = yield Ask("GET", "/suggest", parameters=[("text", text), ("k", str(k))])
+        self._generation = found["generation"]
+        return Suggestions([Suggestion(**one) for one in found["suggestions"]], found["corrected"])
+
+    def _similar(
+        self,
+        id: str | None,
+        k: int,
+        text: str | None,
+        title: str,
+        filter: str | Filter | None,
+        explain: bool,
+    ) -> Steps[list[Hit]]:
+        condition = None if filter is None else str(filter)
+        body = {"id": id, "text": text, "title": title, "k": k, "filter": condition, "explain": explain}
+        found = yield Ask("POST", "/similar", body)
+        self._generation = found["generation"]
+        return list(map(hit_of, found["hits"]))
 
     def _documents(self, ids: Iterable[str], filter: str | Filter | None) -> Steps[list[Document]]:
         if isinstance(ids, str):

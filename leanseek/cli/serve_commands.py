@@ -65,6 +65,13 @@ def serve(
     grace: Annotated[
         str, typer.Option(metavar="TIME", help="Time for requests under way when the server is ended.")
     ] = "10s",
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest",
+            help="Suggest queries while people type; they are collected from the documents in the background.",
+        ),
+    ] = False,
     log_queries: Annotated[
         bool, typer.Option("--log-queries", help="Write the text of queries to the log.")
     ] = False,
@@ -109,6 +116,7 @@ def serve(
         hosts=("localhost", "127.0.0.1", "[::1]", host) if is_loopback(host) and keys is None else (),
         address=address,
         partial=partial,
+        suggest=suggest,
         writable=writable,
         log_queries=log_queries,
     )

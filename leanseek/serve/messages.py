@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
-from leanseek.records import AnswerRecord, CitedRecord
+from leanseek.records import AnswerRecord, CitedRecord, HitRecord
 
 K = Annotated[int, Meta(ge=1, le=1_000_000, description="How many hits.")]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000, description="How many hits to leave out before the first.")]
@@ -31,13 +31,9 @@ Chance = Annotated[float, Meta(ge=0, le=1)]
 Mode = Literal["hybrid", "dense", "sparse", "learned"]
 
 
-class Options(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a search and a context take alike; null stands for the default.
+class RankingOptions(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What all take that search; null stands for the default."""
 
-    `rewrites` are further wordings of the query: `queries` of `Searcher.search`, a name that a batch has here.
-    """
-
-    rewrites: list[str] | None = None
     diversity: Chance | None = None
     recency: str | None = None
     now: str | None = None
@@ -55,6 +51,15 @@ class Options(Struct, forbid_unknown_fields=True, kw_only=True):
     min_probability: Chance | None = None
     relevant_only: bool = False
     collapse: bool = False
+
+
+class Options(RankingOptions, forbid_unknown_fields=True, kw_only=True):
+    """What a search and a context take alike.
+
+    `rewrites` are further wordings of the query: `queries` of `Searcher.search`, a name that a batch has here.
+    """
+
+    rewrites: list[str] | None = None
     rerank: bool = True
 
 
@@ -90,6 +95,31 @@ class ContextBody(Options, forbid_unknown_fields=True, kw_only=True):
     compress: Compress | None = None
     guard: Literal["mark", "drop", "off"] = "off"
     literal: bool = True
+
+
+class ClarifyBody(RankingOptions, forbid_unknown_fields=True, kw_only=True):
+    """A query to ask back about: the fields of `Searcher.clarify`."""
+
+    query: str
+    literal: bool = False
+
+
+class SuggestParameters(Struct, forbid_unknown_fields=True):
+    """The beginning of a query, or a query: the fields of `Searcher.suggest`."""
+
+    text: str = ""
+    k: Annotated[int, Meta(ge=1, le=100, description="How many suggestions.")] = 8
+
+
+class SimilarBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A document of the index, by its `id`, or a `text`: the fields of `Searcher.similar`."""
+
+    id: str | None = None
+    text: str | None = None
+    title: str = ""
+    k: K = 10
+    filter: str | None = None
+    explain: bool = False
 
 
 class AddParameters(Struct, forbid_unknown_fields=True):
@@ -157,6 +187,64 @@ class ContextResponse(ServedContext):
     took_ms: dict[str, float]
 
 
+class OptionRecord(TypedDict):
+    """An option of a question, see `ClarifyingOption`."""
+
+    text: str
+    query: str
+    filter: str | None
+    documents: int
+
+
+class QuestionRecord(TypedDict):
+    """A question back, see `Question`."""
+
+    query: str
+    text: str
+    field: str | None
+    options: list[OptionRecord]
+    documents: int
+
+
+class ClarifyResponse(TypedDict):
+    """A question back; null where there is none to ask."""
+
+    index: str
+    generation: int
+    question: QuestionRecord | None
+
+
+class SuggestionRecord(TypedDict):
+    """A query that the index can answer, see `Suggestion`."""
+
+    text: str
+    kind: Literal["completion", "question"]
+    source: str
+    document: str
+    score: float
+
+
+class SuggestResponse(TypedDict):
+    """Suggestions, and the text that they are for where its typing mistakes were corrected.
+
+    There are none while those of a new generation are collected, and `ready` is false.
+    """
+
+    index: str
+    generation: int
+    suggestions: list[SuggestionRecord]
+    corrected: str | None
+    ready: bool
+
+
+class SimilarResponse(TypedDict):
+    """Documents that are alike, the most alike first."""
+
+    index: str
+    generation: int
+    hits: list[HitRecord]
+
+
 class DocumentRecord(TypedDict):
     """A whole document."""
 
@@ -197,7 +285,7 @@ class IndexRecord(TypedDict):
     """What an index holds.
 
     `sides` are the modes that search one side alone, `fields` those that a filter can name, with an example of each
-    kind of value.
+    kind of value. `suggestions`: whether this key can ask for some.
     """
 
     name: str
@@ -209,6 +297,7 @@ class IndexRecord(TypedDict):
     encoder: str | None
     reranker: bool
     relevance: bool
+    suggestions: bool
     fields: dict[str, dict[str, Any]]
 
 

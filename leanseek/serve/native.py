@@ -16,12 +16,15 @@ from leanseek.reading import Fields, ReadReport
 from leanseek.reading.documents import DocumentBuilder
 from leanseek.reading.jsonlines import read_json
 from leanseek.reading.streams import Place
+from leanseek.records import hit_record, question_record
 from leanseek.serve.keys import Key
 from leanseek.serve.messages import (
     AddParameters,
     AnswerResponse,
     BatchResponse,
     ChangeResponse,
+    ClarifyBody,
+    ClarifyResponse,
     CompactBody,
     ContextBody,
     ContextResponse,
@@ -33,7 +36,11 @@ from leanseek.serve.messages import (
     IndexRecord,
     SearchBody,
     SearchParameters,
+    SimilarBody,
+    SimilarResponse,
     StateResponse,
+    SuggestParameters,
+    SuggestResponse,
 )
 from leanseek.serve.operation import Call, Operation, none
 from leanseek.serve.refusals import RefusedError
@@ -98,6 +105,35 @@ async def context(call: Call) -> ContextResponse:
     served = call.service.pin(call.ticket, call.index)
     found = await call.service.context(call.ticket, served, **options_of(call.body))
     return cast("ContextResponse", found)
+
+
+async def clarify(call: Call) -> ClarifyResponse:
+    """A question back."""
+    served = call.service.pin(call.ticket, call.index)
+    found = await call.service.clarify(call.ticket, served, **options_of(call.body))
+    record: Any = question_record(found) if found is not None else None
+    return {"index": call.index, "generation": served.generation, "question": record}
+
+
+async def suggest(call: Call) -> SuggestResponse:
+    """Queries for what has been typed."""
+    served = call.service.pin(call.ticket, call.index)
+    found = await call.service.suggest(call.ticket, served, call.body.text, call.body.k)
+    records: Any = [one._asdict() for one in found.found] if found is not None else []
+    return {
+        "index": call.index,
+        "generation": served.generation,
+        "suggestions": records,
+        "corrected": found.corrected if found is not None else None,
+        "ready": found is not None,
+    }
+
+
+async def similar(call: Call) -> SimilarResponse:
+    """Documents like a document."""
+    served = call.service.pin(call.ticket, call.index)
+    found = await call.service.similar(call.ticket, served, **structs.asdict(call.body))
+    return {"index": call.index, "generation": served.generation, "hits": list(map(hit_record, found))}
 
 
 async def document(call: Call) -> DocumentResponse:
@@ -256,6 +292,15 @@ OPERATIONS: Final = (
     Operation(
         "POST", f"{INDEX}/context", context, "Passages for a prompt", ContextBody, ContextResponse,
         queries=queries_of,
+    ),
+    Operation("GET", f"{INDEX}/clarify", clarify, "A question back", ClarifyBody, ClarifyResponse),
+    Operation("POST", f"{INDEX}/clarify", clarify, "A question back", ClarifyBody, ClarifyResponse),
+    Operation(
+        "GET", f"{INDEX}/suggest", suggest, "Queries for what has been typed", SuggestParameters, SuggestResponse
+    ),
+    Operation("GET", f"{INDEX}/similar", similar, "Documents like a document", SimilarBody, SimilarResponse),
+    Operation(
+        "POST", f"{INDEX}/similar", similar, "Documents like a document, or a text", SimilarBody, SimilarResponse
     ),
     Operation("GET", f"{INDEX}/documents", documents, "Several documents", DocumentParameters, DocumentsResponse),
     Operation("GET", INDEX + "/documents/{id:path}", document, "A document", None, DocumentResponse),

@@ -36,6 +36,7 @@ class ServeSettings:
       origin may send; empty: any.
     - `address`: the Ray cluster whose hosts serve the clusters; `local` opens their shards in the server itself.
       `partial`: what to do where a shard does not answer (see `ClusterSearcher`).
+    - `suggest`: whether queries are suggested, which are collected from each generation in the background.
     - `writable`: whether documents can be added and deleted. `log_queries`: whether the log has the queries' text.
     """
 
@@ -59,6 +60,7 @@ class ServeSettings:
     hosts: tuple[str, ...] = ()
     address: str = "local"
     partial: Literal["never", "allow"] = "never"
+    suggest: bool = False
     writable: bool = False
     log_queries: bool = False
 

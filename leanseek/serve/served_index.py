@@ -122,8 +122,12 @@ class ServedIndex:
         models: FindModels,
         second: Callable[[], SecondStage | None],
         relevance: str | None,
+        suggests: bool = False,
     ) -> None:
-        """`models` gives the shared models for an index's settings, `second` the re-rankers for the index."""
+        """`models` gives the shared models for an index's settings, `second` the re-rankers for the index.
+
+        `suggests`: suggestions are collected from each generation, in a thread of its own.
+        """
         self.name = name
         self.source = source
         self.problem: Exception | None = None
@@ -137,12 +141,15 @@ class ServedIndex:
         self._writer: Index | None = None
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
+        self._suggests = suggests
+        self._collected: Searcher | None = None
 
     def open(self) -> None:
         """Open the last generation. Raises IndexNotFoundError, IndexDamagedError, ModelError and their kin."""
         self._second = self._second_of()
         self._stamp, identity = self.source.look(), self.source.find()
         self._served, self._identity = self._opened(), identity
+        self._collect()
 
     def now(self) -> Served:
         """The generation that is served. Raises RefusedError (503) where there is none that can be read."""
@@ -172,7 +179,12 @@ class ServedIndex:
                 return False
             self._served, self._stamp, self._identity = newest, stamp, identity
             self.problem = None
+            self._collect()
             return True
+
+    def collected(self, served: Served) -> bool:
+        """Whether suggestions can be made from a generation at once."""
+        return self._collected is served.plain
 
     def change(self, work: Callable[[Index, Served], Any]) -> Any:
         """What `work` gives for the index opened for writing, and its newest generation, one change after another.
@@ -201,6 +213,19 @@ class ServedIndex:
                 self._writer.close()
                 self._writer = None
         self.source.close()
+
+    def _collect(self) -> None:
+        """Collect the suggestions of the present generation, while it is searched."""
+        if not self._suggests or self._served is None:
+            return
+        searcher = self._served.plain
+
+        def work() -> None:
+            with suppress(LeanseekError):  # a generation that cannot be read is the problem of its searches
+                searcher.suggest("")
+                self._collected = searcher
+
+        threading.Thread(target=work, name=f"suggestions of {self.name}", daemon=True).start()
 
     def _opened(self) -> Served:
         return self.source.open(self._models, self._second, self._relevance)

@@ -25,7 +25,8 @@ from leanseek.serve.serve_settings import ServeSettings, check_indexes, cluster_
 from leanseek.serve.served_index import FolderSource, Models, Served, ServedIndex, Source
 from leanseek.serve.telemetry import Telemetry
 from leanseek.serve.workers import Ticket, Workers
-from leanseek.types import Answer, Document, Nothing
+from leanseek.types import Answer, Document, Hit, Nothing, Question
+from leanseek.understanding import Suggestions
 
 Result = TypeVar("Result")
 
@@ -181,6 +182,57 @@ class Service:
             "took_ms": milliseconds(seconds),
         }
 
+    async def clarify(self, ticket: Ticket, served: Served, query: str, **options: Any) -> Question | None:
+        """A question back about a query, of what the key sees. Raises as `search`."""
+        self.check_most(1, options)
+        given, fields = narrowed(ticket, options)
+        self.log_queries(ticket, query)
+
+        def work() -> Question | None:
+            check_visible(ticket, served, fields)
+            return discreet(ticket, given, lambda: served.plain.clarify(query, **options))
+
+        found, _ = await self.workers.run(ticket, work)
+        return found
+
+    async def suggest(self, ticket: Ticket, served: Served, text: str, k: int) -> Suggestions | None:
+        """Queries for what has been typed; None while those of the generation are collected.
+
+        Raises RefusedError (404) where the server has none, InputError for a key that sees some documents only.
+        """
+        if not self.settings.suggest:
+            raise RefusedError(
+                404, "this server has no suggestions; start it with --suggest", "no_suggestions"
+            )
+        if ticket.key.condition is not None:
+            raise InputError("suggestions are made of all documents, of which this key sees some")
+        if not self.index(ticket, ticket.index or "").collected(served):
+            return None
+        found: Suggestions
+        found, _ = await self.workers.run(ticket, lambda: served.plain.suggest(text, k))
+        return found
+
+    async def similar(
+        self, ticket: Ticket, served: Served, id: str | None, k: int, filter: str | None, **options: Any
+    ) -> list[Hit]:
+        """The documents most alike to one that the key sees, or to a text.
+
+        Raises RefusedError (404) for an id of none, UsageError or FilterError.
+        """
+        self.check_most(k, {})
+        if served.searcher.settings.dense is None:
+            raise UsageError("documents are compared by their vectors, and this index has none")
+        if id is not None:
+            await self.document(ticket, served, id)
+        condition = ticket.key.narrowed(filter)
+        found, _ = await self.workers.run(
+            ticket,
+            lambda: discreet(
+                ticket, filter, lambda: served.plain.similar(id, k, filter=condition, **options)
+            ),
+        )
+        return found
+
     async def documents(
         self, ticket: Ticket, served: Served, ids: Sequence[str], filter: str | None = None
     ) -> list[Document]:
@@ -218,6 +270,7 @@ class Service:
                 "encoder": settings.encoder.name if settings.encoder is not None else None,
                 "reranker": served.searcher is not served.plain,
                 "relevance": served.searcher.relevance is not None,
+                "suggestions": self.settings.suggest and condition is None,
                 "fields": served.plain.examples(filter=condition),
             }
 
@@ -282,7 +335,14 @@ class Service:
             from leanseek.serve.served_cluster import ClusterSource
 
             source, index = ClusterSource(url, settings.address, settings.partial, settings.timeout), None
-        return ServedIndex(name, source, self._models, lambda: self._second_stage(index), settings.relevance)
+        return ServedIndex(
+            name,
+            source,
+            self._models,
+            lambda: self._second_stage(index),
+            settings.relevance,
+            suggests=settings.suggest,
+        )
 
     def _models(self, settings: IndexSettings) -> Models:
         """The encoders of an index."""

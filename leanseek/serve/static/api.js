@@ -53,6 +53,8 @@ export const indexes = () => ask("indexes");
 export const describe = (name) => ask(`indexes/${encodeURIComponent(name)}`);
 export const search = (view, settings, facets, signal) =>
   ask(pathOf(settings, "search"), { ...bodyOf(view, settings), explain: true, facets }, signal);
+export const suggest = (name, text, signal) =>
+  ask(`indexes/${encodeURIComponent(name)}/suggest?text=${encodeURIComponent(text)}`, undefined, signal);
 export const context = (view, settings) =>
   ask(pathOf(settings, "context"), { ...bodyOf(view, settings), k: view.k, literal: settings.literal });
 

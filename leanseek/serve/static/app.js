@@ -12,6 +12,7 @@ import { addressOf, viewOf } from "./state.js";
 import { plural } from "./text.js";
 
 const PAUSE = 100; // ms without a key before the query is asked
+const TYPED = 60; // ms without a key before queries are suggested
 const COUNTED = 12; // fields whose values are counted
 const THEMES = ["", "light", "dark"];
 
@@ -24,10 +25,13 @@ const state = {
   open: null,
   help: false,
   said: null,
+  suggested: [],
+  at: -1, // the suggestion that is chosen, -1 for none
   theme: localStorage.getItem("leanseek.theme") ?? "",
 };
 const root = document.getElementById("page");
 let timer = 0;
+let typed = { timer: 0, aborter: null };
 let committed = location.search; // the last address that has an entry of its own in the history
 
 const show = (patch = {}) => {
@@ -128,6 +132,31 @@ const act = {
       seek();
     }
   },
+  // Suggest queries for what has been typed; "" takes those away that are there.
+  suggest(text) {
+    clearTimeout(typed.timer);
+    typed.aborter?.abort();
+    const { index } = state.view.a;
+    if (!text.trim() || !state.records[index]?.suggestions) {
+      if (state.suggested.length) show({ suggested: [], at: -1 });
+      return;
+    }
+    const aborter = new AbortController();
+    const timer = setTimeout(() => api.suggest(index, text, aborter.signal).then(
+      ({ suggestions }) => {
+        if (!aborter.signal.aborted) show({ suggested: suggestions, at: -1 });
+      },
+      () => {}, // the search says what is wrong
+    ), TYPED);
+    typed = { timer, aborter };
+  },
+  point(at) {
+    show({ at });
+  },
+  pick({ text }) {
+    act.suggest("");
+    act.look({ q: text }, "now");
+  },
   compare() {
     const { view } = state;
     const compare = !view.compare;
@@ -181,7 +210,7 @@ function say(message, text) {
   if (!text) setTimeout(() => state.said === said && show({ said: null }), 5000);
 }
 
-function Page({ view, indexes, records, sides, problem, open, help, said, theme }) {
+function Page({ view, indexes, records, sides, problem, open, help, said, theme, suggested, at }) {
   const record = records[view.a.index];
   const filterProblem = sidesOf(view).map((side) => sides[side].problem).find((one) => one?.param === "filter");
   const chances = sidesOf(view).some((side) => records[view[side].index]?.relevance) || view.p > 0;
@@ -200,7 +229,7 @@ function Page({ view, indexes, records, sides, problem, open, help, said, theme 
         <p class="problem" role="alert">${problem.message}</p>
         <button type="button" class="more" onClick=${start}>Try again</button>` : null}
       ${indexes && html`
-        <${QueryBox} view=${view} busy=${busy} act=${act} />
+        <${QueryBox} ...${{ view, busy, suggested, at, act }} />
         <div class="narrow">
           <${FilterBox} view=${view} record=${record} problem=${filterProblem} act=${act} />
           ${chances && html`<${LeastChance} view=${view} act=${act} />`}

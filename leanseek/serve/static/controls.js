@@ -11,18 +11,43 @@ const MODES = [
   ["learned", "Learned", "Words that a model gives to texts, alone"],
 ];
 
-export function QueryBox({ view, busy, act }) {
+// The box, with suggestions below while a person types: a combobox whose list the arrow keys walk through.
+export function QueryBox({ view, busy, suggested, at, act }) {
   const submit = (event) => {
     event.preventDefault();
     act.look({ q: event.target.elements.q.value }, "now");
+    act.suggest("");
+  };
+  const press = (event) => {
+    if (!suggested.length || event.isComposing) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      const places = suggested.length + 1; // one of them is the box itself
+      act.point((at + 1 + step + places) % places - 1);
+    } else if (event.key === "Enter" && at >= 0) act.pick(suggested[at]);
+    else if (event.key === "Escape") act.suggest("");
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
   };
   return html`
     <form class="query" role="search" onSubmit=${submit}>
       <label class="hidden" for="q">Search for</label>
       <input id="q" name="q" type="search" autocomplete="off" spellcheck=${false} autofocus
         placeholder="Ask a question, or give words" value=${view.q}
-        onInput=${(event) => act.look({ q: event.target.value }, "typing")} />
+        role="combobox" aria-autocomplete="list" aria-controls="suggested" aria-expanded=${String(suggested.length > 0)}
+        aria-activedescendant=${at >= 0 ? `suggested-${at}` : undefined}
+        onInput=${(event) => {
+          act.look({ q: event.target.value }, "typing");
+          act.suggest(event.target.value);
+        }}
+        onKeyDown=${press} onBlur=${() => act.suggest("")} />
       <span class=${busy ? "busy on" : "busy"} aria-hidden="true"></span>
+      <ul id="suggested" class="suggested" role="listbox" aria-label="Suggestions" hidden=${!suggested.length}>
+        ${suggested.map((one, place) => html`
+          <li id=${`suggested-${place}`} role="option" aria-selected=${String(place === at)} class=${one.kind}
+            onMouseDown=${(event) => { event.preventDefault(); act.pick(one); }}>${one.text}</li>`)}
+      </ul>
     </form>`;
 }
 
