@@ -142,6 +142,7 @@ class ServedIndex:
         self._refreshing = threading.Lock()
         self._writing = threading.Lock()
         self._suggests = suggests
+        self._collecting = threading.Lock()
         self._collected: Searcher | None = None
 
     def open(self) -> None:
@@ -221,9 +222,11 @@ class ServedIndex:
         searcher = self._served.plain
 
         def work() -> None:
-            with suppress(LeanseekError):  # a generation that cannot be read is the problem of its searches
-                searcher.suggest("")
-                self._collected = searcher
+            # A generation that cannot be read is the problem of its searches.
+            with self._collecting, suppress(LeanseekError):
+                if self._served is not None and self._served.plain is searcher:  # else a newer one waits
+                    searcher.suggest("")
+                    self._collected = searcher
 
         threading.Thread(target=work, name=f"suggestions of {self.name}", daemon=True).start()
 
