@@ -186,7 +186,10 @@ def ask(
 
     packing.check(explain or bool(facets))
     text = " ".join(query)
-    with progress_bar(as_json) as progress, opened(progress) as searcher:
+    with progress_bar(as_json) as progress:
+        searcher = opened(progress)
+    with searcher:
+        # Not within a progress bar, which would write over what people type.
         if clarify and (question := searcher.clarify(text, **of_one_query(options))) is not None:
             if as_json or not at_terminal():
                 from leanseek.records import question_record
@@ -197,27 +200,28 @@ def ask(
                 text = chosen.query
                 both = [one for one in (options["filter"], chosen.filter) if one]
                 options["filter"] = " and ".join(f"({one})" for one in both) or None
-        if packing.tokens is not None:
-            found: Context | Answer = searcher.context(
-                text,
-                packing.tokens,
-                k=20 if k is None else k,
-                expand=packing.expand,
-                compress=packing.compress,
-                guard=packing.guard or "off",
-                **options,
-            )
-        else:
-            found = searcher.answer(
-                text,
-                10 if k is None else k,
-                facets=facets or (),
-                # People always see a snippet; programs get it with the explanation.
-                explain=explain or not as_json,
-                progress=progress,
-                expand=packing.expand,
-                **options,
-            )
+        with progress_bar(as_json) as progress:
+            if packing.tokens is not None:
+                found: Context | Answer = searcher.context(
+                    text,
+                    packing.tokens,
+                    k=20 if k is None else k,
+                    expand=packing.expand,
+                    compress=packing.compress,
+                    guard=packing.guard or "off",
+                    **options,
+                )
+            else:
+                found = searcher.answer(
+                    text,
+                    10 if k is None else k,
+                    facets=facets or (),
+                    # People always see a snippet; programs get it with the explanation.
+                    explain=explain or not as_json,
+                    progress=progress,
+                    expand=packing.expand,
+                    **options,
+                )
         better = searcher.corrected(text)
         notes, cut = list(searcher.notes), searcher.truncation.query_sentence()
     if not isinstance(found, Answer):

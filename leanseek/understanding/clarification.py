@@ -210,8 +210,9 @@ def written(term: str, texts: Sequence[str], analyzer: Analyzer) -> str:
 
 def weights_of(count: int) -> Float64Array:
     """(c,) how likely each of so many hits is meant, by its rank alone; they add up to 1."""
-    weights = 1 / np.arange(5.0, count + 5)
-    return weights / weights.sum()
+    weights: Float64Array = 1 / np.arange(5, count + 5, dtype=np.float64)
+    weights /= weights.sum()
+    return weights
 
 
 def apart(here: Int64Array, there: Int64Array) -> bool:
