@@ -49,7 +49,7 @@ PANELS = {
     "Learn": {
         "train_commands": "relevance fusion",
         "train_encoder_commands": "encoder sparse_encoder pooling temperature",
-        "train_text_commands": "distil pretrain",
+        "train_text_commands": "distil pretrain documents",
         "train_reranker_commands": "heads cross_encoder calibrate",
     },
     "Generate": {"generate_commands": "queries"},

@@ -27,21 +27,38 @@ def similar(
     ],
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many documents.")] = 10,
     filter: opt.Filter = None,
-    encoder: opt.Encoder = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A document encoder, from leanseek train documents; or the encoder of texts, by another back end.",
+        ),
+    ] = None,
     device: opt.Device = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Find documents that are like a document, comparing all of their passages."""
+    """Find documents that are like a document, comparing all of their passages.
+
+    With a document encoder the vectors that it gives whole documents are compared instead.
+    """
+    from leanseek.encode.models import holds_document_encoder
     from leanseek.records import hit_record
     from leanseek.searcher import Searcher
 
-    with Searcher.open(index, encoder=encoder, device=device, relevance=None) as searcher:
+    whole = encoder if encoder is not None and holds_document_encoder(Path(encoder)) else None
+    texts = encoder if whole is None else None
+    with Searcher.open(index, encoder=texts, device=device, relevance=None) as searcher:
         given = None if not searcher.missing([document]) else only_document(searcher, document)
         if given is None:
-            hits = searcher.similar(document, k, filter=filter, explain=not as_json)
+            hits = searcher.similar(document, k, filter=filter, encoder=whole, explain=not as_json)
         else:
             hits = searcher.similar(
-                text=given.text, title=given.title, k=k, filter=filter, explain=not as_json
+                text=given.text,
+                title=given.title,
+                k=k,
+                filter=filter,
+                encoder=whole,
+                explain=not as_json,
             )
     if as_json:
         for hit in hits:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from leanseek.train import Drawing, EncoderRecipe, PoolingRecipe, Recipe, Source
     from leanseek.train.crossencoder.pretraining import PretrainReport
     from leanseek.train.crossencoder.trainer import Report
+    from leanseek.train.document_training import DocumentsReport
     from leanseek.train.encoder import DistilReport, EncoderReport
+    from leanseek.train.fitting import Learned
     from leanseek.train.head_search import FoundHeads
     from leanseek.train.pooling import PoolingReport
 
@@ -296,7 +298,14 @@ def show_trained(report: Report | EncoderReport | PoolingReport, more: Sequence[
 
 
 def show_loss(
-    report: Report | EncoderReport | PoolingReport | DistilReport | PretrainReport, held_out: str
+    report: Report
+    | EncoderReport
+    | PoolingReport
+    | DistilReport
+    | PretrainReport
+    | DocumentsReport
+    | Learned,
+    held_out: str,
 ) -> None:
     """Print how the loss on what was `held_out` went."""
     typer.echo(

@@ -1,8 +1,9 @@
-"""Commands that learn from texts alone: a smaller encoder of a larger one, and the beginnings of a re-ranker."""
+"""Commands that learn from texts alone: a smaller encoder of a larger one, a re-ranker's beginnings, documents."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal, TypeAlias
 
@@ -175,3 +176,96 @@ def pretrain(
     )
     show_loss(report, "texts")
     typer.echo(f"Train it: leanseek train cross-encoder COLLECTION --base {quote(str(out))} --out MODEL")
+
+
+def documents(
+    texts: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", help="Long documents to learn from, whatever index reads."),
+    ],
+    out: opt.ModelOut,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Similar documents, as judgments with ids on both sides; by default halves of one.",
+        ),
+    ] = None,
+    encoder: opt.Encoder = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Documents to draw, by default all are taken.")
+    ] = None,
+    epochs: Annotated[float, typer.Option(metavar="N", help="How often each document is seen.")] = 6.0,
+    pair_epochs: Annotated[float, typer.Option(metavar="N", help="How often each pair is seen.")] = 1.5,
+    batch: Annotated[int, typer.Option(metavar="N", help="Documents, or pairs, of one step.")] = 48,
+    learning_rate: opt.LearningRate = 1e-3,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", help="A block's length: four for every three words of --chunk.")
+    ] = 80,
+    seed: opt.Seed = 0,
+    device: opt.Device = None,
+    no_cache: opt.NoCache = False,
+    dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Train a document encoder, which makes one vector of the vectors of a long document's passages.
+
+    It learns which passages are missing, and which documents are similar: those that --pairs names or, from texts
+    alone, the halves of a document. If interrupted, repeat the command: it continues from the last checkpoint.
+    """
+    from leanseek.encode import DEFAULT_MODEL
+    from leanseek.reading import ReadReport, read, read_qrels
+    from leanseek.train import DocumentRecipe, plan_documents, train_documents
+
+    recipe = DocumentRecipe(
+        encoder=encoder or DEFAULT_MODEL,
+        epochs=epochs,
+        pair_epochs=pair_epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    similar = read_qrels(pairs) if pairs is not None else None
+    reading = ReadReport()
+    found = read(*texts, on_error="auto", report=reading)
+    if dry_run:
+        plan = plan_documents(found, out, recipe, pairs=similar, limit=limit)
+        if as_json:
+            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+            return
+        typer.echo(
+            f"{reading.sentence()}; {count(plan.texts, 'long document')} to learn from, {plan.held_out:,} held out"
+        )
+        typer.echo(
+            f"{count(plan.steps, 'step')} at most, of {batch} documents in blocks of up to {max_tokens} tokens, over "
+            f"{recipe.encoder}, then {count(plan.pair_steps, 'step')} of {count(plan.pairs, 'pair')}; nothing was done"
+        )
+        return
+    with progress_bar(as_json) as progress:
+        report = train_documents(
+            found,
+            out,
+            recipe,
+            pairs=similar,
+            limit=limit,
+            device=device,
+            cache=not no_cache,
+            progress=progress,
+        )
+    if as_json:
+        print_json({"out": str(out), **asdict(report), "reading": asdict(reading)})
+        return
+    typer.echo(f"{reading.sentence()}.")
+    for line in reading.details():
+        typer.echo(f"  {line}")
+    typer.echo(
+        f"{count(report.blocks, 'block')} of {count(report.texts, 'long document')}; {report.held_out:,} held out"
+    )
+    show_loss(report, "documents")
+    typer.echo(
+        f"{count(report.pairs, 'pair')} of {'similar documents' if report.judged else 'halves'}; "
+        f"{report.pairs_held_out:,} held out"
+    )
+    show_loss(report.of_pairs, "pairs")
+    typer.echo(f"Use it: leanseek similar INDEX ID --encoder {quote(str(out))}")

@@ -3,6 +3,8 @@ from .base import Encoder as Encoder
 from .cache import VectorCache as VectorCache
 from .corpus import TruncationReport as TruncationReport
 from .corpus import encode_corpus as encode_corpus
+from .document_transformer import DocumentTransformer as DocumentTransformer
+from .document_transformer import load_document_transformer as load_document_transformer
 from .learned_registry import load_learned_encoder as load_learned_encoder
 from .learned_registry import prepare_learned_queries as prepare_learned_queries
 from .learned_vectors import LearnedEncoder as LearnedEncoder

@@ -241,6 +241,13 @@ def settings_in(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def holds_document_encoder(folder: Path) -> bool:
+    """Whether a folder holds a `DocumentTransformer`, which reads blocks' vectors and no texts."""
+    return {"dimensions", "blocks", "layers", "width", "encoder"} <= settings_in(
+        folder / "config.json"
+    ).keys()
+
+
 def model_fingerprint(folder: Path) -> str:
     """Hex digest (64 characters) of what shapes a model's vectors: weights, tokenizer, pooling, prompts.
 

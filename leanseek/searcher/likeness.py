@@ -2,25 +2,31 @@
 
 A long document is more than its beginning, and more than the mean of its parts. Its passages, which an index with
 `--chunk` has the vectors of, are the blocks of SMITH (Yang et al., "Beyond 512 tokens: siamese multi-depth
-transformer-based hierarchical encoder for long-form document matching", CIKM 2020); nothing is trained here. Each
-passage of either document looks for its nearest in the other, and the likeness is the mean of both directions: a part
-of a larger document is like it, but less than one that has all of its contents.
+transformer-based hierarchical encoder for long-form document matching", CIKM 2020). Each passage of either document
+looks for its nearest in the other, and the likeness is the mean of both directions: a part of a larger document is like
+it, but less than one that has all of its contents. Nothing is trained for that; a document encoder that was, by
+`leanseek train documents`, can compare the documents instead.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from leanseek.encode.corpus import make_encoding
-from leanseek.errors import UsageError
+from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.search_source import Allowed, SearchSource
 from leanseek.searcher.answer import hit_of
 from leanseek.searcher.request import Generation
 from leanseek.searcher.snippets import snippet
 from leanseek.types import Explanation, Float32Array, Hit, Int64Array, content
+
+if TYPE_CHECKING:
+    from leanseek.encode.document_transformer import DocumentTransformer
 
 BLOCKS: Final = 64
 """Passages of a document that are compared; of a longer one so many, spread evenly over it."""
@@ -55,6 +61,15 @@ def block_likeness(
     return ((there + back) / 2).astype(np.float32), rows[first]
 
 
+def vector_likeness(
+    transformer: DocumentTransformer, blocks: Float32Array, vectors: Float32Array, starts: Int64Array
+) -> Float32Array:
+    """(d,) the cosines of a document with d others by their whole vectors; what is given is as in `block_likeness`."""
+    [asked] = transformer.vectors(blocks, np.zeros(1, np.int64))
+    cosines: Float32Array = transformer.vectors(vectors, starts) @ asked
+    return cosines
+
+
 def similar_hits(
     snapshot: SearchSource,
     blocks: Float32Array,
@@ -62,12 +77,14 @@ def similar_hits(
     *,
     allowed: Allowed = None,
     without: str | None = None,
+    transformer: DocumentTransformer | None = None,
     explain: bool = False,
 ) -> list[Hit]:
     """The k documents that are most alike to one with the passages `blocks` (m, D); equal ones in order of their ids.
 
-    A hit shows the passage that is nearest to one of the blocks; with `explain` it has an extract of it. `allowed`
-    keeps the documents of which it admits a passage. `without` is the id of the document itself.
+    They are found by their passages, and compared by these or, with a `transformer`, by the vectors that it gives whole
+    documents. A hit shows the passage that is nearest to one of the blocks; with `explain` it has an extract of it.
+    `allowed` keeps the documents of which it admits a passage. `without` is the id of the document itself.
     """
     if not len(blocks):
         return []
@@ -78,7 +95,10 @@ def similar_hits(
     rows = [spread(np.array(sorted(parts[one]), np.int64)) for one in ids]
     ordinals = np.concatenate(rows)
     starts = np.cumsum([0, *map(len, rows)])[:-1].astype(np.int64)
-    scores, nearest = block_likeness(blocks, snapshot.vectors(ordinals), starts)
+    vectors = snapshot.vectors(ordinals)
+    scores, nearest = block_likeness(blocks, vectors, starts)
+    if transformer is not None:
+        scores = vector_likeness(transformer, blocks, vectors, starts)
     order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))[:k]
     passages = snapshot.passages.get(ordinals[nearest[order]])
     hits = [
@@ -166,6 +186,30 @@ def encoded_blocks(generation: Generation, text: str, title: str) -> Float32Arra
     passages = [chunk.text for chunk in chunking.split(text, title)] if chunking is not None else [text]
     kept = [passages[place] for place in spread(np.arange(len(passages)))] or [""]
     return encoding.documents([content(title, passage) for passage in kept], lambda *_: None)[0]
+
+
+def fitting_transformer(
+    generation: Generation, encoder: str | os.PathLike[str] | DocumentTransformer, device: str | None
+) -> DocumentTransformer:
+    """The document encoder itself, or the one in a folder, which reads the vectors that the index has.
+
+    Raises ModelError for another folder, and where the vectors were made by another encoder than those it has learned
+    from.
+    """
+    from leanseek.encode.document_transformer import load_document_transformer
+
+    transformer = (
+        load_document_transformer(Path(encoder), device)
+        if isinstance(encoder, str | os.PathLike)
+        else encoder
+    )
+    recorded = generation.snapshot.state.settings.encoder
+    if recorded is not None and transformer.encoder != recorded.fingerprint:
+        raise ModelError(
+            f"the document encoder has learned from vectors of another encoder than '{recorded.name}', which "
+            f"'{generation.snapshot.folder}' was made with; train one with --encoder '{recorded.name}'"
+        )
+    return transformer
 
 
 def spread(rows: Int64Array) -> Int64Array:

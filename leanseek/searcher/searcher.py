@@ -44,6 +44,7 @@ from leanseek.types import (
 
 if TYPE_CHECKING:
     from leanseek.decode import Decoder
+    from leanseek.encode.document_transformer import DocumentTransformer
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
     from leanseek.understanding.profile import Profile
@@ -428,25 +429,37 @@ class Searcher:
         text: str | None = None,
         title: str = "",
         filter: str | Filter | None = None,
+        encoder: str | os.PathLike[str] | DocumentTransformer | None = None,
         explain: bool = False,
     ) -> list[Hit]:
         """The k documents most alike to a document of the index, or to a text, best first; equal ones by their ids.
 
         All passages of the two documents are compared (see `leanseek.searcher.likeness`), so that an index of long
-        documents is made with `chunk_words`. `score` is the likeness in [-1, 1], the same from either side. A hit shows
-        the passage that is nearest to one of the document's; with `explain` it has an extract of it. The document
-        itself is left out, a blank text is like nothing.
+        documents is made with `chunk_words`; with an `encoder`, the folder that `leanseek train documents` has written,
+        or what `load_document_transformer` made of it, the vectors that it gives them are compared instead. `score` is
+        the likeness in [-1, 1], the same from either side. A hit shows the passage that is nearest to one of the
+        document's; with `explain` it has an extract of it. The document itself is left out, a blank text is like
+        nothing.
 
-        Raises UsageError for an unknown id, and where the index has no vectors; FilterError.
+        Raises UsageError for an unknown id, and where the index has no vectors; FilterError; ModelError for an
+        `encoder` that is none, or belongs to other vectors.
         """
-        from leanseek.searcher.likeness import blocks_of, similar_hits
+        from leanseek.searcher.likeness import blocks_of, fitting_transformer, similar_hits
 
         if not isinstance(k, int) or k < 1:
             raise UsageError(f"k is {k!r}; it must be a whole number, at least 1")
         generation = self._open_generation()
         blocks = blocks_of(generation, id, text, title)
-        allowed = admitted(generation.snapshot, filter)
-        return similar_hits(generation.snapshot, blocks, k, allowed=allowed, without=id, explain=explain)
+        transformer = None if encoder is None else fitting_transformer(generation, encoder, self._device)
+        return similar_hits(
+            generation.snapshot,
+            blocks,
+            k,
+            allowed=admitted(generation.snapshot, filter),
+            without=id,
+            transformer=transformer,
+            explain=explain,
+        )
 
     def describe(
         self,

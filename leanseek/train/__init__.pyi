@@ -7,6 +7,11 @@ from .crossencoder.pretraining import plan_pretrain as plan_pretrain
 from .crossencoder.pretraining import pretrain as pretrain
 from .crossencoder.recipe import Recipe as Recipe
 from .crossencoder.trainer import train_cross_encoder as train_cross_encoder
+from .document_training import DocumentRecipe as DocumentRecipe
+from .document_training import DocumentsPlan as DocumentsPlan
+from .document_training import DocumentsReport as DocumentsReport
+from .document_training import plan_documents as plan_documents
+from .document_training import train_documents as train_documents
 from .encoder.distillation import DistilPlan as DistilPlan
 from .encoder.distillation import DistilRecipe as DistilRecipe
 from .encoder.distillation import DistilReport as DistilReport
