@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--foci", type=int, default=30, help="so many of each half are asked for")
     parser.add_argument("--epochs", type=float, default=DocumentRecipe().epochs)
     parser.add_argument("--pair-epochs", type=float, default=DocumentRecipe().pair_epochs)
+    parser.add_argument("--learning-rate", type=float, default=DocumentRecipe().learning_rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path, default=Path("similar-out"))
@@ -101,10 +102,15 @@ def main() -> None:
         "`similar`": (asked, blocks, symmetric),
     }
     recipe = DocumentRecipe(
-        given.encoder, epochs=given.epochs, pair_epochs=given.pair_epochs, seed=given.seed
+        given.encoder,
+        epochs=given.epochs,
+        pair_epochs=given.pair_epochs,
+        learning_rate=given.learning_rate,
+        seed=given.seed,
     )
+    settings = f"{given.epochs:g}-{given.pair_epochs:g}-{given.learning_rate:g}-{given.seed}"
     for kind in ("texts", "pairs"):
-        folder = given.out / f"{name}-{kind}-{given.epochs:g}-{given.pair_epochs:g}-{given.seed}"
+        folder = given.out / f"{name}-{kind}-{settings}"
         model = load_document_transformer(trained(folder, others, recipe, kind == "pairs"))
         ways[f"document encoder, {kind}"] = (wholes(model, asked), wholes(model, blocks), BASELINES["first"])
     values: dict[str, dict[str, np.ndarray]] = {}

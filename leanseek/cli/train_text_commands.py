@@ -198,7 +198,7 @@ def documents(
     epochs: Annotated[float, typer.Option(metavar="N", help="How often each document is seen.")] = 6.0,
     pair_epochs: Annotated[float, typer.Option(metavar="N", help="How often each pair is seen.")] = 1.5,
     batch: Annotated[int, typer.Option(metavar="N", help="Documents, or pairs, of one step.")] = 48,
-    learning_rate: opt.LearningRate = 1e-3,
+    learning_rate: opt.LearningRate = 5e-4,
     max_tokens: Annotated[
         int, typer.Option(metavar="N", help="A block's length: four for every three words of --chunk.")
     ] = 80,

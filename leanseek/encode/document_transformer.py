@@ -49,9 +49,10 @@ class DocumentTransformer(Module):  # type: ignore[misc]
             width, HEADS, 4 * width, DROPOUT, "gelu", batch_first=True, norm_first=True
         )
         self.reader = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
-        self.leave = nn.Linear(width, dimensions)
+        self.leave = nn.Linear(width, dimensions, bias=False)
         self.weigh = nn.Linear(width, 1, bias=False)
-        nn.init.zeros_(self.weigh.weight)
+        for new in (self.leave, self.weigh):
+            nn.init.zeros_(new.weight)
 
     def states(self, blocks: Tensor, present: Tensor, masked: Tensor | None = None) -> Tensor:
         """(n, m, width) the blocks (n, m, D) of n documents, each as it is seen among the others.

@@ -48,7 +48,7 @@ class DocumentRecipe(Schedule):
     pair_epochs: float = 1.5
     epochs: float = field(default=6.0, kw_only=True)
     batch: int = field(default=48, kw_only=True)
-    learning_rate: float = field(default=1e-3, kw_only=True)
+    learning_rate: float = field(default=5e-4, kw_only=True)
     max_tokens: int = field(default=80, kw_only=True)
     mix: float = field(default=1.0, kw_only=True)
 

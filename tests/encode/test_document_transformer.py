@@ -22,8 +22,10 @@ def learned(seed: int = 0) -> DocumentTransformer:
     """One with random weights everywhere, so that every part of it counts."""
     torch.manual_seed(seed)
     model = DocumentTransformer(6, 8, layers=2, width=16, encoder="of a test")
-    torch.nn.init.normal_(model.weigh.weight)
-    return model.eval()
+    for layer in (model.leave, model.weigh):
+        torch.nn.init.normal_(layer.weight)
+    model.eval()
+    return model
 
 
 def blocks(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -142,7 +142,8 @@ def model_of(sizes: list[int]) -> tuple[Any, np.ndarray]:
     rows = {str(one): list(range(starts[one], starts[one + 1])) for one in range(len(sizes))}
     torch.manual_seed(0)
     transformer = DocumentTransformer(4, 8, layers=1, width=8)
-    torch.nn.init.normal_(transformer.weigh.weight)
+    for layer in (transformer.leave, transformer.weigh):
+        torch.nn.init.normal_(layer.weight)
     return SentenceTransformer(modules=[Blocks(vectors, rows), transformer], device="cpu").eval(), vectors
 
 
@@ -272,10 +273,9 @@ def test_the_commands(trained: tuple[Path, Any], tmp_path: Path, monkeypatch: py
 
     command = ("train", "documents", source, "--out", tmp_path / "model", "--max-tokens", 16, "--no-cache")
     planned = invoke(*command, "--pairs", judged, "--dry-run").stdout
-    assert (
-        "124 long documents to learn from, 6 held out" in planned and "pairs of similar documents" in planned
-    )
-    assert json.loads(invoke(*command, "--dry-run", "--json").stdout)["pairs"] == 0
+    assert "124 long documents to learn from, 6 held out" in planned and "nothing was done" in planned
+    plan = json.loads(invoke(*command, "--dry-run", "--json").stdout)
+    assert (plan["pairs"], plan["pairs_held_out"]) == (124, 6)
     assert "at least 100" in invoke(*command, "--limit", 9, code=2).output
     assert "nowhere" in invoke(*command[:2], "nowhere.jsonl", *command[3:], code=3).output
     assert not (tmp_path / "model").exists()
