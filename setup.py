@@ -1,7 +1,8 @@
 """The compiled kernels; everything else about the package is in pyproject.toml.
 
-The extension is optional: where it cannot be compiled the package still installs and uses its NumPy
-kernels, which give the same scores more slowly (`leanseek doctor` says which ones are in use).
+The extensions are optional: where they cannot be compiled the package still installs and uses its NumPy
+kernels, which give the same scores more slowly (`leanseek doctor` says which ones are in use). N-grams alone need
+theirs.
 """
 
 import sys
@@ -15,6 +16,10 @@ OPTIONS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-c
 setup(
     ext_modules=[
         Pybind11Extension(f"leanseek.{name}", [source], cxx_std=17, extra_compile_args=OPTIONS, optional=True)
-        for name, source in (("_native", "native/bm25.cpp"), ("_scan", "native/scan.cpp"))
+        for name, source in (
+            ("_native", "native/bm25.cpp"),
+            ("_scan", "native/scan.cpp"),
+            ("_ngrams", "native/ngrams.cpp"),
+        )
     ]
 )

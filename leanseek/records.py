@@ -28,6 +28,7 @@ from leanseek.types import (
     Passage,
     QueryExpansion,
     Question,
+    QueryNGram,
     Reached,
     Snippet,
     Stage,
@@ -100,6 +101,7 @@ class AnswerRecord(TypedDict):
     constraints: NotRequired[list[dict[str, Any]]]
     facets: NotRequired[dict[str, FacetRecord]]
     expansion: NotRequired[dict[str, Any]]
+    ngrams: NotRequired[list[dict[str, Any]]]
 
 
 class SpanRecord(TypedDict):
@@ -234,6 +236,8 @@ def answer_record(answer: Answer) -> AnswerRecord:
         record["facets"] = facets_record(answer.facets)
     if answer.expansion is not None:
         record["expansion"] = expansion_record(answer.expansion)
+    if answer.ngrams:
+        record["ngrams"] = [one._asdict() for one in answer.ngrams]
     return record
 
 
@@ -307,6 +311,7 @@ def answer_of(record: AnswerRecord) -> Answer:
             for field, facet in record.get("facets", {}).items()
         },
         expansion=expansion_of(record["expansion"]) if "expansion" in record else None,
+        ngrams=tuple(QueryNGram(**one) for one in record.get("ngrams", ())),
     )
 
 

@@ -237,6 +237,14 @@ class QueryExpansion(NamedTuple):
     sentences: tuple[DescribedSentence, ...] = ()
 
 
+class QueryNGram(NamedTuple):
+    """An n-gram that a query was searched by: how often it occurs in the index, and what it weighs."""
+
+    text: str
+    count: int
+    weight: float
+
+
 class Constraint(NamedTuple):
     """What characters [start, end) of a query ask of a field: a `condition` of the filter language, such as
     `year > 2015`, and how sure that is, in [0, 1].
@@ -340,6 +348,7 @@ class Answer:
     searched, where a part of a cluster did not answer; None: all of them. `facets`: those asked for, by field.
     `expansion`: how the query was expanded; None where that was not asked for.
     `constraints`: what the query was understood to ask of fields; none unless the search was to understand it.
+    `ngrams`: those that the query was searched by, the heaviest first; none unless the search was to use them.
     """
 
     hits: list[Hit]
@@ -354,6 +363,7 @@ class Answer:
     facets: Mapping[str, Facet] = field(default_factory=dict)
     expansion: QueryExpansion | None = None
     constraints: tuple[Constraint, ...] = ()
+    ngrams: tuple[QueryNGram, ...] = ()
 
 
 class Ranked(NamedTuple):

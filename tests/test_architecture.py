@@ -40,7 +40,7 @@ LAYERS = (
     ("encode", "text", "reading", "filters"),
     ("numbers", "files", "records"),
     ("types", "errors"),
-    ("_native", "_scan"),
+    ("_native", "_ngrams", "_scan"),
 )
 """The rooms from the roof to the ground. A room imports from those below it and from itself."""
 

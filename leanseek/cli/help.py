@@ -24,6 +24,7 @@ PANELS = {
     "Sparse side": "sparse analyzer variant k1 b delta lossy_lengths",
     "Learned side": "learned learned_terms",
     "Expansion": "expand_documents generator",
+    "N-grams": "ngrams ngram_weight",
     "Filter and fusion": "mode filter clarify literal operators also collapse fusion dense_weight learned_weight depth",
     "Feedback": "relevant irrelevant",
     "Fields": "understand strict",

@@ -58,6 +58,7 @@ def index(
     learned_terms: opt.LearnedTerms = None,
     expand_documents: opt.ExpandDocuments = None,
     generator: opt.Generator = None,
+    ngrams: opt.NGrams = False,
     as_json: opt.Json = False,
 ) -> None:
     """Index documents into a new directory.
@@ -91,7 +92,7 @@ def index(
         (dims, kind, recall, precision, primary, learning_queries),
         (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         (learned, learned_terms),
-        (expand_documents, generator),
+        (expand_documents, generator, ngrams),
     )
 
     def check(state: State) -> None:
@@ -152,7 +153,7 @@ def plan_of(
     lean: tuple[str, str, float, str, str | None, str | None],
     terms: tuple[str, str | None, str, float, float, float, bool],
     learning: tuple[str | None, int | None],
-    expansion: tuple[int | None, str | None] = (None, None),
+    decoding: tuple[int | None, str | None, bool] = (None, None, False),
 ) -> Plan:
     """The plan that the options of `index` ask for; `holds_texts`: whether sources are files of text."""
     from leanseek.encode import DEFAULT_MODEL
@@ -164,10 +165,10 @@ def plan_of(
     dims, kind, recall, precision, primary, learning_queries = lean
     sparse, analyzer, variant, k1, b, delta, lossy_lengths = terms
     learned, learned_terms = learning
-    expand_documents, generator = expansion
-    if generator is not None and expand_documents is None:
+    expand_documents, generator, ngrams = decoding
+    if generator is not None and expand_documents is None and not ngrams:
         raise UsageError(
-            "--generator goes with --expand-documents N: how many queries it is to write for each"
+            "--generator goes with --expand-documents N, how many queries it is to write for each, or with --ngrams"
         )
     if overlap and not chunk.isdecimal():
         raise UsageError("--overlap goes with --chunk WORDS: how long the passages are")
@@ -204,6 +205,7 @@ def plan_of(
         learned_terms=learned_terms,
         expand_documents=expand_documents,
         generator=generator,
+        ngrams=ngrams,
         device=device,
     )
 

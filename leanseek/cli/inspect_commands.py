@@ -78,6 +78,11 @@ def info(index: opt.IndexPath, as_json: opt.Json = False) -> None:
     if settings.expansion is not None:
         written = count(settings.expansion.queries, "query", "queries")
         rows.append(("expanded", f"by {written} a passage, written by {settings.expansion.generator}"))
+    if settings.ngrams is not None:
+        tokens = settings.ngrams.generator
+        rows.append(
+            ("n-grams", "of words" + (f", and of the tokens of {tokens}" if tokens is not None else ""))
+        )
     if settings.fusion is not None:
         rows += [("fusion" if not place else "", line) for place, line in enumerate(fusion_lines(found))]
     if settings.relevance is not None:

@@ -172,13 +172,36 @@ Generator: TypeAlias = Annotated[
         metavar="MODEL", help="The decoder: its folder, GGUF file or name; by default the packaged one."
     ),
 ]
+NGrams: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--ngrams",
+        help="Keep n-grams: of words, for phrases of any length, and of a decoder's tokens (--generator MODEL, or none).",
+    ),
+]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 LossyLengths: TypeAlias = Annotated[
     bool, typer.Option("--lossy-lengths", help="BM25: round lengths as Lucene does, for its scores.")
 ]
 
+NGramWeight: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--ngram-weight",
+        metavar="W",
+        help="Add n-grams of the query to the scores, with this share: 0.1 is usual.",
+    ),
+]
+NGramGenerator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="MODEL",
+        help="The decoder that finds n-grams for the query; without one they are those of its words.",
+    ),
+]
 Mode: TypeAlias = Annotated[
-    Literal["hybrid", "dense", "sparse", "learned"] | None,
+    Literal["hybrid", "dense", "sparse", "learned", "ngram"] | None,
     typer.Option(help="Which sides to search; by default all that the index has."),
 ]
 Filter: TypeAlias = Annotated[

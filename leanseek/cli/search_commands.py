@@ -80,6 +80,8 @@ def search(
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
+    ngram_weight: opt.NGramWeight = None,
+    generator: opt.NGramGenerator = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
@@ -111,6 +113,7 @@ def search(
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
             adaptive=adaptive,
+            generator=ngram_generator(generator, mode, ngram_weight),
             progress=progress,
         ),
         query,
@@ -126,6 +129,7 @@ def search(
         filter=filter,
         understand=understand,
         strict=strict,
+        ngram_weight=ngram_weight,
         depth=depth,
         min_probability=min_probability,
         relevant_only=relevant_only,
@@ -137,6 +141,17 @@ def search(
         history=opt.parse_ids(history),
         history_weight=history_weight,
     )
+
+
+def ngram_generator(generator: str | None, mode: str | None, weight: float | None) -> str | None:
+    """The decoder that finds n-grams. Raises UsageError where a search would not use them."""
+    from leanseek.errors import UsageError
+
+    if generator is not None and mode != "ngram" and not weight:
+        raise UsageError(
+            "--generator finds n-grams for the query: give --mode ngram, or --ngram-weight 0.1 to add them to other scores"
+        )
+    return generator
 
 
 class Packing(NamedTuple):
@@ -280,6 +295,12 @@ def show_answer(
         return
     if explain and answer.operators:
         typer.echo(understood(answer.operators), err=not answer.hits)
+    if explain and answer.ngrams:
+        shown = [
+            f"{printable(one.text.strip())} ({one.count:,}) {one.weight:.1f}" for one in answer.ngrams[:TERMS]
+        ]
+        more = f" and {len(answer.ngrams) - TERMS} more" if len(answer.ngrams) > TERMS else ""
+        typer.echo(f"n-grams: {', '.join(shown)}{more}")
     if explain and answer.expansion is not None:
         for line in expansion_lines(answer.expansion):
             typer.echo(line, err=not answer.hits)
@@ -393,6 +414,8 @@ def run(
     fusion: opt.Fusion = None,
     dense_weight: opt.DenseWeight = None,
     learned_weight: opt.LearnedWeight = None,
+    ngram_weight: opt.NGramWeight = None,
+    generator: opt.NGramGenerator = None,
     depth: opt.Depth = None,
     min_probability: opt.MinProbability = None,
     relevant_only: opt.RelevantOnly = False,
@@ -435,6 +458,7 @@ def run(
             rerank_budget=opt.parse_budget(rerank_budget),
             rerank_long=rerank_long,
             adaptive=adaptive,
+            generator=ngram_generator(generator, mode, ngram_weight),
             progress=progress,
         ) as searcher,
     ):
@@ -455,6 +479,7 @@ def run(
                         filter=filter,
                         understand=understand,
                         strict=strict,
+                        ngram_weight=ngram_weight,
                         depth=depth,
                         min_probability=min_probability,
                         relevant_only=relevant_only,

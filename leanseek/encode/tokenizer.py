@@ -53,6 +53,11 @@ class TextTokenizer:
         found = self._tokenizer.encode(encodable(text), add_special_tokens=self._special)
         return np.asarray(found.offsets, dtype=np.int32).reshape(-1, 2)
 
+    def vocabulary(self) -> dict[str, int]:
+        """All tokens, as the tokenizer writes them, and their ids."""
+        found: dict[str, int] = self._tokenizer.get_vocab(True)
+        return found
+
     def token(self, number: int) -> str:
         """The token with an id, as the tokenizer writes it; "" where it has none."""
         return self._tokenizer.id_to_token(number) or ""

@@ -60,8 +60,9 @@ class System:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UsageError(f"'{self.mode}' is not a search mode. Choose from: {', '.join(MODES)}")
+        modes = [mode for mode in MODES if mode != "ngram"]  # the indexes that are made here have no n-grams
+        if self.mode not in modes:
+            raise UsageError(f"'{self.mode}' is not a search mode here. Choose from: {', '.join(modes)}")
         if self.dense == "none":
             raise UsageError(
                 "a search without a dense side is that of mode sparse; give it in place of dense none"

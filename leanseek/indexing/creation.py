@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
 from leanseek.encode.corpus import words_that_fit
@@ -18,14 +18,20 @@ from leanseek.indexing.settings import (
     IndexSettings,
     LeanSettings,
     LearnedSettings,
+    NGramSettings,
     SparseSettings,
 )
 from leanseek.indexing.sparse import check_sparse
 from leanseek.text import load_analyzer
 from leanseek.text.chunking import Chunking
 
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
+
 AUTO_OVERLAP = 5
 """Passages that are made to fit the encoder share a fifth of their words with the next."""
+WORDS_ALONE = "none"
+"""The generator of an index whose n-grams are of words alone."""
 MOST_LEARNING_QUERIES = 10_000
 """More teach a reduction nothing new."""
 
@@ -38,6 +44,7 @@ class Plan(NamedTuple):
     learning_queries: tuple[str, ...] = ()
     learned: LearnedEncoder | None = None
     expansion: DocumentExpansion | None = None
+    tokens: DecoderTokens | None = None
 
 
 def make_plan(
@@ -53,6 +60,7 @@ def make_plan(
     learned_terms: int | None = None,
     expand_documents: int | None = None,
     generator: str | None = None,
+    ngrams: bool = False,
     device: str | None = None,
 ) -> Plan:
     """Check the settings of a new index (see `Index.create`) and load its encoders.
@@ -96,7 +104,9 @@ def make_plan(
             f"{loaded.dimensions}, or 'auto'"
         )
     expanding, expansion = plan_learned(learned, learned_terms, sparse, device)
-    written = plan_expansion(expand_documents, generator, sparse, device)
+    grams, tokens = plan_ngrams(ngrams, generator)
+    writer = None if ngrams and (expand_documents is None or generator == WORDS_ALONE) else generator
+    written = plan_expansion(expand_documents, writer, sparse, device)
     chunk_tokens = None
     if chunk_words == "auto":
         chunk_tokens = loaded.max_tokens if loaded is not None else None
@@ -112,8 +122,27 @@ def make_plan(
         chunk_tokens=chunk_tokens,
         learned=expansion,
         expansion=written.settings if written is not None else None,
+        ngrams=grams,
     )
-    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding, written)
+    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding, written, tokens)
+
+
+def plan_ngrams(wanted: bool, generator: str | None) -> tuple[NGramSettings | None, DecoderTokens | None]:
+    """What is recorded of a new index's n-grams, and the tokens that they are of; None where there are none.
+
+    Raises ModelError or MissingPackageError, also where they cannot be built here.
+    """
+    if not wanted:
+        return None, None
+    from leanseek.encode.gguf_model import DEFAULT_DECODER
+    from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
+    from leanseek.indexing.ngrams.fm_index import kernel
+
+    kernel()
+    if generator == WORDS_ALONE:
+        return NGramSettings(), None
+    tokens = DecoderTokens(generator or DEFAULT_DECODER)
+    return NGramSettings(tokens.name, tokens.vocabulary), tokens
 
 
 def plan_learned(

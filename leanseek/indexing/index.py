@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, LearnedEncoder
 from leanseek.errors import IndexExistsError, UsageError
@@ -23,6 +23,10 @@ from leanseek.indexing.writer import AddReport, CompactReport, Writer
 from leanseek.reading import Fields, OnError, ReadReport
 from leanseek.reading.sources import ReadOptions, unread
 from leanseek.types import Document, Progress, silent
+
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams import NGrams
+    from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
 
 
 class Index:
@@ -40,9 +44,11 @@ class Index:
         encoder: Encoder | None = None,
         learned: LearnedEncoder | None = None,
         expansion: DocumentExpansion | None = None,
+        tokens: DecoderTokens | None = None,
     ) -> None:
         self.path = path
-        self._writer = Writer(path, state, encoder, learned, expansion)
+        self._writer = Writer(path, state, encoder, learned, expansion, tokens)
+        self._ngrams: tuple[int, NGrams] | None = None
         # At the interpreter's exit too: a merge under way is dropped, nothing else is.
         weakref.finalize(self, self._writer.abandon)
 
@@ -62,6 +68,7 @@ class Index:
         learned_terms: int | None = None,
         expand_documents: int | None = None,
         generator: str | None = None,
+        ngrams: bool = False,
         device: str | None = None,
     ) -> Index:
         """Make a new, empty index at `path`, which must not exist or be an empty folder.
@@ -75,7 +82,9 @@ class Index:
         BM25: `splade:MODEL`, `splade` for the packaged model (see `load_learned_encoder`), or an object that follows
         `LearnedEncoder`; of each passage all its terms are kept, or the heaviest `learned_terms`.
         `expand_documents` has a decoder, the packaged one or `generator` (see `load_decoder`), write so many queries
-        for each passage, by which BM25 finds it as well; they are never shown.
+        for each passage, by which BM25 finds it as well; they are never shown. `ngrams` keeps the n-grams of the
+        passages' words and of the tokens of a decoder, the packaged one or `generator`; of words alone where that is
+        "none" (see `NGrams`).
 
         Raises IndexExistsError, ModelError, MissingPackageError, UsageError or StorageError.
         """
@@ -92,6 +101,7 @@ class Index:
             learned_terms=learned_terms,
             expand_documents=expand_documents,
             generator=generator,
+            ngrams=ngrams,
             device=device,
         )
         if (folder / CATALOG).exists():
@@ -102,7 +112,7 @@ class Index:
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, plan.settings, plan.learning_queries)
-        return cls(folder, read_state(folder), plan.encoder, plan.learned, plan.expansion)
+        return cls(folder, read_state(folder), plan.encoder, plan.learned, plan.expansion, plan.tokens)
 
     @classmethod
     def make(
@@ -188,6 +198,17 @@ class Index:
     def settings(self) -> IndexSettings:
         """What the index was created with, or rebuilt with since."""
         return self._writer.state.settings
+
+    @property
+    def ngrams(self) -> NGrams:
+        """The n-grams of what is in the index, as of the last commit. Raises UsageError where it has none."""
+        generation = read_state(self.path).generation
+        if self._ngrams is None or self._ngrams[0] != generation:
+            from leanseek.indexing.snapshot import Snapshot
+
+            snapshot = Snapshot.open(self.path, dense=False)
+            self._ngrams = snapshot.state.generation, snapshot.ngrams
+        return self._ngrams[1]
 
     @property
     def generation(self) -> int:

@@ -6,7 +6,7 @@ written and `vitamin D` is not `vitamin C`. A phrase occurs where each of its pl
 text, one after the other.
 
 No positions are stored: the postings of a phrase's terms leave few candidates, whose texts are read and checked
-(docs/operators.md has the measurements).
+(docs/operators.md has the measurements). An index with n-grams (docs/ngrams.md) locates the phrase in these instead.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
 from leanseek.indexing.segment import Segment
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
@@ -32,6 +33,9 @@ Places: TypeAlias = tuple[frozenset[str], ...]
 
 LEFT_OUT = "\0"
 """Before a word that is no term: no term begins with it."""
+
+LOCATED = 5_000
+"""Occurrences of a phrase that are located one by one where an index has n-grams; of more the texts are checked."""
 
 BLOCK = 2048
 """Texts that are read at a time."""
@@ -107,6 +111,9 @@ class Phrase:
         found = np.zeros(segment.size, np.bool_)
         if not self._places:
             return found
+        if segment.ngrams is not None and (passages := self._located(segment, segment.ngrams)) is not None:
+            found[passages] = True
+            return found
         ordinals = self._candidates(segment)
         if segment.postings is None or self._needs_texts:
             ordinals = self._checked(segment, ordinals)
@@ -137,9 +144,24 @@ class Phrase:
             found = np.intersect1d(found, having(postings, numbers), assume_unique=True)
         return found
 
+    def _located(self, segment: Segment, ngrams: SegmentNGrams) -> Int64Array | None:
+        """The passages of a segment that its n-grams have the phrase in; None where texts are sooner checked."""
+        if not self._needs_texts:
+            return None
+        ranges = ngrams.phrase(self._places)
+        if sum(one.count for one in ranges) > LOCATED:
+            return None
+        passages = np.concatenate(
+            [np.zeros(0, np.int64), *(ngrams.words.locate(one).passages for one in ranges)]
+        )
+        return passages if segment.deleted is None else passages[~segment.deleted[passages]]
+
     def _checked(self, segment: Segment, ordinals: Int64Array) -> Int64Array:
         """(c,) those of the passages whose texts have the phrase."""
-        occurs = plain_matcher(self._places) or PhraseMatcher(self._places, self._sequences).occurs
+        exact = PhraseMatcher(self._places, self._sequences).occurs
+        plain = plain_matcher(self._places)
+        # The plain one, which is sooner done, also finds what stands in a longer word, such as `the` in `the_valve`.
+        occurs = exact if plain is None else lambda text: plain(text) and exact(text)
         kept = [
             block[[occurs(text) for text in segment.passages.contents(block)]]
             for block in (ordinals[start : start + BLOCK] for start in range(0, len(ordinals), BLOCK))

@@ -14,9 +14,11 @@ from leanseek.indexing.catalog import SegmentRecord, State
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.dense.registry import DenseKind, kind_in
 from leanseek.indexing.learned.impact_postings import ImpactReader
+from leanseek.indexing.ngrams.segment_ngrams import NGRAMS, SegmentNGrams
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.postings import PostingsReader
+from leanseek.text import Analyzer, load_analyzer
 from leanseek.types import BoolArray, Int64Array
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Segment:
         self.postings = PostingsReader(folder / SPARSE) if stored else None
         learned = sparse and state.settings.learned is not None
         self.impacts = ImpactReader(folder / LEARNED) if learned else None
+        recorded = state.settings.ngrams if sparse else None
+        self.ngrams = SegmentNGrams(folder / NGRAMS, recorded.generator is not None) if recorded else None
         self.dense: DenseIndex | None = None
         self._kind: DenseKind | None = None
         if dense and state.settings.dense is not None:
@@ -110,6 +114,11 @@ class Segment:
 def stores_postings(settings: IndexSettings) -> bool:
     """Whether segments have postings of their own: the other sparse back ends are built from the texts."""
     return settings.sparse is not None and settings.sparse.backend == "bm25"
+
+
+def word_analyzer(settings: IndexSettings) -> Analyzer:
+    """What finds the words of an index's texts: the sparse side's analyser, without one the simplest."""
+    return load_analyzer(settings.sparse.analyzer if settings.sparse is not None else "simple")
 
 
 def largest_learned(segments: Iterable[Segment]) -> Learned | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,15 +16,19 @@ from leanseek.indexing.document_expansion import Expand
 from leanseek.indexing.integrity import record_files
 from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
+from leanseek.indexing.ngrams.segment_ngrams import NGRAMS
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
-from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned
+from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned, word_analyzer
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder, merge_sparse
 from leanseek.reading.outline import own_part
 from leanseek.text import Analyzer
 from leanseek.text.chunking import Chunking
 from leanseek.types import Document, Float32Array, Int64Array, Progress, content
+
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
 
 EXPANDED_TOGETHER = 64
 """Passages that wait to be expanded together: several of a decoder's blocks."""
@@ -39,12 +43,14 @@ EncodeLearned: TypeAlias = "Callable[[Sequence[str], Tick], LearnedVectors]"
 class SideEncoding(NamedTuple):
     """What gives a new segment's texts their vectors, for each side that has some.
 
-    `expand` gives passages the texts that the sparse side finds them by as well.
+    `expand` gives passages the texts that the sparse side finds them by as well, `tokens` those of a decoder, of which
+    n-grams are kept.
     """
 
     dense: Encoding | None = None
     learned: EncodeLearned | None = None
     expand: Expand | None = None
+    tokens: DecoderTokens | None = None
 
 
 class SegmentBuilder:
@@ -114,6 +120,8 @@ class SegmentBuilder:
             report = self._write_vectors(encoding.dense, progress)
         if encoding.learned is not None:
             self._write_learned(encoding.learned, progress)
+        if self._settings.ngrams is not None:
+            self._write_ngrams(encoding.tokens, progress)
         return _record(self.folder, self._number, documents, len(rows), report)
 
     def abandon(self) -> None:
@@ -164,6 +172,25 @@ class SegmentBuilder:
 
         try:
             write_impacts(self.folder / LEARNED, blocks(), self._settings.learned)
+        finally:
+            store.close()
+
+    def _write_ngrams(self, tokens: DecoderTokens | None, progress: Progress) -> None:
+        from leanseek.indexing.ngrams import write_ngrams
+        from leanseek.indexing.occurrence import Sequences
+
+        (self.folder / NGRAMS).mkdir()
+        store = PassageStore(self.folder)
+
+        def blocks() -> Iterator[list[str]]:
+            for ordinals in store.blocks(BLOCK):
+                progress("collecting n-grams", int(ordinals[0]), store.size)
+                yield store.contents(ordinals)
+            progress("sorting n-grams", 0, None)
+
+        try:
+            sequences = Sequences(word_analyzer(self._settings))
+            write_ngrams(self.folder / NGRAMS, blocks(), sequences, tokens)
         finally:
             store.close()
 
@@ -242,6 +269,12 @@ def merge_segments(
         (folder / LEARNED).mkdir()
         impacts = [segment.impacts for segment in segments if segment.impacts is not None]
         merge_impacts(impacts, origin, ordinals, folder / LEARNED, lambda: progress("merging", total, total))
+    if settings.ngrams is not None:
+        from leanseek.indexing.ngrams import merge_ngrams
+
+        (folder / NGRAMS).mkdir()
+        ngrams = [segment.ngrams for segment in segments if segment.ngrams is not None]
+        merge_ngrams(ngrams, origin, ordinals, folder / NGRAMS, lambda: progress("merging", total, total))
     if settings.dense is not None and settings.encoder is not None:
         vectors = _merged_vectors(segments, origin, ordinals, settings.encoder.dimensions)
         blocks = _told(vectors, lambda: progress("merging", total, total))

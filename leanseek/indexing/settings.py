@@ -121,6 +121,17 @@ class ExpansionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NGramSettings:
+    """The n-grams of an index: of its words, and of the tokens of the decoder `generator`; None: of words alone.
+
+    `vocabulary` is a digest of that decoder's tokens.
+    """
+
+    generator: str | None = None
+    vocabulary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FusionSettings:
     """How the sides' scores are fused, as learned from `queries` judged queries.
 
@@ -153,6 +164,10 @@ class Background:
     spread: float
 
 
+OPTIONAL = ("fusion", "background", "relevance", "learned", "expansion", "ngrams")
+"""What is stored only where there is something."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The whole of an index's configuration; None where a side, or chunking, is absent.
@@ -175,12 +190,13 @@ class IndexSettings:
     relevance: Mapping[str, Any] | None = None
     learned: LearnedSettings | None = None
     expansion: ExpansionSettings | None = None
+    ngrams: NGramSettings | None = None
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
         values = asdict(self)
         # As earlier releases write them, so that fingerprints of what is theirs stay the same.
-        for name in ("fusion", "background", "relevance", "learned", "expansion"):
+        for name in OPTIONAL:
             if values[name] is None:
                 del values[name]
         if self.sparse is not None:
@@ -194,7 +210,7 @@ class IndexSettings:
         """The settings that `to_json` wrote. Raises IndexDamagedError where they cannot be understood."""
         try:
             values = json.loads(text)
-            for name in ("fusion", "background", "relevance", "learned", "expansion"):
+            for name in OPTIONAL:
                 values.setdefault(name, None)
             for name, kind in (
                 ("encoder", EncoderSettings),
@@ -204,6 +220,7 @@ class IndexSettings:
                 ("background", Background),
                 ("learned", LearnedSettings),
                 ("expansion", ExpansionSettings),
+                ("ngrams", NGramSettings),
             ):
                 if name == "sparse" and values[name] is not None:
                     values[name] = SparseSettings.upgraded(values[name])

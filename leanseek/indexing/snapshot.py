@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +22,14 @@ from leanseek.indexing.metadata_column import Column, ValueCounts, counted, docu
 from leanseek.indexing.occurrence import Phrase, Sequences
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.sampling import BLOCK, lots
-from leanseek.indexing.segment import Segment, missing_file, open_segments
+from leanseek.indexing.segment import Segment, missing_file, open_segments, word_analyzer
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
-from leanseek.text import Analyzer, load_analyzer
+from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Document, Float32Array, Float64Array, Int64Array, Operator
+
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams import NGrams
 
 REMEMBERED_FILTERS = 16
 REMEMBERED_COLUMNS = 16
@@ -100,9 +103,7 @@ class Snapshot:
         self.folder = folder
         self.with_dense = with_dense
         self.state = state
-        sparse = state.settings.sparse
-        # Without a sparse side, snippets take the simplest analyser.
-        analyzer = load_analyzer(sparse.analyzer if sparse is not None else "simple")
+        analyzer = word_analyzer(state.settings)
         self.passages = Passages(segments, analyzer)
         self._sequences = Sequences(analyzer)
         self._masks: dict[Filter | str, BoolArray] = {}
@@ -218,6 +219,18 @@ class Snapshot:
         return ImpactIndex(readers, deleted, settings, self.passages.keys)
 
     @functools.cached_property
+    def ngrams(self) -> NGrams:
+        """The n-grams. Raises UsageError where the index has none."""
+        if self.state.settings.ngrams is None:
+            raise UsageError(f"'{self.folder}' was made without n-grams; index again with --ngrams")
+        from leanseek.indexing.ngrams import NGrams
+
+        parts = [segment.ngrams for segment in self.segments if segment.ngrams is not None]
+        deleted = [segment.deleted for segment in self.segments]
+        bases = self.passages.bases.tolist()[:-1]
+        return NGrams(parts, deleted, bases, self._sequences, self._parts)
+
+    @functools.cached_property
     def documents(self) -> Int64Array | None:
         """(size,) a number for each passage, equal for the parts of one document; None without chunking."""
         if self.state.settings.chunk_words is None:
@@ -227,6 +240,10 @@ class Snapshot:
             numbers.append(segment.passages.groups() + last)
             last = int(numbers[-1][-1]) if segment.size else last
         return np.concatenate(numbers)
+
+    def _parts(self, ordinals: Int64Array) -> list[tuple[str, int]]:
+        """The document id and the part number of the passages at global ordinals (c,)."""
+        return [(passage.id, passage.number) for passage in self.passages.get(ordinals)]
 
     def find(self, documents: Sequence[str]) -> dict[str, list[int]]:
         """The global ordinals of the live parts of each document that is here, by its id."""

@@ -12,7 +12,7 @@ from functools import cache as cached
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -54,12 +54,15 @@ from leanseek.indexing.segment_writer import (
     passages_of,
     truncation,
 )
-from leanseek.indexing.settings import ExpansionSettings, LearnedSettings, with_learned
+from leanseek.indexing.settings import ExpansionSettings, LearnedSettings, NGramSettings, with_learned
 from leanseek.indexing.source_records import SourceChange, holds_all, sources_of
 from leanseek.indexing.synchronisation import Synchronisation, SyncReport
 from leanseek.reading import Reading
 from leanseek.text.chunking import Chunking
 from leanseek.types import Document, Int64Array, Progress, silent
+
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
 
 MOST_UNMERGED = 16
 """With more segments that are in no merge, an add merges some of them itself before it returns."""
@@ -121,6 +124,7 @@ class Writer:
         encoder: Encoder | None = None,
         learned: LearnedEncoder | None = None,
         expansion: DocumentExpansion | None = None,
+        tokens: DecoderTokens | None = None,
     ) -> None:
         self.path = path
         self.state = state
@@ -129,6 +133,7 @@ class Writer:
         self._encoder = encoder
         self._learned = learned
         self._expansion = expansion
+        self._tokens = tokens
         self._encodings: dict[bool, Encoding] = {}
         self._encoder_lock = threading.RLock()
         self._merge: Merge | None = None
@@ -211,13 +216,14 @@ class Writer:
         blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
         change = Change(removed=removed, origin=origin, settings=settings, learning_queries=given)
-        previous = self._encoder, self._learned, self._expansion
+        previous = self._encoder, self._learned, self._expansion, self._tokens
         if plan is not None:
             self._encoder, self._learned, self._expansion = plan.encoder, plan.learned, plan.expansion
+            self._tokens = plan.tokens
         try:
             report = self._add(documents, on_duplicate, progress, cache, blank, change)
         except BaseException:
-            self._encoder, self._learned, self._expansion = previous
+            self._encoder, self._learned, self._expansion, self._tokens = previous
             raise
         report = replace(report, unmerged=self._merge_now(progress))
         if state.settings.fusion is None or settings.fusion is not None:
@@ -347,6 +353,7 @@ class Writer:
             self._encoding(state, cache) if state.settings.dense is not None else None,
             self._learned_encoding(state.settings.learned, cache, cut) if state.settings.learned else None,
             self._expand(state.settings.expansion, cache, progress) if state.settings.expansion else None,
+            self._decoder_tokens(state.settings.ngrams) if state.settings.ngrams else None,
         )
         older = self._segments(state)
         intake = Intake(self.path, state, self.state.next_segment, encoding, progress, older)
@@ -417,6 +424,14 @@ class Writer:
             return found
 
         return encode
+
+    def _decoder_tokens(self, settings: NGramSettings) -> DecoderTokens | None:
+        """The tokens that this index has n-grams of; None where they are of words alone."""
+        from leanseek.indexing.ngrams.decoder_tokens import recorded_tokens
+
+        if self._tokens is None or self._tokens.vocabulary != settings.vocabulary:
+            self._tokens = recorded_tokens(settings)
+        return self._tokens
 
     def _expand(self, settings: ExpansionSettings, cache: bool, progress: Progress) -> Expand:
         """How this index expands the passages of documents."""

@@ -68,6 +68,7 @@ def answers(request: Request, rankings: Iterable[Ranking]) -> Iterator[Answer]:
                 operators=ranking.operators,
                 expansion=ranking.expanded,
                 constraints=ranking.constraints,
+                ngrams=ranking.ngrams,
                 coverage=snapshot.coverage,
             )
         if request.progress is not None and second is None and len(request.queries) > 1:

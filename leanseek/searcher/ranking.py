@@ -17,10 +17,18 @@ from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.base import Candidates, SparseQuery, WeightedQuery
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
-from leanseek.types import Constraint, Float32Array, Float64Array, Int64Array, Operator, QueryExpansion
+from leanseek.types import (
+    Constraint,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    Operator,
+    QueryExpansion,
+    QueryNGram,
+)
 
-Mode = Literal["hybrid", "dense", "sparse", "learned"]
-MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
+Mode = Literal["hybrid", "dense", "sparse", "learned", "ngram"]
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned", "ngram")
 
 
 class SideView(NamedTuple):
@@ -70,6 +78,8 @@ class Ranking(NamedTuple):
     """How the query was expanded; None: it was not."""
     wordings: tuple[WordingView, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    ngrams: tuple[QueryNGram, ...] = ()
+    """The n-grams that the query was searched by, the heaviest first."""
 
     def take(self, places: Int64Array) -> Ranking:
         """The same for some of the places."""
@@ -141,6 +151,10 @@ def choose_mode(settings: IndexSettings, mode: str | None) -> Mode:
         return "hybrid" if settings.dense is not None or settings.learned is not None else "sparse"
     if mode not in MODES:
         raise UsageError(f"'{mode}' is not a search mode. Choose from: {', '.join(MODES)}")
+    if mode == "ngram" and settings.ngrams is None:
+        raise UsageError(
+            "the index was made without n-grams; index again with --ngrams, or search in another --mode"
+        )
     sides = {"dense": settings.dense, "sparse": settings.sparse, "learned": settings.learned}
     present = [side for side, made in sides.items() if made is not None]
     for side in ("dense", "sparse", "learned"):

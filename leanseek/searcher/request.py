@@ -18,6 +18,7 @@ from leanseek.searcher.diversity import POOL, check_diversity
 from leanseek.searcher.field_boost import FieldTables, narrowed
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.interest import History, choose_history
+from leanseek.searcher.ngram_search import NGramQueries, check_ngrams
 from leanseek.searcher.ranking import Mode, SearchSides, choose_mode, search_sides
 from leanseek.searcher.recency import Recency, check_dates, parse_recency
 from leanseek.searcher.relevance.judge import Judge, choose_threshold
@@ -65,6 +66,9 @@ class SearchOptions(TypedDict, total=False):
 
     `history` are the ids of documents that were looked at in a session; what is like them is raised (see
     `leanseek.searcher.interest`). `history_weight` in [0, 1] is how much, by default 0.1.
+
+    `ngram_weight` in [0, 1) is the share of n-grams in the scores of another mode than ngram (see
+    `leanseek.searcher.ngram_search`); 0.1 is usual.
     """
 
     filter: str | Filter | None
@@ -84,6 +88,7 @@ class SearchOptions(TypedDict, total=False):
     strict: bool
     history: Sequence[str] | None
     history_weight: float | None
+    ngram_weight: float | None
 
 
 class QueryEncoder:
@@ -193,10 +198,13 @@ class Generation:
     relevance: RelevanceModel | None
     learned: LearnedQueries = field(default_factory=lambda: LearnedQueries(None))
     tables: FieldTables = field(default_factory=FieldTables)
+    ngrams: NGramQueries = field(default_factory=NGramQueries)
     search_sides: SearchSides = search_sides
 
     def sides(self, mode: Mode) -> frozenset[str]:
         """The sides that a search in the mode asks: in hybrid mode all that there are, but for one without a share."""
+        if mode == "ngram":
+            return frozenset()
         if mode != "hybrid":
             return frozenset({mode})
         settings = self.snapshot.state.settings
@@ -222,6 +230,7 @@ class Request:
     `boosts`: what a query asks of fields raises what meets it. `constraints` are what each query asks of them in a
     strict search, whose text has them no longer; empty: none asks. `filter` is the one that `allowed` was made by.
     `history`: what was looked at in the session; None: nothing.
+    `ngram_weight` is the share of n-grams in the scores of other sides.
     """
 
     generation: Generation
@@ -246,6 +255,7 @@ class Request:
     constraints: Sequence[Sequence[Constraint]] = ()
     filter: Filter | None = None
     history: History | None = None
+    ngram_weight: float = 0.0
 
     @property
     def snapshot(self) -> SearchSource:
@@ -345,6 +355,14 @@ def make_request(
         raise UsageError(f"depth is {depth}; it must be at least k, which is {k}")
     snapshot = generation.snapshot
     chosen = choose_mode(snapshot.state.settings, mode) if mode is not None else generation.mode
+    weight = check_ngrams(snapshot, chosen, options.get("ngram_weight"))
+    if (chosen == "ngram" or weight) and generation.ngrams.generator is not None:
+        # Before anything is searched: a generator of other tokens is an error, whatever the query.
+        generation.ngrams.decoder()
+    if wordings and (chosen == "ngram" or weight):
+        raise UsageError(
+            "n-grams are those of one query; search for its wordings one at a time, or without n-grams"
+        )
     dense = "dense" in generation.sides(chosen)
     if dense and not snapshot.with_dense:
         raise UsageError(f"this searcher was opened with mode='sparse'; open another for mode='{chosen}'")
@@ -408,6 +426,7 @@ def make_request(
         constraints=constraints,
         filter=filter,
         history=history,
+        ngram_weight=weight,
     )
 
 

@@ -13,6 +13,7 @@ from leanseek.indexing.sparse.base import SparseQuery
 from leanseek.searcher.collapse import collapsed, may_have_more
 from leanseek.searcher.field_boost import boosted
 from leanseek.searcher.interest import drawn
+from leanseek.searcher.ngram_search import ranked_by_ngrams, with_ngrams
 from leanseek.searcher.ranking import Ranking, Sides, rank, rank_given, views_of
 from leanseek.searcher.recency import aged
 from leanseek.searcher.relevance.features import LIST_DEPTH
@@ -39,9 +40,12 @@ def search_part(request: Request) -> list[Ranking]:
         short = []
         for row, sides in enumerate(searched(request, asked, depth)):
             one = asked[row]
-            ranking = rank(
-                snapshot, one.text, one.vector, sides, depth, request.generation.fusion, one.learned
-            )
+            if request.mode == "ngram":
+                ranking = ranked_by_ngrams(request, one.as_typed, depth)
+            else:
+                fusion = request.generation.fusion
+                ranking = rank(snapshot, one.text, one.vector, sides, depth, fusion, one.learned)
+                ranking = with_ngrams(ranking, request, one.as_typed)
             ranking = adjusted(ranking, request, one.as_typed)
             results = with_query(first_of_each(ranking, request), one)
             rankings[places[row]] = judged(request, one, results, sides)
@@ -105,7 +109,11 @@ def rank_part(
             ordinals = ordinals[request.allowed[ordinals]]
         one = asked[row]
         fusion = request.generation.fusion
-        ranking = rank_given(snapshot, one.text, one.vector, ordinals, request.mode, fusion, one.learned)
+        if request.mode == "ngram":
+            ranking = ranked_by_ngrams(request, one.as_typed, len(ordinals), ordinals)
+        else:
+            ranking = rank_given(snapshot, one.text, one.vector, ordinals, request.mode, fusion, one.learned)
+            ranking = with_ngrams(ranking, request, one.as_typed)
         ranking = adjusted(ranking, request, one.as_typed)
         results = with_query(first_of_each(ranking, request), one)
         rankings[place] = judged(request, one, results, found[row])
@@ -196,6 +204,8 @@ def searched(request: Request, asked: Sequence[Asked], depth: int) -> Sequence[S
     # Relevance is judged by the query before its expansion.
     judges = request.judge is not None and not any(one.typed is not None for one in asked)
     listed = LIST_DEPTH if judges else 0
+    if request.mode == "ngram":
+        return [Sides(None, None) for _ in asked]
     vectors = [one.vector for one in asked if one.vector is not None]
     expanded = [one.learned for one in asked if one.learned is not None]
     return request.generation.search_sides(

@@ -24,6 +24,7 @@ from leanseek.searcher.answer import answers, covered, ranked_lists, worded
 from leanseek.searcher.facets import count_facets
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import load_fusion, own_fusion
+from leanseek.searcher.ngram_search import NGramQueries, ngrams_of
 from leanseek.searcher.ranking import Mode, choose_mode
 from leanseek.searcher.relevance.judge import AUTO, RelevanceChoice, choose_relevance, cut
 from leanseek.searcher.relevance.model import RelevanceModel
@@ -45,6 +46,7 @@ from leanseek.types import (
 if TYPE_CHECKING:
     from leanseek.decode import Decoder
     from leanseek.encode.document_transformer import DocumentTransformer
+    from leanseek.indexing.ngrams import NGrams
     from leanseek.searcher.context import Compressor, Context, Guard, GuardChoice
     from leanseek.searcher.second_stage import DepthChoice, RerankerChoice, SecondStage
     from leanseek.understanding.profile import Profile
@@ -71,9 +73,10 @@ class Searcher:
         relevance: RelevanceChoice = AUTO,
         second_stage: SecondStage | None = None,
         learned: LearnedEncoder | None = None,
+        generator: str | Decoder | None = None,
     ) -> None:
         """`open` is the usual way; this takes its parts ready made, and what it raises for a choice that is none."""
-        self._choices = Choices(fusion, mode, relevance)
+        self._choices = Choices(fusion, mode, relevance, NGramQueries(generator=generator))
         settings = snapshot.state.settings
         self._generation = self._choices.generation(
             snapshot,
@@ -110,6 +113,7 @@ class Searcher:
         rerank_budget: float | None = None,
         rerank_long: str | None = None,
         adaptive: bool = False,
+        generator: str | Decoder | None = None,
         progress: Progress | None = None,
     ) -> Searcher:
         """Open the last committed generation of the index at `path`.
@@ -131,7 +135,9 @@ class Searcher:
         `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
         `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`). With `adaptive`
         `rerank_depth` is how many passages a single re-ranker scores, and its scores lead it to passages that the
-        search did not return (see `leanseek.rerank.adaptive`). `progress` is called while a re-ranker's model is
+        search did not return (see `leanseek.rerank.adaptive`). `generator` is the decoder that finds n-grams for queries
+        (see `leanseek.searcher.ngram_search`), by name or loaded; None: they are those of a query's own words. `progress`
+        is called while a re-ranker's model is
         converted, which happens once.
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
@@ -153,7 +159,7 @@ class Searcher:
                 adaptive=adaptive,
                 progress=progress,
             )
-        snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned"))
+        snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned", "ngram"))
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(
             snapshot,
@@ -164,6 +170,7 @@ class Searcher:
             relevance=relevance,
             second_stage=second,
             learned=given_learned(snapshot.state.settings, learned, device),
+            generator=generator,
         )
 
     @property
@@ -217,6 +224,11 @@ class Searcher:
         return self._generation.encoder.load()
 
     @property
+    def ngrams(self) -> NGrams:
+        """The n-grams of the index. Raises UsageError where it has none."""
+        return ngrams_of(self._open_generation().snapshot)
+
+    @property
     def truncation(self) -> TruncationReport:
         """What this encoder's limit has cut off the queries so far."""
         return self._generation.encoder.truncation
@@ -242,7 +254,7 @@ class Searcher:
         ranking is of what any of them finds (see `leanseek.searcher.wordings`), re-rankers read the first, whose
         operators hold for all. `options`: see `SearchOptions` (filter, mode, depth, min_probability, relevant_only,
         literal, collapse, diversity, recency, now, understand, strict, expand, relevant, irrelevant, history,
-        history_weight).
+        history_weight, ngram_weight).
 
         Raises UsageError or FilterError.
         """
@@ -699,6 +711,7 @@ class Choices:
     fusion: Fusion | None
     mode: str | None
     relevance: RelevanceChoice
+    ngrams: NGramQueries
 
     def generation(
         self, snapshot: SearchSource, encoder: QueryEncoder, learned: LearnedQueries
@@ -708,7 +721,8 @@ class Choices:
         mode = choose_mode(settings, self.mode)
         fusion = self.fusion or own_fusion(settings)
         relevance = choose_relevance(self.relevance, settings, mode)
-        return Generation(snapshot, encoder, mode, fusion, relevance, learned)
+        ngrams = self.ngrams.for_settings(settings.ngrams)
+        return Generation(snapshot, encoder, mode, fusion, relevance, learned, ngrams=ngrams)
 
 
 def choose_fusion(

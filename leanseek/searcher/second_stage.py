@@ -138,7 +138,7 @@ class SecondStage:
 
     def check_mode(self, mode: str) -> None:
         """Raise UsageError for adaptive re-ranking of a sparse search, which has no vectors to go by."""
-        if self.adaptive and mode in ("sparse", "learned"):
+        if self.adaptive and mode in ("sparse", "learned", "ngram"):
             raise UsageError(
                 f"adaptive re-ranking goes by the vectors of the index, and this search is {mode}: search with mode "
                 "hybrid or dense, index again with an encoder if there are no vectors, or leave adaptive out"

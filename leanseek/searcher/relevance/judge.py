@@ -38,7 +38,7 @@ def choose_relevance(choice: RelevanceChoice, settings: IndexSettings, mode: Mod
     if choice is None:
         return None
     encoder = settings.encoder
-    if encoder is None or mode in ("sparse", "learned"):
+    if encoder is None or mode in ("sparse", "learned", "ngram"):
         if choice == AUTO:
             return None
         raise UsageError(
@@ -107,7 +107,7 @@ def choose_threshold(
         if not (number and 0.0 <= min_probability <= 1.0):
             raise UsageError(f"min_probability is {min_probability!r}; it must be a number from 0 to 1")
     asked = "relevant_only" if relevant_only else "min_probability"
-    if mode == "sparse" or mode == "learned":
+    if mode == "sparse" or mode == "learned" or mode == "ngram":
         raise UsageError(
             f"{asked} needs the dense side: BM25 scores alone do not tell how probable it is that a hit is "
             "relevant. Leave it out, or search an index that has vectors with mode hybrid or dense"
