@@ -241,7 +241,7 @@ class QueryNGram(NamedTuple):
     """An n-gram that a query was searched by: how often it occurs in the index, and what it weighs."""
 
     text: str
-    count: int
+    occurrences: int
     weight: float
 
 

@@ -334,6 +334,7 @@ def test_help_names_every_row_of_the_tables() -> None:
 
 
 def test_choices_of_options_are_those_of_the_rooms() -> None:
+    from leanseek.eval.systems import EVALUATED
     from leanseek.indexing.writer import OnDuplicate
     from leanseek.reading import OnError
     from leanseek.rerank.incontext.prompts import PromptKind
@@ -347,7 +348,7 @@ def test_choices_of_options_are_those_of_the_rooms() -> None:
         "index on_duplicate": get_args(OnDuplicate),
         "search mode": MODES,
         "run mode": MODES,
-        "eval collection mode": MODES,
+        "eval collection mode": EVALUATED,
         "train relevance features": get_args(Form),
         "train relevance map": get_args(MapName),
         "train heads method": METHODS,

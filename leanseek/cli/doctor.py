@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ def diagnose() -> list[Finding]:
         ("kernels: vectors", scan_kernels() is not None),
     ):
         findings.append(Finding(name, compiled, "compiled" if compiled else advice))
+    ngrams = importlib.util.find_spec("leanseek._ngrams") is not None
+    missing = "missing, so that --ngrams is refused: install a C++ compiler, then reinstall leanseek"
+    findings.append(Finding("kernels: n-grams", ngrams, "compiled" if ngrams else missing))
     findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
     findings += [lucene(), default_model(), packaged_decoder(), cache()]
     return findings

@@ -176,7 +176,7 @@ NGrams: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--ngrams",
-        help="Keep n-grams: of words, for phrases of any length, and of a decoder's tokens (--generator MODEL, or none).",
+        help="Keep n-grams: of words, for phrases of any length, and of a decoder's tokens (--generator MODEL|none).",
     ),
 ]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

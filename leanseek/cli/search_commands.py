@@ -149,7 +149,7 @@ def ngram_generator(generator: str | None, mode: str | None, weight: float | Non
 
     if generator is not None and mode != "ngram" and not weight:
         raise UsageError(
-            "--generator finds n-grams for the query: give --mode ngram, or --ngram-weight 0.1 to add them to other scores"
+            "--generator finds n-grams for the query: give --mode ngram, or --ngram-weight 0.1 to add them to scores"
         )
     return generator
 
@@ -297,7 +297,8 @@ def show_answer(
         typer.echo(understood(answer.operators), err=not answer.hits)
     if explain and answer.ngrams:
         shown = [
-            f"{printable(one.text.strip())} ({one.count:,}) {one.weight:.1f}" for one in answer.ngrams[:TERMS]
+            f"{printable(one.text.strip())} ({one.occurrences:,}) {one.weight:.1f}"
+            for one in answer.ngrams[:TERMS]
         ]
         more = f" and {len(answer.ngrams) - TERMS} more" if len(answer.ngrams) > TERMS else ""
         typer.echo(f"n-grams: {', '.join(shown)}{more}")

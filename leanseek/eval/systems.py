@@ -16,12 +16,14 @@ from leanseek.indexing.settings import SparseSettings
 from leanseek.rerank.registry import DEFAULT_DEPTH
 from leanseek.searcher.fusion.methods import Fusion
 from leanseek.searcher.fusion.registry import DEFAULT, THREE_SIDED_DEFAULT, load_fusion
-from leanseek.searcher.ranking import MODES, Mode
+from leanseek.searcher.ranking import Mode
 from leanseek.searcher.second_stage import DepthChoice, SecondStage, choose_second_stage
 from leanseek.text.registry import VERSIONS
 from leanseek.types import Progress
 
 CANDIDATES_DEPTH = 100
+EVALUATED: tuple[Mode, ...] = ("hybrid", "dense", "sparse", "learned")
+"""The modes of systems: the indexes that are made here have no n-grams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,8 @@ class System:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        modes = [mode for mode in MODES if mode != "ngram"]  # the indexes that are made here have no n-grams
-        if self.mode not in modes:
-            raise UsageError(f"'{self.mode}' is not a search mode here. Choose from: {', '.join(modes)}")
+        if self.mode not in EVALUATED:
+            raise UsageError(f"'{self.mode}' is not a search mode here. Choose from: {', '.join(EVALUATED)}")
         if self.dense == "none":
             raise UsageError(
                 "a search without a dense side is that of mode sparse; give it in place of dense none"

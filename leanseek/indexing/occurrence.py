@@ -149,7 +149,7 @@ class Phrase:
         if not self._needs_texts:
             return None
         ranges = ngrams.phrase(self._places)
-        if sum(one.count for one in ranges) > LOCATED:
+        if sum(one.times for one in ranges) > LOCATED:
             return None
         passages = np.concatenate(
             [np.zeros(0, np.int64), *(ngrams.words.locate(one).passages for one in ranges)]

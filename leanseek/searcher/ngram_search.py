@@ -33,10 +33,10 @@ SMOOTHING: Final = 5
 """SEAL's: the power of an n-gram's weight, how much less tokens that were seen count, what is added to each count."""
 
 FETCHED: Final = 1_500
-"""N-grams that occur more often find no passages: they only add to the scores of those that others find."""
+"""N-grams that occur more often only add to the scores of passages that others find, unless there are no others."""
 SCORED: Final = 1_500
 """Passages that are scored: those with the heaviest n-grams."""
-LIKELIHOOD: Final = 0.5
+LIKELIHOOD: Final = 0.9
 """How probable an n-gram that the query has is taken to be."""
 REMEMBERED: Final = 64
 """Queries whose n-grams are remembered."""
@@ -234,7 +234,7 @@ def weight_of(log_probability: float, count: int, total: int, length: int) -> fl
     here = min(log_probability, math.log(1 - 1e-9))
     there = (count + SMOOTHING) / (total + SMOOTHING)
     odds = here - math.log1p(-math.exp(here)) - math.log(there) + math.log1p(-min(there, 1 - 1e-9))
-    return max(0.0, odds) ** (ALPHA if length > 1 else 1.0)
+    return float(max(0.0, odds) ** (ALPHA if length > 1 else 1.0))
 
 
 def heaviest_first(ngrams: Iterable[WeightedNGram]) -> tuple[WeightedNGram, ...]:
@@ -282,7 +282,8 @@ def with_ngrams(ranking: Ranking, request: Request, text: str) -> Ranking:
 
 def fetched(query: NGramQuery, allowed: Allowed) -> Int64Array:
     """(c,) ascending: the global ordinals of the passages with the heaviest rare n-grams; `allowed` keeps some."""
-    rare = [one for one in query.ngrams if one.shown.count <= FETCHED]
+    rare = [one for one in query.ngrams if one.shown.occurrences <= FETCHED]
+    rare = rare or sorted(query.ngrams, key=lambda one: one.shown.occurrences)[:1]
     passages = [np.unique(query.source.locate(one.found).passages) for one in rare]
     if not passages:
         return np.zeros(0, np.int64)
@@ -296,6 +297,8 @@ def fetched(query: NGramQuery, allowed: Allowed) -> Int64Array:
 
 def score_ngrams(snapshot: SearchSource, query: NGramQuery, ordinals: Int64Array) -> Float32Array:
     """(c,) the scores of passages at global ordinals (c,)."""
+    if not len(ordinals) or not query.ngrams:
+        return np.zeros(len(ordinals), np.float32)
     texts = [content(passage.title, passage.text) for passage in snapshot.passages.get(ordinals)]
     weights = {one.tokens: one.shown.weight for one in query.ngrams}
     return np.array([score_text(tokens, weights) for tokens in query.tokens_of(texts)], np.float32)

@@ -135,10 +135,9 @@ class Searcher:
         `rerank_budget` is how many seconds a query's re-ranking may take; the order is the best reached in time.
         `rerank_long` is how cross-encoders read passages that do not fit (see `load_reranker`). With `adaptive`
         `rerank_depth` is how many passages a single re-ranker scores, and its scores lead it to passages that the
-        search did not return (see `leanseek.rerank.adaptive`). `generator` is the decoder that finds n-grams for queries
-        (see `leanseek.searcher.ngram_search`), by name or loaded; None: they are those of a query's own words. `progress`
-        is called while a re-ranker's model is
-        converted, which happens once.
+        search did not return (see `leanseek.rerank.adaptive`). `generator` is the decoder that finds n-grams for
+        queries (see `leanseek.searcher.ngram_search`), by name or loaded; None: they are those of a query's own words.
+        `progress` is called while a re-ranker's model is converted, which happens once.
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.

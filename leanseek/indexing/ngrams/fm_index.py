@@ -48,7 +48,7 @@ class Range(NamedTuple):
     length: int
 
     @property
-    def count(self) -> int:
+    def times(self) -> int:
         """How often it occurs."""
         return self.high - self.low
 

@@ -22,7 +22,7 @@ Found: TypeAlias = tuple[tuple[Range, ...], ...]
 class Part(NamedTuple):
     """The n-grams of a segment, which passages of it are deleted (None: none), and its first global ordinal."""
 
-    index: FMIndex
+    ngrams: FMIndex
     deleted: BoolArray | None
     base: int
 
@@ -37,14 +37,14 @@ class TokenNGrams:
     def total(self) -> int:
         """How many tokens there are."""
         return sum(
-            int(part.index.lengths[slice(None) if part.deleted is None else ~part.deleted].sum())
+            int(part.ngrams.lengths[slice(None) if part.deleted is None else ~part.deleted].sum())
             for part in self._parts
         )
 
     @property
     def everything(self) -> Found:
         """The n-gram of no tokens."""
-        return tuple((part.index.everything,) for part in self._parts)
+        return tuple((part.ngrams.everything,) for part in self._parts)
 
     def find(self, tokens: Sequence[int]) -> Found:
         """The n-gram of these tokens."""
@@ -56,14 +56,14 @@ class TokenNGrams:
     def extend(self, found: Found, token: int) -> Found:
         """An n-gram with one more token behind it."""
         return tuple(
-            tuple(longer for one in ranges if (longer := part.index.extend(one, token)).count)
+            tuple(longer for one in ranges if (longer := part.ngrams.extend(one, token)).times)
             for part, ranges in zip(self._parts, found, strict=True)
         )
 
     def count(self, found: Found) -> int:
         """How often an n-gram occurs."""
         return sum(
-            sum(one.count for one in ranges)
+            sum(one.times for one in ranges)
             if part.deleted is None
             else len(live_places(part, ranges).passages)
             for part, ranges in zip(self._parts, found, strict=True)
@@ -91,7 +91,7 @@ class TokenNGrams:
     def may_follow(self, found: Found) -> Int64Array:
         """(t,) the tokens that follow an n-gram, ascending; those in deleted passages too. Sooner known."""
         each = [
-            part.index.next_tokens(one)[0]
+            part.ngrams.next_tokens(one)[0]
             for part, ranges in zip(self._parts, found, strict=True)
             for one in ranges
         ]
@@ -101,7 +101,7 @@ class TokenNGrams:
 def live_places(part: Part, ranges: Sequence[Range]) -> TokenPlaces:
     """Where a segment's n-grams occur in passages that are not deleted, ordered."""
     none = np.zeros(0, np.int64)
-    each = [part.index.locate(one) for one in ranges]
+    each = [part.ngrams.locate(one) for one in ranges]
     passages = np.concatenate([none, *(places.passages for places in each)])
     tokens = np.concatenate([none, *(places.tokens for places in each)])
     order = np.lexsort((tokens, passages))
@@ -114,9 +114,10 @@ def following(part: Part, ranges: Sequence[Range]) -> Counter[int]:
     """What follows n-grams in a segment's passages that are not deleted, and how often."""
     counts: Counter[int] = Counter()
     for one in ranges:
-        for token, count in zip(*map(np.ndarray.tolist, part.index.next_tokens(one)), strict=True):
+        tokens, times = part.ngrams.next_tokens(one)
+        for token, count in zip(tokens.tolist(), times.tolist(), strict=True):
             if part.deleted is not None:
-                count = len(live_places(part, [part.index.extend(one, token)]).passages)
+                count = len(live_places(part, [part.ngrams.extend(one, token)]).passages)
             counts[token] += count
     return +counts
 

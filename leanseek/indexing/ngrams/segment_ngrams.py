@@ -38,7 +38,7 @@ class SegmentNGrams:
         for terms in places:
             numbers = self.terms.words_with(terms).tolist()
             extended = (self.words.extend(one, number) for one in found for number in numbers)
-            found = [one for one in extended if one.count]
+            found = [one for one in extended if one.times]
             if not found:
                 break
         return found

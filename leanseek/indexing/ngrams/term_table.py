@@ -22,8 +22,8 @@ PREFIX = "terms"
 def write_terms(folder: Path, words: Sequence[frozenset[str]]) -> None:
     """Write the terms of each word, numbered in the order given."""
     having: dict[bytes, list[int]] = {}
-    for number, terms in enumerate(words):
-        for term in terms:
+    for number, word in enumerate(words):
+        for term in word:
             having.setdefault(term.encode("utf-8", "surrogatepass"), []).append(number)
     terms = sorted(having)
     numbers = [number for term in terms for number in having[term]]

@@ -55,7 +55,7 @@ def test_ngrams_are_those_of_a_plain_scan(texts: list[list[int]], data: st.DataO
         ngram = text[start : start + data.draw(st.integers(1, 12))]
     found = index.find(ngram)
     expected = places(texts, ngram)
-    assert found.count == len(expected)
+    assert found.times == len(expected)
     located = index.locate(found)
     assert list(zip(located.passages.tolist(), located.tokens.tolist(), strict=True)) == expected
     after = Counter(texts[one][at + len(ngram)] for one, at in expected if at + len(ngram) < len(texts[one]))
@@ -72,23 +72,23 @@ def test_every_token_goes_on_from_nothing() -> None:
 
 def test_ngrams_do_not_cross_passages() -> None:
     index = indexed([[1, 2], [3]])
-    assert index.find([1, 2]).count == 1
-    assert index.find([2, 3]).count == 0
+    assert index.find([1, 2]).times == 1
+    assert index.find([2, 3]).times == 0
 
 
 def test_a_large_text_that_repeats_is_sorted_as_it_should_be() -> None:
     generator = np.random.default_rng(7)
     unit = generator.integers(0, 50, 400).tolist()
     index = indexed([unit * 5, [0] * 3000, unit])
-    assert index.find(unit).count == 6
-    assert index.find([0] * 2999).count == 2
+    assert index.find(unit).times == 6
+    assert index.find([0] * 2999).times == 2
     assert index.locate(index.find([0] * 3000)).passages.tolist() == [1]
 
 
 @pytest.mark.parametrize("token", [-5, -1, 3, 2**31 - 1])
 def test_a_token_that_no_text_has_is_found_nowhere(token: int) -> None:
     index = indexed([[0, 1, 2]])
-    assert index.find([token]).count == index.find([0, token]).count == 0
+    assert index.find([token]).times == index.find([0, token]).times == 0
 
 
 def test_too_many_tokens_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
