@@ -7,6 +7,7 @@ arXiv:2204.10628).
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -44,10 +45,14 @@ class Continuations(Protocol[State]):
 
 
 class GeneratedNGram(NamedTuple, Generic[State]):
-    """The ids of an n-gram's `tokens`, the natural logarithm of its probability behind the prompt, and its state."""
+    """The ids of an n-gram's `tokens`, its probability behind the prompt, behind the other one, and its state.
+
+    Probabilities are natural logarithms; without another prompt the second is minus infinity.
+    """
 
     tokens: tuple[int, ...]
     log_probability: float
+    otherwise: float
     state: State
 
 
@@ -56,12 +61,14 @@ def generate_ngrams(
     prompt: str,
     continuations: Continuations[State],
     *,
+    other: str | None = None,
     beams: int = BEAMS,
     longest: int = LONGEST,
 ) -> list[GeneratedNGram[State]]:
     """All n-grams that were among the most probable `beams` of their length, of 1 to `longest` tokens; equal ones once.
 
-    Probabilities are those of the model without the constraint. Raises UsageError for no beams or tokens, InputError
+    Probabilities are those of the model without the constraint; `other` is a prompt behind which they are taken too.
+    Raises UsageError for no beams or tokens, InputError
     for a prompt that is empty or does not fit, ModelError where the model's output is no numbers.
     """
     if beams < 1 or longest < 1:
@@ -69,9 +76,11 @@ def generate_ngrams(
     found: list[GeneratedNGram[State]] = []
     with exclusive(decoder.model):
         reader = _Reader(decoder, prompt, longest)
-        open_ngrams = [GeneratedNGram((), 0.0, continuations.everything)]
+        against = None if other is None else _Reader(decoder, other, longest)
+        open_ngrams = [GeneratedNGram((), 0.0, -math.inf if other is None else 0.0, continuations.everything)]
         for _ in range(longest):
             rows = reader.log_probabilities()
+            prior = None if against is None else against.log_probabilities()
             best = heapq.nsmallest(
                 beams,
                 _longer(open_ngrams, rows, continuations, reader.ends, beams),
@@ -80,11 +89,18 @@ def generate_ngrams(
             if not best:
                 break
             open_ngrams = [
-                GeneratedNGram(tokens, score, continuations.extend(open_ngrams[row].state, tokens[-1]))
+                GeneratedNGram(
+                    tokens,
+                    score,
+                    open_ngrams[row].otherwise + (0.0 if prior is None else float(prior[row, tokens[-1]])),
+                    continuations.extend(open_ngrams[row].state, tokens[-1]),
+                )
                 for score, tokens, row in best
             ]
             found += open_ngrams
-            reader.go_on([row for _, _, row in best], [tokens[-1] for _, tokens, _ in best])
+            for one in (reader, against):
+                if one is not None:
+                    one.go_on([row for _, _, row in best], [tokens[-1] for _, tokens, _ in best])
     return found
 
 

@@ -43,7 +43,15 @@ REMEMBERED: Final = 64
 LONGEST: Final = 10
 """Words of a query's n-grams at most."""
 
-PROMPT: Final = "A passage that answers: {query}\nPassage:"
+PROMPT: Final = """\
+Question: how do statins lower cholesterol
+Passage: Statins lower cholesterol by blocking an enzyme of the liver.
+Question: when did the first jumbo jet take off
+Passage: The Boeing 747 first flew on February 9, 1969.
+Question: {query}
+Passage:"""
+ANYTHING: Final = "what is this about"
+"""What the decoder reads, and the query that shows which n-grams it writes whatever the query."""
 
 
 class WeightedNGram(NamedTuple):
@@ -213,10 +221,12 @@ def generated(text: str, ngrams: NGrams, decoder: Decoder) -> NGramQuery:
     assert source is not None, "checked when the decoder was loaded"
     total = source.total
     weighted = []
-    for one in generate_ngrams(decoder, PROMPT.format(query=text), source):
+    for one in generate_ngrams(
+        decoder, PROMPT.format(query=text), source, other=PROMPT.format(query=ANYTHING)
+    ):
         # What occurs in deleted passages alone is not there.
         if count := source.count(one.state):
-            weight = weight_of(one.log_probability, count, total, len(one.tokens))
+            weight = weight_of(one.log_probability, count, total, len(one.tokens), one.otherwise)
             shown = QueryNGram(decoder.tokenizer.decode(one.tokens), count, weight)
             weighted.append(WeightedNGram(one.tokens, shown, one.state))
 
@@ -226,13 +236,16 @@ def generated(text: str, ngrams: NGrams, decoder: Decoder) -> NGramQuery:
     return NGramQuery(heaviest_first(weighted), source, tokens_of)
 
 
-def weight_of(log_probability: float, count: int, total: int, length: int) -> float:
+def weight_of(
+    log_probability: float, count: int, total: int, length: int, otherwise: float = -math.inf
+) -> float:
     """What an n-gram weighs: max(0, log odds for the query - log odds in the collection), from two tokens on squared.
 
-    In the collection it is as probable as it occurs `count` times among `total` tokens, both smoothed.
+    In the collection it is as probable as it occurs `count` times among `total` tokens, both smoothed, or as its
+    logarithm `otherwise`, which a decoder gives it without the query, if that is more.
     """
     here = min(log_probability, math.log(1 - 1e-9))
-    there = (count + SMOOTHING) / (total + SMOOTHING)
+    there = max((count + SMOOTHING) / (total + SMOOTHING), math.exp(otherwise))
     odds = here - math.log1p(-math.exp(here)) - math.log(there) + math.log1p(-min(there, 1 - 1e-9))
     return float(max(0.0, odds) ** (ALPHA if length > 1 else 1.0))
 

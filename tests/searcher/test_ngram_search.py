@@ -75,7 +75,7 @@ def test_the_longest_rare_ngrams_of_the_query_decide(index: Path) -> None:
 def test_a_decoder_finds_ngrams_that_occur(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # To a decoder that has learned nothing no n-gram is more probable than in the index.
     monkeypatch.setattr(
-        "leanseek.searcher.ngram_search.weight_of", lambda log, count, total, length: length / count
+        "leanseek.searcher.ngram_search.weight_of", lambda log, count, total, length, other: length / count
     )
     with Searcher.open(index, mode="ngram", generator=tiny()) as searcher:
         answer = searcher.answer("which drug helps mice?", 4)
