@@ -117,8 +117,9 @@ class NGramQueries:
             return self._decoder
 
     def for_settings(self, recorded: NGramSettings | None) -> NGramQueries:
-        """One for an index with these settings."""
-        return NGramQueries(recorded, self.generator)
+        """One for an index with these settings, with the decoder of this one."""
+        with self._lock:
+            return NGramQueries(recorded, self._decoder or self.generator)
 
 
 def check_ngrams(snapshot: SearchSource, mode: str, weight: float | None) -> float:

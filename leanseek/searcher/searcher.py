@@ -76,12 +76,13 @@ class Searcher:
         generator: str | Decoder | None = None,
     ) -> None:
         """`open` is the usual way; this takes its parts ready made, and what it raises for a choice that is none."""
-        self._choices = Choices(fusion, mode, relevance, NGramQueries(generator=generator))
+        self._choices = Choices(fusion, mode, relevance)
         settings = snapshot.state.settings
         self._generation = self._choices.generation(
             snapshot,
             QueryEncoder(settings.encoder, encoder, device),
             LearnedQueries(settings.learned, learned, device),
+            NGramQueries(settings.ngrams, generator),
         )
         if second_stage is not None:
             second_stage.check_mode(self._generation.mode)
@@ -674,7 +675,8 @@ class Searcher:
                     return False
                 encoder = current.encoder.for_settings(settings.encoder)
                 learned = current.learned.for_settings(settings.learned)
-                self._generation = self._choices.generation(newest, encoder, learned)
+                ngrams = current.ngrams.for_settings(settings.ngrams)
+                self._generation = self._choices.generation(newest, encoder, learned, ngrams)
             except BaseException:
                 newest.close()
                 raise
@@ -710,17 +712,19 @@ class Choices:
     fusion: Fusion | None
     mode: str | None
     relevance: RelevanceChoice
-    ngrams: NGramQueries
 
     def generation(
-        self, snapshot: SearchSource, encoder: QueryEncoder, learned: LearnedQueries
+        self,
+        snapshot: SearchSource,
+        encoder: QueryEncoder,
+        learned: LearnedQueries,
+        ngrams: NGramQueries,
     ) -> Generation:
         """What queries of the snapshot are answered with. Raises as `Searcher.open` does for unfit choices."""
         settings = snapshot.state.settings
         mode = choose_mode(settings, self.mode)
         fusion = self.fusion or own_fusion(settings)
         relevance = choose_relevance(self.relevance, settings, mode)
-        ngrams = self.ngrams.for_settings(settings.ngrams)
         return Generation(snapshot, encoder, mode, fusion, relevance, learned, ngrams=ngrams)
 
 

@@ -71,6 +71,19 @@ def test_the_most_probable_ngrams_that_occur_are_found(beams: int, longest: int)
     assert all(one.state == one.tokens for one in found)
 
 
+def test_ngrams_have_their_probability_behind_another_prompt() -> None:
+    ngrams = PlainContinuations(TEXTS)
+    pair = load_decoder((decoder("Llama"), tokenizer()))
+    prefix = "the statin"
+    for one in generate_ngrams(pair, PROMPT, ngrams, other=prefix, beams=3, longest=4):
+        prompt = list(tokenizer()(prefix)["input_ids"][:-1])
+        with torch.no_grad():
+            logits = decoder("Llama")(torch.tensor([[*prompt, *one.tokens]]), use_cache=False).logits[0]
+        chances = logits.double().log_softmax(dim=-1)[len(prompt) - 1 :]
+        by_hand = sum(float(chances[place, token]) for place, token in enumerate(one.tokens))
+        assert one.otherwise == pytest.approx(by_hand, abs=1e-3)
+
+
 def test_where_nothing_follows_nothing_is_found() -> None:
     pair = load_decoder((decoder("Llama"), tokenizer()))
     assert generate_ngrams(pair, PROMPT, PlainContinuations([])) == []

@@ -48,6 +48,10 @@ def test_a_weight_is_how_much_more_probable_an_ngram_is_for_the_query() -> None:
     odds = math.log(here / (1 - here)) - math.log(there / (1 - there))
     assert weight_of(math.log(here), 7, 1000, 3) == pytest.approx(odds**2)
     assert weight_of(math.log(here), 7, 1000, 1) == pytest.approx(odds)
+    assert weight_of(math.log(here), 7, 1000, 1, math.log(0.1)) == pytest.approx(math.log(0.25 / (0.1 / 0.9)))
+    assert weight_of(math.log(here), 7, 1000, 2, math.log(0.3)) == 0.0, (
+        "what is always written weighs nothing"
+    )
     assert weight_of(math.log(0.001), 700, 1000, 2) == 0.0
     assert math.isfinite(weight_of(0.0, 1000, 1000, 2))
 

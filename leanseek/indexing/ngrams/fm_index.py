@@ -74,7 +74,7 @@ def kernel() -> ModuleType:
     return _ngrams
 
 
-def write_fm_index(folder: Path, prefix: str, texts: Sequence[Int32Array] | Sequence[Sequence[int]]) -> None:
+def write_fm_index(folder: Path, prefix: str, texts: Sequence[Int32Array | Sequence[int]]) -> None:
     """Write the index of passages' tokens, ids from 0, into an existing folder.
 
     Raises UsageError for more than 2,147,483,644 tokens, MissingPackageError where the kernel was not compiled.

@@ -49,7 +49,8 @@ def test_ngrams_are_those_of_a_plain_scan(texts: list[list[int]], data: st.DataO
     assert index.lengths.tolist() == [len(text) for text in texts]
     known = [text for text in texts if text]
     ngram = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
-    if known and data.draw(st.booleans()):
+    inside: bool = data.draw(st.booleans())
+    if known and inside:
         text = data.draw(st.sampled_from(known))
         start = data.draw(st.integers(0, len(text) - 1))
         ngram = text[start : start + data.draw(st.integers(1, 12))]
