@@ -17,16 +17,18 @@ from collections.abc import Callable, Container
 from functools import reduce
 from itertools import accumulate
 from operator import or_
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
 from leanseek.indexing.segment import Segment
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
 from leanseek.text.former_words import word_pattern
 from leanseek.types import BoolArray, Int64Array
+
+if TYPE_CHECKING:
+    from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
 
 Places: TypeAlias = tuple[frozenset[str], ...]
 """What stands at each place of a text: terms, or a word without terms behind `LEFT_OUT`."""

@@ -14,7 +14,6 @@ from leanseek.indexing.catalog import SegmentRecord, State
 from leanseek.indexing.dense.base import DenseIndex
 from leanseek.indexing.dense.registry import DenseKind, kind_in
 from leanseek.indexing.learned.impact_postings import ImpactReader
-from leanseek.indexing.ngrams.segment_ngrams import NGRAMS, SegmentNGrams
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.postings import PostingsReader
@@ -24,11 +23,13 @@ from leanseek.types import BoolArray, Int64Array
 if TYPE_CHECKING:
     from leanseek.indexing.dense.lean.lean_index import LeanInfo
     from leanseek.indexing.dense.lean.meta import Learned
+    from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
 
 SPARSE = "sparse"
 DENSE = "dense"
 LEARNED = "learned"
-"""The folders of a segment's postings, vectors and impacts."""
+NGRAMS = "ngrams"
+"""The folders of a segment's postings, vectors, impacts and n-grams."""
 
 
 class Segment:
@@ -60,7 +61,11 @@ class Segment:
         learned = sparse and state.settings.learned is not None
         self.impacts = ImpactReader(folder / LEARNED) if learned else None
         recorded = state.settings.ngrams if sparse else None
-        self.ngrams = SegmentNGrams(folder / NGRAMS, recorded.generator is not None) if recorded else None
+        self.ngrams: SegmentNGrams | None = None
+        if recorded is not None:
+            from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
+
+            self.ngrams = SegmentNGrams(folder / NGRAMS, recorded.generator is not None)
         self.dense: DenseIndex | None = None
         self._kind: DenseKind | None = None
         if dense and state.settings.dense is not None:

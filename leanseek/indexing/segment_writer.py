@@ -16,10 +16,9 @@ from leanseek.indexing.document_expansion import Expand
 from leanseek.indexing.integrity import record_files
 from leanseek.indexing.learned.impact_builder import merge_impacts, write_impacts
 from leanseek.indexing.learning_queries import Lesson, learn_from
-from leanseek.indexing.ngrams.segment_ngrams import NGRAMS
 from leanseek.indexing.passage_store import PassageStore
 from leanseek.indexing.passages import PassageWriter, StoredPassage
-from leanseek.indexing.segment import DENSE, LEARNED, SPARSE, Segment, largest_learned, word_analyzer
+from leanseek.indexing.segment import DENSE, LEARNED, NGRAMS, SPARSE, Segment, largest_learned, word_analyzer
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.builder import SparseBuilder, merge_sparse
 from leanseek.reading.outline import own_part

@@ -9,8 +9,6 @@ from typing import Final
 from leanseek.indexing.ngrams.fm_index import FMIndex, Range
 from leanseek.indexing.ngrams.term_table import TermTable
 
-NGRAMS: Final = "ngrams"
-"""The folder of a segment's n-grams."""
 WORDS: Final = "words"
 TOKENS: Final = "tokens"
 
