@@ -323,7 +323,7 @@ void Search<Kind>::segment(const Kind& segment, int64_t base, const std::vector<
 
     found_.insert(found_.end(), heap_.begin(), heap_.end());
     if (found_.size() >= k_) {
-        std::nth_element(found_.begin(), found_.begin() + (k_ - 1), found_.end(), Better());
+        std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), found_.end(), Better());
         floor_ = found_[k_ - 1].score;
     }
 }
@@ -473,8 +473,9 @@ py::tuple search(const std::vector<const Kind*>& segments, const std::vector<Arr
         }
         results = state.results();
     }
-    py::array_t<float> scores(results.size());
-    py::array_t<int64_t> ordinals(results.size());
+    const auto count = static_cast<py::ssize_t>(results.size());
+    py::array_t<float> scores(count);
+    py::array_t<int64_t> ordinals(count);
     float* score = scores.mutable_data();
     int64_t* ordinal = ordinals.mutable_data();
     for (const Scored& scored : results) {
@@ -487,7 +488,7 @@ py::tuple search(const std::vector<const Kind*>& segments, const std::vector<Arr
 template <class Kind>
 py::array_t<float> score(const Kind& segment, const Array<int64_t>& terms, const Array<float>& weights,
                          float constant, const Array<int64_t>& ordinals) {
-    const std::vector<int64_t> numbers = checked(terms, segment, weights.size());
+    const std::vector<int64_t> numbers = checked(terms, segment, static_cast<size_t>(weights.size()));
     for (int64_t i = 0; i < ordinals.size(); ++i)
         if (ordinals.data()[i] < 0 || ordinals.data()[i] >= segment.passages())
             throw std::out_of_range("no such passage");

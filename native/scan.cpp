@@ -21,6 +21,7 @@
 #include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define X86 1
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -383,11 +384,20 @@ const Kernels kernels = {"avx512", one, several, 2, scan, dot_float, dot_half, d
 
 #endif
 
+#if X86
+
+// Asked of the processor itself, because clang has no name for it before its release 15.
+bool half_floats() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+#endif
+
 const Kernels& best() {
 #if X86
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return avx512::kernels;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-        return avx2::kernels;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && half_floats()) return avx2::kernels;
 #endif
     return plain::kernels;
 }
