@@ -39,10 +39,8 @@ def run(path: Path, check: bool) -> bool:
         for cell in book.cells:
             # When a cell ran, and the folder in which, are of no use to a reader.
             cell.metadata.pop("execution", None)
-            for output in cell.get("outputs", []):
-                if "text" in output:
-                    output["text"] = output["text"].replace(f"{work}/", "")
-            cell["outputs"] = [one for one in cell.get("outputs", []) if not is_progress(one)]
+            if cell.cell_type == "code":
+                cell.outputs = [one for one in cell.outputs if not is_progress(one)]
     if not check:
         nbformat.write(book, path)
     sys.stdout.write(f"{path.stem}: {time.perf_counter() - started:.0f} s\n")
@@ -63,8 +61,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     paths = [FOLDER / f"{name}.ipynb" for name in given.names] or sorted(FOLDER.glob("*.ipynb"))
-    if not all([run(path, given.check) for path in paths]):
-        sys.exit(1)
+    failed = [path.name for path in paths if not run(path, given.check)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ BLOCK: Final = 512
 """Documents read at a time."""
 COMMON: Final = 0.95
 """Terms of more than this share of the documents are left out."""
-DENSE_LENGTH: Final = 1.0
+DENSE_LENGTH: Final = 0.5
 """The length of a document's vector beside that of its terms, which is 1."""
 
 
