@@ -5,6 +5,7 @@ MkDocs calls the functions here (`hooks` in mkdocs.yml).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 ROOT_PAGES = {"README.md": "start.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
 DEPLOYMENT = "deployment.md"
 REFERENCE = "reference"
+TUTORIALS = "tutorials"
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -28,6 +30,8 @@ def on_files(files: Files, config: Any) -> Files:
     pages = {page: outside((ROOT / name).read_text("utf-8")) for name, page in ROOT_PAGES.items()}
     pages[DEPLOYMENT] = deployment()
     pages[f"{REFERENCE}/commands.md"] = commands()
+    for path in sorted((ROOT / TUTORIALS).glob("*.ipynb")):
+        pages[f"{TUTORIALS}/{path.stem}.md"] = notebook(json.loads(path.read_text("utf-8")))
     doors = list(packages())
     for name, names in doors:
         pages[f"{REFERENCE}/{name}.md"] = package(name, names)
@@ -41,6 +45,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Links of `docs/` to files outside it, as links to their pages."""
     for name, path in ROOT_PAGES.items():
         markdown = markdown.replace(f"](../{name}", f"]({path}")
+    markdown = re.sub(r"\]\(\.\./tutorials/([^)]*)\.ipynb\)", rf"]({TUTORIALS}/\1.md)", markdown)
     return re.sub(r"\]\(\.\./deploy/[^)]*\)", f"]({DEPLOYMENT})", markdown)
 
 
@@ -58,6 +63,21 @@ def deployment() -> str:
     for file in sorted((ROOT / "deploy").iterdir()):
         text += f"\n## {file.name}\n\n```\n{file.read_text('utf-8').strip()}\n```\n"
     return text
+
+
+def notebook(book: dict[str, Any]) -> str:
+    """A notebook as a page: its texts, its code, and what that printed."""
+    parts = []
+    for cell in book["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.replace("](../docs/", "](../"))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            text = output.get("text") or output.get("data", {}).get("text/plain") or []
+            parts.append("```text\n" + "".join(text).rstrip() + "\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def packages() -> Iterator[tuple[str, list[tuple[str, str]]]]:
