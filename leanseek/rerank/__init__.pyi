@@ -5,10 +5,12 @@ from .base import Reranked as Reranked
 from .base import Reranker as Reranker
 from .base import parse_budget as parse_budget
 from .base import reorder as reorder
+from .combined import Blend as Blend
 from .combined import Cascade as Cascade
 from .combined import Interpolated as Interpolated
 from .incontext.in_context import InContextReranker as InContextReranker
 from .lateinteraction.late_interaction import LateInteractionReranker as LateInteractionReranker
+from .learned_sparse import LearnedSparseReranker as LearnedSparseReranker
 from .registry import RERANKERS as RERANKERS
 from .registry import RerankOptions as RerankOptions
 from .registry import load_reranker as load_reranker

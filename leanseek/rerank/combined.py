@@ -13,11 +13,14 @@ from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import UsageError
 from leanseek.numbers import zscore
 from leanseek.rerank.base import ByScore, Judged, Reranked, Reranker, append, check_lists
-from leanseek.rerank.registry import RerankOptions, load_by_name
+from leanseek.rerank.registry import RerankOptions, load_by_name, parts, reads_windows
 from leanseek.types import Hit, Progress
 
 WEIGHT: Final = 0.35
 """How much the re-ranker's scores count. Chosen on Vaswani and WikiQA's dev split; from .2 to .65 is about as good."""
+
+BLEND_WEIGHT: Final = 0.5
+"""The same for several re-rankers together."""
 
 Depth: TypeAlias = int | Callable[[Sequence[Hit]], int]
 """How many of the hits are re-ranked: a number, or a function of the hits in their present order."""
@@ -108,8 +111,13 @@ class Interpolated(ByScore):
     >>> Interpolated(load_reranker("cross-encoder")).rerank("do statins help?", hits)
     """
 
-    def __init__(self, reranker: ByScore, weight: float = WEIGHT) -> None:
-        """Raises UsageError for a weight outside [0, 1], or a re-ranker without scores, such as a cascade."""
+    def __init__(self, reranker: ByScore, weight: float | None = None) -> None:
+        """`weight` is `WEIGHT` by default, that of a blend `BLEND_WEIGHT`.
+
+        Raises UsageError for a weight outside [0, 1], or a re-ranker without scores, such as a cascade.
+        """
+        self._default = BLEND_WEIGHT if isinstance(reranker, Blend) else WEIGHT
+        weight = self._default if weight is None else weight
         if not 0.0 <= weight <= 1.0:
             raise UsageError(f"the re-ranker's weight is {weight}; it must be from 0 to 1")
         if not isinstance(reranker, ByScore):
@@ -122,7 +130,7 @@ class Interpolated(ByScore):
     @property
     def name(self) -> str:
         """`interpolated:` and the re-ranker's name; a weight other than the default follows in brackets."""
-        own = f" (weight {self.weight:g})" if self.weight != WEIGHT else ""
+        own = f" (weight {self.weight:g})" if self.weight != self._default else ""
         return f"interpolated:{self.reranker.name}{own}"
 
     @property
@@ -164,11 +172,80 @@ class Interpolated(ByScore):
         return Judged(scores, judged.probabilities)
 
 
+class Blend(ByScore):
+    """The mean of several re-rankers' scores, each as z-scores over the hits that all of them scored.
+
+    Probabilities are those of the first re-ranker that has some. Without time for all, the hits that one of them did
+    not reach are not scored.
+
+    >>> Interpolated(Blend([load_reranker("cross-encoder"), load_reranker("learned")]))
+    """
+
+    def __init__(self, rerankers: Sequence[ByScore]) -> None:
+        """Raises UsageError for fewer than two, or one without scores, such as a cascade."""
+        if len(rerankers) < 2 or not all(isinstance(one, ByScore) for one in rerankers):
+            raise UsageError(
+                "a blend needs at least two re-rankers that score hits, such as cross-encoder+learned"
+            )
+        self.rerankers = tuple(one.without_search() for one in rerankers)
+
+    @property
+    def name(self) -> str:
+        """The re-rankers' names with `+` between them."""
+        return "+".join(one.name for one in self.rerankers)
+
+    @property
+    def alone(self) -> bool:
+        """False: scores are standardised over the hits of a call."""
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the re-rankers'."""
+        digest = ""
+        for one in self.rerankers:
+            digest = derived_fingerprint(digest, one.fingerprint)
+        return digest
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The re-rankers' notes."""
+        return tuple(dict.fromkeys(note for one in self.rerankers for note in one.notes))
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        """The mean scores; NaN for hits that one of the re-rankers did not score."""
+        judged = [one.judge(queries, hits, progress=progress, deadline=deadline) for one in self.rerankers]
+        return [self._mean(of_query) for of_query in zip(*judged, strict=True)]
+
+    def _mean(self, judged: Sequence[Judged]) -> Judged:
+        table = np.stack([one.scores for one in judged])
+        known = ~np.isnan(table).any(axis=0)
+        scores = np.full(table.shape[1], np.nan)
+        scores[known] = np.mean([zscore(row[known]) for row in table], axis=0)
+        return Judged(
+            scores, next((one.probabilities for one in judged if one.probabilities is not None), None)
+        )
+
+
 def load(options: RerankOptions) -> Interpolated:
-    """The re-ranker for `interpolated:NAME`, where NAME is another's. Raises what `load_reranker` does."""
+    """The re-ranker for `interpolated:NAME` or `interpolated:NAME+NAME`, where NAME is another's.
+
+    Raises what `load_reranker` does.
+    """
     if options.model is None:
         raise UsageError(
             "name the re-ranker that is mixed with the search, such as interpolated:cross-encoder"
         )
-    inner: Any = load_by_name(options.model, replace(options, weight=None))
-    return Interpolated(inner, WEIGHT if options.weight is None else options.weight)
+    names = parts(options.model)
+    inner: list[Any] = []
+    for name in names:
+        long = options.long if len(names) == 1 or reads_windows(name) else None
+        inner.append(load_by_name(name, replace(options, long=long, weight=None)))
+    return Interpolated(inner[0] if len(inner) == 1 else Blend(inner), options.weight)

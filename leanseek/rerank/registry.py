@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ DEFAULT_DEPTH = 100
 """How many of the best hits are re-ranked by default."""
 
 NONE = "none"
+INTERPOLATED = "interpolated"
 
 CHOICES: Final = {
     "long": "how long passages are read",
@@ -76,7 +78,8 @@ RERANKERS: dict[str, Home] = {
     "cross-encoder": Home("leanseek.rerank.crossencoder.cross_encoder", choices=("long",)),
     "in-context": Home("leanseek.rerank.incontext.in_context"),
     "late-interaction": Home("leanseek.rerank.lateinteraction.late_interaction", choices=("mix",)),
-    "interpolated": Home("leanseek.rerank.combined", ":RERANKER", choices=("weight",)),
+    "learned": Home("leanseek.rerank.learned_sparse"),
+    INTERPOLATED: Home("leanseek.rerank.combined", ":RERANKER[+RERANKER]", choices=("weight",)),
 }
 
 
@@ -91,7 +94,12 @@ def reads_windows(name: str) -> bool:
     home = RERANKERS.get(kind)
     if home is None:
         return False
-    return "long" in home.choices or (home.argument == ":RERANKER" and reads_windows(model))
+    return "long" in home.choices or (kind == INTERPOLATED and any(map(reads_windows, parts(model))))
+
+
+def parts(name: str) -> list[str]:
+    """The names in `NAME+NAME`; a + that no kind follows belongs to a name, such as that of a folder."""
+    return re.split(rf"\+(?=(?:{'|'.join(RERANKERS)})(?:[:+]|$))", name.strip())
 
 
 def load_reranker(

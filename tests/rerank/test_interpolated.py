@@ -13,9 +13,9 @@ from scipy.stats import zscore
 
 from leanseek.encode.batches import Deadline
 from leanseek.errors import UsageError
-from leanseek.rerank import ByScore, Cascade, Interpolated, Judged, load_reranker
+from leanseek.rerank import Blend, ByScore, Cascade, Interpolated, Judged, load_reranker
 from leanseek.rerank.adaptive import check_scorer
-from leanseek.rerank.registry import reads_windows
+from leanseek.rerank.registry import parts, reads_windows
 from leanseek.types import Hit, Progress
 
 finite = st.floats(-100, 100).map(lambda value: round(value, 2))
@@ -104,3 +104,43 @@ def test_what_cannot_be_mixed_is_told() -> None:
         Interpolated(Cascade([(Says([]), 5)]))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="in a mix"):
         check_scorer(Interpolated(Says([])))
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=12))
+def test_a_blend_is_the_mean_of_z_scores(pairs: list[tuple[float, float]]) -> None:
+    one, other = np.array(pairs).T
+    hits = came_with(list(range(len(pairs), 0, -1)))
+    [found] = Blend([Says(one), Says(other)]).judge(["q"], [hits])
+    parts = [np.zeros(len(said)) if len(set(said)) == 1 else zscore(said) for said in (one, other)]
+    np.testing.assert_allclose(found.scores, np.mean(parts, axis=0), atol=1e-6)
+
+
+def test_a_blend_scores_what_all_have_scored() -> None:
+    hits = came_with([3.0, 2.0, 1.0])
+    blend = Blend(
+        [Says([math.nan, 1.0, 2.0], [math.nan, 0.2, 0.3]), Says([5.0, 2.0, math.nan], [0.9, 0.8, 0.7])]
+    )
+    [found] = blend.judge(["q"], [hits])
+    assert np.isnan(found.scores).tolist() == [True, False, True] and found.scores[1] == 0
+    assert found.probabilities is not None and found.probabilities[1] == 0.2
+    assert blend.name == "says+says" and blend.notes == ("a note",) and not blend.alone
+    assert Interpolated(blend).weight == 0.5 and Interpolated(Says([1.0])).weight == 0.35
+
+
+def test_a_blend_needs_several_that_score() -> None:
+    with pytest.raises(UsageError, match="at least two"):
+        Blend([Says([1.0])])
+    with pytest.raises(UsageError, match="at least two"):
+        Blend([Says([1.0]), Cascade([(Says([1.0]), 3)])])  # type: ignore[list-item]
+
+
+def test_names_are_joined_by_plus() -> None:
+    assert parts("cross-encoder+learned:splade") == ["cross-encoder", "learned:splade"]
+    assert parts("cross-encoder:/models/c++/learned") == ["cross-encoder:/models/c++/learned"]
+    assert parts("cross-encoder:a+b+learned") == ["cross-encoder:a+b", "learned"]
+    assert reads_windows("interpolated:learned+cross-encoder")
+    assert not reads_windows("interpolated:learned+late-interaction")
+    loaded = load_reranker("interpolated:cross-encoder+learned", long="firstp")
+    assert isinstance(loaded, Interpolated) and isinstance(loaded.reranker, Blend)
+    again = load_reranker(loaded.name, long="firstp")
+    assert again.name == loaded.name and again.fingerprint == loaded.fingerprint

@@ -1,0 +1,115 @@
+"""Re-ranking by learned sparse vectors: quick, and by words that neither query nor passage has to have."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from leanseek.encode import TruncationReport
+from leanseek.encode.batches import Deadline, tiers
+from leanseek.encode.learned_registry import KIND, load_learned_encoder
+from leanseek.encode.learned_vectors import LearnedCache, LearnedEncoder, LearnedVector, encode_learned
+from leanseek.encode.models import derived_fingerprint
+from leanseek.rerank.base import ByScore, Judged, QueryBlock, in_blocks
+from leanseek.rerank.registry import RerankOptions
+from leanseek.types import Float64Array, Hit, Progress, content
+
+AT_ONCE = 256
+"""Passages encoded before the deadline is looked at again."""
+
+
+class LearnedSparseReranker(ByScore):
+    """A hit's score is the inner product of the query's and the passage's learned sparse vectors.
+
+    The packaged model has two layers: a hundred passages take a tenth of the time of the packaged cross-encoder, and
+    what has been encoded once comes from the cache. (Formal, Lassance, Piwowarski, Clinchant: "SPLADE v2", 2021.)
+
+    >>> load_reranker("learned").rerank("do statins help?", searcher.search("do statins help?", k=100))
+    """
+
+    def __init__(self, encoder: LearnedEncoder, cache: LearnedCache | None = None) -> None:
+        """Passages that are in the `cache` are not encoded again."""
+        self._encoder = encoder
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._truncation = TruncationReport()
+
+    @property
+    def name(self) -> str:
+        """What `load_reranker` takes to load it again: `learned:ENCODER`."""
+        return f"learned:{self._encoder.name}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the encoder's, which is all that shapes a score."""
+        return derived_fingerprint(self._encoder.fingerprint, "inner product")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the passages did not fit so far."""
+        with self._lock:
+            cut = self._truncation
+        if not cut.truncated or cut.max_tokens is None:
+            return ()
+        return (
+            f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
+            "and were read up to there; split documents with --chunk to have all of them read",
+        )
+
+    def judge(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        *,
+        progress: Progress | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[Judged]:
+        """The inner products; NaN for hits not read by the deadline, and for all of a query without a term."""
+        return [
+            judged
+            for block in in_blocks(queries, hits, progress, deadline)
+            for judged in self._judged(block, deadline)
+        ]
+
+    def _judged(self, block: QueryBlock, deadline: Deadline | None) -> Iterator[Judged]:
+        scores = [np.full(len(given), np.nan) for given in block.hits]
+        encoded = self._encoder.encode_queries(list(block.queries))
+        wanted = [dense(encoded.row(row), self._encoder.vocabulary) for row in range(len(block.queries))]
+        places: dict[str, list[tuple[int, int]]] = {}
+        for row, given in enumerate(block.hits):
+            if block.queries[row].strip() and wanted[row].any():
+                for column, hit in enumerate(given):
+                    places.setdefault(content(hit.title, hit.text), []).append((row, column))
+        texts = list(places)
+        ranks = [min(column for _, column in places[text]) for text in texts]
+        done = 0
+        for tier in tiers(ranks, deadline):
+            for start in range(0, len(tier), AT_ONCE):
+                if deadline is not None and not deadline.allows():
+                    break
+                part = [texts[number] for number in tier[start : start + AT_ONCE]]
+                vectors, cut = encode_learned(self._encoder, part, self._cache)
+                with self._lock:
+                    self._truncation += cut
+                for place, text in enumerate(part):
+                    passage = vectors.row(place)
+                    for row, column in places[text]:
+                        scores[row][column] = float(wanted[row][passage.terms] @ passage.weights)
+                    done += len(places[text])
+                block.report(done)
+        return map(Judged, scores)
+
+
+def dense(vector: LearnedVector, vocabulary: int) -> Float64Array:
+    """(V,) the vector with its zeros."""
+    found = np.zeros(vocabulary)
+    found[vector.terms] = vector.weights
+    return found
+
+
+def load(options: RerankOptions) -> LearnedSparseReranker:
+    """The re-ranker for `learned[:ENCODER]`; raises what `load_learned_encoder` does."""
+    encoder = load_learned_encoder(options.model or KIND, options.device)
+    return LearnedSparseReranker(encoder, LearnedCache(encoder.fingerprint) if options.cache else None)
