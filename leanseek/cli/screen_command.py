@@ -45,7 +45,7 @@ def screen(
     ] = 0.95,
     confidence: Annotated[
         float, typer.Option(metavar="0..1", help="How sure that must be before reading can end.")
-    ] = 0.8,
+    ] = 0.9,
     review: Annotated[
         str,
         typer.Option(metavar="ID", help="The review's id in the run, and in judgments given as --labels."),

@@ -62,7 +62,7 @@ def test_labels_and_json(path: Path, tmp_path: Path) -> None:
     [record] = map(json.loads, result.stdout.splitlines())
     assert (record["candidates"], record["read"], record["found"], record["target"]) == (60, 11, 3, 0.95)
     assert set(record["next"][:9]) == RELEVANT - {"d00", "d05", "d10"}
-    assert 3 < record["unread"] + 3 < 30 and record["reached"] == (record["confidence"] >= 0.8)
+    assert 3 < record["unread"] + 3 < 30 and record["reached"] == (record["confidence"] >= 0.9)
     ranking = list(read_run(out).rankings["r7"])
     assert ranking[:11] == [f"d{number:02}" for number in range(11)] and ranking[11:21] == record["next"]
     again = tmp_path / "again.trec"

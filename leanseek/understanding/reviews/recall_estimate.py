@@ -10,7 +10,7 @@ from leanseek.errors import UsageError
 from leanseek.numbers import zscore
 from leanseek.types import BoolArray, Float64Array
 
-CONFIDENCE: Final = 0.8
+CONFIDENCE: Final = 0.9
 """At which reading ends: the least at which nine runs in ten were right (docs/reviews.md)."""
 SLOPE: Final = (1.0, 1.0)
 OFFSET: Final = (-3.0, 3.0)

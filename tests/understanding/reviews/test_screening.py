@@ -99,7 +99,7 @@ def test_the_estimate_rises_to_certainty(searcher: Searcher) -> None:
     while not screening.estimate().reached():
         screening.label({one.id: is_relevant(one.id) for one in screening.next(10)})
     ended = screening.estimate()
-    assert ended.found == 20 and ended.read <= 80 and ended.confidence >= 0.8 and ended.recall > 0.9
+    assert ended.found == 20 and ended.read <= 80 and ended.confidence >= 0.9 and ended.recall > 0.9
     screening.label({one.id: is_relevant(one.id) for one in screening.ranking()})
     assert screening.estimate() == (120, 120, 20, 0.0, 0.95, 1.0)
     assert screening.next() == []
