@@ -84,6 +84,7 @@ class LeanseekRetriever(BaseRetriever):
     irrelevant: Sequence[str] | None = None
     history: Sequence[str] | None = None
     history_weight: float | None = None
+    ngram_weight: float | None = None
     explain: bool = False
     _connection: Connection = PrivateAttr()
 
