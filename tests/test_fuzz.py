@@ -32,7 +32,7 @@ RUNNER = CliRunner()
 DOCUMENTED = {code for code in ExitCode if code not in (ExitCode.FAILURE, ExitCode.INTERRUPTED)}
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 MANY = settings(
-    max_examples=700,
+    max_examples=300,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
@@ -290,14 +290,14 @@ def test_many_damaged_queries_and_judgments(
 
 
 @pytest.mark.slow
-@settings(MANY, max_examples=1500)
+@settings(MANY, max_examples=600)
 @given(QUERIES, FILTERS)
 def test_many_queries_and_filters(index: Path, query: str, condition: str) -> None:
     check_search(index, query, condition)
 
 
 @pytest.mark.slow
-@settings(MANY, max_examples=500)
+@settings(MANY, max_examples=250)
 @given(st.lists(st.dictionaries(st.text(max_size=4), VALUES, max_size=3), max_size=4))
 def test_much_metadata(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     check_metadata(tmp_path_factory.mktemp("fuzz"), rows)

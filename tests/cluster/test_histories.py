@@ -114,7 +114,7 @@ def test_a_few_histories(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=steps, shards=st.sampled_from([1, 2, 3, 4, 8]), chunked=st.booleans())
 def test_many_histories(
     history: list[tuple[str, list[int]]], shards: int, chunked: bool, relevance: Any
