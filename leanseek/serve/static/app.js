@@ -3,7 +3,7 @@
 import { render } from "./vendor/preact.mjs";
 import * as api from "./api.js";
 import { comparison } from "./compare.js";
-import { Facets, FilterBox, LeastChance, QueryBox, Settings, condition, toggled } from "./controls.js";
+import { Facets, FilterBox, KeyBox, LeastChance, QueryBox, Settings, condition, toggled } from "./controls.js";
 import { citation, command, curl, prompt, put } from "./copy.js";
 import { Drawer, Help } from "./drawer.js";
 import { Column, summary } from "./hits.js";
@@ -225,7 +225,7 @@ function Page({ view, indexes, records, sides, problem, open, help, said, theme,
       </nav>
     </header>
     <main class=${view.compare ? "wide" : ""}>
-      ${problem?.status === 401 ? html`<${KeyBox} problem=${problem} />` : problem ? html`
+      ${problem?.status === 401 ? html`<${KeyBox} problem=${problem} given=${(key) => { api.keep(key); start(); }} />` : problem ? html`
         <p class="problem" role="alert">${problem.message}</p>
         <button type="button" class="more" onClick=${start}>Try again</button>` : null}
       ${indexes && html`
@@ -292,22 +292,6 @@ function Welcome({ record, view }) {
             onClick=${() => act.look({ filter: toggled(view.filter, clause) }, "now")}>${clause}</button></li>`;
         }))}</ul>`}
     </section>`;
-}
-
-function KeyBox({ problem }) {
-  const submit = (event) => {
-    event.preventDefault();
-    api.keep(event.target.elements.key.value.trim());
-    start();
-  };
-  return html`
-    <form class="key" onSubmit=${submit}>
-      <p role="alert">${problem.message.split(":")[0]}.</p>
-      <label for="key">Key</label>
-      <input id="key" name="key" type="password" autocomplete="off" />
-      <button type="submit" class="more">Use it</button>
-      <p class="remark">It stays in this tab, and is never part of the address.</p>
-    </form>`;
 }
 
 function selected(element) {

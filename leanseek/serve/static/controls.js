@@ -186,3 +186,19 @@ export function Facets({ answer, view, act }) {
         </div>`)}
     </section>`;
 }
+
+// Where the server asks for a key; `given` is called with it.
+export function KeyBox({ problem, given }) {
+  const submit = (event) => {
+    event.preventDefault();
+    given(event.target.elements.key.value.trim());
+  };
+  return html`
+    <form class="key" onSubmit=${submit}>
+      <p role="alert">${problem.message.split(":")[0]}.</p>
+      <label for="key">Key</label>
+      <input id="key" name="key" type="password" autocomplete="off" />
+      <button type="submit" class="more">Use it</button>
+      <p class="remark">It stays in this tab, and is never part of the address.</p>
+    </form>`;
+}
