@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
+from leanseek.errors import UsageError
 from leanseek.filters import FieldSource, Filter
 from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.learned.impact_index import MatchedTerm
@@ -138,3 +141,31 @@ class SearchSource(Protocol):
     def vectors(self, ordinals: Int64Array) -> Float32Array: ...
 
     def close(self) -> None: ...
+
+
+def has_vectors(source: SearchSource) -> bool:
+    """Whether the index has vectors, and was opened with them."""
+    return source.state.settings.dense is not None and source.with_dense
+
+
+def check_vectors(source: SearchSource, reason: str, otherwise: str = "") -> None:
+    """Raise UsageError where there are no vectors to go by. `reason` says what for, `otherwise` how to do without."""
+    without = f", or {otherwise}" if otherwise else ""
+    if source.state.settings.dense is None:
+        raise UsageError(f"{reason}, and this index has none: index again with an encoder{without}")
+    if not source.with_dense:
+        raise UsageError(
+            f"{reason}, and this searcher was opened without them: open it with mode hybrid or dense{without}"
+        )
+
+
+def mean_vectors(
+    source: SearchSource, ids: Sequence[str], parts: Mapping[str, Sequence[int]]
+) -> Float32Array:
+    """(n, D) the mean of the vectors of each document's passages, which are at the ordinals `parts` of its id."""
+    if not ids:
+        return source.vectors(np.zeros(0, np.int64))
+    sizes = np.array([len(parts[id]) for id in ids], np.int64)
+    ordinals = np.array([ordinal for id in ids for ordinal in sorted(parts[id])], np.int64)
+    sums: Float32Array = np.add.reduceat(source.vectors(ordinals), np.cumsum(sizes) - sizes, axis=0)
+    return sums / sizes.astype(np.float32)[:, None]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.search_source import SearchSource
+from leanseek.indexing.search_source import SearchSource, check_vectors
 from leanseek.rerank.base import excess_over, part, past
 from leanseek.types import Float32Array, Float64Array, Hit, Int64Array, Ranked, Standing
 
@@ -24,16 +24,8 @@ def check_diversity(snapshot: SearchSource, share: float) -> float:
     """The share itself. Raises UsageError where it is not in [0, 1], or there are no vectors to go by."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise UsageError(f"diversity is {share!r}; it must be from 0, the order of the scores, to 1")
-    if share and snapshot.state.settings.dense is None:
-        raise UsageError(
-            "diversity goes by the vectors of the index, and this index has none: index again with an encoder, or "
-            "leave diversity out"
-        )
-    if share and not snapshot.with_dense:
-        raise UsageError(
-            "diversity goes by the vectors of the index, and this searcher was opened without them: open it with mode "
-            "hybrid or dense, or leave diversity out"
-        )
+    if share:
+        check_vectors(snapshot, "diversity goes by the vectors of the index", "leave diversity out")
     return float(share)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from leanseek.errors import UsageError
-from leanseek.indexing.search_source import SearchSource
+from leanseek.indexing.search_source import SearchSource, check_vectors
 from leanseek.searcher.ranking import rescored
 from leanseek.types import Float32Array, Float64Array, Int64Array
 
@@ -108,16 +108,7 @@ def choose_history(snapshot: SearchSource, ids: Sequence[str] | None, weight: fl
         raise UsageError(f"history_weight is {share!r}; it must be from 0, no weight, to 1")
     if not ids:
         return None
-    if snapshot.state.settings.dense is None:
-        raise UsageError(
-            "a history is compared by the vectors of the index, and this index has none: index again with an encoder, "
-            "or leave history out"
-        )
-    if not snapshot.with_dense:
-        raise UsageError(
-            "a history is compared by the vectors of the index, and this searcher was opened without them: open it "
-            "with mode hybrid or dense, or leave history out"
-        )
+    check_vectors(snapshot, "a history is compared by the vectors of the index", "leave history out")
     parts = snapshot.find(list(dict.fromkeys(ids)))
     unknown = [one for one in dict.fromkeys(ids) if one not in parts]
     if unknown:

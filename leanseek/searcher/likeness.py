@@ -19,7 +19,7 @@ import numpy as np
 
 from leanseek.encode.corpus import make_encoding
 from leanseek.errors import ModelError, UsageError
-from leanseek.indexing.search_source import Allowed, SearchSource
+from leanseek.indexing.search_source import Allowed, SearchSource, check_vectors
 from leanseek.searcher.answer import hit_of
 from leanseek.searcher.request import Generation
 from leanseek.searcher.snippets import snippet
@@ -152,18 +152,9 @@ def blocks_of(generation: Generation, id: str | None, text: str | None, title: s
     vectors.
     """
     snapshot = generation.snapshot
-    settings = snapshot.state.settings
     if (id is None) == (text is None):
         raise UsageError("give either the id of a document of the index, or a text")
-    if settings.dense is None:
-        raise UsageError(
-            f"documents are compared by their vectors, and '{snapshot.folder}' has none: index again with an encoder"
-        )
-    if not snapshot.with_dense:
-        raise UsageError(
-            "documents are compared by their vectors, and this searcher was opened without them: open it with mode "
-            "hybrid or dense"
-        )
+    check_vectors(snapshot, "documents are compared by the vectors of the index")
     if id is not None:
         if title:
             raise UsageError("title goes with text; a document of the index has its own")

@@ -20,7 +20,7 @@ from leanseek.decode import Decoder, PassageQueries
 from leanseek.decode.passage_queries import GRADES
 from leanseek.errors import UsageError
 from leanseek.indexing.learning_queries import query_texts
-from leanseek.indexing.search_source import SearchSource
+from leanseek.indexing.search_source import SearchSource, has_vectors
 from leanseek.types import Document, content
 
 LABELS: Final = dict(zip((2, 1, 0), GRADES, strict=True))
@@ -76,7 +76,7 @@ class TextWriter:
 
     def __init__(self, source: SearchSource, per_document: int, seed: int) -> None:
         """Raises UsageError for an index without vectors, by which neighbours are found."""
-        if not source.with_dense:
+        if not has_vectors(source):
             raise UsageError(
                 f"'{source.folder}' has no vectors, by which the neighbours of documents are found; index with a "
                 "dense side, or give --generator a decoder"

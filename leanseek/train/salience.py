@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from leanseek.indexing.search_source import SearchSource
+from leanseek.indexing.search_source import SearchSource, has_vectors, mean_vectors
 from leanseek.types import Float32Array, Int64Array, content
 
 NEIGHBOURS: Final = 10
@@ -30,24 +29,15 @@ def document_vectors(source: SearchSource) -> tuple[list[str], Float32Array]:
     if len(ids) > MOST:
         ids = sorted(sorted(ids, key=lambda one: zlib.crc32(one.encode()))[:MOST])
     parts = source.find(ids)
-    stored = source.state.settings.dense is not None and source.with_dense
+    stored = has_vectors(source)
     rows = []
     for start in range(0, len(ids), _BLOCK):
         block = ids[start : start + _BLOCK]
-        rows.append(stored_vectors(source, block, parts) if stored else term_vectors(source, block))
+        rows.append(mean_vectors(source, block, parts) if stored else term_vectors(source, block))
     vectors = np.concatenate(rows) if rows else np.zeros((0, HASHED), np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Float32Array = (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
     return ids, unit
-
-
-def stored_vectors(source: SearchSource, ids: list[str], parts: Mapping[str, Sequence[int]]) -> Float32Array:
-    """(d, D) the means of the vectors of the documents' passages."""
-    sizes = [len(parts[one]) for one in ids]
-    ordinals = np.array([ordinal for one in ids for ordinal in sorted(parts[one])], np.int64)
-    starts = np.cumsum([0, *sizes[:-1]])
-    means: Float32Array = np.add.reduceat(source.vectors(ordinals), starts, axis=0) / np.array(sizes)[:, None]
-    return means
 
 
 def term_vectors(source: SearchSource, ids: list[str]) -> Float32Array:

@@ -21,7 +21,7 @@ from leanseek.indexing.learning_queries import query_texts
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.train import Drawing, EncoderRecipe, QueryRecipe, Source, generate_queries, plan_training
 from leanseek.train.generated_queries import confirm, merged
-from leanseek.train.query_writers import FAR, NEAR, WrittenQuery, grades_of
+from leanseek.train.query_writers import FAR, NEAR, TextWriter, WrittenQuery, grades_of
 from leanseek.types import Ranked
 
 DOCUMENTS = 130
@@ -185,6 +185,11 @@ def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
         app, ["generate", "queries", str(tmp_path / "sparse"), "--out", str(tmp_path / "out")]
     )
     assert found.exit_code == 2 and "has no vectors" in found.stderr
+    with (
+        Searcher.open(tmp_path / "sparse") as searcher,
+        pytest.raises(UsageError, match="--generator a decoder"),
+    ):
+        TextWriter(searcher.source, 3, seed=0)
     assert not (tmp_path / "out").exists()
 
 

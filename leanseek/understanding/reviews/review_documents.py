@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from leanseek.indexing.search_source import SearchSource
-from leanseek.types import Float32Array, Int64Array, Progress, content
+from leanseek.indexing.search_source import SearchSource, mean_vectors
+from leanseek.types import Progress, content
 from leanseek.understanding.reviews.ridge_logistic import Rows, SparseRows
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def review_documents(
     dense = np.zeros((len(ids) + 1, 0), np.float32)
     if mode in ("hybrid", "dense") and searcher.settings.dense is not None:
         dense = np.concatenate(
-            [document_vectors(searcher, ids), searcher.encoder.encode_queries([title]).vectors]
+            [
+                mean_vectors(searcher.source, ids, searcher.source.find(ids)),
+                searcher.encoder.encode_queries([title]).vectors,
+            ]
         )
         dense -= dense[:-1].mean(axis=0)
         dense *= DENSE_LENGTH / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-12)
@@ -94,14 +97,3 @@ def weighted_terms(documents: Iterable[Mapping[str, int]]) -> SparseRows:
     values = (1.0 + np.log(counts)) * rarity[columns]
     lengths = np.sqrt(np.bincount(rows, values**2, count))
     return SparseRows(count, int(kept.sum()), rows, columns, values / lengths[rows])
-
-
-def document_vectors(searcher: Searcher, ids: Sequence[str]) -> Float32Array:
-    """(n, D) the mean of the vectors of each document's passages."""
-    parts = searcher.source.find(ids)
-    sizes = [len(parts[id]) for id in ids]
-    ordinals: Int64Array = np.array([ordinal for id in ids for ordinal in parts[id]], np.int64)
-    vectors = searcher.source.vectors(ordinals)
-    starts = np.cumsum(sizes, dtype=np.int64) - sizes
-    sums: Float32Array = np.add.reduceat(vectors, starts, axis=0)
-    return sums / np.array(sizes, np.float32)[:, None]
