@@ -11,7 +11,7 @@ import numpy as np
 from leanseek.filters import And, Filter, parse_filter
 from leanseek.indexing.passages import StoredPassage
 from leanseek.indexing.search_source import Allowed, SearchSource
-from leanseek.searcher.ranking import rescored
+from leanseek.searcher.ranking import raised
 from leanseek.types import Constraint, MetadataValue
 
 if TYPE_CHECKING:
@@ -62,10 +62,7 @@ def boosted(ranking: Ranking, request: Request, query: str) -> Ranking:
     sure = np.array([one.confidence for one in constraints])
     conditions = [parse_filter(one.condition) for one in constraints]
     met = np.array([[one.matches(fields_of(passage)) for one in conditions] for passage in passages])
-    scores = ranking.scores.astype(np.float64)
-    reach = float(scores.max() - scores.min()) or 1.0
-    raised = scores + WEIGHT / (1 - WEIGHT) * reach * (met @ sure) / len(sure)
-    found = rescored(ranking, raised.astype(np.float32), request.snapshot)
+    found = raised(ranking, met @ sure / len(sure), WEIGHT, request.snapshot)
     return found._replace(constraints=tuple(constraints))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.indexing.occurrence import LEFT_OUT, Sequences, chunks
 from leanseek.indexing.settings import NGramSettings
-from leanseek.searcher.ranking import Ranking, rescored
+from leanseek.searcher.ranking import Ranking, raised
 from leanseek.types import Float32Array, Int64Array, QueryNGram, content
 
 if TYPE_CHECKING:
@@ -288,10 +288,7 @@ def with_ngrams(ranking: Ranking, request: Request, text: str) -> Ranking:
     ranking = ranking._replace(ngrams=tuple(one.shown for one in query.ngrams))
     if not found.any():
         return ranking
-    scores = ranking.scores.astype(np.float64)
-    reach = float(np.ptp(scores)) or 1.0
-    raised = scores + weight / (1 - weight) * reach * found / found.max()
-    return rescored(ranking, raised.astype(np.float32), request.snapshot)
+    return raised(ranking, found.astype(np.float64) / float(found.max()), weight, request.snapshot)
 
 
 def fetched(query: NGramQuery, allowed: Allowed) -> Int64Array:

@@ -108,6 +108,16 @@ def rescored(ranking: Ranking, scores: Float32Array, snapshot: SearchSource) -> 
     return ranking._replace(scores=scores).take(order)
 
 
+def raised(ranking: Ranking, shares: Float64Array, weight: float, snapshot: SearchSource) -> Ranking:
+    """The ranking fused, at a `weight` in [0, 1), with `shares` (c,) in [0, 1] that its passages have of something.
+
+    The distance between its best score and its least, times weight / (1 - weight), is what the largest share adds.
+    """
+    scores = ranking.scores.astype(np.float64)
+    reach = float(np.ptp(scores)) or 1.0
+    return rescored(ranking, (scores + weight / (1 - weight) * reach * shares).astype(np.float32), snapshot)
+
+
 class Lists(NamedTuple):
     """Each side's best scores (l,), descending, which relevance is judged by; `sparse` is None in dense mode.
 
