@@ -12,6 +12,7 @@ import numpy as np
 
 from leanseek.encode.batches import Deadline as Deadline
 from leanseek.encode.batches import parse_budget as parse_budget
+from leanseek.encode.corpus import TruncationReport
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float64Array, Hit, Progress, Standing
 
@@ -228,6 +229,16 @@ def append(ordered: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
 def excess_over(last: float, following: float) -> float:
     """How much lower the scores must be that follow the last one, so that the best of them is 1 below it."""
     return max(0.0, following - (last - 1.0))
+
+
+def cut_note(cut: TruncationReport) -> str | None:
+    """What was cut off passages, for people; None where nothing was."""
+    if not cut.truncated or cut.max_tokens is None:
+        return None
+    return (
+        f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
+        "and were read up to there; split documents with --chunk to have all of them read"
+    )
 
 
 def past(hit: Hit) -> tuple[Standing, ...]:

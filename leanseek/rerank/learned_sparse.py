@@ -12,7 +12,7 @@ from leanseek.encode.batches import Deadline, tiers
 from leanseek.encode.learned_registry import KIND, load_learned_encoder
 from leanseek.encode.learned_vectors import LearnedCache, LearnedEncoder, LearnedVector, encode_learned
 from leanseek.encode.models import derived_fingerprint
-from leanseek.rerank.base import ByScore, Judged, QueryBlock, in_blocks
+from leanseek.rerank.base import ByScore, Judged, QueryBlock, cut_note, in_blocks
 from leanseek.rerank.registry import RerankOptions
 from leanseek.types import Float64Array, Hit, Progress, content
 
@@ -50,13 +50,8 @@ class LearnedSparseReranker(ByScore):
     def notes(self) -> tuple[str, ...]:
         """What of the passages did not fit so far."""
         with self._lock:
-            cut = self._truncation
-        if not cut.truncated or cut.max_tokens is None:
-            return ()
-        return (
-            f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
-            "and were read up to there; split documents with --chunk to have all of them read",
-        )
+            note = cut_note(self._truncation)
+        return () if note is None else (note,)
 
     def judge(
         self,

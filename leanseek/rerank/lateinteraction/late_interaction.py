@@ -15,7 +15,7 @@ from leanseek.encode.models import derived_fingerprint
 from leanseek.encode.token_model import TextTokens, TokenModel, TokenVectors, finite_tokens
 from leanseek.encode.token_registry import load_token_model
 from leanseek.errors import UsageError
-from leanseek.rerank.base import ByScore, Judged, QueryBlock, in_blocks
+from leanseek.rerank.base import ByScore, Judged, QueryBlock, cut_note, in_blocks
 from leanseek.rerank.lateinteraction.similarity import Mix, maxsim
 from leanseek.rerank.lateinteraction.stored_tokens import with_stored
 from leanseek.rerank.registry import RerankOptions
@@ -96,13 +96,7 @@ class LateInteractionReranker(ByScore):
     def notes(self) -> tuple[str, ...]:
         """What of passages and queries did not fit so far, and whether memory ran out."""
         with self._lock:
-            cut, queries = self._truncation, self._cut_queries
-        long = (
-            f"{cut.truncated:,} of {cut.documents:,} passages were longer than the model's {cut.max_tokens:,} tokens "
-            "and were read up to there; split documents with --chunk to have all of them read"
-            if cut.truncated and cut.max_tokens is not None
-            else None
-        )
+            long, queries = cut_note(self._truncation), self._cut_queries
         longer = (
             f"{queries.truncated:,} {'query was' if queries.truncated == 1 else 'queries were'} longer than the "
             f"model's {queries.max_tokens:,} tokens; what follows these was not read"
