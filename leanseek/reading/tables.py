@@ -175,6 +175,14 @@ def unquoted(cell: str) -> str:
 
 def read_parquet(path: Path, place: Place, builder: DocumentBuilder) -> Iterator[Document]:
     """The documents of a Parquet file; a place's line is the row's number from 1. Raises InputError."""
+    for record in parquet_rows(path, place):
+        document = builder.document(record, place)
+        if document is not None:
+            yield document
+
+
+def parquet_rows(path: Path, place: Place) -> Iterator[dict[str, object]]:
+    """The rows of a Parquet file; a place's line is the row's number from 1. Raises InputError, MissingPackageError."""
     try:
         import pyarrow as arrow
         import pyarrow.parquet
@@ -186,9 +194,7 @@ def read_parquet(path: Path, place: Place, builder: DocumentBuilder) -> Iterator
             for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
                 for record in _records(batch):
                     place.line += 1
-                    document = builder.document(record, place)
-                    if document is not None:
-                        yield document
+                    yield record
     except (arrow.ArrowException, OSError) as error:
         raise place.error(f"damaged, or not a Parquet file: {error}") from error
 

@@ -16,11 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from leanseek.errors import InputError, MissingPackageError
+from leanseek.errors import InputError
 from leanseek.eval.answer_report import AnswerRecord
 from leanseek.eval.collections.collection_files import one_of, usual_order
 from leanseek.files import checksum
 from leanseek.reading import read
+from leanseek.reading.streams import Place
+from leanseek.reading.tables import parquet_rows
 from leanseek.types import Document, Qrels, Query, content
 
 NEEDS: Final = "Qilin: notes/*.parquet, and search_test/*.parquet or search_train/*.parquet to measure on it"
@@ -31,7 +33,6 @@ DWELL: Final = 10.0
 """Seconds on a clicked note from which it counts as read."""
 ENGAGED: Final = ("like", "collect", "comment", "share")
 """What also shows that a clicked note was liked."""
-_ROWS: Final = 1024
 
 
 class Shown(NamedTuple):
@@ -134,7 +135,7 @@ class QilinCollection:
         one_of(self.name, [known for known, files in self._searches.items() if files], name)
         number = 0
         for path in self._searches[name]:
-            for record in rows(path):
+            for record in parquet_rows(path, Place(str(path))):
                 yield search_of(record, str(number), path)
                 number += 1
 
@@ -151,7 +152,7 @@ class QilinCollection:
         """The answers of `dqa/`; those without a text, for which none was shown, are left out. Raises InputError."""
         number = 0
         for path in parquet_files(self.folder / "dqa"):
-            for record in rows(path):
+            for record in parquet_rows(path, Place(str(path))):
                 answer = record.get("dqa_output")
                 if isinstance(answer, str) and answer.strip():
                     references = listed(record, "ref_note_idx_list", path)
@@ -194,21 +195,6 @@ class QilinCollection:
 def parquet_files(folder: Path) -> list[Path]:
     """The Parquet files of a folder, in the order of their names, which number them; none where it is not there."""
     return sorted(folder.glob("*.parquet"))
-
-
-def rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The rows of a Parquet file. Raises InputError and MissingPackageError."""
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError("Reading Qilin", "pyarrow", "files") from error
-    try:
-        with arrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_ROWS):
-                yield from batch.to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: damaged, or not a Parquet file: {error}") from error
 
 
 def search_of(record: Mapping[str, Any], id: str, path: Path) -> QilinSearch:
