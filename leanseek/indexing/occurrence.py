@@ -28,7 +28,7 @@ from leanseek.text.former_words import word_pattern
 from leanseek.types import BoolArray, Int64Array
 
 if TYPE_CHECKING:
-    from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
+    from leanseek.indexing.ngrams.ngram_index import SegmentNGrams
 
 Places: TypeAlias = tuple[frozenset[str], ...]
 """What stands at each place of a text: terms, or a word without terms behind `LEFT_OUT`."""

@@ -23,7 +23,7 @@ from leanseek.types import BoolArray, Int64Array
 if TYPE_CHECKING:
     from leanseek.indexing.dense.lean.lean_index import LeanInfo
     from leanseek.indexing.dense.lean.meta import Learned
-    from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
+    from leanseek.indexing.ngrams.ngram_index import SegmentNGrams
 
 SPARSE = "sparse"
 DENSE = "dense"
@@ -63,7 +63,7 @@ class Segment:
         recorded = state.settings.ngrams if sparse else None
         self.ngrams: SegmentNGrams | None = None
         if recorded is not None:
-            from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
+            from leanseek.indexing.ngrams.ngram_index import SegmentNGrams
 
             self.ngrams = SegmentNGrams(folder / NGRAMS, recorded.generator is not None)
         self.dense: DenseIndex | None = None

@@ -1,22 +1,55 @@
-"""N-grams over all segments of an index: how often they occur in its passages, where, and what follows them."""
+"""N-grams of a segment and of all of an index's: how often they occur in its passages, where, and what follows them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.ngrams.fm_index import FMIndex, Range, TokenPlaces
-from leanseek.indexing.ngrams.segment_ngrams import SegmentNGrams
+from leanseek.indexing.ngrams.term_table import TermTable
 from leanseek.indexing.occurrence import LEFT_OUT, Places, Sequences
 from leanseek.types import BoolArray, Int64Array
 
+WORDS: Final = "words"
+TOKENS: Final = "tokens"
+
 Found: TypeAlias = tuple[tuple[Range, ...], ...]
 """The n-grams found in each segment: one, or several where words with the same terms count as one."""
+
+
+class SegmentNGrams:
+    """What `write_ngrams` wrote into a segment's folder: `words`, numbered as in `terms`, and a decoder's `tokens`.
+
+    Immutable, so safe to share between threads.
+
+    Raises IndexDamagedError, FileNotFoundError or MissingPackageError.
+    """
+
+    def __init__(self, folder: Path, has_tokens: bool) -> None:
+        """`has_tokens`: there are n-grams of a decoder's tokens too."""
+        self.words = FMIndex(folder, WORDS)
+        self.terms = TermTable(folder)
+        self.tokens = FMIndex(folder, TOKENS) if has_tokens else None
+
+    def phrase(self, places: Iterable[Iterable[str]]) -> list[Range]:
+        """Where words with any of the first place's terms, of the second's and so on stand one after the other.
+
+        The n-grams are different ones, so that their counts add up.
+        """
+        found = [self.words.everything]
+        for terms in places:
+            numbers = self.terms.words_with(terms).tolist()
+            extended = (self.words.extend(one, number) for one in found for number in numbers)
+            found = [one for one in extended if one.times]
+            if not found:
+                break
+        return found
 
 
 class Part(NamedTuple):

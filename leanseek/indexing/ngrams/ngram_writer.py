@@ -10,7 +10,7 @@ import numpy as np
 
 from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
 from leanseek.indexing.ngrams.fm_index import FMIndex, write_fm_index
-from leanseek.indexing.ngrams.segment_ngrams import TOKENS, WORDS, SegmentNGrams
+from leanseek.indexing.ngrams.ngram_index import TOKENS, WORDS, SegmentNGrams
 from leanseek.indexing.ngrams.term_table import write_terms
 from leanseek.indexing.occurrence import Sequences, chunks
 from leanseek.types import Int32Array, Int64Array
