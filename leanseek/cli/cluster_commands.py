@@ -10,7 +10,7 @@ import typer
 
 from leanseek.cli import options as opt
 from leanseek.cli.index_commands import origin_of, plan_of
-from leanseek.cli.output import count, file_size, print_json, progress_bar
+from leanseek.cli.output import count, file_size, print_json, print_reading, progress_bar
 from leanseek.cli.search_commands import Packing, ask
 from leanseek.errors import ExitCode
 
@@ -436,9 +436,7 @@ def show_added(url: str, report: ClusterReport, reading: ReadReport, as_json: bo
         print_json({**asdict(report), "reading": asdict(reading)})
         return
     if report.added:
-        typer.echo(f"{reading.sentence()}.")
-        for line in reading.details():
-            typer.echo(f"  {line}")
+        print_reading(reading)
         replaced = f", {count(report.replaced, 'earlier one')} replaced" if report.replaced else ""
         known = f" ({count(report.known, 'unit')} encoded before)" if report.known else ""
         typer.echo(f"{count(report.added, 'document')} added{replaced}{known}.")

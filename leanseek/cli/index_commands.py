@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, print_json, progress_bar
+from leanseek.cli.output import count, print_json, print_reading, progress_bar
 
 if TYPE_CHECKING:
     from leanseek.indexing import AddReport
@@ -275,9 +275,7 @@ def show_added(index: Path, report: AddReport, reading: ReadReport, as_json: boo
     if as_json:
         print_json({**asdict(report), "reading": asdict(reading)})
         return
-    typer.echo(f"{reading.sentence()}.")
-    for line in reading.details():
-        typer.echo(f"  {line}")
+    print_reading(reading)
     parts = f" in {count(report.passages, 'passage')}" if report.passages != report.documents else ""
     replaced = f", {count(report.replaced, 'earlier one')} replaced" if report.replaced else ""
     typer.echo(f"{count(report.documents, 'document')}{parts} added to {index}{replaced}.")

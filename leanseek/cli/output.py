@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from leanseek.reading import ReadReport
     from leanseek.types import ExpandedTerm, Facet, Hit, Progress, Scalar, Snippet
 
 INDENT = 5
@@ -44,6 +47,13 @@ def print_json(value: Mapping[str, Any], err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
     stream.write(json.dumps(value, ensure_ascii=not unicode, allow_nan=False) + "\n")
+
+
+def print_reading(reading: ReadReport) -> None:
+    """Print how much was read, and what was left out or guessed."""
+    typer.echo(f"{reading.sentence()}.")
+    for line in reading.details():
+        typer.echo(f"  {line}")
 
 
 def print_hits(hits: list[Hit], explain: bool) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.output import count, print_json, progress_bar
+from leanseek.cli.output import count, print_json, print_reading, progress_bar
 from leanseek.cli.train_encoder_commands import MaxTokens
 from leanseek.cli.train_reranker_commands import show_loss
+
+if TYPE_CHECKING:
+    from leanseek.reading import ReadReport
+    from leanseek.train import DistilPlan, DocumentsPlan, PretrainPlan
 
 Texts: TypeAlias = Annotated[
     list[str],
@@ -67,15 +71,15 @@ def distil(
     documents = read(*texts, *more or (), on_error="auto", report=reading)
     if dry_run:
         plan = plan_distil(documents, out, recipe, limit=limit)
-        if as_json:
-            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-            return
-        typer.echo(
-            f"{reading.sentence()}; {count(plan.texts, 'text')} to learn from, {plan.held_out:,} held out"
-        )
-        typer.echo(
+        print_plan(
+            plan,
+            recipe,
+            out,
+            reading,
+            "text",
+            as_json,
             f"{count(plan.steps, 'step')} of {batch} texts of up to {max_tokens} tokens, to make {layers} layers of "
-            f"{recipe.teacher}; nothing was done"
+            f"{recipe.teacher}",
         )
         return
     with progress_bar(as_json) as progress:
@@ -83,9 +87,7 @@ def distil(
     if as_json:
         print_json({"out": str(out), **asdict(report), "reading": asdict(reading)})
         return
-    typer.echo(f"{reading.sentence()}.")
-    for line in reading.details():
-        typer.echo(f"  {line}")
+    print_reading(reading)
     typer.echo(
         f"{layers} of {report.teacher_layers} layers of {recipe.teacher}, from {count(report.texts, 'text')}; "
         f"{report.held_out:,} held out"
@@ -151,15 +153,15 @@ def pretrain(
     documents = read(*texts, *more or (), on_error="auto", report=reading)
     if dry_run:
         plan = plan_pretrain(documents, out, recipe, limit=limit)
-        if as_json:
-            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-            return
-        typer.echo(
-            f"{reading.sentence()}; {count(plan.texts, 'text')} to learn from, {plan.held_out:,} held out"
-        )
-        typer.echo(
+        print_plan(
+            plan,
+            recipe,
+            out,
+            reading,
+            "text",
+            as_json,
             f"{count(plan.steps, 'step')} at most, of {batch} pairs of word sets of texts of up to {max_tokens} "
-            f"tokens, from {recipe.base}; nothing was done"
+            f"tokens, from {recipe.base}",
         )
         return
     with progress_bar(as_json) as progress:
@@ -167,9 +169,7 @@ def pretrain(
     if as_json:
         print_json({"out": str(out), **asdict(report), "reading": asdict(reading)})
         return
-    typer.echo(f"{reading.sentence()}.")
-    for line in reading.details():
-        typer.echo(f"  {line}")
+    print_reading(reading)
     typer.echo(
         f"{count(report.pairs, 'pair')} of word sets of {count(report.texts, 'text')} ({method}); "
         f"{report.held_out:,} held out"
@@ -231,15 +231,15 @@ def documents(
     found = read(*texts, on_error="auto", report=reading)
     if dry_run:
         plan = plan_documents(found, out, recipe, pairs=similar, limit=limit)
-        if as_json:
-            print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
-            return
-        typer.echo(
-            f"{reading.sentence()}; {count(plan.texts, 'long document')} to learn from, {plan.held_out:,} held out"
-        )
-        typer.echo(
+        print_plan(
+            plan,
+            recipe,
+            out,
+            reading,
+            "long document",
+            as_json,
             f"{count(plan.steps, 'step')} at most, of {batch} documents in blocks of up to {max_tokens} tokens, over "
-            f"{recipe.encoder}, then {count(plan.pair_steps, 'step')} of {count(plan.pairs, 'pair')}; nothing was done"
+            f"{recipe.encoder}, then {count(plan.pair_steps, 'step')} of {count(plan.pairs, 'pair')}",
         )
         return
     with progress_bar(as_json) as progress:
@@ -256,9 +256,7 @@ def documents(
     if as_json:
         print_json({"out": str(out), **asdict(report), "reading": asdict(reading)})
         return
-    typer.echo(f"{reading.sentence()}.")
-    for line in reading.details():
-        typer.echo(f"  {line}")
+    print_reading(reading)
     typer.echo(
         f"{count(report.blocks, 'block')} of {count(report.texts, 'long document')}; {report.held_out:,} held out"
     )
@@ -269,3 +267,20 @@ def documents(
     )
     show_loss(report.of_pairs, "pairs")
     typer.echo(f"Use it: leanseek similar INDEX ID --encoder {quote(str(out))}")
+
+
+def print_plan(
+    plan: DistilPlan | PretrainPlan | DocumentsPlan,
+    recipe: Any,
+    out: Path,
+    reading: ReadReport,
+    noun: str,
+    as_json: bool,
+    steps: str,
+) -> None:
+    """Print what a training would learn from, each a `noun`, and its `steps`."""
+    if as_json:
+        print_json({"out": str(out), **plan._asdict(), "recipe": asdict(recipe)})
+        return
+    typer.echo(f"{reading.sentence()}; {count(plan.texts, noun)} to learn from, {plan.held_out:,} held out")
+    typer.echo(f"{steps}; nothing was done")
