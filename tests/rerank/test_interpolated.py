@@ -138,6 +138,7 @@ def test_names_are_joined_by_plus() -> None:
     assert parts("cross-encoder+learned:splade") == ["cross-encoder", "learned:splade"]
     assert parts("cross-encoder:/models/c++/learned") == ["cross-encoder:/models/c++/learned"]
     assert parts("cross-encoder:a+b+learned") == ["cross-encoder:a+b", "learned"]
+    assert parts("cross-encoder:a+learned-models") == ["cross-encoder:a+learned-models"]
     assert reads_windows("interpolated:learned+cross-encoder")
     assert not reads_windows("interpolated:learned+late-interaction")
     loaded = load_reranker("interpolated:cross-encoder+learned", long="firstp")

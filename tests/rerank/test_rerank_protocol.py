@@ -192,7 +192,7 @@ def test_wrong_calls_are_told() -> None:
 @pytest.mark.parametrize("name", ["crossencoder", "", "cross-encoder:", "bm25:x", "none:x"])
 def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
     told = r"cross-encoder\[:MODEL\], in-context\[:MODEL\], late-interaction\[:MODEL\], "
-    told += r"interpolated:RERANKER, or none$"
+    told += r"learned\[:MODEL\], interpolated:RERANKER\[\+RERANKER\], or none$"
     with pytest.raises(UsageError, match=told):
         load_reranker(name)
     with pytest.raises(UsageError, match="'none' stands for no re-ranker"):

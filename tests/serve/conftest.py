@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +65,11 @@ def ask(folder: Path, settings: Callable[..., ServeSettings]) -> Iterator[TestCl
         yield client
 
 
+def stacks() -> str:
+    """Where each thread of this process is: why a server does not end."""
+    return "\n".join("".join(traceback.format_stack(frame)) for frame in sys._current_frames().values())
+
+
 @contextmanager
 def serving(app: Any, receive_timeout: float = 10.0, lifespan: Any = "on") -> Iterator[str]:
     """The address of a server that runs the application in a thread."""
@@ -87,9 +94,9 @@ def serving(app: Any, receive_timeout: float = 10.0, lifespan: Any = "on") -> It
         yield address_of(bound)
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(60)
         bound.close()
-        assert not thread.is_alive(), "the server does not end"
+        assert not thread.is_alive(), f"the server does not end: {stacks()}"
 
 
 @pytest.fixture
