@@ -14,6 +14,8 @@ import pytest
 # For what the guard below does not see: processes that tests start, and libraries with sockets of their own.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+# ranx compiles for a minute what takes it milliseconds to interpret on the tests' runs.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 DATA = Path(
     os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir")
