@@ -23,7 +23,7 @@ from leanseek.indexing.merges import DRAFT
 from leanseek.indexing.verification import verify
 from leanseek.searcher.searcher import Searcher
 
-KILLS_EACH = 15
+KILLS_EACH = 10
 
 
 class Runner:

@@ -86,10 +86,10 @@ def test_what_the_analyser_leaves_out_is_compared_as_written() -> None:
 @pytest.mark.parametrize("unit", ["oil ", "the ", "oil", "水泵", "ﬁ½", "a-", "oil the ", "!? "])
 def test_time_is_linear_in_the_text(unit: str) -> None:
     sequences = Sequences(load_analyzer("english"))
-    text = unit * (1_000_000 // len(unit.encode()))
+    text = unit * (300_000 // len(unit.encode()))
     for phrase in (unit * 40 + " end", f"{text[:20_000]} end"):
         places = sequences.places(phrase)
         started = time.process_time()
         occurs = plain_matcher(places) or PhraseMatcher(places, sequences).occurs
         assert not occurs(text)
-        assert time.process_time() - started < 60
+        assert time.process_time() - started < 20
