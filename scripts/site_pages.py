@@ -71,7 +71,8 @@ def notebook(book: dict[str, Any]) -> str:
     for cell in book["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(source.replace("](../docs/", "](../"))
+            source = source.replace("](../docs/", "](../")
+            parts.append(re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](\1.md)", source))
             continue
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:
