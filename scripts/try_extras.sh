@@ -2,15 +2,27 @@
 # Installs each extra alone, in an environment of its own, and asks `leanseek doctor` whether it is whole.
 #
 #     scripts/try_extras.sh [EXTRA ...]        all that users have, by default
+#     WHEEL=dist/leanseek-….whl scripts/try_extras.sh serve client
 #
+# Without WHEEL one is built. For extras that `doctor` does not know, what needs them is imported.
 # torch is installed first and from constraints.txt, so that the build for CPUs is taken where there is one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m pip wheel -q --no-deps -w "$work" .
+if [ -n "${WHEEL:-}" ]; then
+    cp "$WHEEL" "$work"
+else
+    "$python" -m pip wheel -q --no-deps -w "$work" .
+fi
 wheel=$(echo "$work"/*.whl)
+declare -A needs=(
+    [train]="datasets, leanseek.train.encoder.encoder_training" [serve]="uvicorn, leanseek.serve.application"
+    [mcp]=leanseek.serve.agents [client]=leanseek.client [cluster]="ray, fsspec, leanseek.cluster.ray_transport"
+    [haystack]=leanseek.integrations.haystack [langchain]=leanseek.integrations.langchain
+    [llamaindex]=leanseek.integrations.llamaindex
+)
 extras=("$@")
 if [ ${#extras[@]} = 0 ]; then
     extras=(encode splade offline onnx static decoder files eval report train irds beir mteb serve mcp client cluster
@@ -27,6 +39,7 @@ for extra in "${extras[@]}"; do
     fi
     # In a folder of its own, so that what is tried is the installed package and not the clone.
     if "${pip[@]}" "leanseek[$extra] @ file://$wheel" &&
+        (cd "$work" && ./venv/bin/python -c "import ${needs[$extra]:-leanseek}") &&
         (cd "$work" && ./venv/bin/leanseek doctor --json | "$work/venv/bin/python" -c "
 import json, sys
 found = {one['name']: one for one in map(json.loads, sys.stdin)}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import leanseek
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "tests" / "public_api.txt"
@@ -24,3 +29,13 @@ def test_the_public_names_are_those_of_the_list() -> None:
         "public names changed; if that is meant, note it in CHANGELOG.md and run\n"
         "    python scripts/public_api.py > tests/public_api.txt\n" + "\n".join(changes[:40])
     )
+
+
+def test_one_version_is_given_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert leanseek.__version__ == project
+    assert f"\nversion: {project}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest is not None and newest[1] == project
+    bill = json.loads((ROOT / "licenses" / "leanseek.cdx.json").read_text("utf-8"))
+    assert bill["metadata"]["component"]["version"] == project
