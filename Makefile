@@ -4,6 +4,7 @@
 # make slow: the tests that take minutes each
 # make docs: the documentation as a site, in site/
 # make tutorials: run the notebooks in tutorials/ and store what they print
+# make pictures: draw the pictures of the concepts and record the demo and the page, in docs/
 # make wheel: a source distribution and a wheel for this Python, in dist/
 # make sbom: the bill of materials of a plain installation, in licenses/
 
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo cluster-demo test slow lint types pytest docs tutorials wheel sbom clean
+.PHONY: demo cluster-demo test slow lint types pytest docs tutorials pictures wheel sbom clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -42,6 +43,13 @@ docs: $(VENV)/.test
 tutorials: $(VENV)/.test
 	$(INSTALL) nbclient nbformat ipykernel
 	$(BIN)/python scripts/run_tutorials.py
+
+pictures: $(VENV)/.test
+	$(INSTALL) pyte
+	$(BIN)/python scripts/draw_concepts.py
+	$(BIN)/python scripts/record_demo.py
+	$(BIN)/leanseek demo --into build/demo.index > build/demo.txt
+	$(BIN)/python scripts/record_page.py build/demo.index
 
 # The wheel is made from the source distribution, and marked with the oldest glibc that it runs on.
 wheel: $(VENV)/.test
