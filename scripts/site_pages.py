@@ -19,7 +19,12 @@ from leanseek.cli import app
 from leanseek.cli.help import Names
 
 ROOT = Path(__file__).parents[1]
-ROOT_PAGES = {"README.md": "start.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
+ROOT_PAGES = {
+    "README.md": "start.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+    "SECURITY.md": "security.md",
+}
 DEPLOYMENT = "deployment.md"
 REFERENCE = "reference"
 TUTORIALS = "tutorials"
