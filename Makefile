@@ -46,6 +46,7 @@ tutorials: $(VENV)/.test
 
 pictures: $(VENV)/.test
 	$(INSTALL) pyte
+	mkdir -p build
 	$(BIN)/python scripts/draw_concepts.py
 	$(BIN)/python scripts/record_demo.py
 	$(BIN)/leanseek demo --into build/demo.index > build/demo.txt
