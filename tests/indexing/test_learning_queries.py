@@ -124,9 +124,10 @@ def test_queries_made_from_documents_are_as_long_as_before_and_further_from_thei
     found = mixed_with_next(made)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(made, axis=1), rtol=1e-5)
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
-    own = np.einsum("md,md->m", unit, documents)
-    assert 0.75 < own.mean() < 0.9 and (unit @ documents.T).argmax(axis=1).tolist() == list(range(300))
+    scores = found / np.linalg.norm(found, axis=1, keepdims=True) @ documents.T
+    own, nearest = np.diagonal(scores), np.sort(np.argsort(-scores, axis=1)[:, :2], axis=1)
+    assert 0.65 < own.mean() < 0.75
+    assert nearest[1:].tolist() == [[number, number + 1] for number in range(299)]
     assert not mixed_with_next(np.zeros((3, 4), np.float32)).any()
     np.testing.assert_allclose(mixed_with_next(made[:1]), made[:1], rtol=1e-6)
 

@@ -109,10 +109,7 @@ def _build_lean(
             queries,
             settings.dims or "auto",
             cast(LeanKind, settings.kind),
-            # Even mixed with each other (`mixed_with_next`), texts of the documents are easier queries than people's:
-            # calibrated for .95 on the former, searches found .948 (SciFact), .958 (CoSQA) and .918 (TrecQA) of the
-            # true best ten for the latter, of their train and dev splits. So half as much may be missed.
-            settings.recall if source == "given" else 1.0 - (1.0 - settings.recall) / 2,
+            settings.recall,
             primary=cast(Primary | None, settings.primary),
             secondary=cast(Precision, settings.precision),
             source=source,

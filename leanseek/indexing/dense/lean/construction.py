@@ -10,7 +10,7 @@ from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.engine import Engine
 from leanseek.indexing.dense.lean.first_level import WIDTH, build_engine
 from leanseek.indexing.dense.lean.meta import Learned, Meta, sampled_loss
-from leanseek.indexing.dense.lean.recall import Calibration, Truth, calibrate
+from leanseek.indexing.dense.lean.recall import MEASURED, Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
 from leanseek.indexing.leanvec.linear import finite
@@ -23,6 +23,8 @@ LISTS_FROM: Final = 5_000
 _MOST_DIMS: Final = 1024
 _NEXT_TO_NOTHING: Final = 0.99
 _STAND_INS: Final = 1_000
+_HELD_OUT: Final = 0.5
+"""The share of the queries that the recall is measured on: as many as are learned from, since both need them."""
 
 
 class Built(NamedTuple):
@@ -78,7 +80,9 @@ def build(
     reduction = learned.reduction
     rows = Rows.encode(vectors, secondary, portable=portable)
     engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
-    calibration = calibrate(engine, Truth(vectors, aside), len(vectors), recall)
+    # PCA learns nothing from queries, so that they can all be measured with.
+    fresh = aside if learning is None or reduction.method != "id" else np.concatenate([aside, learning])
+    calibration = calibrate(engine, Truth(vectors, fresh), len(vectors), recall)
     meta = Meta(
         size=len(vectors),
         dimensions=vectors.shape[1],
@@ -118,7 +122,7 @@ def _queries(
 ) -> tuple[Float32Array | None, Float32Array, tuple[str, ...]]:
     """Queries to learn from, queries to measure with, and notes about them."""
     if queries is not None and len(queries) >= FEWEST_QUERIES and queries.any():
-        learning, aside = split_queries(queries, 0.2, seed)
+        learning, aside = split_queries(queries, min(_HELD_OUT, MEASURED / len(queries)), seed)
         if len(aside) > 0 and aside.any():
             return learning, aside, ()
     rows = np.random.default_rng(seed).permutation(len(vectors))[:_STAND_INS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,12 +14,17 @@ from leanseek.types import Float32Array
 
 LENGTHS: Final = (10, 100)
 """The numbers of answers (k) that are calibrated; others lie between or beyond."""
-_QUERIES: Final = 250
+MEASURED: Final = 3_000
+"""The most queries that a recall is measured on: .9 of the best 10 is then known within .005 (95 of 100 times)."""
+_EXPLORED: Final = 250
+"""Queries that the depth is chosen with; a difference between two depths is known better than a recall."""
 _ROUNDING: Final = 1e-5
-_DEPTHS: Final = {10: (5.0, 10.0, 20.0), 100: (2.0, 3.5, 6.0)}
+_DEPTHS: Final = {10: (2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0), 100: (1.5, 2.0, 3.5, 6.0, 12.0)}
 """For each k, the depths that are tried, in multiples of k."""
-_FINENESS: Final = 10
-"""A breadth is good enough when the least that suffices is at most a tenth less."""
+_COARSE: Final = 0.1
+"""How much fewer of the allowed misses a search may have and still be compared with others by its cost."""
+_CLOSE: Final = 0.0005
+"""How much more than the recall asked for is close enough."""
 
 
 class CurvePoint(NamedTuple):
@@ -58,65 +64,139 @@ class Truth:
     """What an exact search of the vectors (n, D) answers to some of the queries (m, D)."""
 
     def __init__(self, vectors: Float32Array, queries: Float32Array) -> None:
-        self.queries = np.ascontiguousarray(queries[:_QUERIES])
+        self.queries = np.ascontiguousarray(queries[:MEASURED])
         self._vectors = vectors
         self._best, _ = nearest(self.queries, vectors, min(LENGTHS[-1], len(vectors)))
 
-    def recall(self, engine: Engine, k: int, effort: Effort) -> float:
-        """The mean share of the k best that the engine finds; copies of a vector count for each other."""
+    def recall(self, engine: Engine, k: int, effort: Effort, most: int = MEASURED) -> float:
+        """The mean share of the k best that the engine finds for the first `most` queries.
+
+        Copies of a vector count for each other.
+        """
         k = min(k, self._best.shape[1])
-        _, found = engine.search(self.queries, k, effort, None, 1)
+        queries = self.queries[:most]
+        _, found = engine.search(queries, k, effort, None, 1)
         good = 0.0
-        for row, query in enumerate(self.queries):
+        for row, query in enumerate(queries):
             ordinals = found[row, found[row] >= 0]
             least = self._best[row, k - 1] - _ROUNDING
             good += min(k, int(np.count_nonzero(self._vectors[ordinals] @ query >= least))) / k
-        return good / len(self.queries)
+        return good / len(queries)
 
 
 def calibrate(engine: Engine, truth: Truth, size: int, recall: float) -> Calibration:
-    """The cheapest efforts that reach the recall; where none does, the widest and deepest tried."""
+    """The efforts that reach the recall and little more; where none does, the widest and deepest tried."""
     points: list[CurvePoint] = []
     curve: list[CurvePoint] = []
     for k in LENGTHS:
-        measured = _measure(engine, truth, size, k, recall)
-        curve += measured
-        good = [point for point in measured if point.recall >= recall]
-        if good:
-            points.append(min(good, key=lambda point: engine.cost(point.effort, size)))
-        else:
-            points.append(max(measured, key=lambda point: point.recall))
+        search = _Search(engine, truth, size, k, recall)
+        points.append(search.least())
+        curve += search.measured.values()
     return Calibration(tuple(points), tuple(sorted(set(curve))))
 
 
-def _measure(engine: Engine, truth: Truth, size: int, k: int, recall: float) -> list[CurvePoint]:
-    """For each depth, the breadths that bisection tries on the way to the least that suffices."""
-    tried: list[CurvePoint] = []
+class _Search:
+    """The search for the cheapest effort of one k.
 
-    def enough(breadth: int) -> bool:
-        effort = Effort(breadth, depth)
-        tried.append(CurvePoint(k, effort, truth.recall(engine, k, effort)))
-        return tried[-1].recall >= recall
+    The cheapest of several efforts that reach a recall on the same few queries reaches less on others: luck is part
+    of what it was chosen for. So few queries choose the depth alone; how broad the search must be at that depth, all
+    queries say.
+    """
 
-    known = False
-    high = engine.widest
-    for factor in _DEPTHS[k]:
-        depth = min(size, math.ceil(k * factor))
-        low, failures = engine.narrowest(depth), 0
-        # A deeper search need not be broader than a shallower one that sufficed.
-        high = max(high, low)
-        while low < high and (high - low) * _FINENESS > low:
-            # Broad searches take most of the time, so the first guesses are narrow.
-            middle = max(low, min(math.isqrt(low * high), high - 1))
-            if enough(middle):
-                high, known = middle, True
+    def __init__(self, engine: Engine, truth: Truth, size: int, k: int, recall: float) -> None:
+        self.measured: dict[Effort, CurvePoint] = {}
+        """What all queries were searched with."""
+        self._engine, self._truth, self._size, self._k, self._recall = engine, truth, size, k, recall
+
+    def least(self) -> CurvePoint:
+        """The effort to take, and the recall that was measured with it."""
+        depths = sorted({min(self._size, math.ceil(self._k * factor)) for factor in _DEPTHS[self._k]})
+        likely = self._explored(depths)
+        for depth in depths[-1:] if likely is None else [depth for depth in depths if depth >= likely.depth]:
+            near = None if likely is None else likely.breadth
+            narrowest, widest = self._engine.narrowest(depth), self._engine.widest
+            breadth = least(self._by_breadth(depth), self._recall, (narrowest, widest), _CLOSE, near)
+            if breadth is None:
                 continue
-            low, failures = middle + 1, failures + 1
-            # Where even the broadest search is too shallow, the breadths between need no trying.
-            if failures == 2 and not known:
-                known = enough(high)
-                if not known:
-                    break
-        if not known and failures < 2:
-            known = enough(high)
-    return tried
+            # Where lists are few, the next smaller breadth finds much less; so the depth is adjusted, too.
+            low = min(self._k, depth)
+            measure = self._by_depth(breadth)
+            return self.measured[
+                Effort(breadth, least(measure, self._recall, (low, depth), _CLOSE, depth) or depth)
+            ]
+        return max(self.measured.values(), key=lambda point: point.recall)
+
+    def _explored(self, depths: list[int]) -> Effort | None:
+        """The cheapest effort that suffices for the queries to explore with; None where none does."""
+        best: Effort | None = None
+        cost = math.inf
+        for depth in depths:
+            narrowest = self._engine.narrowest(depth)
+            if self._engine.cost(Effort(narrowest, depth), self._size) >= cost:
+                break
+            # A deeper search need not be broader than a shallower one that sufficed.
+            widest = max(narrowest, self._engine.widest if best is None else best.breadth)
+            measure = self._by_breadth(depth, _EXPLORED)
+            breadth = least(measure, self._recall, (narrowest, widest), _COARSE * (1.0 - self._recall))
+            if breadth is not None and self._engine.cost(Effort(breadth, depth), self._size) < cost:
+                best = Effort(breadth, depth)
+                cost = self._engine.cost(best, self._size)
+        return best
+
+    def _by_breadth(self, depth: int, most: int = MEASURED) -> Callable[[int], float]:
+        return lambda breadth: self._at(Effort(breadth, depth), most)
+
+    def _by_depth(self, breadth: int) -> Callable[[int], float]:
+        return lambda depth: self._at(Effort(breadth, depth), MEASURED)
+
+    def _at(self, effort: Effort, most: int) -> float:
+        if most < MEASURED:
+            return self._truth.recall(self._engine, self._k, effort, most)
+        if effort not in self.measured:
+            recall = self._truth.recall(self._engine, self._k, effort)
+            self.measured[effort] = CurvePoint(self._k, effort, recall)
+        return self.measured[effort].recall
+
+
+def least(
+    recall: Callable[[int], float],
+    wanted: float,
+    span: tuple[int, int],
+    close: float,
+    near: int | None = None,
+) -> int | None:
+    """About the least number in `span` whose recall is the one wanted; None where that of the largest is less.
+
+    `recall` grows with the number. What is found has at most `close` more than is wanted, or one less has too little.
+    It is looked for around `near` first, elsewhere from narrow to broad, since broad searches take most of the time.
+    """
+    low, high = span
+    below: tuple[int, float] | None = None
+    above: tuple[int, float] | None = None
+    tried = 0
+    while above is None or (low < above[0] and above[1] - wanted > close):
+        if above is None and (tried == 2 or low == high):
+            # Where even the largest is too small, those between need no trying.
+            number = high
+        elif above is not None and below is not None and tried % 3:
+            number = _between(below, above, wanted)
+        elif near is not None and (above is None or below is None):
+            number = near if tried == 0 else 3 * near // 2 if above is None else 2 * near // 3
+        else:
+            number = math.isqrt(low * high)
+        number = min(max(number, low), high if above is None else high - 1)
+        found, tried = recall(number), tried + 1
+        if found >= wanted:
+            above, high = (number, found), number
+        elif number == high:
+            return None
+        else:
+            below, low = (number, found), number + 1
+    return above[0]
+
+
+def _between(below: tuple[int, float], above: tuple[int, float], wanted: float) -> int:
+    """Where the recall is the one wanted, if what is missed falls as a power of the number."""
+    missed = np.log(np.maximum([1.0 - below[1], 1.0 - wanted, 1.0 - above[1]], 1e-6))
+    share = (missed[0] - missed[1]) / max(missed[0] - missed[2], 1e-9)
+    return round(below[0] * (above[0] / below[0]) ** min(max(float(share), 0.0), 1.0))

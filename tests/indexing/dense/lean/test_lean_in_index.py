@@ -294,5 +294,4 @@ def test_a_handful_of_given_queries_is_too_few_to_learn_from(tmp_path: Path) -> 
     index.add(topical(1500), cache=False)
     (segment,) = lean_segments(index.path)
     assert segment.learned.source == "corpus"
-    # Texts of the documents are easier than people's queries, so half as much may be missed.
-    assert segment.recall == pytest.approx(0.975)
+    assert segment.recall == 0.95
