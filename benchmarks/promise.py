@@ -26,8 +26,8 @@ import numpy as np
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus, load_encoder
 from leanseek.eval.collections import open_collection
 from leanseek.indexing import LeanVecIndex
-from leanseek.indexing.learning_queries import GIVEN_LIMIT, make_learning_queries, mixed_with_next
 from leanseek.indexing.leanvec.dims import nearest
+from leanseek.indexing.learning_queries import GIVEN_LIMIT, make_learning_queries, mixed_with_next
 from leanseek.types import Float32Array, Float64Array, content
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
@@ -123,6 +123,15 @@ def measure(name: str, asked: float, vectors: Float32Array, rounds: list[Lesson]
     ]
 
 
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    return (
+        f"| {row['collection']} | {row['vectors']:,} | {row['learned']:,} | {row['tested']:,} | {row['asked']} "
+        f"| {row['k']} | {row['found']:.4f} ± {row['interval']:.4f} | {row['found'] - row['asked']:+.4f} "
+        f"| {row['per_second']:,.0f} |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -136,20 +145,14 @@ def main() -> None:
     parser.add_argument("--asked", type=lambda text: [float(one) for one in text.split(",")], default=ASKED)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    encoder = load_encoder(DEFAULT_MODEL)
+    encoder = load_encoder(f"onnx:{DEFAULT_MODEL}")
     print("| collection | vectors | learned | tested | asked | k | found | difference | q/s |")
     print("| --- |" + " ---: |" * 8)
     for name in given.collections:
         vectors, rounds = lessons(name, given, encoder)
         for asked in given.asked:
             for row in measure(name, asked, vectors, rounds):
-                print(
-                    "| {collection} | {vectors:,} | {learned:,} | {tested:,} | {asked} | {k} | {found:.4f} ± {interval:.4f} "
-                    "| {difference:+.4f} | {per_second:,.0f} |".format(
-                        **row, difference=row["found"] - row["asked"]
-                    ),
-                    flush=True,
-                )
+                print(line(row), flush=True)
                 if given.json is not None:
                     with given.json.open("a") as file:
                         file.write(json.dumps(row) + "\n")
