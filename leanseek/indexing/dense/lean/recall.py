@@ -197,6 +197,6 @@ def least(
 
 def _between(below: tuple[int, float], above: tuple[int, float], wanted: float) -> int:
     """Where the recall is the one wanted, if what is missed falls as a power of the number."""
-    missed = np.log(np.maximum([1.0 - below[1], 1.0 - wanted, 1.0 - above[1]], 1e-6))
+    missed = [math.log(max(1.0 - one, 1e-6)) for one in (below[1], wanted, above[1])]
     share = (missed[0] - missed[1]) / max(missed[0] - missed[2], 1e-9)
-    return round(below[0] * (above[0] / below[0]) ** min(max(float(share), 0.0), 1.0))
+    return round(below[0] * math.exp(math.log(above[0] / below[0]) * min(max(share, 0.0), 1.0)))
