@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -127,6 +126,8 @@ def sync_all(paths: Sequence[Path]) -> None:
     Together, as a file system commits what is flushed at the same time at once: five files one after another took 20 ms
     on a busy disk, and 2 ms together.
     """
+    from concurrent.futures import ThreadPoolExecutor  # what only reads needs none
+
     with ThreadPoolExecutor(min(len(paths), FLUSHED_TOGETHER) or 1) as flushing:
         for _ in flushing.map(sync, paths):
             pass

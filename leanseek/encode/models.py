@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,13 +252,24 @@ def model_fingerprint(folder: Path) -> str:
     """Hex digest (64 characters) of what shapes a model's vectors: weights, tokenizer, pooling, prompts.
 
     It keeps vectors of different models apart. Settings are compared by meaning: names, versions, key order and white
-    space do not count, so that two copies of one model have one fingerprint.
+    space do not count, so that two copies of one model have one fingerprint. It is remembered under what the files
+    hold: to read the meaning of a tokenizer takes longer than to answer a query.
     """
+    parts = [
+        (
+            path.relative_to(folder).as_posix().encode(),
+            path.read_bytes() if path.suffix == ".json" else file_digest(path).encode(),
+        )
+        for path in _shaping_files(folder)
+    ]
+    meant = ((name, _meaning(part) if name.endswith(b".json") else part) for name, part in parts)
+    return _remembered(f"fingerprint|{_digest(parts)}", lambda: _digest(meant))
+
+
+def _digest(parts: Iterable[tuple[bytes, bytes]]) -> str:
     digest = hashlib.sha256()
-    for path in _shaping_files(folder):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(_meaning(path) if path.suffix == ".json" else file_digest(path).encode())
-        digest.update(b"\0")
+    for name, part in parts:
+        digest.update(name + b"\0" + part + b"\0")
     return digest.hexdigest()
 
 
@@ -289,8 +300,9 @@ def _module_folders(folder: Path) -> list[Path]:
     return sorted(path for path in paths | {folder} if path.is_dir())
 
 
-def _meaning(path: Path) -> bytes:
-    settings = json.loads(path.read_text(encoding="utf-8"))
+def _meaning(content: bytes) -> bytes:
+    """The settings in a JSON file, always written alike."""
+    settings = json.loads(content.decode("utf-8"))
     if isinstance(settings, dict):
         settings = {key: value for key, value in settings.items() if key not in _VOLATILE}
     return json.dumps(settings, sort_keys=True).encode()
@@ -303,7 +315,11 @@ def file_digest(path: Path) -> str:
     more than answering a query.
     """
     status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    return _remembered(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}", lambda: checksum(path))
+
+
+def _remembered(key: str, compute: Callable[[], str]) -> str:
+    """A digest of 64 characters, computed where the cache folder has none under the key."""
     note = cache_folder() / "digests" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     try:
         known = note.read_text(encoding="ascii")
@@ -311,7 +327,7 @@ def file_digest(path: Path) -> str:
         known = ""
     if len(known) == 64:
         return known
-    digest = checksum(path)
+    digest = compute()
     # A cache that cannot be written costs time, nothing else.
     with suppress(StorageError), replacing(note) as draft:
         draft.write_text(digest, encoding="ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -71,6 +70,8 @@ def check_known(field: str, sources: Sequence[FieldSource], what: str) -> None:
 
 def unknown_field(field: str, names: set[str], what: str = "The filter") -> str:
     """What is said of a field that is none of the `names`; `what` names it."""
+    import difflib
+
     known = [*BUILT_IN, *sorted(names - set(BUILT_IN))]
     given = _cut(field).casefold()
     # Names of another length cannot be near; comparing very many would take longer than the search.

@@ -15,7 +15,6 @@ import numpy as np
 
 from leanseek.encode import Encoder
 from leanseek.indexing.catalog import State
-from leanseek.indexing.learning_queries import make_learning_queries
 from leanseek.indexing.search_source import SearchSource
 from leanseek.indexing.segment import open_segments
 from leanseek.indexing.settings import Background
@@ -59,6 +58,8 @@ def has_grown(passages: int, known: Background | None) -> bool:
 
 def background_of(source: SearchSource, encoder: Encoder) -> Background | None:
     """The background of an index, or of a cluster, that was just built."""
+    from leanseek.indexing.learning_queries import make_learning_queries  # searches need none of it
+
     passages = source.count()
     if passages < FEWEST_PASSAGES or source.state.settings.dense is None:
         return None

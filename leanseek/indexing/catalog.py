@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,9 +29,11 @@ from leanseek.errors import (
 from leanseek.files import checksum, sync
 from leanseek.indexing.integrity import FileRecord, storage_errors
 from leanseek.indexing.settings import IndexSettings
-from leanseek.indexing.source_records import SourceChange, Sources, load_roots, load_sources
-from leanseek.reading.folders import Root
 from leanseek.types import Int64Array
+
+if TYPE_CHECKING:
+    from leanseek.indexing.source_records import SourceChange, Sources
+    from leanseek.reading.folders import Root
 
 Loaded = TypeVar("Loaded")
 
@@ -173,11 +175,16 @@ def read_state(folder: Path) -> State:
 
 def read_sources(folder: Path) -> Sources:
     """What the index knows of the files it was made from. Raises as `read_state`."""
+    # It brings along all that reads files: a search needs none of it.
+    from leanseek.indexing.source_records import load_sources
+
     return _read(folder, lambda database: load_sources(database, folder, _origin(database)))
 
 
 def read_roots(folder: Path) -> tuple[Root, ...]:
     """The folders below which the index knows files by their paths. Raises as `read_state`."""
+    from leanseek.indexing.source_records import load_roots
+
     return _read(folder, lambda database: load_roots(database, folder, _origin(database)))
 
 

@@ -24,7 +24,6 @@ import numpy as np
 from leanseek.indexing.segment import Segment
 from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.text import Analyzer
-from leanseek.text.former_words import word_pattern
 from leanseek.types import BoolArray, Int64Array
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ class Sequences:
         return bool(found) and not any(term in terms for term in found)
 
     def _analysed(self, chunk: str) -> Places:
+        from leanseek.text.former_words import word_pattern
+
         found: dict[int, set[str]] = {}
         edges = [0] * (len(chunk) + 1)
         for span in self._analyzer.spans(chunk):

@@ -85,7 +85,8 @@ class Passages:
     def by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
         """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
         owners = np.searchsorted(self.bases, ordinals, side="right") - 1
-        return [(int(number), np.flatnonzero(owners == number)) for number in np.unique(owners)]
+        present = np.flatnonzero(np.bincount(owners)).tolist()
+        return [(number, np.flatnonzero(owners == number)) for number in present]
 
 
 class Snapshot:

@@ -17,7 +17,6 @@ from leanseek.searcher.ranking import Ranking, SideView
 from leanseek.searcher.relevance.judge import Cut, cut
 from leanseek.searcher.request import Request
 from leanseek.searcher.search import first
-from leanseek.searcher.snippets import matched_terms, snippet
 from leanseek.text import Analyzer
 from leanseek.types import (
     Answer,
@@ -257,6 +256,8 @@ def with_snippets(hits: Sequence[Hit], query: str, analyzer: Analyzer) -> list[H
     """The hits; explanations gain the query's terms in the text, and a snippet unless a re-ranker gave one."""
     if all(hit.explanation is None for hit in hits):
         return list(hits)
+    from leanseek.searcher.snippets import matched_terms, snippet
+
     terms = tuple(dict.fromkeys(analyzer.tokens(query)))
     return [
         hit

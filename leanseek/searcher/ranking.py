@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -278,7 +277,7 @@ def rank(
     asked = [found for found in (sparse, dense, expanded) if found is not None]
     complete = all(len(found.ordinals) < depth for found in asked)
     if len(asked) > 1:
-        union = snapshot.passages.in_order(functools.reduce(np.union1d, (found.ordinals for found in asked)))
+        union = snapshot.passages.in_order(union_of([found.ordinals for found in asked]))
         views = views_of(snapshot, query, vector, Sides(sparse, dense, learned=expanded), union, learned)
         return fused(union, *views, fusion, complete)
     [found] = asked
@@ -287,6 +286,15 @@ def rank(
         view if candidates is not None else None for candidates in (sparse, dense, expanded)
     )
     return Ranking(found.ordinals, found.scores, by_terms, by_vector, complete, learned=by_expansion)
+
+
+def union_of(lists: Sequence[Int64Array]) -> Int64Array:
+    """(c,) the different ordinals of one or several lists, ascending."""
+    # np.unique would import all of numpy.ma first.
+    ordinals = np.sort(np.concatenate(lists))
+    different = np.ones(len(ordinals), dtype=np.bool_)
+    np.not_equal(ordinals[1:], ordinals[:-1], out=different[1:])
+    return ordinals[different]
 
 
 def views_of(

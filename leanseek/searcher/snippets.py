@@ -8,7 +8,7 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from leanseek.errors import UsageError
-from leanseek.text.sentences import Word, ends_sentence, split_words
+from leanseek.text.sentences import Word, ends_sentence, word_ends
 from leanseek.types import Snippet
 
 PIECE = 100_000
@@ -91,17 +91,18 @@ def snippet(
     wanted = set(terms)
     start, end = _first_piece_with(wanted, text, analyzer)
     piece = text[start:end]
-    spans = analyzer.spans(piece, wanted)
-    split = split_words(piece)
-    if not split:
+    if not piece:
         return Snippet("")
-    matches = _locate(spans, split)
-    window = _best_window(matches, words, weights or {}) if matches else (0, 0)
-    first, last = _widened(piece, split, window, words)
+    ends = word_ends(piece)
+    matches = _locate(analyzer.spans(piece, wanted), ends)
+    first, last = 0, len(ends) - 1
+    if len(ends) > words:
+        window = _best_window(matches, words, weights or {}) if matches else (0, 0)
+        first, last = _widened(piece, ends, window, words)
     before = f"{ELLIPSIS} " if start or first else ""
-    after = f" {ELLIPSIS}" if end < len(text) or last + 1 < len(split) else ""
+    after = f" {ELLIPSIS}" if end < len(text) or last + 1 < len(ends) else ""
     shown = [match for match in matches if first <= match.first and match.last <= last]
-    return _extract(piece, split[first : last + 1], shown, before, after)
+    return _extract(piece, ends[first - 1] if first else 0, ends[last], shown, before, after)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
@@ -118,20 +119,20 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
 def _first_piece_with(wanted: set[str], text: str, analyzer: TermAnalyzer) -> tuple[int, int]:
     """The first piece that has any of the terms, or else the first."""
     pieces = list(_pieces(text))
-    if wanted:
+    if wanted and len(pieces) > 1:
         for start, end in pieces:
             if not wanted.isdisjoint(analyzer.tokens(text[start:end])):
                 return start, end
     return pieces[0] if pieces else (0, 0)
 
 
-def _locate(spans: Sequence[TermSpan], words: Sequence[Word]) -> list[_Match]:
-    starts = [word.start for word in words]
+def _locate(spans: Sequence[TermSpan], ends: Sequence[int]) -> list[_Match]:
+    """The matches at the words that end at `ends`."""
     return [
         _Match(
             span.token,
-            bisect_right(starts, span.start) - 1,
-            bisect_right(starts, span.end - 1) - 1,
+            bisect_right(ends, span.start),
+            bisect_right(ends, span.end - 1),
             span.start,
             span.end,
         )
@@ -163,47 +164,52 @@ def _best_window(matches: Sequence[_Match], words: int, weights: Mapping[str, fl
     return window
 
 
-def _widened(text: str, words: Sequence[Word], window: tuple[int, int], size: int) -> tuple[int, int]:
-    """The window with the words around it, `size` at most, from a sentence's start and to an end if near."""
-    if len(words) <= size:
-        return 0, len(words) - 1
+def _widened(text: str, ends: Sequence[int], window: tuple[int, int], size: int) -> tuple[int, int]:
+    """The window with the words around it, `size` of more, from a sentence's start and to an end if near."""
     first, last = window
     spare = size - (last - first + 1)
     # An extract much under its size says too little, even if it begins and ends well.
     least = 2 * size // 3
+    # The words that may be within, one before and one after them; of a long text there are many more.
+    base = max(first - spare - 1, 0)
+    words = [_word(text, ends, at) for at in range(base, min(first + size + 1, len(ends)))]
     reach = range(first, max(first - spare, 0) - 1, -1)
-    sentences = [at for at in reach if at == 0 or ends_sentence(text, words, at - 1)]
+    sentences = [at for at in reach if at == 0 or ends_sentence(text, words, at - 1 - base)]
     if sentences:
-        start = next((at for at in sentences if at <= len(words) - least), sentences[-1])
+        start = next((at for at in sentences if at <= len(ends) - least), sentences[-1])
     else:
-        start = min(first - spare // 2, len(words) - size)
-    limit = min(start + size, len(words)) - 1
+        start = min(first - spare // 2, len(ends) - size)
+    limit = min(start + size, len(ends)) - 1
     shortest = max(last, min(start + least, limit))
-    ends = (at for at in range(limit, shortest - 1, -1) if ends_sentence(text, words, at))
-    return start, next(ends, limit)
+    closing = (at for at in range(limit, shortest - 1, -1) if ends_sentence(text, words, at - base))
+    return start, next(closing, limit)
 
 
-def _extract(text: str, words: Sequence[Word], matches: Sequence[_Match], before: str, after: str) -> Snippet:
-    """The words one space apart, and where the matches stand in that."""
-    parts = [before]
-    length = len(before)
-    moved: list[int] = []
-    previous = words[0].start
-    for start, end in words:
-        if start > previous:
-            parts.append(" ")
-            length += 1
-        moved.append(length - start)
-        parts.append(text[start:end])
-        length += end - start
-        previous = end
-    parts.append(after)
-    starts = [word.start for word in words]
+def _word(text: str, ends: Sequence[int], number: int) -> Word:
+    """One of the words that end at `ends`."""
+    start, end = ends[number - 1] if number else 0, ends[number]
+    return Word(end - len(text[start:end].lstrip()), end)
+
+
+def _extract(text: str, start: int, end: int, matches: Sequence[_Match], before: str, after: str) -> Snippet:
+    """The characters [start, end) with their white space collapsed, and where the matches stand in that."""
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    extract = " ".join(text[start:end].split())
+    even = len(extract) == end - start
     highlights: list[tuple[int, int]] = []
     for match in sorted(matches, key=lambda match: (match.start, match.end)):
-        start = match.start + moved[bisect_right(starts, match.start) - 1]
-        end = match.end + moved[bisect_right(starts, match.end - 1) - 1]
-        if highlights and start < highlights[-1][1]:
-            start, end = highlights[-1][0], max(end, highlights.pop()[1])
-        highlights.append((start, end))
-    return Snippet("".join(parts), tuple(highlights))
+        first, last = match.start - start, match.end - start
+        if not even:
+            first, last = (_collapsed(text[start:end], place) for place in (first, last - 1))
+            last += 1
+        first, last = first + len(before), last + len(before)
+        if highlights and first < highlights[-1][1]:
+            first, last = highlights[-1][0], max(last, highlights.pop()[1])
+        highlights.append((first, last))
+    return Snippet(f"{before}{extract}{after}", tuple(highlights))
+
+
+def _collapsed(text: str, place: int) -> int:
+    """Where a character, which is none of white space, stands once the text's white space is collapsed."""
+    words = text[:place].split()
+    return sum(map(len, words)) + len(words) - (place > 0 and not text[place - 1].isspace())

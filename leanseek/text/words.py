@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Container, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 from leanseek.text.analyzer import Span
@@ -19,7 +20,7 @@ _WORD = re.compile(WORD)
 _SIGNS = str.maketrans("-/.,:", "     ")
 """Signs that bind no words without digits."""
 _NUMBER = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]+)?")
-_CHUNK = re.compile(r"\S+")
+_SPACED_CHUNK = re.compile(r"\s*\S+")
 _RUN = re.compile(f"(?P<unspaced>{UNSPACED})|{COMPOUND}")
 _HEBREW_QUOTE = re.compile("(?<=[\u05d0-\u05ea])[\"'](?=[\u05d0-\u05ea])")
 
@@ -68,6 +69,7 @@ class WordAnalyzer:
         self._letters = _LETTERS if english and stopwords else frozenset[str]()
         self._single = _Memo(self._single_term)
         self._several = _Memo(self._several_terms)
+        self._placed = _Memo(self._chunk_spans)
 
     @property
     def spec(self) -> str:
@@ -94,12 +96,16 @@ class WordAnalyzer:
 
     def spans(self, text: str, only: Container[str] | None = None) -> list[Span]:
         """The terms of `tokens(text)`, or `only` those among these, with the characters each comes from."""
-        matches = list(_CHUNK.finditer(text.translate(_ASCII) if text.isascii() else text))
-        chunks = [match.group() for match in matches]
+        text = text.translate(_ASCII) if text.isascii() else text
+        chunks = text.split()
+        places = range(len(chunks)) if only is None else self._with_any(chunks, only)
         found: list[Span] = []
-        for at in range(len(chunks)) if only is None else self._with_any(chunks, only):
-            chunk, place = chunks[at], matches[at].start()
-            spans = _letter(chunks, at) if chunk in self._letters else self._chunk_spans(chunk)
+        if not places:
+            return found
+        ends = list(accumulate(map(len, _SPACED_CHUNK.findall(text))))
+        for at in places:
+            chunk, place = chunks[at], ends[at] - len(chunks[at])
+            spans = _letter(chunks, at) if chunk in self._letters else self._placed[chunk]
             found += (
                 Span(token, place + start, place + end)
                 for token, start, end in spans
@@ -146,7 +152,7 @@ class WordAnalyzer:
                 return tuple(term for part in parts if (term := self._words[self._fold(part)]))
         return tuple(span.token for span in self._chunk_spans(chunk))
 
-    def _chunk_spans(self, chunk: str) -> list[Span]:
+    def _chunk_spans(self, chunk: str) -> tuple[Span, ...]:
         """The terms of a text without white space, with their places in it."""
         if not chunk.isascii():
             chunk = _HEBREW_QUOTE.sub("\u05f4", chunk)
@@ -155,7 +161,7 @@ class WordAnalyzer:
             token = self._words[term] if plain else term[:LONGEST]
             if token:
                 spans.append(Span(token, start, end))
-        return spans
+        return tuple(spans)
 
     def _terms(self, text: str) -> list[Term]:
         classes = text.translate(CLASSES)

@@ -53,7 +53,7 @@ class PostingSums:
         if terms is None:
             return scores
         owners = np.searchsorted(self._bases, ordinals, side="right") - 1
-        for number in np.unique(owners).tolist():
+        for number in np.flatnonzero(np.bincount(owners)).tolist():
             inside = owners == number
             local = ordinals[inside] - self._bases[number]
             scores[inside] = self._kernel.score(self.segments, terms, number, local)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -78,6 +77,8 @@ def usual_cosines(count: int, usual: Usual) -> Float32Array:
 @lru_cache(maxsize=256)
 def even_shares(count: int) -> Float64Array:
     """(count,) values of the standard normal distribution at even shares."""
+    from statistics import NormalDist  # brings decimals and fractions along; few lists are short
+
     shares = (np.arange(count) + 0.5) / count
     values = np.array([NormalDist().inv_cdf(share) for share in shares], np.float64)
     values.setflags(write=False)
