@@ -118,12 +118,13 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
 
 def _first_piece_with(wanted: set[str], text: str, analyzer: TermAnalyzer) -> tuple[int, int]:
     """The first piece that has any of the terms, or else the first."""
+    if len(text) <= PIECE:
+        return 0, len(text)
     pieces = list(_pieces(text))
-    if wanted and len(pieces) > 1:
-        for start, end in pieces:
-            if not wanted.isdisjoint(analyzer.tokens(text[start:end])):
-                return start, end
-    return pieces[0] if pieces else (0, 0)
+    having = (
+        (start, end) for start, end in pieces if not wanted.isdisjoint(analyzer.tokens(text[start:end]))
+    )
+    return next(having, pieces[0])
 
 
 def _locate(spans: Sequence[TermSpan], ends: Sequence[int]) -> list[_Match]:

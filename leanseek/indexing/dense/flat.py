@@ -22,6 +22,7 @@ class FlatIndex:
 
     def __init__(self, index: Any) -> None:
         self._index = index
+        self._vectors: Float32Array = np.zeros((0, int(index.d)), dtype=np.float32)
 
     @classmethod
     def empty(cls, dimensions: int) -> FlatIndex:
@@ -148,11 +149,12 @@ class FlatIndex:
         return scores, ordinals
 
     def _stored(self) -> Float32Array:
-        count = math.prod((self.size, self.dimensions))
-        if count == 0:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
-        view: Float32Array = faiss().rev_swig_ptr(self._index.get_xb(), count)
-        return view.reshape(self.size, self.dimensions)
+        """(n, D) the vectors themselves, where FAISS holds them; it moves them when others are added."""
+        if len(self._vectors) != self.size:
+            count = math.prod((self.size, self.dimensions))
+            view: Float32Array = faiss().rev_swig_ptr(self._index.get_xb(), count)
+            self._vectors = view.reshape(self.size, self.dimensions)
+        return self._vectors
 
 
 def open_ended(rough: Float32Array, k: int) -> BoolArray:
