@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
 from leanseek.encode.corpus import words_that_fit
-from leanseek.encode.learned_registry import load_learned_encoder
 from leanseek.encode.learned_vectors import LearnedEncoder
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
-from leanseek.indexing.document_expansion import DocumentExpansion, plan_expansion
 from leanseek.indexing.learned import check_vocabulary, learned_settings
 from leanseek.indexing.settings import (
     EncoderSettings,
@@ -23,9 +21,9 @@ from leanseek.indexing.settings import (
 )
 from leanseek.indexing.sparse import check_sparse
 from leanseek.text import load_analyzer
-from leanseek.text.chunking import Chunking
 
 if TYPE_CHECKING:
+    from leanseek.indexing.document_expansion import DocumentExpansion
     from leanseek.indexing.ngrams.decoder_tokens import DecoderTokens
 
 AUTO_OVERLAP = 5
@@ -67,6 +65,10 @@ def make_plan(
 
     Raises UsageError, ModelError or MissingPackageError.
     """
+    # To search needs neither, and both take a while to import.
+    from leanseek.indexing.document_expansion import plan_expansion
+    from leanseek.text.chunking import Chunking
+
     if isinstance(chunk_words, str) and chunk_words != "auto":
         raise UsageError(f"chunk_words is {chunk_words!r}; it must be a number of words, 'auto' or None")
     if isinstance(chunk_words, int):
@@ -161,6 +163,8 @@ def plan_learned(
             "a learned side goes beside BM25, not in its place: names, numbers and codes are matched by BM25 alone; "
             "leave out sparse=None (--sparse none)"
         )
+    from leanseek.encode.learned_registry import load_learned_encoder
+
     loaded = load_learned_encoder(learned, device) if isinstance(learned, str) else learned
     return loaded, learned_settings(loaded, terms)
 
@@ -172,6 +176,8 @@ def recorded_learned(
 
     Raises ModelError where it cannot be loaded, or is another one by now.
     """
+    from leanseek.encode.learned_registry import load_learned_encoder
+
     try:
         encoder = load_learned_encoder(recorded.name, device, for_queries)
     except (ModelError, UsageError) as error:
@@ -223,6 +229,8 @@ def given_learned(
         return None
     if settings.learned is None:
         raise UsageError("this index has no learned side, so it takes no learned sparse encoder")
+    from leanseek.encode.learned_registry import load_learned_encoder
+
     loaded = load_learned_encoder(learned, device) if isinstance(learned, str) else learned
     check_vocabulary(loaded, settings.learned)
     return loaded
