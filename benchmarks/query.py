@@ -1,17 +1,20 @@
 """One hybrid query: in a process that is running, in eight threads, and in a fresh process; beside txtai and Chroma.
 
-    python benchmarks/query.py [--data FOLDER] [--collection medquad] [--passages 8700]
+    python benchmarks/query.py [--data FOLDER] [--collection medquad] [--passages 8700] [--queries 300]
                                [--systems leanseek,txtai,chroma] [--before CHECKOUT] [--json FILE]
 
-The first `--passages` documents of a collection are indexed, and 300 of its queries asked (fixed seed, k = 10, one at a
+The first `--passages` documents of a collection are indexed, and queries of it are asked (fixed seed, k = 10, one at a
 time). All systems encode with leanseek's encoder in ONNX Runtime and get the same vectors, so that "above encoding" is
 what the system itself takes. txtai searches hybrid as leanseek does, with BM25 and texts in SQLite; Chroma has no local
-hybrid search and is asked for vectors alone. Each system is in a process of its own that holds nothing else, and they
-are asked in turns, a block of queries each. `--before` is the folder of another checkout of leanseek, which is asked in
-turns with this one on the same index. Prints Markdown tables; `--json` writes what was measured.
+hybrid search and is asked for vectors alone. Each system is in a process of its own that holds nothing else, with one
+thread for libraries, and they are asked in turns, a block of queries each. `--before` is the folder of another checkout
+of leanseek, which is asked in turns with this one on the same index. Prints Markdown tables; `--json` writes what was
+measured.
 
-"fresh" is the time from starting Python to the first answer; its parts are the interpreter with this script, the
-imports, opening the index, and the first query, which loads the encoder.
+Times are of the processor, as in ann.py: with one thread they are those of the clock where nothing else runs, and what
+else runs changes them little. Queries a second in eight threads are of the clock. A fresh process is one from the start
+of Python to its first answer: the interpreter with this script, the imports, opening the index, and the first query,
+which loads the encoder.
 """
 
 from __future__ import annotations
@@ -27,15 +30,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 K = 10
 QUERIES = 300
 BLOCK = 50
-ROUNDS = 4
-FRESH = 7
+ROUNDS = 2
+FRESH = 5
 THREADS = 8
 MODEL = "all-MiniLM-L6-v2"
+LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 STAGES = {
     "encoding": "searcher.search.encoded",
@@ -46,13 +50,6 @@ STAGES = {
     "explanations": "searcher.answer.with_snippets",
 }
 """The functions of leanseek whose time is a stage's."""
-
-
-class System(Protocol):
-    """A search engine in this process. `encode` is the time in seconds that each thread has spent encoding."""
-
-    def open(self, folder: Path) -> None: ...
-    def search(self, query: str, explain: bool) -> object: ...
 
 
 class Encoding:
@@ -67,16 +64,15 @@ class Encoding:
             from leanseek.encode import load_query_encoder
 
             self._encoder = load_query_encoder(MODEL)
-        start = time.perf_counter()
+        start = time.process_time()
         vectors = self._encoder.encode_queries(texts).vectors
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         return vectors
 
 
 class Leanseek:
     def __init__(self) -> None:
         self.clock: dict[str, float] = dict.fromkeys(STAGES, 0.0)
-        self.timed = False
 
     def open(self, folder: Path) -> None:
         from leanseek import Searcher
@@ -96,11 +92,11 @@ class Leanseek:
         function: Callable[..., Any] = getattr(module, name)
 
         def timed(*given: Any, **named: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*given, **named)
             finally:
-                self.clock[stage] += time.perf_counter() - start
+                self.clock[stage] += time.process_time() - start
 
         setattr(module, name, timed)
 
@@ -179,11 +175,14 @@ class Chroma:
         return self._collection.query(query_embeddings=self._encode([query]), n_results=K)
 
 
-SYSTEMS: dict[str, Callable[[], Any]] = {"leanseek": Leanseek, "txtai": Txtai, "chroma": Chroma}
+THREADED = ("leanseek", "chroma")
+"""Systems that several threads may ask: txtai shares a cursor of SQLite among them, and crashes."""
+SYSTEMS: dict[str, Any] = {"leanseek": Leanseek, "txtai": Txtai, "chroma": Chroma}
+"""Classes that `build` (but leanseek), `open` and `search`, and whose `encoding` is the seconds spent encoding."""
 
 
-def read_collection(data: Path, name: str, passages: int) -> tuple[list[Any], list[str]]:
-    """The first documents of a collection, and `QUERIES` of its queries; `all` are all that have queries."""
+def read_collection(data: Path, name: str, passages: int, asked: int) -> tuple[list[Any], list[str]]:
+    """The first documents of a collection, and some of its queries; `all` are all that have queries."""
     import random
     from itertools import islice
 
@@ -199,16 +198,18 @@ def read_collection(data: Path, name: str, passages: int) -> tuple[list[Any], li
     ][:passages]
     lines = [line for folder in folders for line in (folder / "queries.jsonl").read_text().splitlines()]
     queries = [json.loads(line)["text"] for line in lines]
-    return documents, random.Random(7).sample(queries, QUERIES)
+    return documents, random.Random(7).sample(queries, min(asked, len(queries)))
 
 
-def build(data: Path, name: str, passages: int, folder: Path, systems: Sequence[str]) -> list[str]:
+def build(
+    data: Path, name: str, passages: int, asked: int, folder: Path, systems: Sequence[str]
+) -> list[str]:
     """Index the documents with each system; returns the queries."""
     import numpy as np
 
     from leanseek import Index, Searcher
 
-    documents, queries = read_collection(data, name, passages)
+    documents, queries = read_collection(data, name, passages, asked)
     if not (folder / "leanseek").exists():
         Index.create(folder / "leanseek", encoder=MODEL).add(documents)
     with Searcher.open(folder / "leanseek") as searcher:
@@ -237,9 +238,9 @@ def measured(
     parts: dict[str, list[float]] = {stage: [] for stage in STAGES} if stages else {}
     for query in queries:
         before, clock = system.encoding, dict(system.clock) if stages else {}
-        start = time.perf_counter()
+        start = time.process_time()
         system.search(query, explain)
-        total.append(1000 * (time.perf_counter() - start))
+        total.append(1000 * (time.process_time() - start))
         encoding.append(1000 * (system.encoding - before))
         for stage, taken in parts.items():
             taken.append(1000 * (system.clock[stage] - clock[stage]))
@@ -248,15 +249,15 @@ def measured(
 
 def serve(name: str, folder: Path, fresh: str | None) -> None:
     """The process of one system: answers tasks on standard input, one JSON a line; or one query, with its times."""
-    times = [time.monotonic()]
+    times = [time.process_time()]
     system = SYSTEMS[name]()
     importlib.import_module({"leanseek": "leanseek.searcher", "chroma": "chromadb"}.get(name, name))
-    times.append(time.monotonic())
+    times.append(time.process_time())
     system.open(folder)
-    times.append(time.monotonic())
+    times.append(time.process_time())
     if fresh is not None:
         system.search(fresh, False)
-        print(json.dumps([*times, time.monotonic()]))
+        print(json.dumps([*times, time.process_time()]))
         return
     if isinstance(system, Leanseek):
         system.measure_stages()
@@ -294,12 +295,15 @@ def command(system: str, folder: Path, *more: str) -> list[str]:
 
 
 def where(checkout: Path | None) -> dict[str, str]:
-    return os.environ | ({"PYTHONPATH": str(checkout)} if checkout is not None else {})
+    return (
+        os.environ
+        | dict.fromkeys(LIBRARIES, "1")
+        | ({"PYTHONPATH": str(checkout)} if checkout is not None else {})
+    )
 
 
 def fresh_times(system: str, folder: Path, query: str, checkout: Path | None) -> list[float]:
     """Seconds of a fresh process to its first answer: interpreter, imports, opening, first query."""
-    start = time.monotonic()
     found = subprocess.run(
         command(system, folder, "--fresh", query),
         capture_output=True,
@@ -307,7 +311,7 @@ def fresh_times(system: str, folder: Path, query: str, checkout: Path | None) ->
         env=where(checkout),
         check=True,
     )
-    times = [start, *json.loads(found.stdout)]
+    times = [0.0, *json.loads(found.stdout)]
     return [after - before for before, after in pairwise(times)]
 
 
@@ -343,8 +347,8 @@ def compare(
             for stage, taken in answer["stages"].items():
                 found[name]["stages"].setdefault(stage, []).extend(taken)
     for _ in range(ROUNDS):
-        for name, (_, _, explain) in rows.items():
-            for threads in (1, THREADS):
+        for name, (system, _, explain) in rows.items():
+            for threads in (1, THREADS) if system in THREADED else ():
                 rate = workers[name](queries, explain, threads)["per_second"]
                 found[name]["threads"].setdefault(threads, []).append(rate)
     for worker in workers.values():
@@ -370,11 +374,12 @@ def print_tables(found: dict[str, Any]) -> None:
     print(f"| | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     for name, row in found.items():
         above = [whole - part for whole, part in zip(row["total"], row["encoding"], strict=True)]
-        one, many = (median(row["threads"][threads]) for threads in (1, THREADS))
+        rates = [median(row["threads"][count]) for count in (1, THREADS) if row["threads"]]
+        threads = f"{rates[0]:,.0f} | {rates[1]:,.0f} ({rates[1] / rates[0]:.2f})" if rates else "– | –"
         fresh = f"{median([sum(times) for times in row['fresh']]):.2f}" if "fresh" in row else ""
         print(
             f"| {name} | {median(row['total']):.2f} | {percentile(row['total'], 0.99):.2f} | "
-            f"{median(row['encoding']):.2f} | {median(above):.2f} | {one:,.0f} | {many:,.0f} ({many / one:.2f}) | "
+            f"{median(row['encoding']):.2f} | {median(above):.2f} | {threads} | "
             f"{fresh} |"
         )
     staged = {name: row for name, row in found.items() if row["stages"]}
@@ -394,6 +399,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("LEANSEEK_DATA"))
     parser.add_argument("--collection", default="medquad")
     parser.add_argument("--passages", type=int, default=8700)
+    parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--before", type=Path, help="another checkout of leanseek")
     parser.add_argument("--folder", type=Path, help="where the indexes are, and stay for another run")
@@ -418,7 +424,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        queries = build(given.data, given.collection, given.passages, folder, systems)
+        queries = build(given.data, given.collection, given.passages, given.queries, folder, systems)
         found = compare(rows, folder, queries)
     print_tables(found)
     if given.json is not None:

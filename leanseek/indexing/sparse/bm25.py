@@ -84,6 +84,7 @@ class Bm25Index(CheckedSearch):
         """Those of the live passages of all segments."""
         super().__init__(sum(map(len, self._readers)), passages, analyzer)
         self._memo: dict[str, _Term] = {}
+        self._last: tuple[SparseQuery, WeightedTerms | None] = ("", None)
         self._parts: tuple[Bm25Index, ...] = ()
         self._given: Statistics | None = None
         self._prepared: dict[LengthNorm, PostingSums] = {}
@@ -111,6 +112,7 @@ class Bm25Index(CheckedSearch):
         """
         part = copy.copy(self)
         part.__dict__.pop("_sums", None)
+        part._last = ("", None)
         part._given = statistics
         part._live = statistics.totals.passages
         return part
@@ -152,6 +154,14 @@ class Bm25Index(CheckedSearch):
 
     def _weighted(self, query: SparseQuery) -> WeightedTerms | None:
         """The query's terms with their weights, heaviest first and equals by name; None where none is known."""
+        # A search asks twice in a row: for the best passages, and for the scores of what other sides have found.
+        last, weighted = self._last
+        if last != query:
+            weighted = self._weigh(query)
+            self._last = query, weighted
+        return weighted
+
+    def _weigh(self, query: SparseQuery) -> WeightedTerms | None:
         known = []
         for token, count in query_weights(query, self._analyzer).items():
             term = self._term(token)
