@@ -176,7 +176,7 @@ class Chroma:
 
 
 THREADED = ("leanseek", "chroma")
-"""Systems that several threads may ask: txtai shares a cursor of SQLite among them, and crashes."""
+"""Systems that several threads may ask: txtai shares a cursor of SQLite among them."""
 SYSTEMS: dict[str, Any] = {"leanseek": Leanseek, "txtai": Txtai, "chroma": Chroma}
 """Classes that `build` (but leanseek), `open` and `search`, and whose `encoding` is the seconds spent encoding."""
 
