@@ -1,4 +1,4 @@
-"""Scores on a common scale, with scores that are equal up to rounding treated as equal."""
+"""Scores on a common scale, with scores that are equal up to rounding treated as equal; different numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from leanseek.types import Float32Array, Float64Array
+from leanseek.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 ROUNDING: Final = 1e-9
 """Differences up to this share of the largest value are rounding; neighbouring float32 numbers differ by more."""
@@ -50,6 +50,17 @@ def minmax(scores: Float32Array | Float64Array) -> Float64Array:
         return np.zeros_like(values)
     scaled: Float64Array = (values - values.min()) / (values.max() - values.min())
     return scaled
+
+
+def distinct(numbers: Int64Array) -> Int64Array:
+    """(d,) the different ones of whole numbers (n,), ascending.
+
+    `np.unique` gives the same, but its first call imports all of numpy.ma, a tenth of what a search takes to start.
+    """
+    ordered = np.sort(numbers)
+    first: BoolArray = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> float:

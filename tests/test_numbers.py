@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.preprocessing import minmax_scale
 
-from leanseek.numbers import alike, minmax, zscore
+from leanseek.numbers import alike, distinct, minmax, zscore
 
 varied = st.lists(st.integers(-1000, 1000), min_size=2, max_size=20).filter(
     lambda values: len(set(values)) > 1
@@ -71,3 +71,12 @@ def test_no_scores_give_none() -> None:
     empty = np.zeros(0, np.float32)
     for found in (zscore(empty), zscore(empty, least=1.0), minmax(empty)):
         assert found.dtype == np.float64 and found.shape == (0,)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_different_numbers_are_those_of_numpy(numbers: list[int]) -> None:
+    given_numbers = np.array(numbers, dtype=np.int64)
+    found = distinct(given_numbers)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, np.unique(given_numbers))
+    np.testing.assert_array_equal(given_numbers, numbers)

@@ -25,6 +25,7 @@ from leanseek.indexing.sampling import BLOCK, lots
 from leanseek.indexing.segment import Segment, missing_file, open_segments, word_analyzer
 from leanseek.indexing.sparse import Bm25Index, SparseIndex, open_sparse
 from leanseek.indexing.sparse.base import Candidates, Statistics, Totals
+from leanseek.numbers import distinct
 from leanseek.text import Analyzer
 from leanseek.types import BoolArray, Document, Float32Array, Float64Array, Int64Array, Operator
 
@@ -85,8 +86,7 @@ class Passages:
     def by_segment(self, ordinals: Int64Array) -> list[tuple[int, Int64Array]]:
         """(segment number, places in `ordinals` (c,)) of each segment that any of them is in."""
         owners = np.searchsorted(self.bases, ordinals, side="right") - 1
-        present = np.flatnonzero(np.bincount(owners)).tolist()
-        return [(number, np.flatnonzero(owners == number)) for number in present]
+        return [(number, np.flatnonzero(owners == number)) for number in distinct(owners).tolist()]
 
 
 class Snapshot:

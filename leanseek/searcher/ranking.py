@@ -14,6 +14,7 @@ from leanseek.indexing.learned import ImpactQuery
 from leanseek.indexing.search_source import Allowed, SearchSource
 from leanseek.indexing.settings import IndexSettings
 from leanseek.indexing.sparse.base import Candidates, SparseQuery, WeightedQuery
+from leanseek.numbers import distinct
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
 from leanseek.text import each_term_once
 from leanseek.types import (
@@ -277,7 +278,7 @@ def rank(
     asked = [found for found in (sparse, dense, expanded) if found is not None]
     complete = all(len(found.ordinals) < depth for found in asked)
     if len(asked) > 1:
-        union = snapshot.passages.in_order(union_of([found.ordinals for found in asked]))
+        union = snapshot.passages.in_order(distinct(np.concatenate([found.ordinals for found in asked])))
         views = views_of(snapshot, query, vector, Sides(sparse, dense, learned=expanded), union, learned)
         return fused(union, *views, fusion, complete)
     [found] = asked
@@ -286,15 +287,6 @@ def rank(
         view if candidates is not None else None for candidates in (sparse, dense, expanded)
     )
     return Ranking(found.ordinals, found.scores, by_terms, by_vector, complete, learned=by_expansion)
-
-
-def union_of(lists: Sequence[Int64Array]) -> Int64Array:
-    """(c,) the different ordinals of one or several lists, ascending."""
-    # np.unique would import all of numpy.ma first.
-    ordinals = np.sort(np.concatenate(lists))
-    different = np.ones(len(ordinals), dtype=np.bool_)
-    np.not_equal(ordinals[1:], ordinals[:-1], out=different[1:])
-    return ordinals[different]
 
 
 def views_of(

@@ -9,9 +9,10 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse.base import Candidates
+from leanseek.numbers import distinct
 from leanseek.searcher.collapse import may_have_more
 from leanseek.searcher.fusion.methods import Fusion, Side, ranks
-from leanseek.searcher.ranking import Ranking, Sides, SideView, WordingView, fused_scores, union_of, views_of
+from leanseek.searcher.ranking import Ranking, Sides, SideView, WordingView, fused_scores, views_of
 from leanseek.searcher.request import Request
 from leanseek.searcher.search import (
     EMPTY,
@@ -101,7 +102,7 @@ def rank_wordings(request: Request, asked: Sequence[Asked], sides: Sequence[Side
         for mine in sides
     ]
     found = [one for mine in lists for one in (mine.sparse, mine.dense, mine.learned) if one is not None]
-    union = snapshot.passages.in_order(union_of([one.ordinals for one in found]))
+    union = snapshot.passages.in_order(distinct(np.concatenate([one.ordinals for one in found])))
     by_side = [
         views_of(snapshot, one.text, one.vector, mine, union, one.learned)
         for one, mine in zip(asked, lists, strict=True)

@@ -7,10 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from leanseek import Document, Index
-from leanseek.searcher.ranking import union_of
 
 NOT_NEEDED = (
     "asyncio",
@@ -42,13 +39,3 @@ def test_a_search_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     found, modules = json.loads(done.stdout)
     assert sorted(found) == ["0", "1", "2"]
     assert set(modules).isdisjoint(NOT_NEEDED)
-
-
-def test_a_union_is_that_of_numpy() -> None:
-    choose = np.random.default_rng(5)
-    for sizes in ((0,), (0, 0), (1, 0), (7, 7), (100, 100, 3)):
-        lists = [choose.permutation(150)[:size].astype(np.int64) for size in sizes]
-        expected = np.unique(np.concatenate(lists))
-        found = union_of(lists)
-        assert found.dtype == np.int64
-        np.testing.assert_array_equal(found, expected)

@@ -10,6 +10,7 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.kernel import Kernel, WeightedTerms
+from leanseek.numbers import distinct
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 TieKey: TypeAlias = Callable[[Int64Array], Sequence[tuple[str, int]]]
@@ -53,7 +54,7 @@ class PostingSums:
         if terms is None:
             return scores
         owners = np.searchsorted(self._bases, ordinals, side="right") - 1
-        for number in np.flatnonzero(np.bincount(owners)).tolist():
+        for number in distinct(owners).tolist():
             inside = owners == number
             local = ordinals[inside] - self._bases[number]
             scores[inside] = self._kernel.score(self.segments, terms, number, local)
