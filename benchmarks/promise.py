@@ -26,6 +26,7 @@ import numpy as np
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus, load_encoder
 from leanseek.eval.collections import open_collection
 from leanseek.indexing import LeanVecIndex
+from leanseek.indexing.dense.lean.recall import shares_found
 from leanseek.indexing.leanvec.dims import nearest
 from leanseek.indexing.learning_queries import GIVEN_LIMIT, make_learning_queries, mixed_with_next
 from leanseek.types import Float32Array, Float64Array, content
@@ -33,7 +34,6 @@ from leanseek.types import Float32Array, Float64Array, content
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
 ASKED = (0.90, 0.95, 0.98, 0.99, 0.995)
 LENGTHS = (10, 100)
-ROUNDING = 1e-5
 
 
 class Lesson(NamedTuple):
@@ -77,14 +77,9 @@ def lessons(name: str, given: argparse.Namespace, encoder: Encoder) -> tuple[Flo
 
 
 def recalls(index: LeanVecIndex, vectors: Float32Array, lesson: Lesson, k: int) -> Float64Array:
-    """(m,) of each tested query the share of its true k best that is found; copies count for each other."""
+    """(m,) of each tested query the share of its true k best that is found."""
     _, found = index.search(lesson.tested, k, threads=1)
-    least = lesson.best[:, k - 1] - ROUNDING
-    good = [
-        np.count_nonzero(vectors[ordinals[ordinals >= 0]] @ query >= floor)
-        for query, ordinals, floor in zip(lesson.tested, found, least, strict=True)
-    ]
-    return np.minimum(good, k) / k
+    return shares_found(vectors, lesson.tested, lesson.best[:, k - 1], found)
 
 
 def speed(index: LeanVecIndex, queries: Float32Array, k: int) -> float:

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from leanseek.indexing.dense.base import ROUNDING
 from leanseek.indexing.dense.lean.engine import Effort, Engine
 from leanseek.indexing.leanvec.dims import nearest
-from leanseek.types import Float32Array
+from leanseek.types import Float32Array, Float64Array, Int64Array
 
 LENGTHS: Final = (10, 100)
 """The numbers of answers (k) that are calibrated; others lie between or beyond."""
@@ -18,7 +19,6 @@ MEASURED: Final = 3_000
 """The most queries that a recall is measured on: .9 of the best 10 is then known within .005 (95 of 100 times)."""
 _EXPLORED: Final = 250
 """Queries that the depth is chosen with; a difference between two depths is known better than a recall."""
-_ROUNDING: Final = 1e-5
 _DEPTHS: Final = {10: (2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0), 100: (1.5, 2.0, 3.5, 6.0, 12.0)}
 """For each k, the depths that are tried, in multiples of k."""
 _COARSE: Final = 0.1
@@ -76,12 +76,22 @@ class Truth:
         k = min(k, self._best.shape[1])
         queries = self.queries[:most]
         _, found = engine.search(queries, k, effort, None, 1)
-        good = 0.0
-        for row, query in enumerate(queries):
-            ordinals = found[row, found[row] >= 0]
-            least = self._best[row, k - 1] - _ROUNDING
-            good += min(k, int(np.count_nonzero(self._vectors[ordinals] @ query >= least))) / k
-        return good / len(queries)
+        return float(shares_found(self._vectors, queries, self._best[:most, k - 1], found).mean())
+
+
+def shares_found(
+    vectors: Float32Array, queries: Float32Array, worst: Float32Array, found: Int64Array
+) -> Float64Array:
+    """(m,) of each query (m, D) the share of the k best vectors that is among those found (m, k), -1 for none.
+
+    `worst` (m,) are the scores of the k-th best: what reaches it counts, so that copies count for each other.
+    """
+    good = [
+        np.count_nonzero(vectors[ordinals[ordinals >= 0]] @ query >= least - ROUNDING)
+        for query, ordinals, least in zip(queries, found, worst, strict=True)
+    ]
+    shares: Float64Array = np.minimum(good, found.shape[1]) / found.shape[1]
+    return shares
 
 
 def calibrate(engine: Engine, truth: Truth, size: int, recall: float) -> Calibration:
