@@ -277,8 +277,6 @@ class PassageStore:
             raise self._damaged(error) from error
 
     def _metadata(self, stored: str) -> Metadata:
-        if stored == "{}":
-            return {}
         try:
             metadata = json.loads(stored)
         except ValueError as error:

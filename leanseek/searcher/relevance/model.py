@@ -14,9 +14,7 @@ from leanseek.encode.backends import int8_fingerprint
 from leanseek.errors import RelevanceFileError, UsageError
 from leanseek.indexing.background import list_level
 from leanseek.indexing.settings import Background
-from leanseek.numbers import zscore
 from leanseek.searcher.relevance.features import (
-    LEAST_SPREAD,
     Evidence,
     Usual,
     completed,
@@ -146,7 +144,7 @@ class RelevanceModel:
         others = usual_cosines(len(listed) - len(here), self.usual)
         cosines = np.concatenate([evidence.dense.cosines, others])
         scores = np.concatenate([sparse.scores, np.zeros_like(others)])
-        z = zscore(cosines, listed, least=LEAST_SPREAD)
+        z, _ = dense_zscore(cosines, listed)
         strength = self.hybrid.strength(
             z, lexical_zscore(scores, sparse.listed, evidence.size), matched_share(scores, sparse.idf)
         )
