@@ -105,7 +105,9 @@ class Leanseek:
         return self.clock["encoding"]
 
 
-class Txtai:
+class Peer:
+    """A system whose queries are encoded here."""
+
     def __init__(self) -> None:
         self._encode = Encoding()
 
@@ -113,6 +115,8 @@ class Txtai:
     def encoding(self) -> float:
         return self._encode.seconds
 
+
+class Txtai(Peer):
     @staticmethod
     def build(folder: Path, documents: Sequence[Any], vectors: Any) -> None:
         from txtai import Embeddings
@@ -140,14 +144,7 @@ class Txtai:
         return self._index.search(query, K)
 
 
-class Chroma:
-    def __init__(self) -> None:
-        self._encode = Encoding()
-
-    @property
-    def encoding(self) -> float:
-        return self._encode.seconds
-
+class Chroma(Peer):
     @staticmethod
     def _client(folder: Path) -> Any:
         import chromadb

@@ -166,7 +166,10 @@ def _best_window(matches: Sequence[_Match], words: int, weights: Mapping[str, fl
 
 
 def _widened(text: str, ends: Sequence[int], window: tuple[int, int], size: int) -> tuple[int, int]:
-    """The window with the words around it, `size` of more, from a sentence's start and to an end if near."""
+    """The window with the words around it, `size` in all, from a sentence's start and to an end if near.
+
+    The text has more than `size` words, which end at `ends`.
+    """
     first, last = window
     spare = size - (last - first + 1)
     # An extract much under its size says too little, even if it begins and ends well.
