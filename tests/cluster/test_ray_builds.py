@@ -73,13 +73,25 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None
     raise AssertionError("it never comes")
 
 
+def said_by(process: subprocess.Popen[str], seconds: float = 300) -> str:
+    """What a build says that succeeds; where it takes longer than that, the failure shows where its threads are."""
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return said
+
+
 def test_three_nodes_killed_and_an_interrupt(
     nodes: LocalNodes, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, url = tmp_path / "log", tmp_path / "killed.cluster"
     log.touch()
-    command = [sys.executable, str(Path(__file__).with_name("ray_build_runner.py")), "cluster", "build"]
-    command += [str(corpus), "--into", url.name, "--shards", str(SHARDS), "--address", nodes.address]
+    runner = Path(__file__).with_name("ray_build_runner.py")
+    command = [sys.executable, "-X", "faulthandler", str(runner), "cluster", "build", str(corpus)]
+    command += ["--into", url.name, "--shards", str(SHARDS), "--address", nodes.address]
 
     def begin() -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -100,9 +112,7 @@ def test_three_nodes_killed_and_an_interrupt(
     assert process.returncode == 130, said
     assert "Repeat the command" in said and "Traceback" not in said
     assert not (url / "cluster.json").exists()
-    process = begin()
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    said = said_by(begin())
     assert "nodes of Ray" in said
 
     noted = [line.split() for line in log.read_text().splitlines()]
