@@ -17,6 +17,8 @@ from leanseek.errors import LeanseekError, MissingPackageError, ModelError, Usag
 from leanseek.files import cache_folder, new_folder
 
 MODEL_FILE = "model.onnx"
+WEIGHTS_FILE = f"{MODEL_FILE}.data"
+"""Beside the graph, as ONNX Runtime maps such a file into memory, and copies weights that are inside the graph."""
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "settings.json"
 
@@ -105,7 +107,7 @@ def write_graph(
             )
             if program is None:
                 raise RuntimeError("the exporter gave no program")
-            program.save(str(path), external_data=False)
+            program.save(str(path), external_data=True)
     except (LeanseekError, OSError):
         raise
     except Exception as error:  # The exporter's errors have no common base.

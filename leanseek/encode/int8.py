@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.encode.export import MODEL_FILE, TOKENIZER_FILE, ExportSettings
+from leanseek.encode.export import MODEL_FILE, TOKENIZER_FILE, WEIGHTS_FILE, ExportSettings
 
 _LENGTHS = (0, 1, 4, 16, 64, 200)
 _FACTOR = 4.0
@@ -40,7 +40,7 @@ def quantise_export(source: Path, target: Path) -> None:
     products = _products(model.graph)
     activations = list(dict.fromkeys(node.input[0] for node in products))
     _rewrite(model, products, outlier_columns(model, activations, tokenizer, settings))
-    onnx.save(model, str(target / MODEL_FILE))
+    onnx.save(model, str(target / MODEL_FILE), save_as_external_data=True, location=WEIGHTS_FILE)
     (target / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
     settings.write(target)
 

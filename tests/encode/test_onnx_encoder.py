@@ -116,7 +116,7 @@ def test_a_damaged_export_is_one_clear_error(
         good = EXPORT.folder(model_fingerprint(folder), "float32")
     target = EXPORT.folder(model_fingerprint(folder), "float32")
     shutil.copytree(good, target)
-    for name in ("model.onnx", "settings.json"):
+    for name in ("model.onnx.data", "model.onnx", "settings.json"):
         (target / name).write_bytes(b"damaged")
         with pytest.raises(ModelError, match="Delete that folder"):
             load_encoder(f"onnx:{folder}")
