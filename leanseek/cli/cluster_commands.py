@@ -51,6 +51,7 @@ def build(
     recall: opt.Recall = 0.95,
     precision: opt.Precision = "sq8",
     primary: opt.Primary = None,
+    reduction: opt.Reduction = "auto",
     learning_queries: opt.LearningQueries = None,
     sparse: opt.Sparse = "bm25",
     analyzer: opt.Analyzer = None,
@@ -87,7 +88,7 @@ def build(
         encoder,
         device,
         dense,
-        (dims, kind, recall, precision, primary, learning_queries),
+        (dims, kind, recall, precision, primary, reduction, learning_queries),
         (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         (learned, learned_terms),
     )

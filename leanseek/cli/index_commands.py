@@ -46,6 +46,7 @@ def index(
     recall: opt.Recall = 0.95,
     precision: opt.Precision = "sq8",
     primary: opt.Primary = None,
+    reduction: opt.Reduction = "auto",
     learning_queries: opt.LearningQueries = None,
     sparse: opt.Sparse = "bm25",
     analyzer: opt.Analyzer = None,
@@ -89,7 +90,7 @@ def index(
         varied(encoder, temperature, max_tokens),
         device,
         dense,
-        (dims, kind, recall, precision, primary, learning_queries),
+        (dims, kind, recall, precision, primary, reduction, learning_queries),
         (sparse, analyzer, variant, k1, b, delta, lossy_lengths),
         (learned, learned_terms),
         (expand_documents, generator, ngrams),
@@ -150,7 +151,7 @@ def plan_of(
     encoder: str | None,
     device: str | None,
     dense: str,
-    lean: tuple[str, str, float, str, str | None, str | None],
+    lean: tuple[str, str, float, str, str | None, str, str | None],
     terms: tuple[str, str | None, str, float, float, float, bool],
     learning: tuple[str | None, int | None],
     decoding: tuple[int | None, str | None, bool] = (None, None, False),
@@ -162,7 +163,7 @@ def plan_of(
     from leanseek.indexing.creation import make_plan
     from leanseek.reading import read_queries
 
-    dims, kind, recall, precision, primary, learning_queries = lean
+    dims, kind, recall, precision, primary, reduction, learning_queries = lean
     sparse, analyzer, variant, k1, b, delta, lossy_lengths = terms
     learned, learned_terms = learning
     expand_documents, generator, ngrams = decoding
@@ -196,7 +197,7 @@ def plan_of(
     return make_plan(
         encoder=None if dense == "none" else encoder or DEFAULT_MODEL,
         dense=None if dense == "none" else dense,
-        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary),
+        lean=LeanSettings(whole(dims, "--dims"), kind, recall, precision, primary, reduction),
         learning_queries=texts,
         sparse=None if sparse == "none" else bm25,
         chunk_words=chunk_words,

@@ -121,6 +121,9 @@ Primary: TypeAlias = Annotated[
         metavar="NAME", help="How reduced vectors are stored: {primaries}. By default what suits --kind."
     ),
 ]
+Reduction: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="How vectors are shortened: {reductions}.")
+]
 LearningQueries: TypeAlias = Annotated[
     str | None,
     typer.Option(

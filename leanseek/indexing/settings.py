@@ -16,6 +16,8 @@ Primary: TypeAlias = Literal["pq4", "lvq4", "lvq8", "sq8", "rabitq"]
 """How reduced vectors are stored."""
 Precision: TypeAlias = Literal["float32", "float16", "sq8"]
 """How an element of the vectors in full is stored."""
+Method: TypeAlias = Literal["auto", "sphering", "ood-es", "ood-fw", "id"]
+"""How the matrices of a reduction are found: see `leanseek.indexing.leanvec.reduction.REDUCTIONS`."""
 Source: TypeAlias = Literal["given", "corpus", "vectors"]
 """Of queries: given by the user, made from the corpus, or the indexed vectors in their place."""
 
@@ -69,6 +71,7 @@ class LeanSettings:
     recall: float = 0.95
     precision: str = "sq8"
     primary: str | None = None
+    reduction: str = "auto"
 
     def check(self) -> None:
         """Raise UsageError where a value is out of range."""
@@ -76,6 +79,7 @@ class LeanSettings:
             ("kind", self.kind, get_args(LeanKind)),
             ("precision", self.precision, get_args(Precision)),
             ("primary", self.primary or "sq8", get_args(Primary)),
+            ("reduction", self.reduction, get_args(Method)),
         ):
             if value not in allowed:
                 raise UsageError(
@@ -203,6 +207,8 @@ class IndexSettings:
             values["sparse"]["analyzer"] = self.sparse.analyzer.replace("@1", "")
         if self.chunk_tokens is None:
             del values["chunk_tokens"]
+        if self.lean.reduction == "auto":
+            del values["lean"]["reduction"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod

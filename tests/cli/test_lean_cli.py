@@ -58,6 +58,7 @@ def test_info_tells_what_was_learned_and_when_it_no_longer_fits(
         (("--dims", "many"), "whole number, or auto"),
         (("--recall", "2"), "recall is 2"),
         (("--kind", "tree"), "auto, flat, ivf, hnsw"),
+        (("--reduction", "pca"), "auto, sphering, ood-es, ood-fw, id"),
         (("--dense", "flat", "--learning-queries", "queries.tsv"), "nothing to learn"),
         (("--dense", "pyramid"), "auto, flat, lean, none"),
     ],

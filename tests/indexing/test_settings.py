@@ -72,3 +72,11 @@ def test_rules_of_a_newer_leanseek_are_refused(tmp_path: Path) -> None:
     assert IndexSettings.from_json(state.to_json()) == replace(state)
     with pytest.raises(UsageError, match=r"unknown version '9'.*pip install --upgrade leanseek"):
         Index.create(tmp_path / "index", encoder=None, sparse=state.sparse)
+
+
+def test_a_reduction_is_stored_only_where_one_was_chosen() -> None:
+    plain = IndexSettings()
+    assert "reduction" not in json.loads(plain.to_json())["lean"]
+    chosen = replace(plain, lean=replace(plain.lean, reduction="ood-es"))
+    assert IndexSettings.from_json(chosen.to_json()) == chosen
+    assert IndexSettings.from_json(plain.to_json()) == plain

@@ -14,7 +14,7 @@ import numpy as np
 
 from leanseek.errors import UsageError
 from leanseek.indexing.dense.base import FLAT_FILE, LEAN_FILE, DenseIndex
-from leanseek.indexing.settings import LeanKind, LeanSettings, Precision, Primary
+from leanseek.indexing.settings import LeanKind, LeanSettings, Method, Precision, Primary
 from leanseek.types import Float32Array
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _build_lean(
             primary=cast(Primary | None, settings.primary),
             secondary=cast(Precision, settings.precision),
             source=source,
+            reduction=cast(Method, settings.reduction),
         ).save(folder)
     finally:
         (folder / _SPOOL).unlink(missing_ok=True)

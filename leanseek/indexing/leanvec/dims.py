@@ -11,13 +11,14 @@ from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec.linear import Moments, checked_queries, finite, sample, split_queries
 from leanseek.indexing.leanvec.reduction import (
     HELD_OUT,
-    Method,
+    REDUCTIONS,
     Queries,
     Reduction,
     better,
     data_moments,
     learn_from_moments,
 )
+from leanseek.indexing.settings import Method
 from leanseek.types import Float32Array, Int64Array
 
 _BLOCK_ROWS: Final = 8_192
@@ -155,7 +156,7 @@ class _Learner:
         kept: tuple[Method, ...] = ("id", "sphering") if method == "auto" else (method,)
         self._whole = (
             [learn_from_moments(data, queries, data.dimensions, one) for one in kept]
-            if method in ("auto", "id", "sphering")
+            if all(REDUCTIONS[one].nested for one in kept)
             else []
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -23,10 +24,29 @@ from leanseek.indexing.leanvec.linear import (
     sphering,
     split_queries,
 )
-from leanseek.types import Float32Array
+from leanseek.indexing.settings import Method
+from leanseek.types import Float32Array, Float64Array
 
-Method: TypeAlias = Literal["auto", "id", "ood-fw", "ood-es", "sphering"]
-Fitted: TypeAlias = Literal["id", "ood-fw", "ood-es", "sphering"]
+
+class Fitting(NamedTuple):
+    """A way to find the matrices: `fit` takes the second moments (D, D) of data and queries, and d.
+
+    `nested`: whether the first rows are themselves what fitting fewer gives. `from_queries`: whether it learns from
+    them at all.
+    """
+
+    fit: Callable[[Float64Array, Float64Array, int], Pair]
+    nested: bool
+    from_queries: bool
+
+
+REDUCTIONS: Final[dict[str, Fitting]] = {
+    "sphering": Fitting(sphering, nested=True, from_queries=True),
+    "ood-es": Fitting(eigenvector_search, nested=False, from_queries=True),
+    "ood-fw": Fitting(frank_wolfe, nested=False, from_queries=True),
+    "id": Fitting(lambda data, _, dims: principal(data, dims), nested=True, from_queries=False),
+}
+"""By name, the best first: `auto` takes sphering, or id where that loses less on queries held out."""
 
 HELD_OUT: Final = 0.2
 """The share of the queries that is held out for measuring, where the caller names none."""
@@ -147,8 +167,8 @@ def learn_reduction(
     Raises UsageError for shapes, `dims`, `held_out` or a method out of range, or for a method that needs
     queries where there are none; InputError for NaN or infinite values, no vectors, or only zero vectors.
     """
-    if method not in get_args(Method):
-        raise UsageError(f"method is '{method}'; choose one of {', '.join(get_args(Method))}")
+    if method not in ("auto", *REDUCTIONS):
+        raise UsageError(f"method is '{method}'; choose one of auto, {', '.join(REDUCTIONS)}")
     queries = checked_queries(vectors, queries, dims)
     data = data_moments(vectors, seed)
     return learn_from_moments(data, Queries(queries, held_out, seed), dims, method)
@@ -183,7 +203,7 @@ def data_moments(vectors: Float32Array, seed: int) -> Moments:
 
 def learn_from_moments(data: Moments, queries: Queries, dims: int, method: Method) -> Reduction:
     """`learn_reduction` for what is already summed up; raises UsageError where a method lacks queries."""
-    if queries.learning.count == 0 and method not in ("auto", "id"):
+    if queries.learning.count == 0 and method != "auto" and REDUCTIONS[method].from_queries:
         raise UsageError(f"method '{method}' learns from queries and there are none; give some, or use 'id'")
     if method != "auto":
         return _learn(data, queries, dims, method)
@@ -206,7 +226,7 @@ def better(fitted: Reduction, plain: Reduction, held_out: int) -> Reduction:
     return _noted(plain, f"kept id: {fitted.method} has {comparison}")
 
 
-def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduction:
+def _learn(data: Moments, queries: Queries, dims: int, method: str) -> Reduction:
     notes = []
     pair, share = _fit(data, queries.learning, dims, method)
     if share >= _NOTED_FROM:
@@ -219,7 +239,7 @@ def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduct
         measured = queries.learning if queries.learning.count else data
         whose = "learning queries" if queries.learning.count else "data"
         notes.append(f"no queries could be held out: the loss is that on the {whose}")
-    nested = method in ("id", "sphering")
+    nested = REDUCTIONS[method].nested
     cuts = tuple(losses_of_cuts(pair, data.second, measured.second).tolist()) if nested else ()
     return Reduction(
         queries=np.ascontiguousarray(pair.queries, dtype=np.float32),
@@ -231,13 +251,11 @@ def _learn(data: Moments, queries: Queries, dims: int, method: Fitted) -> Reduct
     )
 
 
-def _fit(data: Moments, learning: Moments, dims: int, method: Fitted) -> tuple[Pair, float]:
+def _fit(data: Moments, learning: Moments, dims: int, method: str) -> tuple[Pair, float]:
     """The pair, and how far the queries' moments were shrunk for it."""
-    if method == "id":
-        return principal(data.second, dims), 0.0
-    second, share = shrunk(learning, data)
-    fit = {"ood-fw": frank_wolfe, "ood-es": eigenvector_search, "sphering": sphering}[method]
-    return fit(data.second, second, dims), share
+    fitting = REDUCTIONS[method]
+    second, share = shrunk(learning, data) if fitting.from_queries else (learning.second, 0.0)
+    return fitting.fit(data.second, second, dims), share
 
 
 def _noted(reduction: Reduction, note: str) -> Reduction:

@@ -192,7 +192,7 @@ def test_bad_arguments_are_told() -> None:
         learn_reduction(vectors, queries[:, :20], 8)
     with pytest.raises(UsageError, match=r"\(24,\)"):
         learn_reduction(vectors[0], queries, 8)
-    with pytest.raises(UsageError, match="'pca'; choose one of auto, id"):
+    with pytest.raises(UsageError, match="'pca'; choose one of auto, sphering, ood-es, ood-fw, id"):
         learn_reduction(vectors, queries, 8, "pca")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"held_out is 1\.5"):
         learn_reduction(vectors, queries, 8, held_out=1.5)

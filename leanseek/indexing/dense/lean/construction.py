@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
 from leanseek.indexing.leanvec.linear import finite
 from leanseek.indexing.learning_queries import FEWEST_QUERIES
-from leanseek.indexing.settings import LeanKind, LeanSettings, Precision, Primary, Source
+from leanseek.indexing.settings import LeanKind, LeanSettings, Method, Precision, Primary, Source
 from leanseek.types import Float32Array
 
 LISTS_FROM: Final = 5_000
@@ -48,6 +48,7 @@ def build(
     seed: int,
     portable: bool,
     source: Source,
+    method: Method,
 ) -> Built:
     """See LeanVecIndex.build."""
     vectors = _checked(vectors, "vectors")
@@ -61,7 +62,7 @@ def build(
                 f"queries have {given.shape[1]} dimensions and vectors {vectors.shape[1]}; "
                 "encode both with the same model"
             )
-    LeanSettings(kind=kind, recall=recall, precision=secondary, primary=primary).check()
+    LeanSettings(kind=kind, recall=recall, precision=secondary, primary=primary, reduction=method).check()
     if lists is not None and lists < 1:
         raise UsageError(f"lists is {lists}; there must be at least one")
     chosen = ("flat" if len(vectors) < LISTS_FROM else "ivf") if kind == "auto" else kind
@@ -72,7 +73,7 @@ def build(
         learned = queries
         loss = sampled_loss(learned.reduction, vectors, learned.queries, seed)
     else:
-        reduction = _reduction(vectors, learning, aside, dims, seed)
+        reduction = _reduction(vectors, learning, aside, dims, method, seed)
         stand_ins = learning is None
         kept = aside if stand_ins or given is None else given
         loss = sampled_loss(reduction, vectors, kept, seed)
@@ -138,9 +139,16 @@ def _queries(
 
 
 def _reduction(
-    vectors: Float32Array, learning: Float32Array | None, aside: Float32Array, dims: int | str, seed: int
+    vectors: Float32Array,
+    learning: Float32Array | None,
+    aside: Float32Array,
+    dims: int | str,
+    method: Method,
+    seed: int,
 ) -> Reduction:
     width = vectors.shape[1]
+    if learning is None:
+        method = "id"
     if not vectors.any():
         # Nothing can be learned, and nothing has to be: every inner product is 0.
         unit = np.eye(1, width, dtype=np.float32)
@@ -153,7 +161,7 @@ def _reduction(
             vectors,
             aside if learning is None else learning,
             _NEXT_TO_NOTHING,
-            method="id" if learning is None else "auto",
+            method=method,
             multiple=multiple,
             held_out=aside,
             seed=seed,
@@ -162,6 +170,5 @@ def _reduction(
     else:
         if not 1 <= dims <= min(width, _MOST_DIMS):
             raise UsageError(f"dims is {dims}; it must be from 1 to {min(width, _MOST_DIMS)}, or 'auto'")
-        method: Literal["id", "auto"] = "id" if learning is None else "auto"
         reduction = learn_reduction(vectors, learning, dims, method, held_out=aside, seed=seed)
     return reduction.cut(_MOST_DIMS) if reduction.dims > _MOST_DIMS else reduction

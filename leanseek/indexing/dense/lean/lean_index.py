@@ -17,7 +17,7 @@ from leanseek.indexing.dense.lean.first_level import open_engine
 from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
 from leanseek.indexing.dense.lean.rows import Rows
-from leanseek.indexing.settings import LeanKind, Precision, Primary, Source
+from leanseek.indexing.settings import LeanKind, Method, Precision, Primary, Source
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
@@ -67,6 +67,7 @@ class LeanVecIndex:
         seed: int = 0,
         portable: bool = False,
         source: Source = "given",
+        reduction: Method = "auto",
     ) -> LeanVecIndex:
         """An index of vectors (n, D) float32 for queries like `queries` (m, D).
 
@@ -87,12 +88,27 @@ class LeanVecIndex:
             seed: the same input and seed give the same index.
             portable: search through FAISS and NumPy even where the compiled kernels are there.
             source: where the queries are from, for `info`: `given` by a user, or made from the `corpus`.
+            reduction: how the matrices are found: one of `REDUCTIONS`, or "auto" for sphering or PCA, whichever
+                loses less on queries held out. Without queries it is PCA.
 
         Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
         vectors, or NaN or infinite values.
         """
         return cls(
-            build(vectors, queries, dims, kind, recall, primary, secondary, lists, seed, portable, source)
+            build(
+                vectors,
+                queries,
+                dims,
+                kind,
+                recall,
+                primary,
+                secondary,
+                lists,
+                seed,
+                portable,
+                source,
+                reduction,
+            )
         )
 
     @classmethod

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from leanseek.errors import IndexDamagedError, InputError, UsageError
 from leanseek.indexing import LeanVecIndex
 from leanseek.indexing.dense.lean import Effort
 from leanseek.indexing.dense.registry import kind_in
+from leanseek.indexing.leanvec import learn_reduction, split_queries
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 DIMENSIONS = 48
@@ -290,3 +292,25 @@ def test_vectors_of_another_kind_are_noticed(queries: Float32Array) -> None:
     assert learned.drift(other) > 2
     assert LeanVecIndex.build(other, learned).drift > 2
     assert LeanVecIndex.build(other, queries, dims=32).drift == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("method", ["sphering", "ood-es", "ood-fw", "id"])
+def test_a_reduction_is_found_as_asked_for(method: Any, tmp_path: Path) -> None:
+    vectors, queries = clustered(400, 1), asked(300, 2)
+    LeanVecIndex.build(vectors, queries, dims=8, reduction=method).save(tmp_path)
+    index = LeanVecIndex.open(tmp_path)
+    assert index.method == method
+    learning, aside = split_queries(queries, 0.5, 0)
+    expected = learn_reduction(vectors, learning, 8, method, held_out=aside)
+    np.testing.assert_allclose(index.learned.reduction.data, expected.data, atol=1e-6)
+
+
+def test_without_queries_a_reduction_is_pca_whatever_was_asked_for() -> None:
+    vectors = clustered(200, 1)
+    index = LeanVecIndex.build(vectors, dims=8, reduction="ood-es")
+    assert index.method == "id"
+    assert any("the vectors were taken instead" in note for note in index.notes)
+    with pytest.raises(
+        UsageError, match=r"reduction .* is 'pca'; choose one of auto, sphering, ood-es, ood-fw, id"
+    ):
+        LeanVecIndex.build(vectors, dims=8, reduction="pca")  # type: ignore[arg-type]
