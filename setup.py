@@ -20,6 +20,7 @@ setup(
             ("_native", "native/bm25.cpp"),
             ("_scan", "native/scan.cpp"),
             ("_ngrams", "native/ngrams.cpp"),
+            ("_terms", "native/terms.cpp"),
         )
     ]
 )

@@ -1,11 +1,12 @@
-"""Sparse search side by side: leanseek's BM25 against bm25s on the collection `big`.
+"""Sparse search side by side on the collection `big`: leanseek's BM25, bm25s, tantivy, Lucene and PISA.
 
-    python benchmarks/sparse.py [--data FOLDER] [--engines leanseek,bm25s-numba,bm25s-numpy]
+    python benchmarks/sparse.py [--data FOLDER] [--engines leanseek,bm25s-numba] [--k 10,100,1000]
 
-Each engine builds its index, and then serves 1,000 mixed queries (top 100, one thread, fixed seed), in processes
-of its own that hold nothing else; the rounds take turns, and of each engine the best round counts. Both analyse
-English with the Snowball stemmer and the same 33 stop words. Compiling with numba happens before the clock starts.
-Prints a Markdown table; the numbers in brackets are relative to bm25s with its numba back end.
+Each engine (`sparse_engines.py`) builds its index, and then serves three sets of queries (one thread, fixed seed), in
+processes of its own that hold nothing else; the rounds take turns, and of each engine the best round counts. Times are
+of the processor, all threads of the process together. What is compiled while it runs is compiled before the clock
+starts: every query is asked twice, and the second time counts. Prints Markdown tables; the numbers in brackets are
+leanseek's relative to that engine's: 2.00 is twice as many queries, 0.50 half the seconds or bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import logging
 import os
 import random
 import resource
@@ -22,112 +22,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TypeAlias
 
 import numpy as np
+from sparse_engines import ENGINES, Engine, names, stop_words
 
-QUERIES = 1000
-K = 100
+OURS = "leanseek"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Build:
-    seconds: float
-    memory: float
-    """MB at the peak, beyond the texts."""
-    disk: float
-    """MB."""
-
-
-@dataclass(frozen=True)
-class Serve:
-    per_second: float
-    median: float
-    """Milliseconds, as the 99th percentile."""
-    p99: float
-    resident: float
-    """MB of the process after the queries."""
-
-
-class Engine(Protocol):
-    def warm_up(self) -> None: ...
-    def build(self, texts: list[str], folder: Path) -> None: ...
-    def open(self, folder: Path) -> Callable[[str], Any]: ...
-
-
-class Leanseek:
-    def warm_up(self) -> None:
-        pass
-
-    def build(self, texts: list[str], folder: Path) -> None:
-        from leanseek.indexing.sparse import SparseBuilder
-        from leanseek.text import load_analyzer
-
-        builder = SparseBuilder(load_analyzer("english"))
-        for text in texts:
-            builder.add(text)
-        builder.write(folder, np.arange(len(texts)))
-
-    def open(self, folder: Path) -> Callable[[str], Any]:
-        from leanseek.indexing.sparse import Bm25Index, Bm25Parameters, PostingsReader
-        from leanseek.text import load_analyzer
-
-        analyzer = load_analyzer("english")
-        index = Bm25Index([PostingsReader(folder)], [None], analyzer, Bm25Parameters(), lambda _: [])
-        return lambda query: index.search(query, K)
-
-
-class Bm25s:
-    def __init__(self, backend: str) -> None:
-        import bm25s
-        import Stemmer
-        from bm25s.tokenization import Tokenizer
-
-        logging.getLogger("bm25s").setLevel(logging.WARNING)
-        self._backend = backend
-        self._bm25s = bm25s
-        self._tokenizer = lambda: Tokenizer(stemmer=Stemmer.Stemmer("english"))
-
-    def _index(self, texts: list[str]) -> tuple[Any, Any]:
-        tokenizer = self._tokenizer()
-        tokens = tokenizer.tokenize(texts, show_progress=False, return_as="tuple")
-        model = self._bm25s.BM25(method="lucene", k1=0.9, b=0.4, backend=self._backend)
-        model.index(tokens, show_progress=False)
-        return model, tokenizer
-
-    def _searcher(self, model: Any, tokenizer: Any, k: int) -> Callable[[str], Any]:
-        def search(query: str) -> Any:
-            tokens = tokenizer.tokenize([query], update_vocab=False, show_progress=False)
-            return model.retrieve(tokens, k=k, show_progress=False)
-
-        return search
-
-    def warm_up(self) -> None:
-        self._searcher(*self._index(["to compile", "before timing"]), 1)("compile")
-
-    def build(self, texts: list[str], folder: Path) -> None:
-        model, tokenizer = self._index(texts)
-        model.save(str(folder), show_progress=False)
-        tokenizer.save_vocab(str(folder))
-
-    def open(self, folder: Path) -> Callable[[str], Any]:
-        model = self._bm25s.BM25.load(str(folder))
-        model.backend = self._backend
-        tokenizer = self._tokenizer()
-        tokenizer.load_vocab(str(folder))
-        return self._searcher(model, tokenizer, K)
-
-
-ENGINES: dict[str, Callable[[], Engine]] = {
-    "leanseek": Leanseek,
-    "bm25s-numba": lambda: Bm25s("numba"),
-    "bm25s-numpy": lambda: Bm25s("numpy"),
-}
-REFERENCE = "bm25s-numba"
+Figures: TypeAlias = dict[str, float]
+"""By the head of their column."""
 
 
 def read_texts(data: Path) -> list[str]:
@@ -158,6 +64,20 @@ def mixed_queries(data: Path, texts: list[str]) -> list[str]:
     return chosen
 
 
+def long_queries(texts: list[str]) -> list[str]:
+    """100 of 100 words each, from texts put together."""
+    choose = random.Random(11)
+    return [" ".join(" ".join(choose.sample(texts, 12)).split()[:100]) for _ in range(100)]
+
+
+def frequent_words(texts: list[str]) -> list[str]:
+    """The 100 words that most texts have, without stop words."""
+    left_out = set(stop_words())
+    counted = Counter(word for text in texts for word in set(text.lower().split()))
+    words = (word for word, _ in counted.most_common(400) if word.isalpha() and len(word) > 2)
+    return [word for word in words if word not in left_out][:100]
+
+
 def resident(name: str) -> float:
     """MB, from the kernel's account of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -166,75 +86,93 @@ def resident(name: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def build(engine: Engine, data: Path, folder: Path) -> Build:
+def build(engine: Engine, data: Path, folder: Path) -> Figures:
     texts = read_texts(data)
     engine.warm_up()
     before = resident("VmRSS")
-    start = time.perf_counter()
+    start = time.process_time()
     engine.build(texts, folder)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     disk = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    return Build(seconds, resident("VmHWM") - before, disk)
+    return {"build s": seconds, "build MB": resident("VmHWM") - before, "disk MB": disk}
 
 
-def serve(engine: Engine, queries: list[str], folder: Path) -> Serve:
+def serve(engine: Engine, sets: dict[str, list[str]], ks: Sequence[int], folder: Path) -> Figures:
     engine.warm_up()
     search = engine.open(folder)
-    for query in queries:
-        search(query)
-    taken = []
-    for query in queries:
-        start = time.perf_counter()
-        search(query)
-        taken.append(time.perf_counter() - start)
-    milliseconds = np.array(taken) * 1000
-    return Serve(
-        len(queries) / sum(taken),
-        float(np.median(milliseconds)),
-        float(np.percentile(milliseconds, 99)),
-        resident("VmRSS"),
-    )
+    figures = {}
+    for name, queries in sets.items():
+        for k in ks:
+            for query in queries:
+                search(query, k)
+            taken = []
+            for query in queries:
+                start = time.process_time()
+                search(query, k)
+                taken.append(time.process_time() - start)
+            figures[f"{name}, k = {k}: queries/s"] = len(queries) / sum(taken)
+            figures[f"{name}, k = {k}: median ms"] = float(np.median(taken)) * 1000
+            figures[f"{name}, k = {k}: p99 ms"] = float(np.percentile(taken, 99)) * 1000
+    return {**figures, "serving MB": resident("VmRSS")}
 
 
-def in_process(task: str, engine: str, data: Path, folder: Path) -> dict[str, float]:
+def in_process(task: str, engine: str, given: argparse.Namespace, folder: Path) -> Figures:
     """What `build` or `serve` returns in a process of its own."""
-    command = [sys.executable, __file__, "--data", str(data), "--engines", engine, "--task", task]
+    command = [sys.executable, __file__, "--data", str(given.data), "--engines", engine, "--task", task]
     done = subprocess.run(
-        [*command, "--folder", str(folder)],
+        [*command, "--k", given.k, "--folder", str(folder)],
         env={**os.environ, **dict.fromkeys(THREADS, "1")},
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     )
-    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return values
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
-def compare(engines: list[str], data: Path, folder: Path, rounds: int) -> str:
-    (folder / "queries.json").write_text(json.dumps(mixed_queries(data, read_texts(data))))
-    builds: dict[str, list[Build]] = {engine: [] for engine in engines}
-    serves: dict[str, list[Serve]] = {engine: [] for engine in engines}
-    for _ in range(rounds):
+def compare(engines: Sequence[str], given: argparse.Namespace, folder: Path) -> dict[str, Figures]:
+    """The best figure of all rounds, by engine and column."""
+    texts = read_texts(given.data)
+    sets = {
+        "mixed": mixed_queries(given.data, texts),
+        "100 words": long_queries(texts),
+        "frequent word": frequent_words(texts),
+    }
+    del texts
+    (folder / "queries.json").write_text(json.dumps(sets))
+    best: dict[str, Figures] = {engine: {} for engine in engines}
+    for round_ in range(given.rounds):
         for engine in engines:
-            shutil.rmtree(folder / engine, ignore_errors=True)
-            (folder / engine).mkdir()
-            builds[engine].append(Build(**in_process("build", engine, data, folder)))
-            serves[engine].append(Serve(**in_process("serve", engine, data, folder)))
-    rows = {}
-    for engine in engines:
-        built = min(builds[engine], key=lambda one: one.seconds)
-        served = max(serves[engine], key=lambda one: one.per_second)
-        rows[engine] = [*asdict(served).values(), *asdict(built).values()]
-    heads = ["queries/s", "median ms", "p99 ms", "serving MB", "build s", "build MB", "disk MB"]
-    lines = ["| engine | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    for engine, row in rows.items():
-        cells = []
-        for at, value in enumerate(row):
-            ratio = (
-                f" ({value / rows[REFERENCE][at]:.2f})" if REFERENCE in rows and engine != REFERENCE else ""
-            )
-            cells.append(f"{value:.2f}{ratio}" if value < 10 else f"{value:,.0f}{ratio}")
-        lines.append(f"| {engine} | " + " | ".join(cells) + " |")
+            if round_ == 0 or not given.build_once:
+                shutil.rmtree(folder / engine, ignore_errors=True)
+                (folder / engine).mkdir()
+                _keep_best(best[engine], in_process("build", engine, given, folder))
+            _keep_best(best[engine], in_process("serve", engine, given, folder))
+    return best
+
+
+def _keep_best(best: Figures, found: Figures) -> None:
+    for column, value in found.items():
+        better = max if column.endswith("/s") else min
+        best[column] = better(best.get(column, value), value)
+
+
+def tables(best: dict[str, Figures]) -> str:
+    columns = list(next(iter(best.values())))
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        groups.setdefault(column.partition(":")[0] if ":" in column else "index", []).append(column)
+    lines = []
+    for group, members in groups.items():
+        heads = [column.partition(": ")[2] or column for column in members]
+        lines += ["", f"| {group} | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+        for engine, figures in best.items():
+            cells = []
+            for column in members:
+                value = figures[column]
+                ratio = f" ({best[OURS][column] / value:.2f})" if engine != OURS and OURS in best else ""
+                cells.append(f"{value:,.0f}{ratio}" if value >= 100 else f"{value:.3g}{ratio}")
+            lines.append(f"| {engine} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -243,25 +181,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LEANSEEK_DATA", default)))
     parser.add_argument("--engines", default="leanseek,bm25s-numba", help=f"of {', '.join(ENGINES)}")
+    parser.add_argument("--k", default="10,100,1000", help="numbers of results, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--build-once", action="store_true", help="build in the first round alone")
     parser.add_argument("--task", choices=["build", "serve"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    engines = given.engines.split(",")
-    unknown = set(engines) - set(ENGINES)
-    if unknown:
-        parser.error(f"unknown engines: {', '.join(sorted(unknown))}; known: {', '.join(ENGINES)}")
+    try:
+        engines = names(given.engines)
+    except ValueError as error:
+        parser.error(str(error))
     if given.task:
         engine = ENGINES[engines[0]]()
         folder = given.folder / engines[0]
         if given.task == "build":
-            print(json.dumps(asdict(build(engine, given.data, folder))))
+            print(json.dumps(build(engine, given.data, folder)))
         else:
-            queries = json.loads((given.folder / "queries.json").read_text())
-            print(json.dumps(asdict(serve(engine, queries, folder))))
+            sets = json.loads((given.folder / "queries.json").read_text())
+            print(json.dumps(serve(engine, sets, [int(k) for k in given.k.split(",")], folder)))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        print(compare(engines, given.data, Path(folder), given.rounds))
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder_name:
+        print(tables(compare(engines, given, Path(folder_name))))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import NamedTuple, Protocol
+from collections.abc import Container, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Span(NamedTuple):
@@ -35,4 +35,23 @@ class Analyzer(Protocol):
 
         `only`: those of these terms alone, which is found much sooner where few words have them.
         """
+        ...
+
+
+@runtime_checkable
+class ChunkAnalyzer(Analyzer, Protocol):
+    """An analyser no term of which crosses white space, so that a text is cut there, and each chunk has its terms."""
+
+    @property
+    def cuts(self) -> str:
+        """The 128 characters of ASCII, with a space for those that texts of ASCII alone are cut at."""
+        ...
+
+    @property
+    def dependent(self) -> frozenset[str]:
+        """The chunks whose terms depend on their neighbours."""
+        ...
+
+    def chunk_tokens(self, chunks: Sequence[str], at: int) -> Sequence[str]:
+        """The terms of one of a text's chunks; but for `dependent` ones, the others do not matter."""
         ...

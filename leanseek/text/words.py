@@ -76,6 +76,26 @@ class WordAnalyzer:
         """What `load_analyzer` takes to make this analyser again."""
         return self._spec
 
+    @property
+    def cuts(self) -> str:
+        """The 128 characters of ASCII, with a space for those that texts of ASCII alone are cut at."""
+        return _ASCII
+
+    @property
+    def dependent(self) -> frozenset[str]:
+        """The chunks whose terms depend on their neighbours."""
+        return self._letters
+
+    def chunk_tokens(self, chunks: Sequence[str], at: int) -> Sequence[str]:
+        """The terms of one of a text's chunks; but for `dependent` ones, the others do not matter. Not memorised."""
+        chunk = chunks[at]
+        if chunk in self._letters:
+            return [span.token for span in _letter(chunks, at)]
+        term = self._single_term(chunk)
+        if term == _SEVERAL:
+            return self._several_terms(chunk)
+        return [term] if term else []
+
     def tokens(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as often as they occur."""
         chunks = text.translate(_ASCII).split() if text.isascii() else text.split()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.indexing.sparse.postings import PostingsReader, PostingsWriter
+from leanseek.indexing.sparse.term_numbers import term_numbers
 from leanseek.text import Analyzer
 from leanseek.types import Int64Array
 
@@ -21,27 +22,17 @@ _BATCH = 1 << 20
 """Tokens sorted, or postings merged, at a time: bounds the memory beside tokens and vocabulary to some 100 MB."""
 
 
-class _Numbers(dict[str, int]):
-    """Terms numbered as they first come."""
-
-    def __missing__(self, term: str) -> int:
-        self[term] = number = len(self)
-        return number
-
-
 class SparseBuilder:
     """Collects the terms of passages, four bytes each, and writes them as one segment's postings."""
 
     def __init__(self, analyzer: Analyzer) -> None:
-        self._analyzer = analyzer
-        self._numbers = _Numbers()
-        self._tokens = array("i")
+        self._numbers = term_numbers(analyzer)
         self._lengths = array("i")
 
     @property
     def tokens(self) -> int:
         """Terms collected so far, repetitions included: what the memory in use grows with."""
-        return len(self._tokens)
+        return len(self._numbers)
 
     def __len__(self) -> int:
         """Passages added so far."""
@@ -49,9 +40,7 @@ class SparseBuilder:
 
     def add(self, text: str) -> None:
         """Take the next passage; passages are numbered from 0 in order of arrival."""
-        terms = self._analyzer.tokens(text)
-        self._tokens.extend(map(self._numbers.__getitem__, terms))
-        self._lengths.append(len(terms))
+        self._lengths.append(self._numbers.add(text))
 
     def write(self, folder: Path, order: Int64Array) -> None:
         """Write the postings into an existing folder.
@@ -59,13 +48,13 @@ class SparseBuilder:
         `order` (n,) int64 is the arrival number of each ordinal's passage; passages not in it are left out.
         """
         arrived = np.frombuffer(self._lengths, np.int32)
-        tokens = np.frombuffer(self._tokens, np.int32)
+        tokens = self._numbers.numbers()
         ends = np.cumsum(arrived, dtype=np.int64)
         # Slots of absent passages stay -1.
         ordinals = np.full(len(arrived), -1, np.int32)
         ordinals[order] = np.arange(len(order))
 
-        names = [term.encode() for term in self._numbers]
+        names = self._numbers.names()
         by_name = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
         sizes = np.cumsum(np.bincount(tokens, minlength=len(names))[by_name])
         written: list[bytes] = []
