@@ -36,13 +36,15 @@ namespace py = pybind11;
 namespace {
 
 constexpr int kWindow = 1 << 16;
-constexpr int kBlock = 64;
+constexpr int kBlock = 16;
 constexpr int kBlocks = kWindow / kBlock;
 constexpr int kPart = 1 << 13;       // passages scored at a time, so that their sums stay in the nearest cache
 constexpr int kFew = 2048;           // a window with fewer postings to add up is scored as one part
 constexpr int kCheap = 6;            // adding this many postings costs what looking up one passage does
 constexpr int kBatch = 256;
 constexpr int kLarge = 255;
+constexpr int kShares = 16;          // term frequencies below this, and lengths below kLong, have their share in a table
+constexpr int kLong = 255;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 template <typename T>
@@ -113,26 +115,26 @@ WIDE void saturated(const uint16_t* places, const uint8_t* frequencies, int coun
     }
 }
 
-WIDE void products(const uint8_t* impacts, int count, float weight, float* out) {
-    for (int i = 0; i < count; ++i) out[i] = weight * float(impacts[i]);
-}
-
 // weight * (f / (f + norm)) of term frequencies f; those of 255 and more are in a list of their own.
 class Bm25Segment : public Segment {
   public:
     Bm25Segment(int64_t passages, Array<int64_t> term_runs, Array<uint16_t> run_windows, Array<int64_t> run_starts,
                 Array<uint8_t> run_frequency, Array<int32_t> run_length, Array<uint16_t> places,
                 Array<uint8_t> frequencies, Array<int64_t> large_at, Array<int32_t> large, Array<float> norms,
-                double norm_base, double norm_slope, py::object deleted)
+                Array<uint8_t> lengths, Array<float> length_norms, double norm_base, double norm_slope,
+                py::object deleted)
         : Segment(passages, term_runs, run_windows, run_starts, run_frequency, places, frequencies, deleted),
           run_length_(run_length.data()), large_at_(large_at.data()), large_(large.data()), larges_(large.size()),
-          norms_(norms.data()), norm_base_(norm_base), norm_slope_(norm_slope) {
+          norms_(norms.data()), lengths_(lengths.data()), norm_base_(norm_base), norm_slope_(norm_slope) {
         if (run_length.size() != run_windows.size() || large_at.size() != larges_ ||
-            norms.size() != windows() * kWindow)
+            norms.size() != windows() * kWindow || lengths.size() != norms.size() || length_norms.size() != kLong)
             throw std::invalid_argument("the postings' arrays do not fit together");
         for (const py::object& array : {py::object(run_length), py::object(large_at), py::object(large),
-                                        py::object(norms)})
+                                        py::object(norms), py::object(lengths)})
             kept_.push_back(array);
+        for (int f = 0; f < kShares; ++f)
+            for (int l = 0; l < kLong; ++l) shares_[f][l] = float(f) / (float(f) + length_norms.data()[l]);
+        short_ = 8 * std::count(lengths_, lengths_ + passages, kLong) < passages;
     }
 
     // At least what any posting of the run contributes for a weight of 1, up to rounding.
@@ -147,12 +149,26 @@ class Bm25Segment : public Segment {
         return weight * (f / (f + norms(window)[places_[at]]));
     }
 
-    // Of `count` postings from `at`.
-    void contributions(int window, int64_t run, int64_t at, int count, float weight, float* out) const {
-        saturated(places_ + at, values_ + at, count, norms(window), weight, out);
-        if (run_most_[run] != kLarge) return;
-        for (int i = 0; i < count; ++i)
-            if (values_[at + i] == kLarge) out[i] = contribution(window, at + i, weight);
+    // Calls `take` with place and contribution of the postings [at, end).
+    template <class Take>
+    void each(int window, int64_t run, int64_t at, int64_t end, float weight, Take take) const {
+        if (short_) {
+            const uint8_t* lengths = lengths_ + int64_t(window) * kWindow;
+            for (; at < end; ++at) {
+                const int place = places_[at], f = values_[at], l = lengths[place];
+                take(place, f < kShares && l < kLong ? weight * shares_[f][l] : contribution(window, at, weight));
+            }
+            return;
+        }
+        float values[kBatch];
+        while (at < end) {
+            const int count = int(std::min<int64_t>(kBatch, end - at));
+            saturated(places_ + at, values_ + at, count, norms(window), weight, values);
+            for (int i = 0; i < count; ++i)
+                take(places_[at + i], run_most_[run] == kLarge && values_[at + i] == kLarge
+                                          ? contribution(window, at + i, weight) : values[i]);
+            at += count;
+        }
     }
 
   private:
@@ -168,6 +184,9 @@ class Bm25Segment : public Segment {
     const int32_t* large_;
     int64_t larges_;
     const float* norms_;
+    const uint8_t* lengths_;  // kLong for that and more
+    float shares_[kShares][kLong + 1];
+    bool short_;  // whether nearly all passages are
     double norm_base_, norm_slope_;
 };
 
@@ -178,35 +197,33 @@ class ImpactSegment : public Segment {
 
     double bound(int64_t run) const { return run_most_[run]; }
     float contribution(int, int64_t at, float weight) const { return weight * float(values_[at]); }
-    void contributions(int, int64_t, int64_t at, int count, float weight, float* out) const {
-        products(values_ + at, count, weight, out);
+    template <class Take>
+    void each(int, int64_t, int64_t at, int64_t end, float weight, Take take) const {
+        for (; at < end; ++at) take(places_[at], weight * float(values_[at]));
     }
 };
 
 // Which of a block's sums are above the cut, compared by their bits: bit i for the i-th.
-uint64_t above(const float* sums, int32_t cut) {
-    uint64_t mask = 0;
+uint32_t above(const float* sums, int32_t cut) {
 #ifdef __SSE2__
+    static_assert(kBlock == 16);
     const __m128i limit = _mm_set1_epi32(cut);
-    for (int i = 0; i < kBlock; i += 16) {
-        __m128i four[4];
-        for (int j = 0; j < 4; ++j)
-            four[j] = _mm_cmpgt_epi32(_mm_castps_si128(_mm_loadu_ps(sums + i + 4 * j)), limit);
-        const __m128i sixteen =
-            _mm_packs_epi16(_mm_packs_epi32(four[0], four[1]), _mm_packs_epi32(four[2], four[3]));
-        mask |= uint64_t(uint32_t(_mm_movemask_epi8(sixteen))) << i;
-    }
+    __m128i four[4];
+    for (int j = 0; j < 4; ++j) four[j] = _mm_cmpgt_epi32(_mm_castps_si128(_mm_loadu_ps(sums + 4 * j)), limit);
+    return uint32_t(_mm_movemask_epi8(
+        _mm_packs_epi16(_mm_packs_epi32(four[0], four[1]), _mm_packs_epi32(four[2], four[3]))));
 #else
+    uint32_t mask = 0;
     int32_t bits[kBlock];
     std::memcpy(bits, sums, sizeof bits);
-    for (int i = 0; i < kBlock; ++i) mask |= uint64_t(bits[i] > cut) << i;
-#endif
+    for (int i = 0; i < kBlock; ++i) mask |= uint32_t(bits[i] > cut) << i;
     return mask;
+#endif
 }
 
-int lowest(uint64_t mask) {
+int lowest(uint32_t mask) {
 #if defined(__GNUC__)
-    return __builtin_ctzll(mask);
+    return __builtin_ctz(mask);
 #else
     int bit = 0;
     while (!(mask >> bit & 1)) ++bit;
@@ -279,9 +296,11 @@ class Search {
 
     void window(const Kind& segment, int window, int64_t base, std::vector<Run>& runs);
     void add(const Kind& segment, int window, Run& run, int begin, int end);
+    void take(const Kind& segment, int window, Run& run, int begin, int end, float cut);
     void collect(int begin, int end, float cut);
     void complete(const Kind& segment, int window, Run& run, float cut);
     void offer(const Kind& segment, int64_t first, int64_t base);
+    void keep_best();
 
     const size_t k_;
     const float constant_;
@@ -289,7 +308,8 @@ class Search {
     const bool* const allowed_;
     float threshold_ = -kInfinity;  // only scores above it matter in the segment at hand
     float floor_ = -kInfinity;      // the k-th best score of the segments so far
-    std::vector<Scored> heap_, found_;
+    std::vector<Scored> best_, found_;
+    size_t full_ = 0;  // of how many the best are sorted out
     std::vector<Candidate> candidates_;
     std::vector<double> rest_;
     Sums& sums_;
@@ -298,7 +318,8 @@ class Search {
 template <class Kind>
 void Search<Kind>::segment(const Kind& segment, int64_t base, const std::vector<int64_t>& terms,
                      const std::vector<float>& weights) {
-    heap_.clear();
+    best_.clear();
+    full_ = k_;
     // Equals of another segment may come before those found: their ids decide.
     threshold_ = floor_ == -kInfinity ? floor_ : std::nextafter(floor_, -kInfinity);
 
@@ -321,7 +342,8 @@ void Search<Kind>::segment(const Kind& segment, int64_t base, const std::vector<
         if (!runs.empty()) window(segment, w, base, runs);
     }
 
-    found_.insert(found_.end(), heap_.begin(), heap_.end());
+    keep_best();
+    found_.insert(found_.end(), best_.begin(), best_.end());
     if (found_.size() >= k_) {
         std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), found_.end(), Better());
         floor_ = found_[k_ - 1].score;
@@ -347,8 +369,12 @@ void Search<Kind>::window(const Kind& segment, int window, int64_t base, std::ve
             left += runs[added].end - runs[added].at;
         end = left < kFew ? kWindow : std::min(begin + kPart, kWindow);
 
-        for (size_t j = 0; j < added; ++j) add(segment, window, runs[j], begin, end);
-        collect(begin, end, cut(rest_[added]));
+        if (added == 1) {
+            take(segment, window, runs[0], begin, end, cut(rest_[added]));
+        } else {
+            for (size_t j = 0; j < added; ++j) add(segment, window, runs[j], begin, end);
+            collect(begin, end, cut(rest_[added]));
+        }
         for (size_t j = added; j < count && !candidates_.empty(); ++j)
             complete(segment, window, runs[j], cut(rest_[j]));
         offer(segment, int64_t(window) * kWindow, base);
@@ -363,17 +389,23 @@ void Search<Kind>::add(const Kind& segment, int window, Run& run, int begin, int
     const int64_t stop = end == kWindow ? run.end : advance(places, run.at, run.end, end);
     float* sums = sums_.of.data();
     uint8_t* marked = sums_.marked.data();
-    float values[kBatch];
-    while (run.at < stop) {
-        const int count = int(std::min<int64_t>(kBatch, stop - run.at));
-        const uint16_t* batch = places + run.at;
-        segment.contributions(window, run.number, run.at, count, run.weight, values);
-        for (int i = 0; i < count; ++i) {
-            sums[batch[i]] += values[i];
-            marked[batch[i] / kBlock] = 1;
-        }
-        run.at += count;
-    }
+    segment.each(window, run.number, run.at, stop, run.weight, [=](int place, float value) {
+        sums[place] += value;
+        marked[place / kBlock] = 1;
+    });
+    run.at = stop;
+}
+
+// The candidates of a run whose passages have no other sums.
+template <class Kind>
+void Search<Kind>::take(const Kind& segment, int window, Run& run, int begin, int end, float cut) {
+    candidates_.clear();
+    run.at = advance(segment.places(), run.at, run.end, begin);
+    const int64_t stop = end == kWindow ? run.end : advance(segment.places(), run.at, run.end, end);
+    segment.each(window, run.number, run.at, stop, run.weight, [&](int place, float value) {
+        if (value > cut) candidates_.push_back({value, uint16_t(place)});
+    });
+    run.at = stop;
 }
 
 template <class Kind>
@@ -395,7 +427,7 @@ void Search<Kind>::collect(int begin, int end, float cut) {
         marked[block] = 0;
         float* sums = sums_.of.data() + block * kBlock;
         // Sums are not negative, and such floats are in the order of their bits.
-        for (uint64_t mask = above(sums, cut_bits); mask != 0; mask &= mask - 1) {
+        for (uint32_t mask = above(sums, cut_bits); mask != 0; mask &= mask - 1) {
             const int i = lowest(mask);
             candidates_.push_back({sums[i], uint16_t(block * kBlock + i)});
         }
@@ -425,14 +457,19 @@ void Search<Kind>::offer(const Kind& segment, int64_t first, int64_t base) {
         const int64_t local = first + candidate.place;
         if (local >= segment.passages() || segment.deleted(local)) continue;
         if (allowed_ && !allowed_[base + local]) continue;
-        if (heap_.size() == k_) {
-            std::pop_heap(heap_.begin(), heap_.end(), Better());
-            heap_.pop_back();
-        }
-        heap_.push_back({score, base + local});
-        std::push_heap(heap_.begin(), heap_.end(), Better());
-        if (heap_.size() == k_) threshold_ = std::max(threshold_, heap_.front().score);
+        best_.push_back({score, base + local});
+        if (best_.size() == full_) keep_best();
     }
+}
+
+// Sorting out only now and then takes less than a heap would.
+template <class Kind>
+void Search<Kind>::keep_best() {
+    full_ = k_ + k_ / 4 + 8;
+    if (best_.size() < k_) return;
+    std::nth_element(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), best_.end(), Better());
+    best_.resize(k_);
+    threshold_ = std::max(threshold_, best_[k_ - 1].score);
 }
 
 std::vector<int64_t> checked(const Array<int64_t>& terms, const Segment& segment, size_t count) {
@@ -527,8 +564,8 @@ PYBIND11_MODULE(_native, module) {
     module.doc() = "Kernels of BM25 and of learned sparse vectors; leanseek.indexing.sparse.kernel describes the interface.";
     py::class_<Bm25Segment>(module, "Bm25Segment")
         .def(py::init<int64_t, Array<int64_t>, Array<uint16_t>, Array<int64_t>, Array<uint8_t>, Array<int32_t>,
-                      Array<uint16_t>, Array<uint8_t>, Array<int64_t>, Array<int32_t>, Array<float>, double, double,
-                      py::object>());
+                      Array<uint16_t>, Array<uint8_t>, Array<int64_t>, Array<int32_t>, Array<float>, Array<uint8_t>,
+                      Array<float>, double, double, py::object>());
     py::class_<ImpactSegment>(module, "ImpactSegment")
         .def(py::init<int64_t, Array<int64_t>, Array<uint16_t>, Array<int64_t>, Array<uint8_t>, Array<uint16_t>,
                       Array<uint8_t>, py::object>());

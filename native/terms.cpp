@@ -18,7 +18,6 @@ namespace py = pybind11;
 
 namespace {
 
-constexpr size_t kMost = size_t(1) << 19;  // distinct chunks in the table; past this it starts anew
 constexpr size_t kLongest = 40;            // bytes of a chunk in the table: longer ones are rarely seen twice
 constexpr int32_t kContext = -1;           // in place of a count: the terms depend on the neighbours
 
@@ -131,9 +130,9 @@ size_t white_space(const unsigned char* at, const unsigned char* end) {
 class TermNumbers {
   public:
     // `ascii`: the 128 characters of ASCII, with a space for those that texts of ASCII alone are cut at. `context`: the
-    // chunks whose terms depend on their neighbours.
-    TermNumbers(py::object analyzer, const std::string& ascii, const py::iterable& context)
-        : tokens_of_(analyzer.attr("tokens")), chunk_tokens_(analyzer.attr("chunk_tokens")) {
+    // chunks whose terms depend on their neighbours. `most`: distinct chunks in the table; past this it starts anew.
+    TermNumbers(py::object analyzer, const std::string& ascii, const py::iterable& context, size_t most)
+        : tokens_of_(analyzer.attr("tokens")), chunk_tokens_(analyzer.attr("chunk_tokens")), most_(most) {
         if (ascii.size() != 128) throw std::invalid_argument("ascii has 128 characters");
         for (size_t i = 0; i < 128; ++i) cuts_[i] = white_space(reinterpret_cast<const unsigned char*>(&ascii[i]), nullptr) != 0;
         for (const py::handle& chunk : context) context_.push_back(chunk.cast<std::string>());
@@ -206,7 +205,7 @@ class TermNumbers {
                 numbers_.insert(numbers_.end(), found.begin(), found.end());
                 return;
             }
-            if (memo_.size() >= kMost) {
+            if (memo_.size() >= most_) {
                 memo_.clear();
                 several_.clear();
             }
@@ -250,6 +249,7 @@ class TermNumbers {
     }
 
     py::object tokens_of_, chunk_tokens_;
+    size_t most_;
     bool cuts_[128];
     std::vector<std::string> context_;
     Table<Terms> memo_;
@@ -264,8 +264,8 @@ class TermNumbers {
 PYBIND11_MODULE(_terms, module) {
     module.doc() = "The terms of texts as numbers; see leanseek.indexing.sparse.builder.";
     py::class_<TermNumbers>(module, "TermNumbers")
-        .def(py::init<py::object, const std::string&, const py::iterable&>(), py::arg("analyzer"), py::arg("ascii"),
-             py::arg("context"))
+        .def(py::init<py::object, const std::string&, const py::iterable&, size_t>(), py::arg("analyzer"), py::arg("ascii"),
+             py::arg("context"), py::arg("most"))
         .def("add", &TermNumbers::add)
         .def("numbers", &TermNumbers::numbers)
         .def("names", &TermNumbers::names)

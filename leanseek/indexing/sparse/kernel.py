@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from leanseek.indexing.learned.impact_postings import ImpactReader
 
 
+_LONG = 255
+"""Terms of a passage that the native kernel does not tell its norm by a byte of."""
+
+
 class WeightedTerms(NamedTuple):
     """A query: `weights` (t,) float32, heaviest first; `constant`, what every passage found gets besides.
 
@@ -71,8 +75,11 @@ class NativeKernel:
         self._native = import_module("leanseek._native")
 
     def prepare(self, reader: PostingsReader, norm: LengthNorm, deleted: BoolArray | None) -> Any:
-        norms = np.ones(-(-len(reader) // WINDOW) * WINDOW, np.float32)
+        room = -(-len(reader) // WINDOW) * WINDOW
+        norms = np.ones(room, np.float32)
         norms[: len(reader)] = norm.of(reader.lengths)
+        lengths = np.zeros(room, np.uint8)
+        lengths[: len(reader)] = np.clip(reader.lengths, 0, _LONG)
         return self._native.Bm25Segment(
             len(reader),
             reader.term_runs,
@@ -85,6 +92,8 @@ class NativeKernel:
             reader.large_at,
             reader.large,
             norms,
+            lengths,
+            norm.of(np.arange(_LONG, dtype=np.int32)),
             norm.base,
             norm.slope,
             deleted,

@@ -13,6 +13,10 @@ from leanseek.text import Analyzer
 from leanseek.text.analyzer import ChunkAnalyzer
 
 
+_MOST_CHUNKS = 1 << 20
+"""Distinct chunks of texts in a table, some 60 bytes each."""
+
+
 class TermNumbers(Protocol):
     """The terms of many texts as numbers, in the order in which they first come."""
 
@@ -67,13 +71,16 @@ class PlainTermNumbers:
         return [term.encode() for term in self._known]
 
 
-def term_numbers(analyzer: Analyzer) -> TermNumbers:
-    """Those of native/terms.cpp, which remember what chunks of texts have, where it was built and the analyser can."""
+def term_numbers(analyzer: Analyzer, most: int = _MOST_CHUNKS) -> TermNumbers:
+    """Those of native/terms.cpp, which remember the terms of chunks, where it was built and the analyser can do it.
+
+    `most` is how many chunks they remember; past this they start anew.
+    """
     if isinstance(analyzer, ChunkAnalyzer):
         try:
             native = import_module("leanseek._terms")
         except ImportError:
             return PlainTermNumbers(analyzer)
-        numbers: TermNumbers = native.TermNumbers(analyzer, analyzer.cuts, analyzer.dependent)
+        numbers: TermNumbers = native.TermNumbers(analyzer, analyzer.cuts, analyzer.dependent, most)
         return numbers
     return PlainTermNumbers(analyzer)
