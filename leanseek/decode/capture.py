@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.types import Float64Array
+from leanseek.types import Float32Array, Float64Array
 
 
 class Enough(Exception):  # noqa: N818 - not an error: it ends a forward pass after the last layer that counts
@@ -113,6 +113,22 @@ class Rows(Capture):
     def mean(self) -> Float64Array:
         """(rows, n) over the layers."""
         return np.asarray(np.mean([seen for _, seen in sorted(self.seen.items())], axis=0))
+
+
+class Projections(Capture):
+    """Collects the queries of the last `rows` tokens of a single prompt, and the keys of all, in some `layers`.
+
+    `found` has for each layer the queries (h, rows, d) and the keys (g, n, d), float32, after rotary positions.
+    """
+
+    def __init__(self, layers: Sequence[int], rows: int) -> None:
+        super().__init__(Heads(dict.fromkeys(layers)), np.zeros((1, rows)), 0, True)
+        self.found: dict[int, tuple[Float32Array, Float32Array]] = {}
+
+    def take(self, layer: int, query: Any, key: Any, mask: Any, scaling: float, **terms: Any) -> None:
+        """Record a layer. Scale, cap and sink change no order among the keys and are left out."""
+        if layer in self.heads.layers:
+            self.found[layer] = query[0].float().cpu().numpy(), key[0].float().cpu().numpy()
 
 
 _NUMBERS = 1 << 22

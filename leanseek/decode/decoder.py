@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from leanseek.decode.attention import attending, exclusive
-from leanseek.decode.capture import CURRENT, Capture, Enough, Heads, Rows, Strongest
+from leanseek.decode.capture import CURRENT, Capture, Enough, Heads, Projections, Rows, Strongest
 from leanseek.decode.chat import chat_frame
 from leanseek.decode.generation import BATCH, MOST, Constraint, Generated, Token, generate, log_probabilities
 from leanseek.decode.states import LayerStates, States
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
-from leanseek.types import Float64Array, Int64Array
+from leanseek.types import Float32Array, Float64Array, Int64Array
 
 
 class Decoder:
@@ -156,6 +156,22 @@ class Decoder:
         with attending(self.model):
             self._run(np.array([ids]), new_cache(), capture)
         return self._finite(capture.mean())
+
+    def projections(
+        self, ids: Sequence[int], rows: int, layers: Sequence[int] | None = None
+    ) -> dict[int, tuple[Float32Array, Float32Array]]:
+        """Of each layer the queries (h, rows, d) of the last `rows` of n tokens and the keys (g, n, d) of all.
+
+        After rotary positions, as attention compares them: query head i with key head i // (h / g). By default of all
+        layers. Raises ModelError where they are no numbers.
+        """
+        capture = Projections(range(self.depth) if layers is None else layers, rows)
+        with attending(self.model):
+            self._run(np.array([ids]), new_cache(), capture)
+        for found in capture.found.values():
+            for vectors in found:
+                self._finite(vectors)
+        return capture.found
 
     def states(
         self, blocks: Sequence[Sequence[int]], deepest: int, after: LayerStates | None = None

@@ -52,7 +52,7 @@ def build_engine(
     # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
     order = balanced_order(reduced.var(axis=0), DIMS_A_CODE)
     made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
-    return _list_engine(made, rows, portable)
+    return list_engine(made, rows, portable)
 
 
 def open_engine(folder: Path, kind: str, primary: Primary, rows: Rows, *, portable: bool) -> Engine:
@@ -61,7 +61,7 @@ def open_engine(folder: Path, kind: str, primary: Primary, rows: Rows, *, portab
         return GraphEngine.open(folder, rows)
     try:
         if primary == "pq4":
-            return _list_engine(Lists.open(folder, rows.dimensions), rows, portable)
+            return list_engine(Lists.open(folder, rows.dimensions), rows, portable)
         if primary in _LVQ_BITS:
             lists = LvqLists.open(folder, rows.dimensions, rows.size, _LVQ_BITS[primary])
             return LvqEngine(lists, rows, portable=portable)
@@ -72,7 +72,7 @@ def open_engine(folder: Path, kind: str, primary: Primary, rows: Rows, *, portab
         ) from error
 
 
-def _list_engine(lists: Lists, rows: Rows, portable: bool) -> Engine:
+def list_engine(lists: Lists, rows: Rows, portable: bool) -> Engine:
     """The compiled engine where there is one and `portable` does not forbid it, else FAISS's."""
     kernels = None if portable else native()
     return FaissEngine(lists, rows) if kernels is None else ScanEngine(lists, rows, kernels)

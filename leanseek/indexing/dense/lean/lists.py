@@ -206,6 +206,17 @@ def _quantise(residuals: Float32Array, parts: int, seed: int) -> tuple[Float32Ar
     return np.ascontiguousarray(books.transpose(0, 2, 1)), codes
 
 
+def encode(residuals: Float32Array, codebooks: Float32Array) -> NDArray[np.uint8]:
+    """The codes (n, p/2) of residuals (n, p * s) by codebooks (p, s, 16): the nearest codewords, as in `Lists`."""
+    parts = len(codebooks)
+    split = residuals.reshape(len(residuals), parts, -1)
+    # A part's own length is the same for all codewords.
+    distances = np.square(codebooks).sum(axis=1) - 2 * np.einsum("nps,psc->npc", split, codebooks)
+    nearest = distances.argmin(axis=2).astype(np.uint8)
+    packed: NDArray[np.uint8] = nearest[:, 0::2] | nearest[:, 1::2] << 4
+    return packed
+
+
 def balanced_order(variances: Float32Array, dims_a_code: int) -> Int64Array:
     """An order of d dimensions (d,) in which each code's neighbours together carry about as much as others'.
 

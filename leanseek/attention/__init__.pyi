@@ -1,0 +1,1 @@
+from .key_index import KeyIndex as KeyIndex
