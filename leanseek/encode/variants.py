@@ -6,7 +6,9 @@ Each is made once, into a folder of the cache, as a model of its own: every back
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from leanseek.encode.models import ResolvedModel, model_fingerprint, resolve_model
@@ -28,6 +30,9 @@ ATTENTION: Final = ("causal", "bidirectional")
 
 _NAME = re.compile(r"(?P<base>.+?)\[(?P<settings>[^\[\]]*)\]")
 _VERSION: Final = 1
+_VERSION_OF_LENGTHS: Final = 2
+"""The same for variants with `max_tokens`: in the first, two lengths had one fingerprint, and shared their vectors."""
+_LENGTH_FILE: Final = "sentence_bert_config.json"
 _QUERY = re.compile(r"\.(query|q_lin|q_proj|q)\.(weight|bias)$")
 """The parameters by which attention makes queries, in the families of BERT, DistilBERT, Llama and T5."""
 _PACKED = re.compile(r"\.Wqkv\.(weight|bias)$")
@@ -128,7 +133,8 @@ def resolve_variant(base: str, variant: Variant, advice: str) -> ResolvedModel:
     if variant == Variant():
         return origin
     name = variant.name(origin.name)
-    key = f"{_VERSION} {model_fingerprint(origin.path)} {variant.name('')}"
+    version = _VERSION if variant.max_tokens is None else _VERSION_OF_LENGTHS
+    key = f"{version} {model_fingerprint(origin.path)} {variant.name('')}"
     target = cache_folder() / "models" / f"variant-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     if not target.is_dir():
         from leanseek.encode.torch_encoder import load_model
@@ -137,7 +143,19 @@ def resolve_variant(base: str, variant: Variant, advice: str) -> ResolvedModel:
         change(model, variant, name)
         with new_folder(target) as folder:
             model.save_pretrained(str(folder), create_model_card=False)
+            if variant.max_tokens is not None:
+                _write_length(folder, variant.max_tokens)
     return ResolvedModel(name, target, origin.source)
+
+
+def _write_length(folder: Path, max_tokens: int) -> None:
+    """Write how much of a text is read among the settings that count for the model's fingerprint.
+
+    sentence-transformers saves it with the tokenizer's settings, which do not.
+    """
+    file = folder / _LENGTH_FILE
+    settings = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps({**settings, "max_seq_length": max_tokens}, indent=1) + "\n", "utf-8")
 
 
 def change(model: Any, variant: Variant, name: str) -> None:

@@ -100,6 +100,8 @@ def test_more_tokens_are_read_and_a_variant_is_a_model_of_its_own(small: Path) -
     assert base.fingerprint != wide.fingerprint
     assert wide.fingerprint == load_encoder(f"{small}[ max_tokens = 64 ]", "cpu").fingerprint
     assert wide.name.endswith("[max_tokens=64]")
+    # Vectors and exports are kept by the fingerprint: of another length they are others.
+    assert wide.fingerprint != load_encoder(f"{small}[max_tokens=32]", "cpu").fingerprint
 
 
 @given(
