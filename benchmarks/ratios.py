@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rerank
-import sparse
+import sparse_engines
 
 from leanseek import Index, Searcher
 from leanseek.encode import load_encoder, load_query_encoder
@@ -77,7 +77,7 @@ class Bench:
     def queries(self) -> list[str]:
         return [query.text for query in self.collection.queries("test")[:QUERIES]]
 
-    def built(self, engine: sparse.Engine) -> Callable[[str], object]:
+    def built(self, engine: sparse_engines.Engine) -> Callable[[str], object]:
         """The search of a keyword engine, by its index of the texts."""
         folder = self.folder / type(engine).__name__
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,7 +103,7 @@ class Bench:
 
 
 def bm25(bench: Bench) -> Pair:
-    engines = sparse.Leanseek(), sparse.Bm25s("numba")
+    engines = sparse_engines.Leanseek(), sparse_engines.Bm25s("numba")
     ours, other = (bench.built(engine) for engine in engines)
     return Pair(
         lambda: [ours(query) for query in bench.queries], lambda: [other(query) for query in bench.queries]
@@ -111,7 +111,7 @@ def bm25(bench: Bench) -> Pair:
 
 
 def bm25_building(bench: Bench) -> Pair:
-    ours, other = sparse.Leanseek(), sparse.Bm25s("numba")
+    ours, other = sparse_engines.Leanseek(), sparse_engines.Bm25s("numba")
     return Pair(lambda: bench.built(ours), lambda: bench.built(other))
 
 

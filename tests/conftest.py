@@ -99,8 +99,14 @@ def collection() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the whole run away from the user's own cache; what one test exports serves the next."""
+    """Keep the whole run away from the user's own cache; what one test exports or encodes serves the next.
+
+    The run's processes share it, as those of a user do. LEANSEEK_TEST_CACHE names a folder for several runs.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = Path(os.environ.get("LEANSEEK_TEST_CACHE", shared / "cache")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
         patch.setenv("LEANSEEK_CACHE", str(folder))
         yield folder

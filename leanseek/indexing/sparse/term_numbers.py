@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from leanseek.text import Analyzer
 from leanseek.text.analyzer import ChunkAnalyzer
 
-
 _MOST_CHUNKS = 1 << 20
 """Distinct chunks of texts in a table, some 60 bytes each."""
 
