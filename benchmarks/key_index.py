@@ -93,7 +93,7 @@ def main() -> None:
             grown = KeyIndex.build(keys[group, :half], earlier(queries, half))
             grown.add(keys[group, half:])
             small = KeyIndex.build(keys[group], earlier(queries, learned), width // 2)
-            variants = {
+            variants: dict[str, tuple[KeyIndex, np.ndarray, np.ndarray]] = {
                 "from queries": (usual, queries, keys),
                 "PCA": (KeyIndex.build(keys[group]), queries, keys),
                 "from queries, half the dimensions": (small, queries, keys),
@@ -101,7 +101,8 @@ def main() -> None:
                 "from queries, first half of the tokens": (grown, queries, keys),
                 "from queries, before rotary positions": (
                     KeyIndex.build(plain[1][group], earlier(plain[0], learned)),
-                    *plain,
+                    plain[0],
+                    plain[1],
                 ),
             }
             for head in heads:
@@ -155,7 +156,8 @@ def unrotated(decoder: Decoder, vectors: np.ndarray) -> np.ndarray:
         cosine, sine = decoder.layers.rotary_emb(torch.zeros(1), positions)
     half = vectors.shape[2] // 2
     turned = np.concatenate([-vectors[..., half:], vectors[..., :half]], axis=-1)
-    return vectors * cosine[0].numpy() - turned * sine[0].numpy()
+    found: np.ndarray = vectors * cosine[0].numpy() - turned * sine[0].numpy()
+    return found
 
 
 def recall_at_shares(index: KeyIndex, head: Head) -> np.ndarray:

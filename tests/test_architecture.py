@@ -34,7 +34,7 @@ LAYERS = (
     ("eval",),
     ("rag", "understanding"),
     ("searcher",),
-    ("rerank",),
+    ("rerank", "attention"),
     ("indexing",),
     ("decode",),
     ("encode", "text", "reading", "filters"),

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
-from leanseek.indexing.dense.lean.engine import Effort, Engine
+from leanseek.indexing.dense.lean.engine import Effort, Engine, rescored
 from leanseek.indexing.dense.lean.first_level import DIMS_A_CODE, WIDTH, list_engine
 from leanseek.indexing.dense.lean.lists import BLOCK, Lists, balanced_order, build_lists, encode
 from leanseek.indexing.dense.lean.rows import Rows
@@ -22,6 +22,13 @@ SHARE: Final = 0.03
 RUN: Final = 256
 """How many keys in a row are centred together: rotary positions turn the keys' mean slowly, from token to token."""
 
+FIRST: Final = 4
+"""How many of the first keys are scored in full by every search and have no code.
+
+Many heads leave their attention on the first token where nothing else matters, and its key lies far from all others
+(Xiao et al.: "Efficient streaming language models with attention sinks", ICLR 2024).
+"""
+
 _MOST_DIMS: Final = 1024
 """The longest code that the kernel scans, in dimensions."""
 
@@ -30,7 +37,7 @@ class KeyIndex:
     """The keys (n, D) of one attention head in the order of their tokens, searched by what queries attend to.
 
     A search scores all keys that a query sees by codes of 2 bits a dimension, and the best of them in full: a share of
-    the keys, 3 % by default. Three things make the codes lose little:
+    the keys, 3 % by default, the first four among them. Three things make the codes lose little:
 
     - Keys are centred, 256 in a row together. What all keys have in common adds the same number to all scores of a
       query, which the softmax does not see, but is the largest part of what codes would have to hold; and rotary
@@ -58,7 +65,7 @@ class KeyIndex:
         self._keys, self._size = keys, len(keys)
         self._reduction, self._order = reduction, order
         self._lists = lists
-        self._settled = 0
+        self._settled = FIRST
         self._portable = portable
         self._engine: Engine | None = None
 
@@ -100,8 +107,9 @@ class KeyIndex:
                 raise UsageError(
                     f"queries have {queries.shape[1]} dimensions and keys {width}; give those of one attention head"
                 )
-        reduction = _reduction(keys - keys.mean(axis=0), queries, dims, seed)
-        reduced = _filled(reduction.reduce_data(keys))
+        coded = keys[FIRST:] if len(keys) > FIRST else keys
+        reduction = _reduction(coded - coded.mean(axis=0), queries, dims, seed)
+        reduced = _filled(reduction.reduce_data(coded))
         order = balanced_order(reduced.var(axis=0), DIMS_A_CODE)
         matrix = _filled(reduction.queries.T)[:, order]
         # One list: codewords that are spread as widely as all keys fit those best that get large weights.
@@ -137,7 +145,7 @@ class KeyIndex:
     def depth(self, k: int, before: int | None = None, share: float = SHARE) -> int:
         """How many keys a search for k scores in full, where a query sees the first `before` (by default all)."""
         seen = self._size if before is None else before
-        return min(seen, max(k, math.floor(share * seen)))
+        return min(seen, max(k + FIRST, math.floor(share * seen)))
 
     def add(self, keys: Float32Array) -> None:
         """Append the keys (c, D) of the tokens that follow. They are coded by what was learned when it was built.
@@ -170,7 +178,8 @@ class KeyIndex:
         """Scores (m, k) float32 and positions (m, k) int64 of the keys with the largest weights for queries (m, D).
 
         `before`, one number or (m,), is how many of the first keys each query sees: for a token at position p of a
-        causal decoder p + 1, itself included. By default all. A search scores `share` of these in full, and k at least.
+        causal decoder p + 1, itself included. By default all. A search scores `share` of these in full, but
+        the first 4 and k more at least.
 
         Scores are inner products, which attention multiplies by its scale; the largest come first, of equal ones the
         earlier. Rows with fewer than k answers end in score -inf and position -1.
@@ -190,15 +199,27 @@ class KeyIndex:
         seen = self._seen(before, len(queries))
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         positions = np.full((len(queries), k), -1, dtype=np.int64)
-        engine = self._opened()
         for count in np.unique(seen[seen > 0]).tolist():
             rows = np.flatnonzero(seen == count)
             answers = min(k, count)
-            allowed = None if count == self._size else np.arange(self._size) < count
-            effort = Effort(engine.widest, self.depth(answers, count, share))
-            found = engine.search(queries[rows], answers, effort, allowed, 1)
+            found = self._best(queries[rows], answers, count, self.depth(answers, count, share))
             scores[rows, :answers], positions[rows, :answers] = found
         return scores, positions
+
+    def _best(self, queries: Float32Array, k: int, count: int, depth: int) -> tuple[Float32Array, Int64Array]:
+        """Scores and positions (m, k) among the first `count` keys, of which `depth` are scored in full."""
+        every: Int64Array = np.arange(count)
+        rows = Rows(self._keys[: self._size], portable=self._portable)
+        if depth == count:
+            return rescored(rows, queries, k, lambda _: every)
+        engine = self._opened(rows)
+        allowed = None if count == self._size else np.arange(self._size) < count
+        _, found = engine.search(queries, k, Effort(engine.widest, depth - FIRST), allowed, 1)
+        # Where nothing tells codes apart, FAISS leaves some out.
+        whole = set(np.flatnonzero((found >= 0).sum(axis=1) == k).tolist())
+        return rescored(
+            rows, queries, k, lambda row: np.append(every[:FIRST], found[row]) if row in whole else every
+        )
 
     def _seen(self, before: int | Int64Array | None, count: int) -> Int64Array:
         """(count,) how many keys each query sees."""
@@ -214,8 +235,8 @@ class KeyIndex:
             )
         return np.broadcast_to(given, (count,)).astype(np.int64)
 
-    def _opened(self) -> Engine:
-        """What searches the keys that there are now."""
+    def _opened(self, rows: Rows) -> Engine:
+        """What searches the keys that there are now, `rows`, by their codes."""
         if self._engine is None:
             lists = self._lists
             for start in range(self._settled, self._size, RUN):
@@ -224,7 +245,6 @@ class KeyIndex:
                 if end - start == RUN:
                     # The last one, which keys may follow, is coded again each time.
                     self._lists, self._settled = lists, end
-            rows = Rows(self._keys[: self._size], portable=self._portable)
             self._engine = list_engine(lists, rows, self._portable)
         return self._engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from leanseek.decode.states import LayerStates, States
 from leanseek.encode.models import derived_fingerprint
 from leanseek.errors import ModelError
 from leanseek.types import Float32Array, Float64Array, Int64Array
+
+Numbers = TypeVar("Numbers", Float32Array, Float64Array)
 
 
 class Decoder:
@@ -253,7 +255,7 @@ class Decoder:
         finally:
             CURRENT.reset(token)
 
-    def _finite(self, attention: Float64Array) -> Float64Array:
+    def _finite(self, attention: Numbers) -> Numbers:
         if not np.isfinite(attention).all():
             raise ModelError(
                 f"the model '{self.name}' gave NaN or infinite attention; it orders nothing. Check its weights, or "
