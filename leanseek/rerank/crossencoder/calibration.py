@@ -18,6 +18,8 @@ from leanseek.types import BoolArray, Float64Array
 CALIBRATION_FILE = "calibration.json"
 """The file's name, in the folder of the model that it belongs to."""
 
+_LEAST_SPREAD = 1e-150
+"""Squares of smaller differences are no numbers any more, so that they count as none."""
 _ROUNDS = 100
 _ENOUGH = 1e-10
 
@@ -91,7 +93,9 @@ def fit_calibration(
         )
     positive, negative = float(counts[labels].sum()), float(counts[~labels].sum())
     target = np.where(labels, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
-    centre, spread = float(given.mean()), 1.0 if alike(given) else float(given.std())
+    centre, spread = float(given.mean()), float(given.std())
+    if alike(given) or spread < _LEAST_SPREAD:
+        spread = 1.0
     total = counts.sum()
     x = (given - centre) / spread
     slope, intercept = 0.0, math.log((positive + 1.0) / (negative + 1.0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rerank.cross_encoder_support import CountingModel, build_model, hits_of, texts
 
@@ -260,6 +260,7 @@ def test_a_weight_is_so_many_pairs_alike() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), min_size=2, max_size=30))
+@example([(0.0, False), (4e-191, True)])
 def test_a_fit_is_finite_whatever_the_labels(pairs: list[tuple[float, bool]]) -> None:
     scores, labels = [score for score, _ in pairs], [label for _, label in pairs]
     if len(set(labels)) < 2:
