@@ -77,7 +77,7 @@ class Bench:
     def queries(self) -> list[str]:
         return [query.text for query in self.collection.queries("test")[:QUERIES]]
 
-    def built(self, engine: sparse_engines.Engine) -> Callable[[str], object]:
+    def built(self, engine: sparse_engines.Engine) -> Callable[[str, int], object]:
         """The search of a keyword engine, by its index of the texts."""
         folder = self.folder / type(engine).__name__
         shutil.rmtree(folder, ignore_errors=True)
@@ -106,7 +106,8 @@ def bm25(bench: Bench) -> Pair:
     engines = sparse_engines.Leanseek(), sparse_engines.Bm25s("numba")
     ours, other = (bench.built(engine) for engine in engines)
     return Pair(
-        lambda: [ours(query) for query in bench.queries], lambda: [other(query) for query in bench.queries]
+        lambda: [ours(query, 100) for query in bench.queries],
+        lambda: [other(query, 100) for query in bench.queries],
     )
 
 
