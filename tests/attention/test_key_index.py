@@ -83,6 +83,20 @@ def test_a_search_of_every_key_is_exact_and_sees_no_later_key(
 
 
 @pytest.mark.parametrize("portable", PORTABLE)
+def test_by_codes_too_a_query_sees_no_later_key(portable: bool) -> None:
+    keys, queries = head(3_000, 520)
+    index = KeyIndex.build(keys, queries[:500], portable=portable)
+    k, share, asked = 20, 0.1, queries[500:]
+    before = np.linspace(1_200, 1_500, len(asked)).astype(int)
+    assert (index.search(asked, k, share=share)[1] >= before[:, None]).any(axis=1).all()
+    assert index.depth(k, 1_500, share) == 150
+    _, positions = index.search(asked, k, before, share=share)
+    assert (positions >= 0).all() and (positions < before[:, None]).all()
+    rows = zip(asked, before, positions, strict=True)
+    assert np.mean([np.isin(best(keys[:seen], query, k), row).mean() for query, seen, row in rows]) >= 0.95
+
+
+@pytest.mark.parametrize("portable", PORTABLE)
 def test_codes_learned_from_queries_find_nearly_all_and_more_than_those_of_the_keys_alone(
     portable: bool,
 ) -> None:
