@@ -51,6 +51,7 @@ def diagnose() -> list[Finding]:
     advice = "slower ones in use: install a C++ compiler, then reinstall leanseek"
     for name, compiled in (
         ("kernels: terms", kernel_name() == "native"),
+        ("kernels: indexing", importlib.util.find_spec("leanseek._terms") is not None),
         ("kernels: vectors", scan_kernels() is not None),
     ):
         findings.append(Finding(name, compiled, "compiled" if compiled else advice))

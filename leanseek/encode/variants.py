@@ -29,9 +29,8 @@ ATTENTION: Final = ("causal", "bidirectional")
 """Whether a token attends to those before it alone, or to all."""
 
 _NAME = re.compile(r"(?P<base>.+?)\[(?P<settings>[^\[\]]*)\]")
-_VERSION: Final = 1
-_VERSION_OF_LENGTHS: Final = 2
-"""The same for variants with `max_tokens`: in the first, two lengths had one fingerprint, and shared their vectors."""
+_VERSION: Final = 2
+"""In the first, variants of two lengths had one fingerprint, and shared their vectors."""
 _LENGTH_FILE: Final = "sentence_bert_config.json"
 _QUERY = re.compile(r"\.(query|q_lin|q_proj|q)\.(weight|bias)$")
 """The parameters by which attention makes queries, in the families of BERT, DistilBERT, Llama and T5."""
@@ -133,8 +132,7 @@ def resolve_variant(base: str, variant: Variant, advice: str) -> ResolvedModel:
     if variant == Variant():
         return origin
     name = variant.name(origin.name)
-    version = _VERSION if variant.max_tokens is None else _VERSION_OF_LENGTHS
-    key = f"{version} {model_fingerprint(origin.path)} {variant.name('')}"
+    key = f"{_VERSION} {model_fingerprint(origin.path)} {variant.name('')}"
     target = cache_folder() / "models" / f"variant-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     if not target.is_dir():
         from leanseek.encode.torch_encoder import load_model

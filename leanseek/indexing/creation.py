@@ -83,7 +83,7 @@ def make_plan(
     given = tuple(text for text in learning_queries if text.strip())
     if dense not in ("auto", "lean") and (given or lean != LeanSettings()):
         raise UsageError(
-            "dims, kind, recall, precision and learning queries are for reduced vectors; "
+            "dims, kind, recall, precision, primary, reduction and learning queries are for reduced vectors; "
             f"choose the dense index 'lean' or 'auto' with them, not '{dense or 'none'}'"
         )
     if dense is None or encoder is None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,6 +9,8 @@ import pytest
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec import Reduction, learn_reduction, split_queries
 from leanseek.indexing.leanvec.linear import SAMPLE_ROWS, sample
+from leanseek.indexing.leanvec.reduction import REDUCTIONS
+from leanseek.indexing.settings import Method
 
 METHODS = ["id", "ood-fw", "ood-es", "sphering"]
 
@@ -26,6 +28,11 @@ def relative_loss(reduction: Reduction, vectors: np.ndarray, queries: np.ndarray
     true = queries @ vectors.T
     error = reduction.reduce_queries(queries) @ reduction.reduce_data(vectors).T - true
     return float(np.square(error).sum() / np.square(true).sum())
+
+
+def test_every_method_that_can_be_asked_for_is_in_the_table() -> None:
+    assert ("auto", *REDUCTIONS) == get_args(Method)
+    assert sorted(REDUCTIONS) == sorted(METHODS)
 
 
 @pytest.mark.parametrize("method", [*METHODS, "auto"])

@@ -140,6 +140,13 @@ def test_the_first_level_can_be_chosen(tmp_path: Path) -> None:
         assert shared(best(index.path), best(flat.path)) >= 0.9
 
 
+def test_the_reduction_can_be_chosen(tmp_path: Path) -> None:
+    index = create(tmp_path / "index", lean=LeanSettings(dims=16, reduction="ood-es"))
+    index.add(topical(1500), cache=False)
+    (segment,) = lean_segments(index.path)
+    assert segment.method == "ood-es"
+
+
 def test_there_must_be_something_to_learn_anew(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "index", encoder=HashEncoder(), dense="flat")
     index.add(make_documents(5), cache=False)
