@@ -24,6 +24,7 @@ LANGUAGE = ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC"]
 KERNELS = [
     "tests/indexing/sparse/test_bm25_parts.py",
     "tests/indexing/sparse/test_bm25_pruning.py",
+    "tests/indexing/sparse/test_term_numbers.py",
     "tests/indexing/learned/test_impacts.py",
     "tests/indexing/dense/lean/test_lean_kernels.py",
     "tests/indexing/ngrams/test_fm_index.py",
@@ -61,7 +62,8 @@ def test_the_kernels_read_no_foreign_memory(tmp_path: Path) -> None:
         pytest.skip("g++ and its libasan are not installed")
     package = tmp_path / "leanseek"
     shutil.copytree(ROOT / "leanseek", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name, source in (("_native", "bm25.cpp"), ("_scan", "scan.cpp"), ("_ngrams", "ngrams.cpp")):
+    modules = {"_native": "bm25.cpp", "_terms": "terms.cpp", "_scan": "scan.cpp", "_ngrams": "ngrams.cpp"}
+    for name, source in modules.items():
         watched = ["-g", "-O1", "-shared", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
         out = package / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
         subprocess.run(
