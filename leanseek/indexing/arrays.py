@@ -27,13 +27,14 @@ _DESCRIPTION = re.compile(
 
 
 class ArrayAppender:
-    """Writes a one-dimensional .npy file whose length is known only at the end.
+    """Writes a .npy file whose length is known only at the end; `row` is the shape of what is counted.
 
     The file is complete when the appender is closed.
     """
 
-    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...] = ()) -> None:
         self._file: BinaryIO = path.open("wb")
+        self._row = row
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._count = 0
         self._file.write(bytes(_HEADER))
@@ -42,7 +43,7 @@ class ArrayAppender:
         return self._count
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add values (n,), converted to the file's dtype."""
+        """Add values (n, ...), converted to the file's dtype."""
         self._file.write(np.ascontiguousarray(values, dtype=self._dtype).data)
         self._count += len(values)
 
@@ -50,7 +51,9 @@ class ArrayAppender:
         """Write the header (format version 1.0) and close the file."""
         if self._file.closed:
             return
-        text = repr({"descr": self._dtype.str, "fortran_order": False, "shape": (self._count,)}).encode()
+        text = repr(
+            {"descr": self._dtype.str, "fortran_order": False, "shape": (self._count, *self._row)}
+        ).encode()
         room = _HEADER - len(_MAGIC) - 2
         with self._file:
             self._file.seek(0)

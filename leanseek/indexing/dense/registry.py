@@ -101,8 +101,10 @@ def _build_lean(
 ) -> None:
     from leanseek.indexing.dense.lean.lean_index import LeanVecIndex
 
+    # Beside the folder, which the index takes the place of.
+    spooled = folder.with_name(_SPOOL)
     try:
-        vectors = spool(folder / _SPOOL, blocks, shape)
+        vectors = spool(spooled, blocks, shape)
         queries, source = lesson()
         LeanVecIndex.build(
             vectors,
@@ -114,9 +116,10 @@ def _build_lean(
             secondary=cast(Precision, settings.precision),
             source=source,
             reduction=cast(Method, settings.reduction),
-        ).save(folder)
+            into=folder,
+        )
     finally:
-        (folder / _SPOOL).unlink(missing_ok=True)
+        spooled.unlink(missing_ok=True)
 
 
 def spool(path: Path, blocks: Iterable[Float32Array], shape: tuple[int, int]) -> Float32Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from leanseek.indexing.leanvec.reduction import (
 from leanseek.indexing.settings import Method
 from leanseek.types import Float32Array, Int64Array
 
+if TYPE_CHECKING:
+    from leanseek.indexing.vectors import VectorSource
+
 _BLOCK_ROWS: Final = 8_192
 _SURVIVORS: Final = 4
 """Candidates are sorted out when there are so many times as many as are wanted."""
@@ -29,10 +32,10 @@ _MEASURED: Final = 500
 _ROUNDING: Final = 1e-5
 
 
-def nearest(queries: Float32Array, vectors: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
+def nearest(queries: Float32Array, vectors: VectorSource, k: int) -> tuple[Float32Array, Int64Array]:
     """Scores and ordinals (m, k) of the largest inner products of queries (m, D) with vectors (n, D).
 
-    Best first, ties by ordinal; k is at most n. The vectors are read in blocks and may be memory-mapped. One
+    Best first, ties by ordinal; k is at most n. The vectors are read in blocks and need not be in memory. One
     matrix product for all queries is several times as fast as FAISS's exact search.
     """
     count = len(queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy as np
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.engine import Engine
 from leanseek.indexing.dense.lean.first_level import WIDTH, build_engine
-from leanseek.indexing.dense.lean.meta import Learned, Meta, sampled_loss
+from leanseek.indexing.dense.lean.meta import Learned, Meta, sampled_loss, save_meta
 from leanseek.indexing.dense.lean.recall import MEASURED, Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
-from leanseek.indexing.leanvec.linear import finite
+from leanseek.indexing.leanvec.linear import SAMPLE_ROWS, finite
 from leanseek.indexing.learning_queries import FEWEST_QUERIES
 from leanseek.indexing.settings import LeanKind, LeanSettings, Method, Precision, Primary, Source
+from leanseek.indexing.vectors import Vectors, VectorSource, drawn
 from leanseek.types import Float32Array
 
 LISTS_FROM: Final = 5_000
@@ -37,7 +39,7 @@ class Built(NamedTuple):
 
 
 def build(
-    vectors: Float32Array,
+    source_vectors: VectorSource,
     queries: Float32Array | Learned | None,
     dims: int | str,
     kind: LeanKind,
@@ -49,14 +51,15 @@ def build(
     portable: bool,
     source: Source,
     method: Method,
+    folder: Path | None = None,
 ) -> Built:
-    """See LeanVecIndex.build."""
-    vectors = _checked(vectors, "vectors")
+    """See LeanVecIndex.build. With a folder, what it returns is stored there."""
+    vectors = Vectors(source_vectors)
     if len(vectors) == 0:
         raise InputError("there are no vectors to index; add documents first")
     given = queries.queries if isinstance(queries, Learned) else queries
     if given is not None:
-        given = _checked(given, "queries")
+        given = _checked_queries(given)
         if given.shape[1] != vectors.shape[1]:
             raise UsageError(
                 f"queries have {given.shape[1]} dimensions and vectors {vectors.shape[1]}; "
@@ -69,17 +72,21 @@ def build(
     codes = primary or ("sq8" if chosen == "hnsw" else "pq4")
 
     learning, aside, notes = _queries(vectors, given, seed)
+    some = drawn(vectors, SAMPLE_ROWS, seed)
     if isinstance(queries, Learned):
         learned = queries
-        loss = sampled_loss(learned.reduction, vectors, learned.queries, seed)
+        loss = sampled_loss(learned.reduction, some, learned.queries, seed)
     else:
-        reduction = _reduction(vectors, learning, aside, dims, method, seed)
+        reduction = _reduction(some, learning, aside, dims, method, seed)
         stand_ins = learning is None
         kept = aside if stand_ins or given is None else given
-        loss = sampled_loss(reduction, vectors, kept, seed)
+        loss = sampled_loss(reduction, some, kept, seed)
         learned = Learned(reduction, kept, loss, "vectors" if stand_ins else source)
     reduction = learned.reduction
-    rows = Rows.encode(vectors, secondary, portable=portable)
+    if folder is None:
+        rows = Rows.encode(vectors, secondary, portable=portable)
+    else:
+        rows = Rows.encode_into(folder, vectors, secondary, portable=portable)
     engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
     # PCA learns nothing from queries, so that they can all be measured with.
     fresh = aside if learning is None or reduction.method != "id" else np.concatenate([aside, learning])
@@ -99,6 +106,10 @@ def build(
         notes=(*notes, *reduction.notes, *_missed(calibration, recall)),
         calibration=calibration,
     )
+    if folder is not None:
+        engine.save(folder)
+        learned.save(folder)
+        save_meta(folder, meta)
     return Built(rows, engine, meta, learned)
 
 
@@ -111,15 +122,15 @@ def _missed(calibration: Calibration, recall: float) -> tuple[str, ...]:
     )
 
 
-def _checked(values: Float32Array, name: str) -> Float32Array:
+def _checked_queries(values: Float32Array) -> Float32Array:
     values = np.asarray(values)
     if values.ndim != 2 or values.shape[1] == 0:
-        raise UsageError(f"{name} have shape {values.shape}; an index takes (n, D) float32")
-    return finite(np.ascontiguousarray(values, dtype=np.float32), name)
+        raise UsageError(f"queries have shape {values.shape}; an index takes (n, D) float32")
+    return finite(np.ascontiguousarray(values, dtype=np.float32), "queries")
 
 
 def _queries(
-    vectors: Float32Array, queries: Float32Array | None, seed: int
+    vectors: VectorSource, queries: Float32Array | None, seed: int
 ) -> tuple[Float32Array | None, Float32Array, tuple[str, ...]]:
     """Queries to learn from, queries to measure with, and notes about them."""
     if queries is not None and len(queries) >= FEWEST_QUERIES and queries.any():

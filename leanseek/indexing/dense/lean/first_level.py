@@ -15,8 +15,10 @@ from leanseek.indexing.dense.lean.lists import Lists, balanced_order, build_list
 from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.rows import Rows, native
 from leanseek.indexing.leanvec import Reduction
+from leanseek.indexing.leanvec.linear import SAMPLE_ROWS
 from leanseek.indexing.quantisation import Bits
 from leanseek.indexing.settings import Primary
+from leanseek.indexing.vectors import Vectors, VectorSource, drawn, gathered
 from leanseek.types import Float32Array
 
 DIMS_A_CODE: Final = 2
@@ -26,7 +28,7 @@ _LVQ_BITS: Final[dict[str, Bits]] = {"lvq4": 4, "lvq8": 8}
 
 
 def build_engine(
-    vectors: Float32Array,
+    vectors: VectorSource,
     reduction: Reduction,
     rows: Rows,
     kind: str,
@@ -38,21 +40,27 @@ def build_engine(
     """The first level of vectors (n, D), whose second is `rows`; see LeanVecIndex.build."""
     if kind == "hnsw":
         even = reduction.orthonormal()
-        return GraphEngine.build(even.reduce_data(vectors), even.queries.T, rows)
-    reduced = reduction.reduce_data(vectors)
-    fill = -reduced.shape[1] % WIDTH
-    reduced = np.pad(reduced, ((0, 0), (0, fill)))
-    matrix = np.pad(reduction.queries, ((0, fill), (0, 0)))
+        return GraphEngine.build(gathered(_reduced(vectors, even.data)), even.queries.T, rows)
+    fill = ((0, -reduction.dims % WIDTH), (0, 0))
+    matrix, data = np.pad(reduction.queries, fill), np.pad(reduction.data, fill)
     count = 1 if kind == "flat" else lists or round(4 * math.sqrt(len(vectors)))
     if primary in _LVQ_BITS:
+        reduced = gathered(_reduced(vectors, data))
         quantised = LvqLists.build(reduced, matrix.T, count, _LVQ_BITS[primary], seed)
         return LvqEngine(quantised, rows, portable=portable)
     if primary == "sq8" or primary == "rabitq":
+        reduced = gathered(_reduced(vectors, data))
         return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
     # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
-    order = balanced_order(reduced.var(axis=0), DIMS_A_CODE)
-    made = build_lists(np.ascontiguousarray(reduced[:, order]), matrix[order].T, count, DIMS_A_CODE, seed)
+    order = balanced_order((drawn(vectors, SAMPLE_ROWS, seed) @ data.T).var(axis=0), DIMS_A_CODE)
+    made = build_lists(_reduced(vectors, data[order]), matrix[order].T, count, DIMS_A_CODE, seed)
     return list_engine(made, rows, portable)
+
+
+def _reduced(vectors: VectorSource, matrix: Float32Array) -> Vectors:
+    """The vectors (n, D) reduced by a matrix (d, D) as they are read."""
+    turned = np.ascontiguousarray(matrix.T)
+    return Vectors(vectors, lambda block: block @ turned, len(matrix))
 
 
 def open_engine(folder: Path, kind: str, primary: Primary, rows: Rows, *, portable: bool) -> Engine:

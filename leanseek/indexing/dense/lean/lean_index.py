@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from leanseek.errors import InputError, StorageError, UsageError
+from leanseek.files import draft_folder
 from leanseek.indexing.dense.base import Listed
 from leanseek.indexing.dense.lean.construction import Built, build
 from leanseek.indexing.dense.lean.device import DeviceRows
@@ -18,6 +21,7 @@ from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.settings import LeanKind, Method, Precision, Primary, Source
+from leanseek.indexing.vectors import VectorSource
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 
@@ -55,7 +59,7 @@ class LeanVecIndex:
     @classmethod
     def build(
         cls,
-        vectors: Float32Array,
+        vectors: VectorSource,
         queries: Float32Array | Learned | None = None,
         dims: int | str = "auto",
         kind: LeanKind = "auto",
@@ -68,11 +72,13 @@ class LeanVecIndex:
         portable: bool = False,
         source: Source = "given",
         reduction: Method = "auto",
+        into: str | Path | None = None,
     ) -> LeanVecIndex:
         """An index of vectors (n, D) float32 for queries like `queries` (m, D).
 
         Args:
-            vectors: any finite values; unit length is usual. float16 and memory maps are taken too.
+            vectors: any finite values; unit length is usual. float16 and memory maps are taken too, and any
+                `VectorSource`. They are read in blocks, several times.
             queries: to learn from, of which a fifth is held out for measuring. Without them the vectors
                 are taken instead, with an entry in `notes`. What an earlier index `learned` is used unchanged,
                 and `dims` is ignored.
@@ -90,26 +96,21 @@ class LeanVecIndex:
             source: where the queries are from, for `info`: `given` by a user, or made from the `corpus`.
             reduction: how the matrices are found: one of `REDUCTIONS`, or "auto" for sphering or PCA, whichever
                 loses less on queries held out. Without queries it is PCA.
+            into: a folder, new or empty, to write the index to as it is made. What is returned is mapped from
+                there: the vectors in full are never in memory. Until the index is whole there is no such folder.
 
         Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
-        vectors, or NaN or infinite values.
+        vectors, or NaN or infinite values, StorageError where the disk refuses.
         """
-        return cls(
-            build(
-                vectors,
-                queries,
-                dims,
-                kind,
-                recall,
-                primary,
-                secondary,
-                lists,
-                seed,
-                portable,
-                source,
-                reduction,
-            )
-        )
+        chosen = (queries, dims, kind, recall, primary, secondary, lists, seed, portable, source, reduction)
+        if into is None:
+            return cls(build(vectors, *chosen))
+        folder = Path(into)
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError(f"'{folder}' is not empty; give a folder that is new or empty")
+        with _stored_in(folder), draft_folder(folder) as draft:
+            build(vectors, *chosen, folder=draft)
+        return cls.open(folder, portable=portable)
 
     @classmethod
     def open(cls, folder: str | Path, *, portable: bool = False) -> LeanVecIndex:
@@ -273,16 +274,11 @@ class LeanVecIndex:
     def save(self, folder: str | Path) -> None:
         """Write the index's files into a folder, made if need be. Raises StorageError where the disk refuses."""
         folder = Path(folder)
-        try:
+        with _stored_in(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for part in (self._rows, self._engine, self._learned):
                 part.save(folder)
             save_meta(folder, self._meta)
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            where = error.filename or folder
-            raise StorageError(f"writing '{where}' failed: {error.strerror or error}") from error
 
     def _checked(self, queries: Float32Array, k: int, threads: int | None) -> Float32Array:
         queries = np.asarray(queries)
@@ -310,6 +306,18 @@ class LeanVecIndex:
 
     def _filled(self, count: int, k: int) -> tuple[Float32Array, Int64Array]:
         return np.full((count, k), -np.inf, dtype=np.float32), np.full((count, k), -1, dtype=np.int64)
+
+
+@contextmanager
+def _stored_in(folder: Path) -> Iterator[None]:
+    """What the disk refuses meanwhile is a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        where = error.filename or folder
+        raise StorageError(f"writing '{where}' failed: {error.strerror or error}") from error
 
 
 def available_processors() -> int:

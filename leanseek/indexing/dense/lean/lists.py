@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.indexing.arrays import open_array, write_array
 from leanseek.indexing.faiss_library import faiss, kmeans
+from leanseek.indexing.vectors import BLOCK_ROWS, VectorSource, blocks, drawn
 from leanseek.types import Float32Array, Int64Array
 
 BLOCK: Final = 32
@@ -20,9 +21,11 @@ BLOCK: Final = 32
 CODEWORDS: Final = 16
 OUTLYING: Final = 4.0
 """A list is taken to hold vectors this many standard deviations from its centroid, on the query's side."""
-_COARSE_POINTS: Final = 128
+_CLUSTER_POINTS: Final = 128
+"""Vectors that are clustered, for each centroid."""
 _CLUSTER_STEPS: Final = 8
-_BLOCK_ROWS: Final = 4096
+_PROBES: Final = 8
+"""Groups of centroids that a vector's list is looked for in: one in a hundred vectors has a nearer one elsewhere."""
 _LEARNING_POINTS: Final = 16384
 _STEPS: Final = 10
 
@@ -38,26 +41,69 @@ class Clusters(NamedTuple):
     members: Int64Array
 
 
-def cluster(vectors: Float32Array, count: int, seed: int) -> Clusters:
-    """About `count` clusters of vectors (n, d) by k-means in two stages: square root of count, then each again.
+class Cells:
+    """Centroids (c, d) in groups around coarse ones, so that few of them are compared with a vector."""
 
-    Two stages take a fraction of the time of one and find lists that are as good for searching.
-    """
-    count = max(1, min(count, len(vectors)))
-    if count == 1:
-        return _described(vectors, np.zeros(len(vectors), dtype=np.int64), 1)
-    stage = math.isqrt(count)
-    coarse = _kmeans(vectors, stage, seed)
-    parts = _nearest(vectors, coarse)
-    sizes = np.bincount(parts, minlength=len(coarse))
-    centroids = []
-    for part in np.flatnonzero(sizes):
-        inside = vectors[parts == part]
-        wanted = min(max(1, round(count * int(sizes[part]) / len(vectors))), len(inside))
-        centroids.append(_kmeans(inside, wanted, seed))
-    members = _nearest(vectors, np.concatenate(centroids))
-    used, members = np.unique(members, return_inverse=True)
-    return _described(vectors, members.astype(np.int64), len(used))
+    def __init__(self, centroids: Float32Array, coarse: Float32Array, groups: Int64Array) -> None:
+        """`groups` (c,), ascending, are the coarse centroids (s, d) that the centroids belong to."""
+        used, groups = np.unique(groups, return_inverse=True)
+        self.centroids, self._coarse = centroids, np.ascontiguousarray(coarse[used])
+        self._groups = groups.reshape(-1)
+        self._starts = np.searchsorted(self._groups, np.arange(len(used) + 1))
+        self._halves = np.square(centroids).sum(axis=1) / np.float32(2)
+        self._coarse_halves = np.square(self._coarse).sum(axis=1) / np.float32(2)
+
+    @classmethod
+    def learn(cls, vectors: Float32Array, count: int, seed: int) -> Cells:
+        """About `count` of vectors (n, d), by k-means in two stages: square root of count, then each again.
+
+        Two stages take a fraction of the time of one and find lists that are as good for searching.
+        """
+        count = max(1, min(count, len(vectors)))
+        coarse = _kmeans(vectors, math.isqrt(count), seed)
+        parts = cls(coarse, coarse[:1], np.zeros(len(coarse), dtype=np.int64)).nearest(vectors)
+        sizes = np.bincount(parts, minlength=len(coarse))
+        wanted = np.minimum(np.maximum(np.rint(count * sizes / len(vectors)).astype(np.int64), 1), sizes)
+        fine = [_kmeans(vectors[parts == part], int(wanted[part]), seed) for part in np.flatnonzero(sizes)]
+        return cls(np.concatenate(fine), coarse, np.repeat(np.arange(len(coarse)), wanted))
+
+    def nearest(self, vectors: Float32Array) -> Int64Array:
+        """(n,) of vectors (n, d) the nearest centroid, among those of the nearest coarse ones."""
+        members = np.empty(len(vectors), dtype=np.int64)
+        for start in range(0, len(vectors), BLOCK_ROWS):
+            members[start : start + BLOCK_ROWS] = self._nearest(vectors[start : start + BLOCK_ROWS])
+        return members
+
+    def _nearest(self, block: Float32Array) -> Int64Array:
+        probes = min(_PROBES, len(self._coarse))
+        near = np.argpartition(self._coarse_halves - block @ self._coarse.T, probes - 1, axis=1)[:, :probes]
+        # By group, so that one product compares all vectors that a group comes into question for. NumPy sorts two
+        # bytes by radix.
+        order = np.argsort(near.astype(np.uint16).ravel(), kind="stable") // probes
+        ends = np.cumsum(np.bincount(near.ravel(), minlength=len(self._coarse)))
+        best = np.full(len(block), -np.inf, dtype=np.float32)
+        members = np.zeros(len(block), dtype=np.int64)
+        for group, end in enumerate(ends.tolist()):
+            rows = order[ends[group - 1] if group else 0 : end]
+            first, last = self._starts[group : group + 2]
+            scores = block[rows] @ self.centroids[first:last].T - self._halves[first:last]
+            chosen = scores.argmax(axis=1)
+            scores = scores[np.arange(len(rows)), chosen]
+            closer = scores > best[rows]
+            rows = rows[closer]
+            best[rows], members[rows] = scores[closer], first + chosen[closer]
+        return members
+
+    def described(self, vectors: Float32Array) -> tuple[Cells, Clusters]:
+        """Cells whose centroids are the means of those of the vectors (n, d) that are nearest, and those vectors'."""
+        used, members = np.unique(self.nearest(vectors), return_inverse=True)
+        clusters = _described(vectors, members.astype(np.int64).reshape(-1), len(used))
+        return Cells(clusters.centroids, self._coarse, self._groups[used]), clusters
+
+
+def cluster(vectors: Float32Array, count: int, seed: int) -> Clusters:
+    """About `count` clusters of vectors (n, d); see `Cells.learn`."""
+    return Cells.learn(vectors, count, seed).described(vectors)[1]
 
 
 def _described(vectors: Float32Array, members: Int64Array, count: int) -> Clusters:
@@ -75,16 +121,7 @@ def _described(vectors: Float32Array, members: Int64Array, count: int) -> Cluste
 def _kmeans(vectors: Float32Array, count: int, seed: int) -> Float32Array:
     if count >= len(vectors):
         return vectors
-    return kmeans(vectors, count, _CLUSTER_STEPS, seed + 1, max_points_per_centroid=_COARSE_POINTS)
-
-
-def _nearest(vectors: Float32Array, centroids: Float32Array) -> Int64Array:
-    members = np.empty(len(vectors), dtype=np.int64)
-    halves = np.square(centroids).sum(axis=1) / np.float32(2)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        products = vectors[start : start + _BLOCK_ROWS] @ centroids.T
-        members[start : start + _BLOCK_ROWS] = np.argmax(products - halves, axis=1)
-    return members
+    return kmeans(vectors, count, _CLUSTER_STEPS, seed + 1, max_points_per_centroid=_CLUSTER_POINTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,51 +196,73 @@ class Lists(Routes):
 
 
 def build_lists(
-    reduced: Float32Array, reduction: Float32Array, count: int, dims_a_code: int, seed: int
+    reduced: VectorSource, reduction: Float32Array, count: int, dims_a_code: int, seed: int
 ) -> Lists:
     """Lists of reduced vectors (n, d), about `count` of them; `reduction` (D, d) is the queries' matrix.
 
-    d is a multiple of 4 * dims_a_code.
+    d is a multiple of 4 * dims_a_code. Centroids and codewords are learned from at most 128 vectors for each list, or
+    16,384 if that is more; all vectors are read once, in blocks.
     """
-    clusters = cluster(reduced, count, seed)
-    residuals = reduced - clusters.centroids[clusters.members]
+    some = drawn(reduced, max(_CLUSTER_POINTS * count, _LEARNING_POINTS), seed)
+    cells, clusters = Cells.learn(some, count, seed).described(some)
     parts = reduced.shape[1] // dims_a_code
-    codebooks, packed = _quantise(residuals, parts, seed)
-
-    sizes = np.bincount(clusters.members, minlength=len(clusters.centroids))
-    starts = np.concatenate([[0], np.cumsum(-(-sizes // BLOCK))])
-    order = np.argsort(clusters.members, kind="stable")
-    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    places = np.repeat(starts[:-1] * BLOCK - firsts, sizes) + np.arange(len(reduced))
-    ordinals = np.full(starts[-1] * BLOCK, -1, dtype=np.int32)
-    ordinals[places] = order
-    codes = np.zeros((starts[-1] * BLOCK, parts // 2), dtype=np.uint8)
-    codes[places] = packed[order]
+    quantiser = _learned_codes(some, clusters, parts, seed)
+    centroids, spreads = clusters.centroids, clusters.spreads
+    del some, clusters
+    members = np.empty(len(reduced), dtype=np.int32)
+    packed = np.empty((len(reduced), parts // 2), dtype=np.uint8)
+    for rows, block in blocks(reduced):
+        members[rows] = cells.nearest(block)
+        packed[rows] = quantiser.compute_codes(np.ascontiguousarray(block - centroids[members[rows]]))
+    sizes = np.bincount(members, minlength=len(centroids))
+    starts = np.concatenate([[0], np.cumsum(-(-sizes // BLOCK))]).astype(np.int64)
+    ordinals = _places(members, sizes, starts)
+    books: Float32Array = faiss().vector_to_array(quantiser.centroids).reshape(parts, CODEWORDS, -1)
     return Lists(
         reduction=np.ascontiguousarray(reduction),
-        centroids=clusters.centroids,
-        spreads=clusters.spreads,
-        codebooks=codebooks,
-        starts=starts.astype(np.int64),
-        codes=np.ascontiguousarray(codes.reshape(-1, BLOCK, parts // 2).transpose(0, 2, 1)),
+        centroids=centroids,
+        spreads=spreads,
+        codebooks=np.ascontiguousarray(books.transpose(0, 2, 1)),
+        starts=starts,
+        codes=_codes_by_place(packed, ordinals),
         ordinals=ordinals,
     )
 
 
-def _quantise(residuals: Float32Array, parts: int, seed: int) -> tuple[Float32Array, NDArray[np.uint8]]:
-    """Codebooks (parts, s, 16) and codes (n, parts / 2)."""
-    dims = residuals.shape[1]
-    quantiser = faiss().ProductQuantizer(dims, parts, 4)
+def _learned_codes(vectors: Float32Array, clusters: Clusters, parts: int, seed: int) -> Any:
+    """FAISS's product quantiser of what vectors (n, d) differ by from their centroids."""
+    quantiser = faiss().ProductQuantizer(vectors.shape[1], parts, 4)
     quantiser.cp.niter = _STEPS
     quantiser.cp.seed = seed + 1
     quantiser.cp.min_points_per_centroid = 1
-    chance = np.random.default_rng(seed)
-    rows = chance.permutation(len(residuals))[:_LEARNING_POINTS]
+    rows = np.random.default_rng(seed).permutation(len(vectors))[:_LEARNING_POINTS]
     # Fewer vectors than codewords: repeated ones leave some codewords unused.
-    quantiser.train(np.ascontiguousarray(residuals[np.resize(rows, max(len(rows), 2 * CODEWORDS))]))
-    books: Float32Array = faiss().vector_to_array(quantiser.centroids).reshape(parts, CODEWORDS, -1)
-    codes: NDArray[np.uint8] = quantiser.compute_codes(np.ascontiguousarray(residuals))
-    return np.ascontiguousarray(books.transpose(0, 2, 1)), codes
+    rows = np.resize(rows, max(len(rows), 2 * CODEWORDS))
+    quantiser.train(np.ascontiguousarray(vectors[rows] - clusters.centroids[clusters.members[rows]]))
+    return quantiser
+
+
+def _places(members: NDArray[np.int32], sizes: Int64Array, starts: Int64Array) -> NDArray[np.int32]:
+    """(blocks * 32,) the vector at each place, -1 for none, from the vectors' lists (n,)."""
+    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    ordinals = np.full(starts[-1] * BLOCK, -1, dtype=np.int32)
+    places = np.repeat(starts[:-1] * BLOCK - firsts, sizes)
+    places += np.arange(len(members))
+    ordinals[places] = np.argsort(members, kind="stable")
+    return ordinals
+
+
+def _codes_by_place(packed: NDArray[np.uint8], ordinals: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """(blocks, d/s/2, 32) from the vectors' codes (n, d/s/2); zeros where there is no vector."""
+    codes = np.empty((len(ordinals) // BLOCK, packed.shape[1], BLOCK), dtype=np.uint8)
+    for start in range(0, len(codes), BLOCK_ROWS // BLOCK):
+        here = ordinals[start * BLOCK : start * BLOCK + BLOCK_ROWS]
+        taken = packed[here]
+        taken[here < 0] = 0
+        codes[start : start + BLOCK_ROWS // BLOCK] = taken.reshape(-1, BLOCK, packed.shape[1]).transpose(
+            0, 2, 1
+        )
+    return codes
 
 
 def encode(residuals: Float32Array, codebooks: Float32Array) -> NDArray[np.uint8]:

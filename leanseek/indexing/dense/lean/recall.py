@@ -11,12 +11,16 @@ import numpy as np
 from leanseek.indexing.dense.base import ROUNDING
 from leanseek.indexing.dense.lean.engine import Effort, Engine
 from leanseek.indexing.leanvec.dims import nearest
+from leanseek.indexing.vectors import VectorSource
 from leanseek.types import Float32Array, Float64Array, Int64Array
 
 LENGTHS: Final = (10, 100)
 """The numbers of answers (k) that are calibrated; others lie between or beyond."""
 MEASURED: Final = 3_000
 """The most queries that a recall is measured on: .9 of the best 10 is then known within .005 (95 of 100 times)."""
+_COMPARED: Final = 4_000_000_000
+"""Inner products that the true best are found by: with 10 million vectors .9 is then known within .014."""
+_FEWEST_MEASURED: Final = 400
 _EXPLORED: Final = 250
 """Queries that the depth is chosen with; a difference between two depths is known better than a recall."""
 _DEPTHS: Final = {10: (2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0), 100: (1.5, 2.0, 3.5, 6.0, 12.0)}
@@ -63,8 +67,8 @@ class Calibration(NamedTuple):
 class Truth:
     """What an exact search of the vectors (n, D) answers to some of the queries (m, D)."""
 
-    def __init__(self, vectors: Float32Array, queries: Float32Array) -> None:
-        self.queries = np.ascontiguousarray(queries[:MEASURED])
+    def __init__(self, vectors: VectorSource, queries: Float32Array) -> None:
+        self.queries = np.ascontiguousarray(queries[: measured(len(vectors))])
         self._vectors = vectors
         self._best, _ = nearest(self.queries, vectors, min(LENGTHS[-1], len(vectors)))
 
@@ -79,8 +83,13 @@ class Truth:
         return float(shares_found(self._vectors, queries, self._best[:most, k - 1], found).mean())
 
 
+def measured(size: int) -> int:
+    """The most queries that a recall is measured on in so many vectors."""
+    return min(MEASURED, max(_FEWEST_MEASURED, _COMPARED // max(size, 1)))
+
+
 def shares_found(
-    vectors: Float32Array, queries: Float32Array, worst: Float32Array, found: Int64Array
+    vectors: VectorSource, queries: Float32Array, worst: Float32Array, found: Int64Array
 ) -> Float64Array:
     """(m,) of each query (m, D) the share of the k best vectors that is among those found (m, k), -1 for none.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.errors import UsageError
-from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.arrays import ArrayAppender, open_array, write_array
 from leanseek.indexing.quantisation import quantise
 from leanseek.indexing.settings import Precision
+from leanseek.indexing.vectors import VectorSource, blocks
 from leanseek.types import Float32Array, Int64Array
+
+_FILES: Final = ("rows", "lows", "steps")
 
 
 def native() -> Any | None:
@@ -45,17 +49,28 @@ class Rows:
         self.native = None if kernels is None else kernels.Rows(*data.shape, data, lows, steps)
 
     @classmethod
-    def encode(cls, vectors: Float32Array, precision: Precision, *, portable: bool = False) -> Rows:
+    def encode(cls, vectors: VectorSource, precision: Precision, *, portable: bool = False) -> Rows:
         """Store vectors (n, D) at that precision. Raises UsageError for elements that it cannot hold."""
-        if precision != "sq8":
-            # Beyond float16's range an element becomes infinite; unit vectors are far from it.
-            kept = np.array(vectors, dtype=precision, order="C")
-            if not np.isfinite(kept).all():
-                raise UsageError(
-                    "some elements exceed float16's range (65,504); normalise the vectors, or use float32 or sq8"
-                )
-            return cls(kept, portable=portable)
-        return cls(*quantise(vectors, 8), portable=portable)
+        parts = [np.empty(shape, dtype) for shape, dtype in _layout(precision, vectors.shape).values()]
+        for rows, block in blocks(vectors):
+            for part, stored in zip(parts, _stored(block, precision), strict=True):
+                part[rows] = stored
+        return cls(*parts, portable=portable)
+
+    @classmethod
+    def encode_into(
+        cls, folder: Path, vectors: VectorSource, precision: Precision, *, portable: bool = False
+    ) -> Rows:
+        """`encode` and `save` block by block: what returns is what `open` gives, and little was held meanwhile."""
+        with ExitStack() as opened:
+            files = [
+                opened.enter_context(ArrayAppender(folder / f"{name}.npy", dtype, shape[1:]))
+                for name, (shape, dtype) in _layout(precision, vectors.shape).items()
+            ]
+            for _, block in blocks(vectors):
+                for file, stored in zip(files, _stored(block, precision), strict=True):
+                    file.append(stored)
+        return cls.open(folder, precision, (len(vectors), vectors.shape[1]), portable=portable)
 
     @property
     def size(self) -> int:
@@ -108,17 +123,38 @@ class Rows:
 
     def save(self, folder: Path) -> None:
         """Write the rows into an existing folder."""
-        write_array(folder / "rows.npy", self.data)
-        if self._lows is not None and self._steps is not None:
-            write_array(folder / "lows.npy", self._lows)
-            write_array(folder / "steps.npy", self._steps)
+        parts = (self.data, self._lows, self._steps)
+        for name, part in zip(_FILES, parts, strict=True):
+            if part is not None:
+                write_array(folder / f"{name}.npy", part)
 
     @classmethod
     def open(
         cls, folder: Path, precision: Precision, shape: tuple[int, int], *, portable: bool = False
     ) -> Rows:
         """The rows that `save` wrote, memory-mapped. Raises IndexDamagedError where they cannot be read."""
-        if precision != "sq8":
-            return cls(open_array(folder / "rows.npy", precision, shape), portable=portable)
-        scale = [open_array(folder / f"{name}.npy", "float32", shape[:1]) for name in ("lows", "steps")]
-        return cls(open_array(folder / "rows.npy", "uint8", shape), *scale, portable=portable)
+        parts = [
+            open_array(folder / f"{name}.npy", dtype, wanted)
+            for name, (wanted, dtype) in _layout(precision, shape).items()
+        ]
+        return cls(*parts, portable=portable)
+
+
+def _layout(precision: Precision, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and dtype of each array, by the name of its file."""
+    if precision != "sq8":
+        return {_FILES[0]: (shape, precision)}
+    return dict(zip(_FILES, [(shape, "uint8"), (shape[:1], "float32"), (shape[:1], "float32")], strict=True))
+
+
+def _stored(block: NDArray[Any], precision: Precision) -> tuple[NDArray[Any], ...]:
+    """A block (c, D) of vectors as those arrays hold it."""
+    if precision == "sq8":
+        return quantise(block, 8)
+    # Beyond float16's range an element becomes infinite; unit vectors are far from it.
+    kept = np.asarray(block, dtype=precision)
+    if not np.isfinite(kept).all():
+        raise UsageError(
+            "some elements exceed float16's range (65,504); normalise the vectors, or use float32 or sq8"
+        )
+    return (kept,)
