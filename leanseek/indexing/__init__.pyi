@@ -10,6 +10,7 @@ from .synchronisation import SyncReport as SyncReport
 from .tokens.token_writer import TokenReport as TokenReport
 from .tokens.token_writer import forget_tokens as forget_tokens
 from .tokens.token_writer import store_tokens as store_tokens
+from .vectors import VectorSource as VectorSource
 from .verification import VerifyReport as VerifyReport
 from .verification import verify as verify
 from .writer import AddReport as AddReport
