@@ -91,6 +91,8 @@ struct Kernels {
     float (*dot_float)(const float* query, const float* row, int64_t length);
     float (*dot_half)(const float* query, const uint16_t* row, int64_t length);
     float (*dot_byte)(const float* query, const uint8_t* row, int64_t length);
+    // Two elements in a byte: the lower half of byte i is element i, the upper half element length / 2 + i.
+    float (*dot_nibble)(const float* query, const uint8_t* row, int64_t length);
 };
 
 namespace plain {
@@ -142,7 +144,12 @@ float dot_byte(const float* query, const uint8_t* row, int64_t length) {
     return dot(query, row, length, [](uint8_t value) { return float(value); });
 }
 
-const Kernels kernels = {"plain", one, several, 1, scan, dot_float, dot_half, dot_byte};
+float dot_nibble(const float* query, const uint8_t* row, int64_t length) {
+    return dot(query, row, length / 2, [](uint8_t value) { return float(value & 15); }) +
+           dot(query + length / 2, row, length / 2, [](uint8_t value) { return float(value >> 4); });
+}
+
+const Kernels kernels = {"plain", one, several, 1, scan, dot_float, dot_half, dot_byte, dot_nibble};
 
 }  // namespace plain
 
@@ -265,7 +272,20 @@ AVX2 float dot_byte(const float* query, const uint8_t* row, int64_t length) {
     });
 }
 
-const Kernels kernels = {"avx2", one, several, 1, scan, dot_float, dot_half, dot_byte};
+AVX2 float dot_nibble(const float* query, const uint8_t* row, int64_t length) {
+    const int64_t half_length = length / 2;
+    if (length % 16) return plain::dot_nibble(query, row, length);
+    const auto load = [row](int64_t i) AVX2 {
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i)));
+    };
+    return dot(query, half_length, [load](int64_t i) AVX2 {
+               return _mm256_cvtepi32_ps(_mm256_and_si256(load(i), _mm256_set1_epi32(15)));
+           }) +
+           dot(query + half_length, half_length,
+               [load](int64_t i) AVX2 { return _mm256_cvtepi32_ps(_mm256_srli_epi32(load(i), 4)); });
+}
+
+const Kernels kernels = {"avx2", one, several, 1, scan, dot_float, dot_half, dot_byte, dot_nibble};
 
 }  // namespace avx2
 
@@ -378,7 +398,22 @@ AVX512 float dot_byte(const float* query, const uint8_t* row, int64_t length) {
     });
 }
 
-const Kernels kernels = {"avx512", one, several, 2, scan, dot_float, dot_half, dot_byte};
+AVX512 float dot_nibble(const float* query, const uint8_t* row, int64_t length) {
+    if (length % 32) return avx2::dot_nibble(query, row, length);
+    const int64_t half_length = length / 2;
+    __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+    for (int64_t i = 0; i < half_length; i += 16) {
+        const __m512i both =
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i)));
+        low = _mm512_fmadd_ps(_mm512_loadu_ps(query + i),
+                              _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15))), low);
+        high = _mm512_fmadd_ps(_mm512_loadu_ps(query + half_length + i),
+                               _mm512_cvtepi32_ps(_mm512_srli_epi32(both, 4)), high);
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(low, high));
+}
+
+const Kernels kernels = {"avx512", one, several, 2, scan, dot_float, dot_half, dot_byte, dot_nibble};
 
 }  // namespace avx512
 
@@ -409,11 +444,13 @@ class Rows {
   public:
     Rows(int64_t size, int64_t dimensions, py::array data, py::object lows, py::object steps)
         : size_(size), dimensions_(dimensions), data_(data) {
-        if (data.ndim() != 2 || data.shape(0) != size || data.shape(1) != dimensions ||
-            !(data.flags() & py::array::c_style))
-            throw std::invalid_argument("the rows have another shape");
         width_ = int(data.itemsize());
         const char kind = data.dtype().kind();
+        nibbles_ = data.ndim() == 2 && kind == 'u' && width_ == 1 && data.shape(1) * 2 == dimensions;
+        if (data.ndim() != 2 || data.shape(0) != size || (data.shape(1) != dimensions && !nibbles_) ||
+            !(data.flags() & py::array::c_style))
+            throw std::invalid_argument("the rows have another shape");
+        stride_ = data.shape(1) * width_;
         if (!(kind == 'f' && (width_ == 4 || width_ == 2)) && !(kind == 'u' && width_ == 1))
             throw std::invalid_argument("rows are float32, float16 or uint8");
         if (width_ == 1) {
@@ -431,8 +468,8 @@ class Rows {
     int64_t dimensions() const { return dimensions_; }
 
     void prefetch(int64_t ordinal) const {
-        const uint8_t* row = first_ + ordinal * dimensions_ * width_;
-        for (int64_t at = 0; at < dimensions_ * width_; at += 64) PREFETCH(row + at);
+        const uint8_t* row = first_ + ordinal * stride_;
+        for (int64_t at = 0; at < stride_; at += 64) PREFETCH(row + at);
         if (width_ == 1) {
             PREFETCH(low_ + ordinal);
             PREFETCH(step_ + ordinal);
@@ -441,10 +478,11 @@ class Rows {
 
     // `total` is the sum of the query's elements.
     float score(const float* query, float total, int64_t ordinal) const {
-        const uint8_t* row = first_ + ordinal * dimensions_ * width_;
+        const uint8_t* row = first_ + ordinal * stride_;
         if (width_ == 4) return kernels->dot_float(query, reinterpret_cast<const float*>(row), dimensions_);
         if (width_ == 2) return kernels->dot_half(query, reinterpret_cast<const uint16_t*>(row), dimensions_);
-        return low_[ordinal] * total + step_[ordinal] * kernels->dot_byte(query, row, dimensions_);
+        const auto dot = nibbles_ ? kernels->dot_nibble : kernels->dot_byte;
+        return low_[ordinal] * total + step_[ordinal] * dot(query, row, dimensions_);
     }
 
   private:
@@ -452,6 +490,8 @@ class Rows {
     const py::array data_;
     Array<float> lows_, steps_;
     int width_;
+    bool nibbles_;    // two elements in a byte, as `dot_nibble` reads them
+    int64_t stride_;  // bytes of a row
     const uint8_t* first_;
     const float *low_, *step_;
 };

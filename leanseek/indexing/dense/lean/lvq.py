@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from leanseek.indexing.arrays import open_array
 from leanseek.indexing.dense.lean.engine import Probing, ProbingEngine
 from leanseek.indexing.dense.lean.lists import Routes, cluster
-from leanseek.indexing.dense.lean.rows import Rows
+from leanseek.indexing.dense.lean.rows import Rows, native
 from leanseek.indexing.quantisation import Bits, quantise
 from leanseek.types import Float32Array, Int64Array
 
@@ -83,24 +83,30 @@ class LvqLists(Routes):
 
 
 class LvqEngine(ProbingEngine):
-    """Scans codes list by list: those of 8 bits by the compiled kernels where there are any, else by NumPy."""
+    """Scans codes list by list, by the compiled kernels where there are any, else by NumPy."""
 
     def __init__(self, lists: LvqLists, rows: Rows, *, portable: bool) -> None:
         super().__init__(lists, rows)
         self._lists = lists
-        whole = lists.codes.shape[1] == lists.reduction.shape[1]
-        self._bytes = Rows(lists.codes, lists.lows, lists.steps, portable=portable) if whole else None
+        self._kernels = None if portable else native()
+        if self._kernels is not None:
+            shape = rows.size, lists.reduction.shape[1]
+            self._native = self._kernels.Rows(*shape, lists.codes, lists.lows, lists.steps)
 
     def score(self, query: Float32Array, places: Int64Array) -> Float32Array:
         """(c,) inner products of a reduced query (d,) with the differences at places (c,)."""
-        if self._bytes is not None:
-            return self._bytes.score(query, places)
+        if self._kernels is not None:
+            scores: Float32Array = self._kernels.score(self._native, query, places)
+            return scores
         lists, half = self._lists, len(query) // 2
         codes = lists.codes[places]
-        products = (codes & 15).astype(np.float32) @ query[:half]
-        products += (codes >> 4).astype(np.float32) @ query[half:]
-        scores: Float32Array = lists.lows[places] * query.sum() + lists.steps[places] * products
-        return scores
+        if codes.shape[1] == len(query):
+            products = codes.astype(np.float32) @ query
+        else:
+            products = (codes & 15).astype(np.float32) @ query[:half]
+            products += (codes >> 4).astype(np.float32) @ query[half:]
+        decoded: Float32Array = lists.lows[places] * query.sum() + lists.steps[places] * products
+        return decoded
 
     def _candidates(self, probing: Probing) -> Int64Array:
         lists, depth, allowed = self._lists, probing.depth, probing.allowed

@@ -8,6 +8,7 @@ import pytest
 from leanseek.indexing.dense.lean.engine import Effort, ScanEngine
 from leanseek.indexing.dense.lean.faiss_engines import FaissEngine
 from leanseek.indexing.dense.lean.lists import Lists, build_lists
+from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.rows import Rows, native
 
 scan = native()
@@ -86,6 +87,19 @@ def test_rows_are_scored_alike(kernels: str, precision: str) -> None:
     assert np.allclose(rows.score(queries[0], ordinals), expected, atol=2e-5)
     portable = Rows(rows.data, rows._lows, rows._steps, portable=True)
     assert np.allclose(portable.score(queries[0], ordinals), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 6, 16, 24, 32, 96, 160])
+def test_four_bit_codes_are_scored_as_what_they_stand_for(kernels: str, dims: int) -> None:
+    chance = np.random.default_rng(dims)
+    reduced = chance.standard_normal((400, dims)).astype(np.float32)
+    lists = LvqLists.build(reduced, np.eye(dims, dtype=np.float32), 5, 4, 0)
+    query = chance.standard_normal(dims).astype(np.float32)
+    engine = LvqEngine(lists, Rows.encode(reduced, "float32"), portable=False)
+    levels = np.concatenate([lists.codes & 15, lists.codes >> 4], axis=1).astype(np.float64)
+    expected = (lists.lows[:, None] + lists.steps[:, None] * levels) @ query
+    places = chance.permutation(400)[:123]
+    assert np.allclose(engine.score(query, places), expected[places], atol=2e-5)
 
 
 def test_all_processors_choose_the_same() -> None:
