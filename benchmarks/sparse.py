@@ -1,12 +1,16 @@
 """Sparse search side by side on the collection `big`: leanseek's BM25, bm25s, tantivy, Lucene and PISA.
 
     python benchmarks/sparse.py [--data FOLDER] [--engines leanseek,bm25s-numba] [--k 10,100,1000]
+    python benchmarks/sparse.py --engines leanseek --k 10 --texts 100000,356400,1000000,2000000
 
 Each engine (`sparse_engines.py`) builds its index, and then serves three sets of queries (one thread, fixed seed), in
 processes of its own that hold nothing else; the rounds take turns, and of each engine the best round counts. Times are
 of the processor, all threads of the process together. What is compiled while it runs is compiled before the clock
 starts: every query is asked twice, and the second time counts. Prints Markdown tables; the numbers in brackets are
 leanseek's relative to that engine's: 2.00 is twice as many queries, 0.50 half the seconds or bytes.
+
+`--texts` are other sizes of the collection, each measured in turn. What is beyond the collection has the words of its
+texts in new combinations: the first half of one text, and the second half of another. The queries stay the same.
 """
 
 from __future__ import annotations
@@ -40,6 +44,16 @@ def read_texts(data: Path) -> list[str]:
     with gzip.open(data / "big" / "corpus.jsonl.gz") as file:
         records = (json.loads(line) for line in file)
         return [f"{record['title']} {record['text']}".strip() for record in records]
+
+
+def enlarged(texts: list[str], count: int) -> list[str]:
+    """So many texts: the first ones of these, and past the last of them halves of two."""
+    chosen = texts[:count]
+    while len(chosen) < count:
+        at, round_ = len(chosen) % len(texts), len(chosen) // len(texts)
+        first, second = texts[at].split(), texts[(at + 7919 * round_) % len(texts)].split()
+        chosen.append(" ".join(first[: len(first) // 2] + second[len(second) // 2 :]))
+    return chosen
 
 
 def mixed_queries(data: Path, texts: list[str]) -> list[str]:
@@ -86,8 +100,7 @@ def resident(name: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def build(engine: Engine, data: Path, folder: Path) -> Figures:
-    texts = read_texts(data)
+def build(engine: Engine, texts: list[str], folder: Path) -> Figures:
     engine.warm_up()
     before = resident("VmRSS")
     start = time.process_time()
@@ -116,11 +129,11 @@ def serve(engine: Engine, sets: dict[str, list[str]], ks: Sequence[int], folder:
     return {**figures, "serving MB": resident("VmRSS")}
 
 
-def in_process(task: str, engine: str, given: argparse.Namespace, folder: Path) -> Figures:
+def in_process(task: str, engine: str, size: int, given: argparse.Namespace, folder: Path) -> Figures:
     """What `build` or `serve` returns in a process of its own."""
     command = [sys.executable, __file__, "--data", str(given.data), "--engines", engine, "--task", task]
     done = subprocess.run(
-        [*command, "--k", given.k, "--folder", str(folder)],
+        [*command, "--k", given.k, "--texts", str(size), "--folder", str(folder)],
         env={**os.environ, **dict.fromkeys(THREADS, "1")},
         stdout=subprocess.PIPE,
         check=True,
@@ -130,24 +143,16 @@ def in_process(task: str, engine: str, given: argparse.Namespace, folder: Path) 
     return figures
 
 
-def compare(engines: Sequence[str], given: argparse.Namespace, folder: Path) -> dict[str, Figures]:
+def compare(engines: Sequence[str], size: int, given: argparse.Namespace, folder: Path) -> dict[str, Figures]:
     """The best figure of all rounds, by engine and column."""
-    texts = read_texts(given.data)
-    sets = {
-        "mixed": mixed_queries(given.data, texts),
-        "100 words": long_queries(texts),
-        "frequent word": frequent_words(texts),
-    }
-    del texts
-    (folder / "queries.json").write_text(json.dumps(sets))
     best: dict[str, Figures] = {engine: {} for engine in engines}
     for round_ in range(given.rounds):
         for engine in engines:
             if round_ == 0 or not given.build_once:
                 shutil.rmtree(folder / engine, ignore_errors=True)
                 (folder / engine).mkdir()
-                _keep_best(best[engine], in_process("build", engine, given, folder))
-            _keep_best(best[engine], in_process("serve", engine, given, folder))
+                _keep_best(best[engine], in_process("build", engine, size, given, folder))
+            _keep_best(best[engine], in_process("serve", engine, size, given, folder))
     return best
 
 
@@ -182,6 +187,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LEANSEEK_DATA", default)))
     parser.add_argument("--engines", default="leanseek,bm25s-numba", help=f"of {', '.join(ENGINES)}")
     parser.add_argument("--k", default="10,100,1000", help="numbers of results, with commas between")
+    parser.add_argument("--texts", default="356400", help="sizes of the collection, with commas between")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--build-once", action="store_true", help="build in the first round alone")
     parser.add_argument("--task", choices=["build", "serve"], help=argparse.SUPPRESS)
@@ -195,13 +201,24 @@ def main() -> None:
         engine = ENGINES[engines[0]]()
         folder = given.folder / engines[0]
         if given.task == "build":
-            print(json.dumps(build(engine, given.data, folder)))
+            texts = enlarged(read_texts(given.data), int(given.texts))
+            print(json.dumps(build(engine, texts, folder)))
         else:
             sets = json.loads((given.folder / "queries.json").read_text())
             print(json.dumps(serve(engine, sets, [int(k) for k in given.k.split(",")], folder)))
         return
+    texts = read_texts(given.data)
+    sets = {
+        "mixed": mixed_queries(given.data, texts),
+        "100 words": long_queries(texts),
+        "frequent word": frequent_words(texts),
+    }
+    del texts
     with tempfile.TemporaryDirectory(dir=given.folder) as folder_name:
-        print(tables(compare(engines, given, Path(folder_name))))
+        folder = Path(folder_name)
+        (folder / "queries.json").write_text(json.dumps(sets))
+        for size in map(int, given.texts.split(",")):
+            print(f"\n{size:,} texts\n{tables(compare(engines, size, given, folder))}", flush=True)
 
 
 if __name__ == "__main__":

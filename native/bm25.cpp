@@ -13,6 +13,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -45,6 +46,7 @@ constexpr int kBatch = 256;
 constexpr int kLarge = 255;
 constexpr int kShares = 16;          // term frequencies below this, and lengths below kLong, have their share in a table
 constexpr int kLong = 255;
+constexpr int kLongRun = 64;         // postings of a run whose largest contribution is worth finding
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 template <typename T>
@@ -125,7 +127,8 @@ class Bm25Segment : public Segment {
                 py::object deleted)
         : Segment(passages, term_runs, run_windows, run_starts, run_frequency, places, frequencies, deleted),
           run_length_(run_length.data()), large_at_(large_at.data()), large_(large.data()), larges_(large.size()),
-          norms_(norms.data()), lengths_(lengths.data()), norm_base_(norm_base), norm_slope_(norm_slope) {
+          norms_(norms.data()), lengths_(lengths.data()), norm_base_(norm_base), norm_slope_(norm_slope),
+          bounds_(static_cast<size_t>(run_windows.size())) {
         if (run_length.size() != run_windows.size() || large_at.size() != larges_ ||
             norms.size() != windows() * kWindow || lengths.size() != norms.size() || length_norms.size() != kLong)
             throw std::invalid_argument("the postings' arrays do not fit together");
@@ -137,11 +140,21 @@ class Bm25Segment : public Segment {
         short_ = 8 * std::count(lengths_, lengths_ + passages, kLong) < passages;
     }
 
-    // At least what any posting of the run contributes for a weight of 1, up to rounding.
+    // At least what any posting of the run contributes for a weight of 1, up to rounding. That of the largest frequency
+    // in the shortest passage is far from the largest contribution of a long run, which is found at its first use.
     double bound(int64_t run) const {
-        if (run_most_[run] == kLarge) return 1.0;
-        const double f = run_most_[run];
-        return f / (f + norm_base_ + norm_slope_ * run_length_[run]);
+        const int64_t begin = run_starts_[run], end = run_starts_[run + 1];
+        if (end - begin < kLongRun) {
+            if (run_most_[run] == kLarge) return 1.0;
+            const double f = run_most_[run];
+            return f / (f + norm_base_ + norm_slope_ * run_length_[run]);
+        }
+        float most = bounds_[size_t(run)].load(std::memory_order_relaxed);
+        if (most == 0) {
+            each(run_windows_[run], run, begin, end, 1.0f, [&](int, float value) { most = std::max(most, value); });
+            bounds_[size_t(run)].store(most, std::memory_order_relaxed);
+        }
+        return most;
     }
 
     float contribution(int window, int64_t at, float weight) const {
@@ -188,6 +201,7 @@ class Bm25Segment : public Segment {
     float shares_[kShares][kLong + 1];
     bool short_;  // whether nearly all passages are
     double norm_base_, norm_slope_;
+    mutable std::vector<std::atomic<float>> bounds_;  // of long runs, 0 until they are known
 };
 
 // weight * impact, both whole numbers up to 255: sums of no more than 255 of them are exact in float32.

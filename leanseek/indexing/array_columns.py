@@ -22,6 +22,8 @@ from leanseek.indexing.arrays import (
     write_array,
     write_arrays,
 )
+from leanseek.indexing.varints import unpack
+from leanseek.types import Int64Array
 
 TOGETHER: Final = 1 << 20
 """Bytes of columns that are written as one file."""
@@ -105,6 +107,23 @@ class ColumnReader:
         together = together_path(folder, prefix)
         self._together = read_arrays(together) if together.is_file() else None
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a column."""
+        if self._together is None:
+            return column_path(self._folder, self._prefix, name).is_file()
+        return name in self._together
+
+    def numbers(self, name: str, dtype: type[np.integer[Any]], length: int | None = None) -> NDArray[Any]:
+        """A column of numbers that `varints.pack` put into bytes, in memory; raises as `open`."""
+        packed = self.open(name, np.uint8)
+        try:
+            values = unpack(packed)
+        except ValueError as error:
+            raise self.damage(name, f"is damaged: {error}") from error
+        fits = length in (None, len(values)) and (not len(values) or values.max() <= np.iinfo(dtype).max)
+        self.check(name, bool(fits))
+        return values.astype(dtype, copy=False)
+
     def open(self, name: str, dtype: type[np.generic], length: int | None = None) -> NDArray[Any]:
         """A column, of a length where one is given.
 
@@ -128,6 +147,13 @@ class ColumnReader:
             f"{column_path(self._folder, self._prefix, name)} {what}. "
             "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
         )
+
+
+def offsets_of(sizes: Int64Array) -> Int64Array:
+    """(n + 1,) where each of n things with these sizes (n,) begins, and where the last one ends."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
 
 
 def ascends(offsets: NDArray[np.int64]) -> bool:

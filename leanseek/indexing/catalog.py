@@ -37,11 +37,10 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
-FORMAT = 2
-"""Before, in format 1, moments are strings in the segments' metadata, and postings are never in one file. An index
-takes the newer format with its next segment."""
-LEARNED_FORMAT = 3
-"""That of an index with a learned side; others stay at `FORMAT`, which earlier releases read."""
+FORMAT = 4
+"""An index takes the newest format with its next segment. Before, what postings have beside places and frequencies is
+wider; indexes of format 3 have a learned side, those of format 2 none. In format 1 moments are strings in the segments'
+metadata, and postings are never in one file."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 
@@ -152,7 +151,7 @@ def create_catalog(folder: Path, settings: IndexSettings, learning_queries: Sequ
         remnant.unlink(missing_ok=True)
     with storage_errors(folder), closing(connect(draft, "rwc")) as database:
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {format_of(settings)}")
+        database.execute(f"PRAGMA user_version = {FORMAT}")
         database.executescript(f"BEGIN; {SCHEMA}")
         database.execute("INSERT INTO state VALUES (?, 0, 1, NULL)", (settings.to_json(),))
         put_learning_queries(database, learning_queries)
@@ -246,10 +245,7 @@ def commit(folder: Path, change: Change) -> int:
     with ONE_AT_A_TIME, storage_errors(folder), closing(connect(folder / CATALOG, "rw")) as database:
         database.execute("BEGIN IMMEDIATE")
         if change.added:
-            settings = change.settings or IndexSettings.from_json(
-                database.execute("SELECT settings FROM state").fetchone()[0]
-            )
-            database.execute(f"PRAGMA user_version = {format_of(settings)}")
+            database.execute(f"PRAGMA user_version = {FORMAT}")
         for segment in change.added:
             database.execute("UPDATE state SET next_segment = max(next_segment, ?)", (segment.number + 1,))
             database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", segment[:6])
@@ -276,11 +272,6 @@ def commit(folder: Path, change: Change) -> int:
     with suppress(OSError):  # the change is committed; without its seal `verify` uses SQLite's own check
         write_seal(folder, generation)
     return int(generation)
-
-
-def format_of(settings: IndexSettings) -> int:
-    """The least format that has all of an index's sides, so that older releases read what they can."""
-    return LEARNED_FORMAT if settings.learned is not None else FORMAT
 
 
 def put_learning_queries(database: sqlite3.Connection, texts: Sequence[str]) -> None:
@@ -354,9 +345,9 @@ def check_format(folder: Path, database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise IndexDamagedError(f"'{folder / CATALOG}' is not a leanseek catalog")
-    if version > LEARNED_FORMAT:
+    if version > FORMAT:
         raise IndexFormatError(
-            f"'{folder}' has index format {version}; this leanseek reads up to {LEARNED_FORMAT}. "
+            f"'{folder}' has index format {version}; this leanseek reads up to {FORMAT}. "
             "Upgrade it with: pip install --upgrade leanseek"
         )
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends
-from leanseek.indexing.sparse.postings import WINDOW, WINDOW_BITS, end_runs, put_runs
+from leanseek.indexing.sparse.postings import WINDOW, WINDOW_BITS, runs_of
 from leanseek.types import Int64Array
 
 PREFIX: Final = "learned"
@@ -67,18 +67,24 @@ class ImpactWriter:
 
     def append(self, keys: Int64Array, impacts: NDArray[np.uint8], terms: int) -> None:
         """Add the postings of the next `terms` terms, as `PostingsWriter.append` takes them."""
-        starts = put_runs(self._columns, keys, terms)
-        if len(starts):
-            self._columns.put("run_impact", np.maximum.reduceat(impacts, starts))
+        runs, columns = runs_of(keys), self._columns
+        columns.put(
+            "term_runs", columns.written["run_windows"] + np.searchsorted(runs.terms, np.arange(terms))
+        )
+        columns.put("run_windows", runs.windows)
+        columns.put("run_starts", runs.starts + columns.written["places"])
+        columns.put("places", keys & (WINDOW - 1))
+        if len(runs.starts):
+            columns.put("run_impact", np.maximum.reduceat(impacts, runs.starts))
         self._columns.put("impacts", impacts)
         self._columns.flush()
 
     def finish(self, terms: Sequence[int]) -> None:
         """Write the rest: the terms, ascending, one for each given to `append`."""
-        end_runs(self._columns)
-        self._columns.finish(
-            {"terms": np.array(terms, np.int32), "passages": np.array([self._passages], np.int64)}
-        )
+        columns = self._columns
+        columns.put("term_runs", np.array([columns.written["run_windows"]], np.int64))
+        columns.put("run_starts", np.array([columns.written["places"]], np.int64))
+        columns.finish({"terms": np.array(terms, np.int32), "passages": np.array([self._passages], np.int64)})
 
 
 class ImpactReader:

@@ -9,18 +9,20 @@ passage in it.
 | file | dtype | length | holds |
 |---|---|---|---|
 | terms | uint8 | bytes | the terms' UTF-8, one after another |
-| term_ends | int64 | terms + 1 | where each begins in `terms` |
-| term_runs | int64 | terms + 1 | where each term's runs begin |
-| run_windows | uint16 | runs | a run's window |
-| run_starts | int64 | runs + 1 | where each run's postings begin |
+| term_lengths | packed | terms | bytes of each in `terms` |
+| run_counts | packed | terms | runs of each |
+| windows | packed | runs | a run's window |
+| run_sizes | packed | runs | a run's postings |
 | run_frequency | uint8 | runs | largest frequency, 255 for that and more |
-| run_length | int32 | runs | smallest passage length |
+| shortest | packed | runs | smallest passage length |
 | places | uint16 | postings | ordinal minus 2**16 times the window |
 | frequencies | uint8 | postings | term frequency, 255 for that and more |
 | large_at, large | int64, int32 | few | the postings of frequency 255 and more, and those frequencies |
-| lengths | int32 | passages | number of terms of each passage |
+| passage_lengths | packed | passages | number of terms of each passage |
 
-They are the columns `sparse.NAME` (`leanseek.indexing.array_columns`).
+They are the columns `sparse.NAME` (`leanseek.indexing.array_columns`); packed ones have mostly a byte for each number
+(`leanseek.indexing.varints`). Up to index format 3 some were wider: `term_ends`, `term_runs` and `run_starts` (int64),
+where terms, runs and postings begin, `run_windows` (uint16), `run_length` and `lengths` (int32).
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends
+from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends, offsets_of
+from leanseek.indexing.varints import pack
 from leanseek.types import BoolArray, Int64Array
 
 WINDOW_BITS = 16
@@ -42,11 +45,11 @@ LARGE = 255
 PREFIX = "sparse"
 
 _COLUMNS: dict[str, type[np.generic]] = {
-    "term_runs": np.int64,
-    "run_windows": np.uint16,
-    "run_starts": np.int64,
+    "run_counts": np.uint8,
+    "windows": np.uint8,
+    "run_sizes": np.uint8,
     "run_frequency": np.uint8,
-    "run_length": np.int32,
+    "shortest": np.uint8,
     "places": np.uint16,
     "frequencies": np.uint8,
     "large_at": np.int64,
@@ -62,7 +65,8 @@ class PostingsWriter:
 
     def __init__(self, folder: Path, lengths: NDArray[np.int32]) -> None:
         self._lengths = lengths
-        self._columns = ColumnWriter(folder, PREFIX, _COLUMNS, lengths.nbytes)
+        self._packed_lengths = pack(lengths)
+        self._columns = ColumnWriter(folder, PREFIX, _COLUMNS, self._packed_lengths.nbytes)
         self._terms = 0
 
     def __enter__(self) -> PostingsWriter:
@@ -83,10 +87,14 @@ class PostingsWriter:
         ordinals = keys & 0xFFFFFFFF
         large = np.flatnonzero(frequencies >= LARGE)
         bytes_ = np.minimum(frequencies, LARGE).astype(np.uint8)
-        starts = put_runs(self._columns, keys, terms)
-        if len(starts):
-            self._columns.put("run_frequency", np.maximum.reduceat(bytes_, starts))
-            self._columns.put("run_length", np.minimum.reduceat(self._lengths[ordinals], starts))
+        runs = runs_of(keys)
+        if len(runs.starts):
+            self._columns.put("run_frequency", np.maximum.reduceat(bytes_, runs.starts))
+            self._columns.put("shortest", pack(np.minimum.reduceat(self._lengths[ordinals], runs.starts)))
+        self._columns.put("run_counts", pack(np.bincount(runs.terms, minlength=terms)))
+        self._columns.put("windows", pack(runs.windows))
+        self._columns.put("run_sizes", pack(np.diff(runs.starts, append=len(keys))))
+        self._columns.put("places", keys & (WINDOW - 1))
         self._columns.put("frequencies", bytes_)
         self._columns.put("large_at", large + first)
         self._columns.put("large", frequencies[large])
@@ -97,35 +105,28 @@ class PostingsWriter:
         """Write the rest: the terms (UTF-8, ascending, one for each given to `append`) and the lengths."""
         if len(vocabulary) != self._terms:
             raise ValueError(f"{len(vocabulary)} terms are named, {self._terms} were written")
-        end_runs(self._columns)
-        ends = np.zeros(len(vocabulary) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary)), out=ends[1:])
         self._columns.finish(
             {
                 "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
-                "term_ends": ends,
-                "lengths": np.asarray(self._lengths, np.int32),
+                "term_lengths": pack(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary))),
+                "passage_lengths": self._packed_lengths,
             }
         )
 
 
-def put_runs(columns: ColumnWriter, keys: Int64Array, terms: int) -> Int64Array:
-    """Add the columns of runs, and the places, of the next `terms` terms; returns where the runs (r,) begin in `keys`
-    (p,), see `PostingsWriter.append`."""
+class Runs(NamedTuple):
+    """Runs (r,) in postings: where each begins, its term, and its window."""
+
+    starts: Int64Array
+    terms: Int64Array
+    windows: Int64Array
+
+
+def runs_of(keys: Int64Array) -> Runs:
+    """The runs of postings with these keys (p,), see `PostingsWriter.append`."""
     term_and_window = keys >> WINDOW_BITS
     starts = np.flatnonzero(np.diff(term_and_window, prepend=-1))
-    run_terms = keys[starts] >> 32
-    columns.put("term_runs", columns.written["run_windows"] + np.searchsorted(run_terms, np.arange(terms)))
-    columns.put("run_windows", term_and_window[starts] & 0xFFFF)
-    columns.put("run_starts", starts + columns.written["places"])
-    columns.put("places", keys & (WINDOW - 1))
-    return starts
-
-
-def end_runs(columns: ColumnWriter) -> None:
-    """Add where the last term's runs and the last run's postings end."""
-    columns.put("term_runs", np.array([columns.written["run_windows"]], np.int64))
-    columns.put("run_starts", np.array([columns.written["places"]], np.int64))
+    return Runs(starts, keys[starts] >> 32, term_and_window[starts] & 0xFFFF)
 
 
 class Postings(NamedTuple):
@@ -138,37 +139,59 @@ class Postings(NamedTuple):
 class PostingsReader:
     """The postings of one segment; `leanseek.indexing.sparse.postings` describes the arrays.
 
-    Opening reads the offsets and nothing else. Immutable, so safe to share between threads.
+    Opening reads the sizes of passages, terms and runs and nothing else. Immutable, so safe to share between threads.
     Raises IndexDamagedError where a file is cut short or the files do not fit together, FileNotFoundError where
     one is missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._columns = ColumnReader(folder, PREFIX, "postings")
-        self.lengths = self._columns.open("lengths", np.int32)
-        self.term_ends = self._columns.open("term_ends", np.int64)
-        self._columns.check("term_ends", ascends(self.term_ends))
-        terms = len(self.term_ends) - 1
-        self.terms = self._columns.open("terms", np.uint8, int(self.term_ends[-1]))
-        self.term_runs = self._columns.open("term_runs", np.int64, terms + 1)
-        self._columns.check("term_runs", ascends(self.term_runs))
-        runs = int(self.term_runs[-1])
-        self.run_windows = self._columns.open("run_windows", np.uint16, runs)
-        self.run_starts = self._columns.open("run_starts", np.int64, runs + 1)
-        self._columns.check("run_starts", ascends(self.run_starts))
+        self._columns = columns = ColumnReader(folder, PREFIX, "postings")
+        if columns.has("run_sizes"):
+            self._open_packed(columns)
+        else:
+            self._open_former(columns)
         postings = int(self.run_starts[-1])
-        self.run_frequency = self._columns.open("run_frequency", np.uint8, runs)
-        self.run_length = self._columns.open("run_length", np.int32, runs)
-        self.places = self._columns.open("places", np.uint16, postings)
-        self.frequencies = self._columns.open("frequencies", np.uint8, postings)
-        self.large = self._columns.open("large", np.int32)
-        self.large_at = self._columns.open("large_at", np.int64, len(self.large))
+        self.places = columns.open("places", np.uint16, postings)
+        self.frequencies = columns.open("frequencies", np.uint8, postings)
+        self.large = columns.open("large", np.int32)
+        self.large_at = columns.open("large_at", np.int64, len(self.large))
         inside = len(self.large_at) == 0 or int(self.large_at[-1]) < postings
-        self._columns.check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
-        windows = -(-len(self.lengths) // WINDOW)
-        self._columns.check("run_windows", runs == 0 or int(self.run_windows.max()) < windows)
+        columns.check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
         self._blob = self.terms.data
+
+    def _open_packed(self, columns: ColumnReader) -> None:
+        self.lengths: NDArray[np.int32] = columns.numbers("passage_lengths", np.int32)
+        self.term_ends: Int64Array = offsets_of(columns.numbers("term_lengths", np.int64))
+        terms = len(self.term_ends) - 1
+        self.terms: NDArray[np.uint8] = columns.open("terms", np.uint8, int(self.term_ends[-1]))
+        self.term_runs: Int64Array = offsets_of(columns.numbers("run_counts", np.int64, terms))
+        runs = int(self.term_runs[-1])
+        self.run_starts: Int64Array = offsets_of(columns.numbers("run_sizes", np.int64, runs))
+        self.run_windows: NDArray[np.uint16] = columns.numbers("windows", np.uint16, runs)
+        self._check_windows("windows")
+        self.run_frequency: NDArray[np.uint8] = columns.open("run_frequency", np.uint8, runs)
+        self.run_length: NDArray[np.int32] = columns.numbers("shortest", np.int32, runs)
+
+    def _open_former(self, columns: ColumnReader) -> None:
+        self.lengths = columns.open("lengths", np.int32)
+        self.term_ends = columns.open("term_ends", np.int64)
+        columns.check("term_ends", ascends(self.term_ends))
+        terms = len(self.term_ends) - 1
+        self.terms = columns.open("terms", np.uint8, int(self.term_ends[-1]))
+        self.term_runs = columns.open("term_runs", np.int64, terms + 1)
+        columns.check("term_runs", ascends(self.term_runs))
+        runs = int(self.term_runs[-1])
+        self.run_windows = columns.open("run_windows", np.uint16, runs)
+        self._check_windows("run_windows")
+        self.run_starts = columns.open("run_starts", np.int64, runs + 1)
+        columns.check("run_starts", ascends(self.run_starts))
+        self.run_frequency = columns.open("run_frequency", np.uint8, runs)
+        self.run_length = columns.open("run_length", np.int32, runs)
+
+    def _check_windows(self, name: str) -> None:
+        windows = -(-len(self.lengths) // WINDOW)
+        self._columns.check(name, not len(self.run_windows) or int(self.run_windows.max()) < windows)
 
     def __len__(self) -> int:
         """n, the number of passages."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from leanseek import Document, Index, Searcher
 from leanseek.encode.learned_vectors import LearnedCache, LearnedVectors
 from leanseek.errors import IndexDamagedError, ModelError, UsageError
 from leanseek.indexing import describe_index, intake, verify
-from leanseek.indexing.catalog import CATALOG, FORMAT, LEARNED_FORMAT, read_state
+from leanseek.indexing.catalog import read_state
 
 QUERIES = ("statin trial", "wing boundary layer", "kinase receptor query")
 
@@ -100,14 +98,6 @@ def test_info_counts_the_side(tmp_path: Path) -> None:
     assert found.learned_bytes > 0
     everything = sum(file.size for segment in read_state(index.path).segments for file in segment.files)
     assert found.total_bytes == everything
-
-
-def test_only_an_index_with_the_side_has_the_new_format(tmp_path: Path) -> None:
-    made(tmp_path / "learned", make_documents(5))
-    Index.create(tmp_path / "plain", encoder=None).add(make_documents(5))
-    for name, version in (("learned", LEARNED_FORMAT), ("plain", FORMAT)):
-        with closing(sqlite3.connect(tmp_path / name / CATALOG)) as database:
-            assert database.execute("PRAGMA user_version").fetchone() == (version,)
 
 
 def test_damage_is_found(tmp_path: Path) -> None:

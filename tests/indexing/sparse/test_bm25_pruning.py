@@ -101,3 +101,20 @@ def test_threads_get_what_one_gets(large: Any, simple: Any, many_queries: list[s
         assert found.scores.tobytes() == expected.scores.tobytes()
     batch = native.search_batch(many_queries, 50)
     assert all(a.scores.tobytes() == b.scores.tobytes() for a, b in zip(batch, alone, strict=True))
+
+
+@pytest.mark.parametrize("long_ones", [20, 400])
+def test_long_passages_and_large_frequencies(segment: Any, simple: Any, long_ones: int) -> None:
+    """Few long passages among short ones, and many: the kernel has another path for each."""
+    generator = np.random.default_rng(5)
+    words = np.array(["a", "b", "c", "d", "e", "f"])
+    lengths = [*generator.integers(0, 40, 800), *generator.integers(200, 700, long_ones)]
+    texts = [
+        " ".join(generator.choice(words, length, p=[0.5, 0.2, 0.15, 0.1, 0.04, 0.01])) for length in lengths
+    ]
+    native, numpy = pair([segment(texts)], simple, [None], Bm25Variant.LUCENE)
+    for query in ("a", "f", "e f", "a b c d e f", "b b f"):
+        for k in (1, 10, 2000):
+            same(native, numpy, query, k)
+        every = np.arange(len(texts))
+        assert native.score(query, every).tobytes() == numpy.score(query, every).tobytes()
