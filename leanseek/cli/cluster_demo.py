@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leanseek.cli import options as opt
-from leanseek.cli.demo import QUESTIONS, SUBJECT, fastest_encoder
+from leanseek.cli.demo import QUESTIONS, SUBJECT
 from leanseek.cli.output import count, print_hits, progress_bar
 from leanseek.errors import ExitCode
 
@@ -39,10 +39,11 @@ def demo(
         serve_cluster,
         stop_cluster,
     )
+    from leanseek.encode import fastest_default
     from leanseek.indexing.creation import make_plan
     from leanseek.reading import python_documentation
 
-    encoder = encoder or fastest_encoder()
+    encoder = encoder or fastest_default()
     url = str(into.absolute())
     typer.echo(f"1. Start {NODES} nodes of Ray on this machine.")
     with LocalNodes(NODES) as nodes:

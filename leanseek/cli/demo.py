@@ -8,7 +8,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,11 +37,12 @@ def demo(
     as_json: opt.Json = False,
 ) -> None:
     """Index the documentation of the installed Python and search it."""
+    from leanseek.encode import fastest_default
     from leanseek.records import hit_record
     from leanseek.searcher import Searcher
 
     started = time.perf_counter()
-    encoder = encoder or fastest_encoder()
+    encoder = encoder or fastest_default()
     origin = json.dumps([SUBJECT, platform.python_version(), encoder])
     say: Callable[[str], None] = (lambda text: None) if as_json else typer.echo
     if not is_made(into, origin):
@@ -83,14 +83,6 @@ def make(into: Path, origin: str, encoder: str, quiet: bool) -> None:
         typer.echo(f"{count(report.documents, 'passage')}.")
         if report.truncation is not None:
             typer.echo(report.truncation.sentence())
-
-
-def fastest_encoder() -> str:
-    """The default model on the back end that encodes and starts fastest of those installed."""
-    from leanseek.encode import DEFAULT_MODEL
-
-    installed = all(find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript"))
-    return f"onnx-int8:{DEFAULT_MODEL}" if installed else DEFAULT_MODEL
 
 
 def is_made(into: Path, origin: str) -> bool:

@@ -83,11 +83,14 @@ def index(
         on_error=on_error,
         report=reading,
     )
+    taken = encoder
+    if encoder is None and dense != "none":
+        taken = usual_encoder(into, overwrite, device)
     plan = plan_of(
         documents.holds_texts,
         chunk,
         overlap,
-        varied(encoder, temperature, max_tokens),
+        varied(taken, temperature, max_tokens),
         device,
         dense,
         (dims, kind, recall, precision, primary, reduction, learning_queries),
@@ -118,6 +121,8 @@ def index(
         )
     show_added(into, report, reading, as_json)
     if plan.encoder is not None and not as_json:
+        if encoder is None:
+            typer.echo(f"Encoder: {plan.encoder.name}; --encoder takes another.")
         offer_relevance(into)
     if plan.encoder is not None or plan.learned is not None:
         # The index is complete: without this, only the first query starts more slowly.
@@ -127,6 +132,15 @@ def index(
                 prepare_queries(plan.encoder.name)
             if plan.learned is not None:
                 prepare_learned_queries(plan.learned.name)
+
+
+def usual_encoder(into: Path, overwrite: bool, device: str | None) -> str:
+    """The encoder where none is named: that of an index which is refreshed, else the default model where it is fast."""
+    from leanseek.encode import fastest_default
+    from leanseek.indexing.catalog import CATALOG, read_state
+
+    standing = read_state(into).settings.encoder if (into / CATALOG).exists() and not overwrite else None
+    return standing.name if standing is not None else fastest_default(device)
 
 
 def varied(encoder: str | None, temperature: float | None, max_tokens: int | None) -> str | None:

@@ -12,6 +12,7 @@ from .learned_vectors import LearnedVectors as LearnedVectors
 from .models import DEFAULT_MODEL as DEFAULT_MODEL
 from .models import ResolvedModel as ResolvedModel
 from .models import resolve_model as resolve_model
+from .registry import fastest_default as fastest_default
 from .registry import load_document_encoder as load_document_encoder
 from .registry import load_encoder as load_encoder
 from .registry import load_query_encoder as load_query_encoder
