@@ -1,13 +1,13 @@
 """Nearest-neighbour search side by side: LeanVecIndex against FAISS, hnswlib, usearch and SVS.
 
-    python benchmarks/ann.py VECTORS.npy QUERIES.npy [--systems lean,svs-f16] [--sizes 50000,100000]
+    python benchmarks/ann.py VECTORS.npy QUERIES.npy [--systems lean,svs-f16] [--sizes 50000,100000] [--k 10]
                              [--threads 1,2] [--plot curves.png] [--json rows.jsonl]
 
 VECTORS (n, D) and QUERIES (m, D) are float32 and of unit length. The queries are shuffled; two thirds are learned
 from (by those systems that learn), and all are asked the rest. Each system is built and searched in a process of
 its own that holds nothing else; building takes one thread. Needs Linux, whose counters give
 the peak memory of building. Then the systems take turns, several short rounds each,
-and of each search the best round counts: what else the machine does slows all of them alike. Speed at a recall@10
+and of each search the best round counts: what else the machine does slows all of them alike. Speed at a recall@k
 is read off the line between measured points. Prints a Markdown table; `--plot` draws recall against queries per
 second: of processor time with one thread, of time passed with several.
 """
@@ -29,7 +29,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-K = 10
 ROUNDS = 3
 RECALLS = (0.90, 0.95, 0.99)
 ENOUGH = 0.993
@@ -83,11 +82,11 @@ class System(Protocol):
         """Build, and return the bytes a vector takes."""
         ...
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         """From fast to thorough."""
         ...
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals: ...
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals: ...
 
 
 class Lean:
@@ -100,16 +99,16 @@ class Lean:
         self.index = LeanVecIndex.build(vectors, learning, secondary=self.secondary)  # type: ignore[arg-type]
         return self.index.bytes / len(vectors)
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         lists = round(4 * self.index.size**0.5)
         for share in (0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.22, 0.3, 0.45, 0.7, 1.0):
-            for depth in (40, 60, 90, 130, 200, 400):
-                yield max(1, round(share * lists)), depth
+            for factor in (4, 6, 9, 13, 20, 40, 80) if k < 100 else (1.5, 2, 3, 4.5, 7, 10):
+                yield max(1, round(share * lists)), round(factor * k)
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
         from leanseek.indexing.dense.lean import Effort
 
-        return self.index.search(queries, K, effort=Effort(*setting), threads=threads)[1]
+        return self.index.search(queries, k, effort=Effort(*setting), threads=threads)[1]
 
 
 class Faiss:
@@ -128,22 +127,22 @@ class Faiss:
         self.index.add(vectors)
         return len(faiss.serialize_index(self.index)) / len(vectors)
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         for effort in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024):
-            for depth in self.depths:
+            for depth in self.depths if k < 100 else self.depths[:2]:
                 yield effort, depth
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
         import faiss
 
         faiss.omp_set_num_threads(threads)
         if self.parameter == "efSearch":
-            parameters = faiss.SearchParametersHNSW(efSearch=setting[0])
+            parameters = faiss.SearchParametersHNSW(efSearch=max(setting[0], k))
         else:
             faiss.downcast_index(self.index.base_index).nprobe = setting[0]
             self.index.k_factor = setting[1]
             parameters = None
-        return self.index.search(queries, K, params=parameters)[1]
+        return self.index.search(queries, k, params=parameters)[1]
 
 
 class Hnswlib:
@@ -156,12 +155,12 @@ class Hnswlib:
         self.index.add_items(vectors, num_threads=threads)
         return self.index.index_file_size() / len(vectors)
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         yield from (10, 20, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
-        self.index.set_ef(setting)
-        return self.index.knn_query(queries, K, num_threads=threads)[0].astype(np.int64)
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
+        self.index.set_ef(max(setting, k))
+        return self.index.knn_query(queries, k, num_threads=threads)[0].astype(np.int64)
 
 
 class Usearch:
@@ -177,12 +176,12 @@ class Usearch:
         self.index.add(np.arange(len(vectors)), vectors, threads=threads)
         return self.index.serialized_length / len(vectors)
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         yield from (10, 20, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
-        self.index.expansion_search = setting
-        return self.index.search(queries, K, threads=threads).keys.astype(np.int64)
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
+        self.index.expansion_search = max(setting, k)
+        return self.index.search(queries, k, threads=threads).keys.astype(np.int64)
 
 
 class Svs:
@@ -199,13 +198,13 @@ class Svs:
         self.index = svs.Vamana.build(parameters, data, svs.DistanceType.MIP, num_threads=threads)
         return data.nbytes / len(data) + 4 * (64 + 1)
 
-    def settings(self) -> Iterator[Any]:
+    def settings(self, k: int) -> Iterator[Any]:
         yield from (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
-    def search(self, queries: Vectors, setting: Any, threads: int) -> Ordinals:
+    def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
         self.index.num_threads = threads
-        self.index.search_window_size = setting
-        return self.index.search(queries, K)[0].astype(np.int64)
+        self.index.search_window_size = max(setting, k)
+        return self.index.search(queries, k)[0].astype(np.int64)
 
 
 SYSTEMS: dict[str, Callable[[], System]] = {
@@ -222,9 +221,8 @@ SYSTEMS: dict[str, Callable[[], System]] = {
 
 
 def recall(found: Ordinals, wanted: Ordinals) -> float:
-    return float(
-        np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), wanted.tolist(), strict=True)])
-    )
+    shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), wanted.tolist(), strict=True)]
+    return float(np.mean(shared)) / wanted.shape[1]
 
 
 def memory(field: str) -> float:
@@ -233,10 +231,10 @@ def memory(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def serve(name: str, data: Path, queries: Path, size: int, link: Connection) -> None:
+def serve(name: str, data: Path, queries: Path, size: int, k: int, link: Connection) -> None:
     """One system's process: builds, then measures a round whenever it is asked to."""
     vectors, learning, test = load(data, queries, size)
-    wanted = exact(vectors, test)
+    wanted = exact(vectors, test, k)
     # From here on the peak counts anew.
     Path("/proc/self/clear_refs").write_text("5")
     before = memory("VmRSS")
@@ -246,11 +244,11 @@ def serve(name: str, data: Path, queries: Path, size: int, link: Connection) -> 
     link.send((time.process_time() - started, footprint, memory("VmHWM") - before))
     while (threads := link.recv()) is not None:
         points = []
-        for setting in system.settings():
+        for setting in system.settings(k):
             # One thread's processor time tells its speed even on a machine that does other things, too.
             clock = time.process_time if threads == 1 else time.perf_counter
             started = clock()
-            found = system.search(test, setting, threads)
+            found = system.search(test, k, setting, threads)
             seconds = clock() - started
             points.append(Point(str(setting), recall(found, wanted), len(test) / seconds))
             if points[-1].recall > ENOUGH:
@@ -267,13 +265,15 @@ def load(data: Path, queries: Path, size: int) -> tuple[Vectors, Vectors, Vector
     return vectors, asked[:cut], np.ascontiguousarray(asked[cut : cut + 1500])
 
 
-def exact(vectors: Vectors, queries: Vectors) -> Ordinals:
+def exact(vectors: Vectors, queries: Vectors, k: int) -> Ordinals:
     import faiss
 
-    return faiss.knn(queries, vectors, K, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)[1]
 
 
-def measure(names: Sequence[str], data: Path, queries: Path, size: int, threads: Sequence[int]) -> list[Row]:
+def measure(
+    names: Sequence[str], data: Path, queries: Path, size: int, k: int, threads: Sequence[int]
+) -> list[Row]:
     """Builds one system after the other, then lets them take turns."""
     # Processes that are started from here take it over; searches set their number of threads themselves.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
@@ -281,7 +281,7 @@ def measure(names: Sequence[str], data: Path, queries: Path, size: int, threads:
     links, workers, built = {}, [], {}
     for name in names:
         here, there = context.Pipe()
-        workers.append(context.Process(target=serve, args=(name, data, queries, size, there)))
+        workers.append(context.Process(target=serve, args=(name, data, queries, size, k, there)))
         workers[-1].start()
         there.close()
         try:
@@ -349,7 +349,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                 panel.plot([p.recall for p in points], [p.per_second for p in points], "o-", label=row.system)
         panel.set(
             title=f"{group[0]:,} vectors, {group[1]} thread{'s' * (group[1] > 1)}",
-            xlabel="recall@10",
+            xlabel="recall",
             ylabel="queries per second",
             yscale="log",
         )
@@ -367,6 +367,7 @@ def main() -> None:
     parser.add_argument("queries", type=Path)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--sizes", help="comma-separated; all vectors by default")
+    parser.add_argument("--k", type=int, default=10, help="how many of the nearest are wanted (default: 10)")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
@@ -379,7 +380,7 @@ def main() -> None:
     threads = [int(count) for count in given.threads.split(",")]
     rows = []
     for size in sizes:
-        rows += measure(names, given.vectors, given.queries, min(size, total), threads)
+        rows += measure(names, given.vectors, given.queries, min(size, total), given.k, threads)
         if given.json:
             given.json.write_text("\n".join(json.dumps(asdict(row)) for row in rows) + "\n")
     print(table(rows))
