@@ -66,7 +66,8 @@ class Schedule:
 class Learned(NamedTuple):
     """The loss on the held-out groups before and after training, which took `steps` batches.
 
-    `stopped` is the step at which the loss was no number; the state is that of the last evaluation before it.
+    Both are equal where nothing was gained. `stopped` is the step at which the loss was no number; the state is that of
+    the last evaluation before it.
     """
 
     before: float
@@ -105,7 +106,8 @@ def fit(
     last, while one with other groups, schedule or model begins anew. A loss that becomes no number ends the training at
     the last state that was evaluated. The weights become `share` of the trained ones and the rest of those that
     training started from, which already order passages well (Wortsman et al., Robust fine-tuning of zero-shot models,
-    CVPR 2022); `after` is their loss. On a GPU where there is one.
+    CVPR 2022); `after` is their loss. Where that is no lower than `before`, the model is again what it was. On a GPU
+    where there is one.
 
     Raises MissingPackageError; StorageError where the disk is too full; ModelError where the loss was no number before
     anything was learned.
@@ -171,6 +173,9 @@ def fit(
     if share < 1.0:
         mix(model, start, share)
         after = float(trainer.evaluate()["eval_loss"])
+    if after >= before:
+        model.load_state_dict(start)
+        after = before
     return Learned(before, after, steps, stopped)
 
 

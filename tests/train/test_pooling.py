@@ -85,6 +85,17 @@ def test_a_mix_learns_the_shares_of_layers_and_the_same_again(home: Path, tmp_pa
     assert np.array_equal(one, two) and abs(one[-1] - np.log(9)) > 0.01
 
 
+def test_where_nothing_was_gained_the_model_is_what_it_was(home: Path, tmp_path: Path) -> None:
+    recipe = PoolingRecipe(str(home / "bert"), "layers", epochs=1, batch=8, learning_rate=3.0)
+    report = train(home, tmp_path / "model", recipe)
+    assert report.after == report.before
+    texts = ["a lamp is kept far away", "heat"]
+    trained, plain = (load_encoder(str(folder), "cpu") for folder in (tmp_path / "model", home / "bert"))
+    np.testing.assert_allclose(
+        trained.encode_documents(texts).vectors, plain.encode_documents(texts).vectors, atol=1e-5
+    )
+
+
 def test_an_interrupted_training_goes_on_with_the_layers_that_it_has(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
