@@ -313,7 +313,9 @@ def show_loss(
         f"{report.after:.4f} after"
     )
     if report.after >= report.before:
-        typer.echo("note: nothing was gained, and the weights are those that training started from; give more data")
+        typer.echo(
+            "note: nothing was gained, and the weights are those that training started from; give more data"
+        )
     if report.stopped is not None:
         typer.echo(
             f"note: the loss was no number at step {report.stopped:,}; the state of the last evaluation before is "

@@ -117,6 +117,10 @@ class ByScore(ABC):
     ) -> list[Judged]:
         """The scores of each query's hits; NaN for the hits that are not scored by the deadline."""
 
+    def trust(self, hits: Sequence[Hit]) -> float:
+        """How much these hits are of the kind that it was made for, in [0, 1]: what a mix weighs its scores by."""
+        return 1.0
+
     def without_search(self) -> ByScore:
         """This re-ranker without the part that the search's own score has in its scores; itself where there is none."""
         return self

@@ -106,7 +106,8 @@ class Interpolated(ByScore):
     Both are z-scores over the hits of a list that the re-ranker scored, so that their scales do not matter. A
     re-ranker that is weaker than the search still knows something that the search does not (Askari et al., Injecting
     the BM25 Score as Text Improves BERT-Based Re-rankers, ECIR 2023, compare such mixes). The search's score counts
-    once: one that the re-ranker itself mixes in (see `Mix`) is left out there. Probabilities are the re-ranker's.
+    once: one that the re-ranker itself mixes in (see `Mix`) is left out there. A re-ranker that does not `trust` itself
+    with such hits counts for less. Probabilities are the re-ranker's.
 
     >>> Interpolated(load_reranker("cross-encoder")).rerank("do statins help?", hits)
     """
@@ -141,7 +142,7 @@ class Interpolated(ByScore):
     @property
     def fingerprint(self) -> str:
         """Hex digest of the re-ranker's and the weight."""
-        return derived_fingerprint(self.reranker.fingerprint, f"interpolated {self.weight!r}")
+        return derived_fingerprint(self.reranker.fingerprint, f"interpolated {self.weight!r} by trust")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -168,15 +169,16 @@ class Interpolated(ByScore):
         known = ~np.isnan(judged.scores)
         search = np.array([hit.score for hit in hits], np.float64)[known]
         scores = np.full(len(hits), np.nan)
-        scores[known] = (1.0 - self.weight) * zscore(search) + self.weight * zscore(judged.scores[known])
+        weight = self.weight * self.reranker.trust(hits)
+        scores[known] = (1.0 - weight) * zscore(search) + weight * zscore(judged.scores[known])
         return Judged(scores, judged.probabilities)
 
 
 class Blend(ByScore):
     """The mean of several re-rankers' scores, each as z-scores over the hits that all of them scored.
 
-    Probabilities are those of the first re-ranker that has some. Without time for all, the hits that one of them did
-    not reach are not scored.
+    Each counts as much as it trusts itself with the hits, all alike where none does. Probabilities are those of the
+    first re-ranker that has some. Without time for all, the hits that one of them did not reach are not scored.
 
     >>> Interpolated(Blend([load_reranker("cross-encoder"), load_reranker("learned")]))
     """
@@ -222,13 +224,19 @@ class Blend(ByScore):
     ) -> list[Judged]:
         """The mean scores; NaN for hits that one of the re-rankers did not score."""
         judged = [one.judge(queries, hits, progress=progress, deadline=deadline) for one in self.rerankers]
-        return [self._mean(of_query) for of_query in zip(*judged, strict=True)]
+        return [self._mean(given, of_query) for given, *of_query in zip(hits, *judged, strict=True)]
 
-    def _mean(self, judged: Sequence[Judged]) -> Judged:
+    def trust(self, hits: Sequence[Hit]) -> float:
+        """The mean of the re-rankers' trust."""
+        return float(np.mean([one.trust(hits) for one in self.rerankers]))
+
+    def _mean(self, hits: Sequence[Hit], judged: Sequence[Judged]) -> Judged:
+        trusted = np.array([one.trust(hits) for one in self.rerankers])
         table = np.stack([one.scores for one in judged])
         known = ~np.isnan(table).any(axis=0)
         scores = np.full(table.shape[1], np.nan)
-        scores[known] = np.mean([zscore(row[known]) for row in table], axis=0)
+        weights = trusted if trusted.any() else np.ones(len(trusted))
+        scores[known] = np.average([zscore(row[known]) for row in table], axis=0, weights=weights)
         return Judged(
             scores, next((one.probabilities for one in judged if one.probabilities is not None), None)
         )

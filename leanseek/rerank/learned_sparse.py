@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +20,15 @@ from leanseek.types import Float64Array, Hit, Progress, content
 
 AT_ONCE = 256
 """Passages encoded before the deadline is looked at again."""
+
+CODE: Final = 0.7
+PROSE: Final = 0.8
+"""Up to the first share of plain words texts are code, from the second they are prose.
+
+Chosen on cosqa's, wikiqa's and trecqa's dev splits: lists of Python functions have .60 to .74, of sentences .76 to .97.
+"""
+
+_PLAIN_WORD = re.compile(r"""["'(\[“„«‘]*[^\W\d_]+(?:['’-][^\W\d_]+)*["')\]”“»’.,;:!?…]*|[–—]""")
 
 
 class LearnedSparseReranker(ByScore):
@@ -52,6 +63,13 @@ class LearnedSparseReranker(ByScore):
         with self._lock:
             note = cut_note(self._truncation)
         return () if note is None else (note,)
+
+    def trust(self, hits: Sequence[Hit]) -> float:
+        """1 for prose and 0 for program code, which the packaged model has never read, by the share of plain words."""
+        shares = [plain_words(hit.text) for hit in hits if hit.text.strip()]
+        if not shares:
+            return 1.0
+        return float(np.clip((np.mean(shares) - CODE) / (PROSE - CODE), 0.0, 1.0))
 
     def judge(
         self,
@@ -95,6 +113,12 @@ class LearnedSparseReranker(ByScore):
                     done += len(places[text])
                 block.report(done)
         return map(Judged, scores)
+
+
+def plain_words(text: str) -> float:
+    """The share of a text's words, between spaces, that are letters and the marks of a sentence alone."""
+    words = text.split()
+    return sum(_PLAIN_WORD.fullmatch(word) is not None for word in words) / len(words)
 
 
 def dense(vector: LearnedVector, vocabulary: int) -> Float64Array:

@@ -115,6 +115,30 @@ def test_a_blend_is_the_mean_of_z_scores(pairs: list[tuple[float, float]]) -> No
     np.testing.assert_allclose(found.scores, np.mean(parts, axis=0), atol=1e-6)
 
 
+class Trusts(Says):
+    """Trusts itself as much as it was told."""
+
+    def __init__(self, scores: Sequence[float], trust: float) -> None:
+        super().__init__(scores)
+        self.told = trust
+
+    def trust(self, hits: Sequence[Hit]) -> float:
+        return self.told
+
+
+def test_who_does_not_trust_itself_counts_for_less() -> None:
+    hits = came_with([3.0, 2.0, 1.0])
+    before, said = zscore([3.0, 2.0, 1.0]), zscore([1.0, 5.0, 9.0])
+    for trust in (0.0, 0.5, 1.0):
+        [found] = Interpolated(Trusts([1.0, 5.0, 9.0], trust), 0.6).judge(["q"], [hits])
+        np.testing.assert_allclose(found.scores, (1 - 0.6 * trust) * before + 0.6 * trust * said)
+    blend = Blend([Trusts([1.0, 5.0, 9.0], 0.25), Trusts([3.0, 2.0, 1.0], 0.75)])
+    np.testing.assert_allclose(blend.judge(["q"], [hits])[0].scores, 0.25 * said + 0.75 * before)
+    assert blend.trust(hits) == 0.5
+    nobody = Blend([Trusts([1.0, 5.0, 9.0], 0.0), Trusts([3.0, 2.0, 1.0], 0.0)])
+    np.testing.assert_allclose(nobody.judge(["q"], [hits])[0].scores, (said + before) / 2)
+
+
 def test_a_blend_scores_what_all_have_scored() -> None:
     hits = came_with([3.0, 2.0, 1.0])
     blend = Blend(

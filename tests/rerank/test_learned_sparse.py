@@ -66,6 +66,29 @@ def test_what_is_not_read_keeps_its_place(reranker: LearnedSparseReranker) -> No
     assert reranker.rerank(QUERIES[0], []) == []
 
 
+CODE = """def add(self, n):
+    total = self.total[n] + 1  # one more
+    return {"total": total, 'n': n_of(total)}"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "trust"),
+    [
+        ([text for _, text in TEXTS.values()][:3], 1.0),
+        ([CODE, CODE], 0.0),
+        (["", " "], 1.0),
+        (["Über Köpfe, l'âme (naïve) – “ja”!"], 1.0),
+        (["one two three four x=1"], 1.0),
+        (["one two three x=1"], 0.5),
+    ],
+)
+def test_it_trusts_itself_with_prose_alone(
+    texts: list[str], trust: float, reranker: LearnedSparseReranker
+) -> None:
+    hits = [Hit(rank, str(rank), 1.0, "", text, {}) for rank, text in enumerate(texts, 1)]
+    assert reranker.trust(hits) == pytest.approx(trust)
+
+
 def test_equal_scores_are_ordered_by_id(reranker: LearnedSparseReranker) -> None:
     same = [Hit(rank, name, 0.5, "", "Statins lower cholesterol.", {}) for rank, name in enumerate("cab", 1)]
     assert [hit.id for hit in reranker.rerank("statins", same)] == ["a", "b", "c"]
