@@ -91,7 +91,8 @@ MaxTokens: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Tokens of a text that the encoder reads.")
 ]
 Device: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Where to encode: cpu, cuda, mps.")
+    str | None,
+    typer.Option(metavar="NAME", help="Where models run and vectors are searched: cpu, cuda, cuda:1, mps."),
 ]
 NoCache: TypeAlias = Annotated[
     bool, typer.Option("--no-cache", help="Neither read nor fill the caches of vectors.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from leanseek.encode.device import may_have_accelerator
 from leanseek.encode.export import PACKAGES, Export, Precision
 from leanseek.encode.models import ResolvedModel, derived_fingerprint, model_fingerprint
 from leanseek.errors import ModelError
@@ -79,8 +78,3 @@ def split_prefix(name: str) -> tuple[str, str]:
 def int8_fingerprint(fingerprint: str) -> str:
     """The fingerprint of `onnx-int8:MODEL`, given that of MODEL."""
     return derived_fingerprint(fingerprint, _INT8)
-
-
-def may_have_accelerator() -> bool:
-    """Whether torch could find one; importing torch to find out costs seconds."""
-    return shutil.which("nvidia-smi") is not None or sys.platform == "darwin"

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from leanseek.encode.base import Encoded
+from leanseek.encode.base import Encoded, Encoder
+from leanseek.encode.models import derived_fingerprint
 from leanseek.files import cache_folder
 from leanseek.types import Float32Array
 
@@ -236,6 +237,14 @@ class VectorCache(RowCache):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def cached_as(encoder: Encoder) -> str:
+    """The fingerprint under which an encoder's vectors are cached: in half precision another than in float32."""
+    precision = getattr(encoder, "precision", "float32")
+    return (
+        encoder.fingerprint if precision == "float32" else derived_fingerprint(encoder.fingerprint, precision)
+    )
 
 
 def _key(role: Role, text: str) -> bytes:

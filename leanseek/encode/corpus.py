@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.encode.base import Encoder
-from leanseek.encode.cache import Cached, VectorCache
+from leanseek.encode.cache import Cached, VectorCache, cached_as
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Float32Array, Int32Array
 
@@ -201,14 +201,19 @@ class Encoding:
     learning_queries: Sequence[str] = ()
     tokens: Callable[[Sequence[str]], Int32Array] | None = None
     """The lengths (n,) of documents in tokens; None for an encoder that cannot count without encoding."""
+    device: str | None = None
+    """Where vectors are indexed, one of torch's devices; None is the CPU."""
 
 
-def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool) -> Encoding:
+def make_encoding(
+    encoder: Encoder, learning_queries: Sequence[str], cache: bool, device: str | None = None
+) -> Encoding:
     """Encoding by `encoder`, documents through the vector cache unless `cache` is False.
 
-    Threads take turns: an encoder of one's own need not be safe to share.
+    Threads take turns: an encoder of one's own need not be safe to share. Vectors are indexed on the `device` that is
+    named, whatever the encoder; where none is, on the CUDA card that torch runs the encoder on, if it does.
     """
-    vectors = VectorCache(encoder.fingerprint) if cache else None
+    vectors = VectorCache(cached_as(encoder)) if cache else None
     turn = threading.Lock()
 
     def documents(texts: Sequence[str], tick: Tick) -> tuple[Float32Array, TruncationReport]:
@@ -220,7 +225,9 @@ def make_encoding(encoder: Encoder, learning_queries: Sequence[str], cache: bool
             return encoder.encode_queries(texts).vectors
 
     count = getattr(encoder, "count_tokens", None)
-    return Encoding(encoder, documents, queries, learning_queries, count)
+    its_own = str(getattr(encoder, "device", None))
+    device = device or (its_own if its_own.startswith("cuda") else None)
+    return Encoding(encoder, documents, queries, learning_queries, count, device)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import importlib.util
 from collections.abc import Callable
 from functools import partial
 
-from leanseek.encode.backends import Backends, may_have_accelerator
+from leanseek.encode.backends import Backends
 from leanseek.encode.base import Encoder
+from leanseek.encode.device import may_have_accelerator
 from leanseek.encode.export import PACKAGES, Precision
 from leanseek.encode.models import (
     DEFAULT_MODEL,

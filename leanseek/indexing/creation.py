@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, load_document_encoder, load_encoder, load_query_encoder
 from leanseek.encode.corpus import words_that_fit
+from leanseek.encode.device import check_device
 from leanseek.encode.learned_vectors import LearnedEncoder
 from leanseek.errors import ModelError, UsageError
 from leanseek.indexing.dense.registry import check_dense
@@ -43,6 +44,8 @@ class Plan(NamedTuple):
     learned: LearnedEncoder | None = None
     expansion: DocumentExpansion | None = None
     tokens: DecoderTokens | None = None
+    device: str | None = None
+    """Where vectors are indexed; None is where the encoder runs."""
 
 
 def make_plan(
@@ -69,6 +72,7 @@ def make_plan(
     from leanseek.indexing.document_expansion import plan_expansion
     from leanseek.text.chunking import Chunking
 
+    check_device(device)
     if isinstance(chunk_words, str) and chunk_words != "auto":
         raise UsageError(f"chunk_words is {chunk_words!r}; it must be a number of words, 'auto' or None")
     if isinstance(chunk_words, int):
@@ -126,7 +130,7 @@ def make_plan(
         expansion=written.settings if written is not None else None,
         ngrams=grams,
     )
-    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding, written, tokens)
+    return Plan(settings, loaded, given[:MOST_LEARNING_QUERIES], expanding, written, tokens, device)
 
 
 def plan_ngrams(wanted: bool, generator: str | None) -> tuple[NGramSettings | None, DecoderTokens | None]:

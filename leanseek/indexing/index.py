@@ -45,9 +45,10 @@ class Index:
         learned: LearnedEncoder | None = None,
         expansion: DocumentExpansion | None = None,
         tokens: DecoderTokens | None = None,
+        device: str | None = None,
     ) -> None:
         self.path = path
-        self._writer = Writer(path, state, encoder, learned, expansion, tokens)
+        self._writer = Writer(path, state, encoder, learned, expansion, tokens, device)
         self._ngrams: tuple[int, NGrams] | None = None
         # At the interpreter's exit too: a merge under way is dropped, nothing else is.
         weakref.finalize(self, self._writer.abandon)
@@ -112,7 +113,9 @@ class Index:
             if (folder / CATALOG).exists():
                 raise IndexExistsError(f"'{folder}' was made into an index by another process just now.")
             create_catalog(folder, plan.settings, plan.learning_queries)
-        return cls(folder, read_state(folder), plan.encoder, plan.learned, plan.expansion, plan.tokens)
+        return cls(
+            folder, read_state(folder), plan.encoder, plan.learned, plan.expansion, plan.tokens, plan.device
+        )
 
     @classmethod
     def make(

@@ -12,6 +12,7 @@ import numpy as np
 from leanseek.errors import IndexDamagedError
 from leanseek.indexing.catalog import SegmentRecord, State
 from leanseek.indexing.dense.base import DenseIndex
+from leanseek.indexing.dense.device_index import searched_on
 from leanseek.indexing.dense.registry import DenseKind, kind_in
 from leanseek.indexing.learned.impact_postings import ImpactReader
 from leanseek.indexing.passage_store import PassageStore
@@ -42,7 +43,9 @@ class Segment:
         state: State,
         dense: bool = True,
         sparse: bool = True,
+        device: str | None = None,
     ) -> None:
+        """`dense`, `sparse`: what is opened; `device`: where its vectors are `searched`."""
         folder = index / record.folder
         for file in record.files:
             size = (folder / file.name).stat().st_size
@@ -67,10 +70,12 @@ class Segment:
 
             self.ngrams = SegmentNGrams(folder / NGRAMS, recorded.generator is not None)
         self.dense: DenseIndex | None = None
+        self.searched: DenseIndex | None = None
         self._kind: DenseKind | None = None
         if dense and state.settings.dense is not None:
             self._kind = kind_in(folder / DENSE)
             self.dense = self._kind.open(folder / DENSE)
+            self.searched = searched_on(self.dense, device)
 
     @property
     def size(self) -> int:
@@ -133,13 +138,20 @@ def largest_learned(segments: Iterable[Segment]) -> Learned | None:
 
 
 def open_segments(
-    index: Path, state: State, records: Iterable[SegmentRecord], dense: bool = True
+    index: Path,
+    state: State,
+    records: Iterable[SegmentRecord],
+    dense: bool = True,
+    device: str | None = None,
 ) -> list[Segment]:
-    """Open segments for reading. Raises FileNotFoundError for a missing file, IndexDamagedError for a damaged one."""
+    """Open segments for reading; `device`: where their vectors are searched.
+
+    Raises FileNotFoundError for a missing file, IndexDamagedError for a damaged one.
+    """
     opened: list[Segment] = []
     try:
         for record in records:
-            opened.append(Segment(index, record, state, dense))
+            opened.append(Segment(index, record, state, dense, device=device))
     except BaseException:
         for segment in opened:
             segment.close()

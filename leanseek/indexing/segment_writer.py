@@ -151,7 +151,7 @@ class SegmentBuilder:
             return learn_from(encoding, store)
 
         try:
-            _write_dense(self.folder, self._settings, store.size, blocks(), lesson)
+            _write_dense(self.folder, self._settings, store.size, blocks(), lesson, encoding.device)
         finally:
             store.close()
         return sum(reports, TruncationReport())
@@ -330,13 +330,14 @@ def _write_dense(
     size: int,
     blocks: Iterable[Float32Array],
     lesson: Callable[[], Lesson],
+    device: str | None = None,
 ) -> None:
-    """Make the dense index of a segment's vectors, given in blocks (c, D)."""
+    """Make the dense index of a segment's vectors, given in blocks (c, D), on a device."""
     if settings.dense is None or settings.encoder is None:
         return
     (folder / DENSE).mkdir()
     shape = (size, settings.encoder.dimensions)
-    kind_for(settings.dense, size).build(folder / DENSE, blocks, shape, settings.lean, lesson)
+    kind_for(settings.dense, size).build(folder / DENSE, blocks, shape, settings.lean, lesson, device)
 
 
 def _record(

@@ -99,9 +99,15 @@ class Snapshot:
     """All of it is searched."""
 
     def __init__(
-        self, folder: Path, state: State, segments: Sequence[Segment], with_dense: bool = True
+        self,
+        folder: Path,
+        state: State,
+        segments: Sequence[Segment],
+        with_dense: bool = True,
+        device: str | None = None,
     ) -> None:
         self.folder = folder
+        self.device = device
         self.with_dense = with_dense
         self.state = state
         analyzer = word_analyzer(state.settings)
@@ -113,15 +119,18 @@ class Snapshot:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, folder: Path, dense: bool = True) -> Snapshot:
-        """The last committed generation; `dense=False` leaves the vectors closed.
+    def open(cls, folder: Path, dense: bool = True, device: str | None = None) -> Snapshot:
+        """The last committed generation; `dense=False` leaves the vectors closed, `device` is where they are searched.
 
-        Raises IndexNotFoundError, IndexFormatError or IndexDamagedError.
+        On another device than the CPU the search is exact, whatever the dense index.
+
+        Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, or UsageError for a device that is not there.
         """
         for _ in range(ATTEMPTS):
             state = read_state(folder)
             try:
-                return cls(folder, state, open_segments(folder, state, state.segments, dense), dense)
+                opened = open_segments(folder, state, state.segments, dense, device)
+                return cls(folder, state, opened, dense, device)
             except FileNotFoundError as error:
                 missing = missing_file(folder, error)
         raise IndexDamagedError(missing)
@@ -359,9 +368,9 @@ class Snapshot:
         """Of each segment with vectors its first ordinal, its size, its vectors, and its part of `allowed`."""
         allowed = self.live if allowed is None else allowed
         for base, segment in zip(self.passages.bases.tolist(), self.segments, strict=False):
-            if segment.dense is not None and segment.size:
+            if segment.searched is not None and segment.size:
                 here = None if allowed is None else allowed[base : base + segment.size]
-                yield base, segment.size, segment.dense, here
+                yield base, segment.size, segment.searched, here
 
     def dense_score(self, query: Float32Array, ordinals: Int64Array) -> Float32Array:
         """(c,) exact inner products of one query (D,) with passages at global ordinals (c,)."""

@@ -125,6 +125,7 @@ class Writer:
         learned: LearnedEncoder | None = None,
         expansion: DocumentExpansion | None = None,
         tokens: DecoderTokens | None = None,
+        device: str | None = None,
     ) -> None:
         self.path = path
         self.state = state
@@ -134,6 +135,7 @@ class Writer:
         self._learned = learned
         self._expansion = expansion
         self._tokens = tokens
+        self._device = device
         self._encodings: dict[bool, Encoding] = {}
         self._encoder_lock = threading.RLock()
         self._merge: Merge | None = None
@@ -216,14 +218,14 @@ class Writer:
         blank = replace(state, segments=(), tombstones={}, settings=settings, learning_queries=given)
         removed = [segment.number for segment in state.segments]
         change = Change(removed=removed, origin=origin, settings=settings, learning_queries=given)
-        previous = self._encoder, self._learned, self._expansion, self._tokens
+        previous = self._encoder, self._learned, self._expansion, self._tokens, self._device
         if plan is not None:
             self._encoder, self._learned, self._expansion = plan.encoder, plan.learned, plan.expansion
-            self._tokens = plan.tokens
+            self._tokens, self._device = plan.tokens, plan.device
         try:
             report = self._add(documents, on_duplicate, progress, cache, blank, change)
         except BaseException:
-            self._encoder, self._learned, self._expansion, self._tokens = previous
+            self._encoder, self._learned, self._expansion, self._tokens, self._device = previous
             raise
         report = replace(report, unmerged=self._merge_now(progress))
         if state.settings.fusion is None or settings.fusion is not None:
@@ -404,7 +406,7 @@ class Writer:
                 or known.encoder is not self._encoder
                 or known.learning_queries != state.learning_queries
             ):
-                known = make_encoding(self._encoder, state.learning_queries, cache)
+                known = make_encoding(self._encoder, state.learning_queries, cache, self._device)
                 self._encodings[cache] = known
             return known
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leanseek.encode import DEFAULT_MODEL, Encoder, VectorCache, encode_corpus, load_encoder
+from leanseek.encode.cache import cached_as
 from leanseek.errors import MissingPackageError, UsageError
 from leanseek.integrations.pipeline import Pipeline, make_documents
 from leanseek.types import Float32Array, Query
@@ -68,7 +69,7 @@ class MtebEncoder:
         # mteb's PromptType is a string.
         if prompt_type != "document":
             return self._encoder.encode_queries(texts).vectors
-        with VectorCache(self._encoder.fingerprint) as cache:
+        with VectorCache(cached_as(self._encoder)) as cache:
             vectors, _ = encode_corpus(self._encoder, texts, cache)
         return vectors
 

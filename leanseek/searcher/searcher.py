@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from leanseek.encode import Encoder, LearnedEncoder, TruncationReport
+from leanseek.encode.device import check_device
 from leanseek.errors import UsageError
 from leanseek.filters import Filter, parse_filter
 from leanseek.indexing.creation import given_encoder, given_learned
@@ -137,11 +138,14 @@ class Searcher:
         `rerank_depth` is how many passages a single re-ranker scores, and its scores lead it to passages that the
         search did not return (see `leanseek.rerank.adaptive`). `generator` is the decoder that finds n-grams for
         queries (see `leanseek.searcher.ngram_search`), by name or loaded; None: they are those of a query's own words.
-        `progress` is called while a re-ranker's model is converted, which happens once.
+        `progress` is called while a re-ranker's model is converted, which happens once. `device` is where models run
+        and, if it is another than the CPU, where vectors are searched, exactly: they are copied there by the first
+        query, and many queries at once (`search_batch`) are one matrix product.
 
         Raises IndexNotFoundError, IndexFormatError, IndexDamagedError, ModelError, RelevanceFileError or
         UsageError.
         """
+        check_device(device)
         chosen = choose_fusion(fusion, dense_weight, learned_weight)
         second = None
         choices = (reranker, rerank_depth, rerank_budget, rerank_long)
@@ -158,7 +162,7 @@ class Searcher:
                 adaptive=adaptive,
                 progress=progress,
             )
-        snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned", "ngram"))
+        snapshot = Snapshot.open(Path(path), dense=mode not in ("sparse", "learned", "ngram"), device=device)
         loaded = given_encoder(snapshot.state.settings, encoder, device)
         return cls(
             snapshot,
@@ -698,7 +702,7 @@ class Searcher:
         self.close()
 
     def _newest(self, current: SearchSource) -> SearchSource:
-        return Snapshot.open(current.folder, dense=current.with_dense)
+        return Snapshot.open(current.folder, dense=current.with_dense, device=self._device)
 
     def _open_generation(self) -> Generation:
         if self._closed:

@@ -70,8 +70,9 @@ class Source(Protocol):
 class FolderSource:
     """An index in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, device: str | None = None) -> None:
+        """`device`: where vectors are searched."""
+        self._folder, self._device = folder, device
 
     def look(self) -> tuple[int, ...] | None:
         """See Source; None where the catalog is not there, or changed just now."""
@@ -88,7 +89,7 @@ class FolderSource:
 
     def open(self, models: FindModels, second: SecondStage | None, relevance: str | None) -> Served:
         """See Source."""
-        snapshot = Snapshot.open(self._folder)
+        snapshot = Snapshot.open(self._folder, device=self._device)
         try:
             found = models(snapshot.state.settings)._asdict()
             plain = Searcher(snapshot, relevance=relevance, **found)

@@ -329,7 +329,7 @@ class Service:
     def _served(self, name: str, url: str | None, folder: Path) -> ServedIndex:
         """The cluster at a URL, or the index in a folder, not opened yet."""
         settings = self.settings
-        source: Source = FolderSource(folder)
+        source: Source = FolderSource(folder, settings.device)
         index: Path | None = folder
         if url is not None:
             from leanseek.serve.served_cluster import ClusterSource

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.encode import Encoder, VectorCache
+from leanseek.encode.cache import cached_as
 from leanseek.errors import InputError
 from leanseek.eval.base import Collection
 from leanseek.indexing.snapshot import Snapshot
@@ -96,7 +97,7 @@ def relevant_passages(snapshot: Snapshot, qrels: Qrels, name: str) -> Mapping[st
 
 def query_vectors(encoder: Encoder, texts: Sequence[str], cache: bool = True) -> Float32Array:
     """(m, D) vectors of queries; those that the vector cache has are not computed again."""
-    store = VectorCache(encoder.fingerprint) if cache else None
+    store = VectorCache(cached_as(encoder)) if cache else None
     known = store.get("query", texts) if store is not None else [None] * len(texts)
     vectors: Float32Array = np.empty((len(texts), encoder.dimensions), np.float32)
     missing = [row for row, found in enumerate(known) if found is None]

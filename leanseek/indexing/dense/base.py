@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -30,6 +31,22 @@ class Listed(NamedTuple):
     listed: Float32Array
 
 
+class Stored(NamedTuple):
+    """Vectors as an index keeps them: `data` (n, D) float32 or float16, or bytes, x[i] = low + step * byte[i].
+
+    `lows` and `steps` (n,) float32 belong to bytes alone.
+    """
+
+    data: NDArray[Any]
+    lows: Float32Array | None = None
+    steps: Float32Array | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The size of all."""
+        return sum(part.nbytes for part in self if part is not None)
+
+
 class DenseIndex(Protocol):
     """Finds the passages whose vectors have the largest inner product with a query's.
 
@@ -44,6 +61,11 @@ class DenseIndex(Protocol):
     @property
     def dimensions(self) -> int:
         """D, the length of a vector."""
+        ...
+
+    @property
+    def stored(self) -> Stored:
+        """The vectors as they are kept, a view."""
         ...
 
     def search(

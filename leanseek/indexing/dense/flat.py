@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.errors import IndexDamagedError, UsageError
-from leanseek.indexing.dense.base import FLAT_FILE, ROUNDING, Listed
+from leanseek.indexing.dense.base import FLAT_FILE, ROUNDING, Listed, Stored
 from leanseek.indexing.faiss_library import faiss, read_index, selector, write_index
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
@@ -48,6 +48,11 @@ class FlatIndex:
     def dimensions(self) -> int:
         """D, the length of a vector."""
         return int(self._index.d)
+
+    @property
+    def stored(self) -> Stored:
+        """See DenseIndex."""
+        return Stored(self._stored())
 
     def add(self, vectors: Float32Array) -> None:
         """Append vectors (c, D)."""

@@ -37,10 +37,12 @@ class DenseKind:
     """By which of its files a saved index is recognised."""
     fits: Callable[[str, int], bool]
     """Whether so many vectors of one segment are indexed in this way, given the index's setting of `dense`."""
-    build: Callable[[Path, Iterable[Float32Array], tuple[int, int], LeanSettings, Callable[[], Lesson]], None]
+    build: Callable[
+        [Path, Iterable[Float32Array], tuple[int, int], LeanSettings, Callable[[], Lesson], str | None], None
+    ]
     """Make the index of vectors (n, D), given in blocks (c, D), in an existing folder.
 
-    `lesson` is called only where something is learned, once all vectors are there.
+    `lesson` is called only where something is learned, once all vectors are there. The last is the device to work on.
     """
     open: Callable[[Path], DenseIndex]
     """The index that was saved in a folder. Raises IndexDamagedError where it cannot be read."""
@@ -73,6 +75,7 @@ def _build_flat(
     shape: tuple[int, int],
     settings: LeanSettings,
     lesson: Callable[[], Lesson],
+    device: str | None = None,
 ) -> None:
     from leanseek.indexing.dense.flat import FlatIndex
 
@@ -98,6 +101,7 @@ def _build_lean(
     shape: tuple[int, int],
     settings: LeanSettings,
     lesson: Callable[[], Lesson],
+    device: str | None = None,
 ) -> None:
     from leanseek.indexing.dense.lean.lean_index import LeanVecIndex
 
@@ -117,6 +121,7 @@ def _build_lean(
             source=source,
             reduction=cast(Method, settings.reduction),
             into=folder,
+            device=device,
         )
     finally:
         spooled.unlink(missing_ok=True)

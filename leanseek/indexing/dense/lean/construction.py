@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from leanseek.encode.device import accelerated, check_device
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.dense.lean.engine import Engine
 from leanseek.indexing.dense.lean.first_level import WIDTH, build_engine
@@ -52,8 +53,11 @@ def build(
     source: Source,
     method: Method,
     folder: Path | None = None,
+    device: str | None = None,
 ) -> Built:
     """See LeanVecIndex.build. With a folder, what it returns is stored there."""
+    check_device(device)
+    device = device if accelerated(device) else None
     vectors = Vectors(source_vectors)
     if len(vectors) == 0:
         raise InputError("there are no vectors to index; add documents first")
@@ -87,10 +91,10 @@ def build(
         rows = Rows.encode(vectors, secondary, portable=portable)
     else:
         rows = Rows.encode_into(folder, vectors, secondary, portable=portable)
-    engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable)
+    engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable, device)
     # PCA learns nothing from queries, so that they can all be measured with.
     fresh = aside if learning is None or reduction.method != "id" else np.concatenate([aside, learning])
-    calibration = calibrate(engine, Truth(vectors, fresh), len(vectors), recall)
+    calibration = calibrate(engine, Truth(vectors, fresh, device), len(vectors), recall)
     meta = Meta(
         size=len(vectors),
         dimensions=vectors.shape[1],

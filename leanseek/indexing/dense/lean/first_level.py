@@ -36,6 +36,7 @@ def build_engine(
     lists: int | None,
     seed: int,
     portable: bool,
+    device: str | None = None,
 ) -> Engine:
     """The first level of vectors (n, D), whose second is `rows`; see LeanVecIndex.build."""
     if kind == "hnsw":
@@ -46,14 +47,14 @@ def build_engine(
     count = 1 if kind == "flat" else lists or round(4 * math.sqrt(len(vectors)))
     if primary in _LVQ_BITS:
         reduced = gathered(_reduced(vectors, data))
-        quantised = LvqLists.build(reduced, matrix.T, count, _LVQ_BITS[primary], seed)
+        quantised = LvqLists.build(reduced, matrix.T, count, _LVQ_BITS[primary], seed, device)
         return LvqEngine(quantised, rows, portable=portable)
     if primary == "sq8" or primary == "rabitq":
         reduced = gathered(_reduced(vectors, data))
         return FaissCodesEngine.build(reduced, matrix.T, count, primary, rows, seed)
     # Where the reduction is fitted to queries they are white in it: an error weighs the same in each dimension.
     order = balanced_order((drawn(vectors, SAMPLE_ROWS, seed) @ data.T).var(axis=0), DIMS_A_CODE)
-    made = build_lists(_reduced(vectors, data[order]), matrix[order].T, count, DIMS_A_CODE, seed)
+    made = build_lists(_reduced(vectors, data[order]), matrix[order].T, count, DIMS_A_CODE, seed, device)
     return list_engine(made, rows, portable)
 
 

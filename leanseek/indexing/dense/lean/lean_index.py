@@ -12,9 +12,9 @@ import numpy as np
 
 from leanseek.errors import InputError, StorageError, UsageError
 from leanseek.files import draft_folder
-from leanseek.indexing.dense.base import Listed
+from leanseek.indexing.dense.base import Listed, Stored
+from leanseek.indexing.dense.device_index import DeviceIndex
 from leanseek.indexing.dense.lean.construction import Built, build
-from leanseek.indexing.dense.lean.device import DeviceRows
 from leanseek.indexing.dense.lean.engine import RESCORING, Effort, rescored
 from leanseek.indexing.dense.lean.first_level import open_engine
 from leanseek.indexing.dense.lean.meta import Learned, open_meta, save_meta
@@ -54,7 +54,7 @@ class LeanVecIndex:
 
     def __init__(self, built: Built) -> None:
         self._rows, self._engine, self._meta, self._learned = built
-        self._on_device: DeviceRows | None = None
+        self._on_device: DeviceIndex | None = None
 
     @classmethod
     def build(
@@ -73,6 +73,7 @@ class LeanVecIndex:
         source: Source = "given",
         reduction: Method = "auto",
         into: str | Path | None = None,
+        device: str | None = None,
     ) -> LeanVecIndex:
         """An index of vectors (n, D) float32 for queries like `queries` (m, D).
 
@@ -98,18 +99,22 @@ class LeanVecIndex:
                 loses less on queries held out. Without queries it is PCA.
             into: a folder, new or empty, to write the index to as it is made. What is returned is mapped from
                 there: the vectors in full are never in memory. Until the index is whole there is no such folder.
+            device: torch's "cuda", say, to cut vectors into lists and find the true answers of queries there, block
+                by block; what its memory does not suffice for is done on the CPU. Its lists are other ones than the
+                CPU's.
 
-        Raises UsageError for an argument outside its range or a shape that does not fit, InputError for no
-        vectors, or NaN or infinite values, StorageError where the disk refuses.
+        Raises UsageError for an argument outside its range, a shape that does not fit or a device that is not there,
+        InputError for no vectors, or NaN or infinite values, StorageError where the disk refuses, MissingPackageError
+        for a device without torch.
         """
         chosen = (queries, dims, kind, recall, primary, secondary, lists, seed, portable, source, reduction)
         if into is None:
-            return cls(build(vectors, *chosen))
+            return cls(build(vectors, *chosen, device=device))
         folder = Path(into)
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise UsageError(f"'{folder}' is not empty; give a folder that is new or empty")
         with _stored_in(folder), draft_folder(folder) as draft:
-            build(vectors, *chosen, folder=draft)
+            build(vectors, *chosen, folder=draft, device=device)
         return cls.open(folder, portable=portable)
 
     @classmethod
@@ -187,6 +192,11 @@ class LeanVecIndex:
         """The size of both levels."""
         return self._engine.bytes + self._rows.bytes
 
+    @property
+    def stored(self) -> Stored:
+        """The second level, a view."""
+        return Stored(self._rows.data, *(self._rows.scales or ()))
+
     def describe(self) -> LeanInfo:
         """The properties together, for `leanseek info`."""
         return LeanInfo(
@@ -241,9 +251,8 @@ class LeanVecIndex:
             effort = self._farther(effort, matches)
         if device is not None:
             if self._on_device is None or self._on_device.device != device:
-                self._on_device = DeviceRows(self._rows, device)
-            mask = None if allowed is None else np.ascontiguousarray(allowed)
-            scores, ordinals = self._on_device.search(queries, answers, mask)
+                self._on_device = DeviceIndex(self, device)
+            scores, ordinals = self._on_device.search(queries, answers, allowed)
         elif matches <= answers or (allowed is not None and self._exact_is_cheaper(effort, matches)):
             every = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
             scores, ordinals = rescored(self._rows, queries, answers, lambda _: every)

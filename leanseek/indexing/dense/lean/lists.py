@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.dense.device_index import closest_on, kmeans_on, within_memory
 from leanseek.indexing.faiss_library import faiss, kmeans
 from leanseek.indexing.vectors import BLOCK_ROWS, VectorSource, blocks, drawn
 from leanseek.types import Float32Array, Int64Array
@@ -44,8 +45,14 @@ class Clusters(NamedTuple):
 class Cells:
     """Centroids (c, d) in groups around coarse ones, so that few of them are compared with a vector."""
 
-    def __init__(self, centroids: Float32Array, coarse: Float32Array, groups: Int64Array) -> None:
-        """`groups` (c,), ascending, are the coarse centroids (s, d) that the centroids belong to."""
+    def __init__(
+        self, centroids: Float32Array, coarse: Float32Array, groups: Int64Array, device: str | None = None
+    ) -> None:
+        """`groups` (c,), ascending, are the coarse centroids (s, d) that the centroids belong to.
+
+        A `device` other than the CPU compares vectors with all centroids, as far as its memory suffices.
+        """
+        self._device = device
         used, groups = np.unique(groups, return_inverse=True)
         self.centroids, self._coarse = centroids, np.ascontiguousarray(coarse[used])
         self._groups = groups.reshape(-1)
@@ -54,21 +61,28 @@ class Cells:
         self._coarse_halves = np.square(self._coarse).sum(axis=1) / np.float32(2)
 
     @classmethod
-    def learn(cls, vectors: Float32Array, count: int, seed: int) -> Cells:
+    def learn(cls, vectors: Float32Array, count: int, seed: int, device: str | None = None) -> Cells:
         """About `count` of vectors (n, d), by k-means in two stages: square root of count, then each again.
 
         Two stages take a fraction of the time of one and find lists that are as good for searching.
         """
         count = max(1, min(count, len(vectors)))
-        coarse = _kmeans(vectors, math.isqrt(count), seed)
-        parts = cls(coarse, coarse[:1], np.zeros(len(coarse), dtype=np.int64)).nearest(vectors)
+        coarse = _kmeans(vectors, math.isqrt(count), seed, device)
+        parts = cls(coarse, coarse[:1], np.zeros(len(coarse), dtype=np.int64), device).nearest(vectors)
         sizes = np.bincount(parts, minlength=len(coarse))
         wanted = np.minimum(np.maximum(np.rint(count * sizes / len(vectors)).astype(np.int64), 1), sizes)
-        fine = [_kmeans(vectors[parts == part], int(wanted[part]), seed) for part in np.flatnonzero(sizes)]
-        return cls(np.concatenate(fine), coarse, np.repeat(np.arange(len(coarse)), wanted))
+        fine = [
+            _kmeans(vectors[parts == part], int(wanted[part]), seed, device) for part in np.flatnonzero(sizes)
+        ]
+        return cls(np.concatenate(fine), coarse, np.repeat(np.arange(len(coarse)), wanted), device)
 
     def nearest(self, vectors: Float32Array) -> Int64Array:
         """(n,) of vectors (n, d) the nearest centroid, among those of the nearest coarse ones."""
+        device = self._device
+        if device is not None:
+            found = within_memory(lambda: closest_on(device, vectors, self.centroids))
+            if found is not None:
+                return found
         members = np.empty(len(vectors), dtype=np.int64)
         for start in range(0, len(vectors), BLOCK_ROWS):
             members[start : start + BLOCK_ROWS] = self._nearest(vectors[start : start + BLOCK_ROWS])
@@ -98,12 +112,12 @@ class Cells:
         """Cells whose centroids are the means of those of the vectors (n, d) that are nearest, and those vectors'."""
         used, members = np.unique(self.nearest(vectors), return_inverse=True)
         clusters = _described(vectors, members.astype(np.int64).reshape(-1), len(used))
-        return Cells(clusters.centroids, self._coarse, self._groups[used]), clusters
+        return Cells(clusters.centroids, self._coarse, self._groups[used], self._device), clusters
 
 
-def cluster(vectors: Float32Array, count: int, seed: int) -> Clusters:
-    """About `count` clusters of vectors (n, d); see `Cells.learn`."""
-    return Cells.learn(vectors, count, seed).described(vectors)[1]
+def cluster(vectors: Float32Array, count: int, seed: int, device: str | None = None) -> Clusters:
+    """About `count` clusters of vectors (n, d); see `Cells`."""
+    return Cells.learn(vectors, count, seed, device).described(vectors)[1]
 
 
 def _described(vectors: Float32Array, members: Int64Array, count: int) -> Clusters:
@@ -118,9 +132,16 @@ def _described(vectors: Float32Array, members: Int64Array, count: int) -> Cluste
     return Clusters(centroids, (OUTLYING * deviations).astype(np.float32), members)
 
 
-def _kmeans(vectors: Float32Array, count: int, seed: int) -> Float32Array:
+def _kmeans(vectors: Float32Array, count: int, seed: int, device: str | None) -> Float32Array:
     if count >= len(vectors):
         return vectors
+    if device is not None:
+        some = np.random.default_rng(seed).permutation(len(vectors))[: _CLUSTER_POINTS * count]
+        found = within_memory(
+            lambda: kmeans_on(device, vectors[np.sort(some)], count, _CLUSTER_STEPS, seed + 1)
+        )
+        if found is not None:
+            return found
     return kmeans(vectors, count, _CLUSTER_STEPS, seed + 1, max_points_per_centroid=_CLUSTER_POINTS)
 
 
@@ -196,15 +217,20 @@ class Lists(Routes):
 
 
 def build_lists(
-    reduced: VectorSource, reduction: Float32Array, count: int, dims_a_code: int, seed: int
+    reduced: VectorSource,
+    reduction: Float32Array,
+    count: int,
+    dims_a_code: int,
+    seed: int,
+    device: str | None = None,
 ) -> Lists:
     """Lists of reduced vectors (n, d), about `count` of them; `reduction` (D, d) is the queries' matrix.
 
     d is a multiple of 4 * dims_a_code. Centroids and codewords are learned from at most 128 vectors for each list, or
-    16,384 if that is more; all vectors are read once, in blocks.
+    16,384 if that is more; all vectors are read once, in blocks. `device`: see `Cells`.
     """
     some = drawn(reduced, max(_CLUSTER_POINTS * count, _LEARNING_POINTS), seed)
-    cells, clusters = Cells.learn(some, count, seed).described(some)
+    cells, clusters = Cells.learn(some, count, seed, device).described(some)
     parts = reduced.shape[1] // dims_a_code
     quantiser = _learned_codes(some, clusters, parts, seed)
     centroids, spreads = clusters.centroids, clusters.spreads

@@ -41,10 +41,16 @@ class LvqLists(Routes):
 
     @classmethod
     def build(
-        cls, reduced: Float32Array, reduction: Float32Array, count: int, bits: Bits, seed: int
+        cls,
+        reduced: Float32Array,
+        reduction: Float32Array,
+        count: int,
+        bits: Bits,
+        seed: int,
+        device: str | None = None,
     ) -> LvqLists:
         """About `count` lists of reduced vectors (n, d); `reduction` (D, d) is the queries' matrix."""
-        clusters = cluster(reduced, count, seed)
+        clusters = cluster(reduced, count, seed, device)
         order = np.argsort(clusters.members, kind="stable")
         sizes = np.bincount(clusters.members, minlength=len(clusters.centroids))
         codes, lows, steps = quantise((reduced - clusters.centroids[clusters.members])[order], bits)

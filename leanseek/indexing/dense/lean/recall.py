@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.indexing.dense.base import ROUNDING
+from leanseek.indexing.dense.device_index import nearest_on, within_memory
 from leanseek.indexing.dense.lean.engine import Effort, Engine
 from leanseek.indexing.leanvec.dims import nearest
 from leanseek.indexing.vectors import VectorSource
@@ -67,10 +68,15 @@ class Calibration(NamedTuple):
 class Truth:
     """What an exact search of the vectors (n, D) answers to some of the queries (m, D)."""
 
-    def __init__(self, vectors: VectorSource, queries: Float32Array) -> None:
+    def __init__(self, vectors: VectorSource, queries: Float32Array, device: str | None = None) -> None:
+        """A `device` other than the CPU compares them, as far as its memory suffices."""
         self.queries = np.ascontiguousarray(queries[: measured(len(vectors))])
         self._vectors = vectors
-        self._best, _ = nearest(self.queries, vectors, min(LENGTHS[-1], len(vectors)))
+        most = min(LENGTHS[-1], len(vectors))
+        best = None
+        if device is not None:
+            best = within_memory(lambda: nearest_on(device, self.queries, vectors, most)[0])
+        self._best = nearest(self.queries, vectors, most)[0] if best is None else best
 
     def recall(self, engine: Engine, k: int, effort: Effort, most: int = MEASURED) -> float:
         """The mean share of the k best that the engine finds for the first `most` queries.
