@@ -59,7 +59,7 @@ def diagnose() -> list[Finding]:
     missing = "missing, so that --ngrams is refused: install a C++ compiler, then reinstall leanseek"
     findings.append(Finding("kernels: n-grams", ngrams, "compiled" if ngrams else missing))
     findings += [extra(name, purpose, packages) for name, (purpose, packages) in EXTRAS.items()]
-    findings += [lucene(), default_model(), packaged_decoder(), cache()]
+    findings += [devices(), lucene(), default_model(), packaged_decoder(), cache()]
     return findings
 
 
@@ -73,6 +73,24 @@ def extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
     if absent:
         return Finding(name, False, f"{purpose}: missing {', '.join(absent)}; pip install 'leanseek[{name}]'")
     return Finding(name, True, f"{purpose}: {', '.join(found)}")
+
+
+def devices() -> Finding:
+    from leanseek.encode.device import check_device, describe_devices, may_have_accelerator
+    from leanseek.errors import LeanseekError
+
+    found = describe_devices()
+    if found:
+        return Finding(
+            "devices", True, f"for --device, with what models run in: cpu, float32; {'; '.join(found)}"
+        )
+    if may_have_accelerator() and platform.system() != "Darwin":
+        # A card that torch cannot use: the refusal says why.
+        try:
+            check_device("cuda")
+        except LeanseekError as error:
+            return Finding("devices", False, f"cpu alone: {error}")
+    return Finding("devices", True, "for --device: cpu, float32; there is no driver of a GPU")
 
 
 def lucene() -> Finding:

@@ -41,6 +41,15 @@ class Guarded(TyperGroup):
             if ctx.params.get("debug") or is_usage(error):
                 raise
             name = type(error).__name__
+            from leanseek.encode.batches import out_of_memory
+
+            if out_of_memory(error):
+                typer.echo(
+                    f"error: memory ran out, on the device or in the machine: {str(error).splitlines()[0]} Choose a "
+                    "smaller model or another device, such as --device cpu.",
+                    err=True,
+                )
+                raise typer.Exit(int(ExitCode.FAILURE)) from None
             typer.echo(
                 f"error: unexpected {name}: {error}. Run it again with --debug to see where.", err=True
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from leanseek.decode.decoder import Decoder
+from leanseek.encode.device import accelerated, check_device, half_precision
 from leanseek.encode.gguf_model import DEFAULT_DECODER as DEFAULT_DECODER
 from leanseek.encode.gguf_model import decoder_folder
 from leanseek.encode.models import model_fingerprint, resolve_model
@@ -39,8 +40,8 @@ def load_decoder(
       lies where it was loaded from, or a `Decoder`, which several re-rankers may share.
 
     `precision` is what weights are computed in: float32 (on the CPU the default), bfloat16, or "fast": bfloat16
-    where the processor multiplies it itself (AMX), some three times as fast, else float32. By default as they
-    are stored on other devices.
+    where the processor multiplies it itself (AMX), some three times as fast, else float32. On CUDA cards the default
+    is what they multiply fast, see `leanseek.encode.device`; on other devices they are as they are stored.
 
     Raises ModelError, MissingPackageError, StorageError, or UsageError for something else.
     """
@@ -76,6 +77,7 @@ def from_folder(name: str, folder: Path, device: str | None, precision: Precisio
     except ImportError as error:
         raise MissingPackageError("A decoder", "transformers", "decoder") from error
 
+    check_device(device)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = chosen_precision(precision, device)
     try:
@@ -92,12 +94,19 @@ def from_folder(name: str, folder: Path, device: str | None, precision: Precisio
     return make_decoder(model, load_tokenizer(str(folder)), name, lambda: model_fingerprint(folder))
 
 
-def chosen_precision(precision: Precision | None, device: str) -> Literal["float32", "bfloat16"] | None:
+def chosen_precision(
+    precision: Precision | None, device: str
+) -> Literal["float32", "bfloat16", "float16"] | None:
     """What weights are loaded in; None: as they are stored. Raises UsageError for another name."""
     if precision not in (None, *get_args(Precision)):
         raise UsageError(f"'{precision}' is not a precision. Choose from: {', '.join(get_args(Precision))}")
-    if device != "cpu":
-        return None if precision == "fast" else precision
+    if accelerated(device):
+        import torch
+
+        if precision is None or precision == "fast":
+            there = torch.device(device)
+            return half_precision(there) or ("float32" if there.type == "cuda" else None)
+        return precision
     if precision == "fast":
         return "bfloat16" if multiplies_bfloat16() else "float32"
     return precision or "float32"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.corpus import TruncationReport
+from leanseek.encode.device import check_device
 from leanseek.encode.models import settings_in
 from leanseek.encode.token_model import TokenVectors
 from leanseek.encode.tokenizer import encodable
@@ -104,6 +105,7 @@ def _load(folder: Path, device: str | None) -> Any:
         raise MissingPackageError(
             "A checkpoint of ColBERT's kind", "sentence-transformers>=6", "encode"
         ) from error
+    check_device(device)
     with loading(folder, device, " for late interaction"):
         model = MultiVectorEncoder(str(folder), device=device, local_files_only=True)
     return model.float().eval()

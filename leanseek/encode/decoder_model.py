@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from leanseek.encode.device import check_device
 from leanseek.encode.gguf_model import DEFAULT_DECODER, decoder_folder
 from leanseek.encode.models import derived_fingerprint, is_folder, model_fingerprint
 from leanseek.encode.torch_encoder import TorchEncoder, loading, max_tokens_of
@@ -56,6 +57,7 @@ def load_decoder_model(folder: Path, device: str | None, variant: Variant, name:
         from sentence_transformers.sentence_transformer.modules import Pooling
     except ImportError as error:
         raise MissingPackageError("Encoding with a decoder", "sentence-transformers>=6", "encode") from error
+    check_device(device)
     with loading(folder, device):
         layers = Transformer(str(folder), model_kwargs={"local_files_only": True})
         # A chat template would be put around every text.

@@ -174,7 +174,7 @@ def read_tokenizer(folder: Path) -> str:
 
 
 def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any:
-    """The InferenceSession of the export in a folder; `device` is "cpu" (the same as None) or "cuda".
+    """The InferenceSession of the export in a folder; `device` is "cpu" (the same as None), "cuda" or "cuda:1".
 
     Its idle threads spin, which is fastest, or sleep, which leaves the processors to others.
 
@@ -187,12 +187,13 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
         raise MissingPackageError("Encoding with ONNX Runtime", "onnxruntime", "onnx")
     import onnxruntime
 
-    providers = {None: "CPUExecutionProvider", "cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-    provider = providers.get(device)
-    if provider is None or provider not in onnxruntime.get_available_providers():
+    kind, _, number = (device or "cpu").partition(":")
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind)
+    if provider not in onnxruntime.get_available_providers() or not (number or "0").isdecimal():
         raise UsageError(
             f"ONNX Runtime cannot run on the device {device!r} here. Allowed: cpu, and cuda with the package "
-            "onnxruntime-gpu. Other devices work with torch: leave out the prefix onnx:"
+            "onnxruntime-gpu: pip uninstall onnxruntime && pip install 'leanseek[gpu]'. Other devices work with torch: "
+            "leave out the prefix onnx:"
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -202,9 +203,16 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
     if not spinning:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=[provider])
+        chosen = (provider, {"device_id": number or "0"}) if kind == "cuda" else provider
+        session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=[chosen])
     except Exception as error:  # Its errors have no common base but Exception.
         raise damaged_export(folder, error) from error
+    if provider not in session.get_providers():
+        raise UsageError(
+            f"ONNX Runtime cannot run on the device {device!r}: it finds no card, or not the libraries of CUDA and "
+            "cuDNN that it was built for, and would run on the CPU. Leave the device out, or leave out the prefix onnx:"
+        )
+    return session
 
 
 def damaged_export(folder: Path, error: Exception) -> ModelError:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from leanseek.encode.batches import batches
+from leanseek.encode.batches import Batches
 from leanseek.encode.export import ExportSettings
 from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
@@ -77,7 +77,7 @@ class SpladeEncoder(ABC):
         self._documents = TextTokenizer(reading.documents, self.max_tokens)
         # A table has the weights of words alone.
         self._queries = TextTokenizer(reading.queries, reading.query_tokens, special=self._table is None)
-        self._budget = budget
+        self._batches = Batches(budget, "text")
 
     def encode_queries(self, texts: Sequence[str]) -> LearnedVectors:
         """Vectors of n queries, with the model's own query prompt."""
@@ -108,14 +108,16 @@ class SpladeEncoder(ABC):
         rows: list[LearnedVector] = [LearnedVector(np.empty(0, np.int32), np.empty(0, np.float32), 0)] * len(
             ids
         )
-        for batch in batches([len(text) for text in ids], self._budget):
+
+        def run(batch: list[int]) -> Float32Array:
             given = model_inputs(
                 [ids[place] for place in batch], self._settings.pad_id, self._settings.pad_left
             )
-            pooled = self._pooled(
-                {name: given[name] for name in self._settings.inputs}, given["attention_mask"] == 1
-            )
-            for place, weights in zip(batch.tolist(), pooled, strict=True):
+            inputs = {name: given[name] for name in self._settings.inputs}
+            return self._pooled(inputs, given["attention_mask"] == 1)
+
+        for batch, pooled in self._batches.run([len(text) for text in ids], range(len(ids)), run):
+            for place, weights in zip(batch, pooled, strict=True):
                 terms = np.flatnonzero(weights)
                 rows[place] = LearnedVector(terms.astype(np.int32), weights[terms], int(lengths[place]))
         return LearnedVectors.of(rows)

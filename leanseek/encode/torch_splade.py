@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leanseek.encode.device import check_device
 from leanseek.encode.export import ExportSettings
 from leanseek.encode.models import settings_in
 from leanseek.encode.splade import (
@@ -116,6 +117,7 @@ def load_splade_model(folder: Path, device: str | None, **model_options: str) ->
     except ImportError as error:
         raise MissingPackageError("Learned sparse vectors", "sentence-transformers>=5", "encode") from error
     _check_head(folder)
+    check_device(device)
     with loading(folder, device, " as a learned sparse encoder"):
         model = SparseEncoder(str(folder), device=device, local_files_only=True, model_kwargs=model_options)
     return model.float().eval()

@@ -157,6 +157,7 @@ def backbone(name: str, device: str | None) -> TorchEncoder:
             f"'{name}' is made of {', '.join(kinds)}; what is needed is a transformer and a pooling after it"
         )
     config.output_hidden_states = True
+    encoder.model.float()  # what is learned and averaged is not halved, on any device
     return encoder
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leanseek.encode import Encoder, load_encoder, resolve_model
-from leanseek.errors import ModelError
+from leanseek.errors import ModelError, UsageError
 from leanseek.types import content
 
 MiniLM = Callable[[str], Encoder]
@@ -129,5 +129,5 @@ def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_device_is_one_clear_error(tiny_model: Callable[..., Path]) -> None:
-    with pytest.raises(ModelError, match="'abacus'"):
+    with pytest.raises(UsageError, match="'abacus'"):
         load_encoder(str(tiny_model()), "abacus")

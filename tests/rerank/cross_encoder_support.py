@@ -40,6 +40,7 @@ def build_model(folder: Path, kind: str = "bert", labels: int = 1, max_tokens: i
         DistilBertConfig,
         ElectraConfig,
         PreTrainedTokenizerFast,
+        Qwen2Config,
         RobertaConfig,
     )
 
@@ -81,6 +82,7 @@ def build_model(folder: Path, kind: str = "bert", labels: int = 1, max_tokens: i
         "bert": lambda: BertConfig(**size, **layers),
         "roberta": lambda: RobertaConfig(**size, **layers, type_vocab_size=1),
         "electra": lambda: ElectraConfig(**size, **layers, embedding_size=16),
+        "qwen2": lambda: Qwen2Config(**size, **layers, num_key_value_heads=2),
         "distilbert": lambda: DistilBertConfig(**size, dim=32, n_layers=2, n_heads=4, hidden_dim=64),
     }[kind]()
     torch.manual_seed(7)

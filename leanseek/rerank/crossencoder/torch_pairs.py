@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from leanseek.encode.models import kind_of
+from leanseek.encode.device import check_device, halved
+from leanseek.encode.models import derived_fingerprint, kind_of
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import loading, max_tokens_of, own_modules, tokenizer_definition
 from leanseek.errors import MissingPackageError, ModelError
@@ -28,10 +29,15 @@ _HEADS = frozenset(
         "ElectraForSequenceClassification",
     }
 )
+_SCORING = ("classifier", "score", "classification_head", "logits_proj")
+"""What sequence classifiers call the part that gives their scores; decoders call it `score`."""
 
 
 class TorchPairModel:
-    """A CrossEncoder (Reimers and Gurevych, EMNLP 2019; Nogueira and Cho, 2019), run by torch in float32."""
+    """A CrossEncoder (Reimers and Gurevych, EMNLP 2019; Nogueira and Cho, 2019), run by torch.
+
+    `precision` is float32, on CUDA cards half of it, but for the head that scores.
+    """
 
     def __init__(self, name: str, folder: Path, fingerprint: str, device: str | None = None) -> None:
         """Load the model in `folder`; `device` is a torch device, None for the best there is.
@@ -51,6 +57,10 @@ class TorchPairModel:
         classifier = getattr(self._model, "transformers_model", None)
         if len(self._model) == 1 and classifier is not None:
             first_token_alone(classifier)
+        self.precision = halve(self._model)
+        if self.precision != "float32":
+            # Its scores go into a cache of their own.
+            self.fingerprint = derived_fingerprint(fingerprint, self.precision)
 
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
         """(n,) the raw scores of n pairs."""
@@ -77,6 +87,7 @@ def load_cross_encoder(folder: Path, device: str | None) -> Any:
     from sentence_transformers import CrossEncoder
 
     check_is_classifier(folder)
+    check_device(device)
     with loading(folder, device, " as a cross-encoder"):
         modules = own_modules(folder)
         if modules:
@@ -142,6 +153,43 @@ def padding_of(model: Any) -> tuple[int, bool]:
     return int(getattr(tokenizer, "pad_token_id", 0) or 0), getattr(
         tokenizer, "padding_side", "right"
     ) == "left"
+
+
+def halve(model: Any) -> str:
+    """The precision of a CrossEncoder, which is changed in place where its device has a half one.
+
+    What gives the scores computes in float32 still: of half a score many passages would share one. leanseek's own
+    kind is left whole, whose similarities are scores.
+    """
+    if any(type(module).__module__.startswith("leanseek.") for module in model):
+        return "float32"
+    precision = halved(model)
+    if precision == "float32":
+        return precision
+    network = getattr(model, "transformers_model", None)
+    for head in [*list(model)[1:], *(getattr(network, name, None) for name in _SCORING)]:
+        if head is not None:
+            head.float()
+            head.register_forward_pre_hook(_in_float32)
+    # A decoder that answers yes or no scores by the logits of tokens; it may read by the same matrix.
+    logits = getattr(network, "lm_head", None)
+    if logits is not None:
+        from torch.nn.functional import linear
+
+        bias = None if logits.bias is None else logits.bias.float()
+        logits.forward = lambda states: linear(states.float(), logits.weight.float(), bias)
+    return precision
+
+
+def _in_float32(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        {name: _whole(value) for name, value in one.items()} if isinstance(one, dict) else _whole(one)
+        for one in given
+    )
+
+
+def _whole(value: Any) -> Any:
+    return value.float() if hasattr(value, "is_floating_point") and value.is_floating_point() else value
 
 
 def first_token_alone(model: Any) -> None:

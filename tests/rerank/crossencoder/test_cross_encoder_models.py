@@ -173,3 +173,61 @@ def test_modules_of_others_are_not_run(tmp_path: Path) -> None:
         (folder / "modules.json").write_text(json.dumps(listing))
         with pytest.raises(ModelError, match=told):
             load(RerankOptions(f"torch:{folder}"))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "qwen2"])
+def test_in_half_precision_the_head_scores_in_whole(
+    kind: str, model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leanseek.encode import device as names
+    from leanseek.rerank.crossencoder.torch_pairs import TorchPairModel
+
+    whole = TorchPairModel("a", model(kind), "f" * 64, "cpu")
+    monkeypatch.setattr(names, "half_precision", lambda device: "bfloat16")
+    half = TorchPairModel("a", model(kind), "f" * 64, "cpu")
+    assert half.precision == "bfloat16"
+    assert half.fingerprint != whole.fingerprint == "f" * 64  # scores are cached apart
+    tokens = np.random.default_rng(0).integers(10, 40, (30, 12)).astype(np.int32)
+    pairs = [PairIds(ids, np.zeros_like(ids)) for ids in tokens]
+    found, wanted = half.logits(pairs), whole.logits(pairs)
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+    # Scores that were themselves in bfloat16 would be these.
+    assert (torch.from_numpy(found).bfloat16().float().numpy() != found).mean() > 0.5
+
+
+def test_in_half_precision_logits_of_tokens_and_later_modules_are_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sentence_transformers.base.modules import Dense
+
+    from leanseek.encode import device as names
+    from leanseek.rerank.crossencoder.torch_pairs import halve
+
+    class Decoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(9, 8)
+            self.lm_head = torch.nn.Linear(8, 9, bias=False)
+            self.lm_head.weight = self.embedding.weight
+
+        def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            states = self.embedding(features["ids"])
+            return {"states": states, "logits": self.lm_head(states)}
+
+    class Model(torch.nn.Sequential):
+        device = torch.device("cpu")
+
+        @property
+        def transformers_model(self) -> torch.nn.Module:
+            return self[0]
+
+    monkeypatch.setattr(names, "half_precision", lambda device: "bfloat16")
+    dense = Dense(8, 1, activation_function=None, module_input_name="states", module_output_name="scores")
+    model = Model(Decoder(), dense)
+    assert halve(model) == "bfloat16"
+    assert model[0].embedding.weight.dtype == torch.bfloat16
+    found = model({"ids": torch.arange(9)})
+    assert found["logits"].dtype == found["scores"].dtype == torch.float32
+    states = model[0].embedding.weight.float()
+    torch.testing.assert_close(found["logits"], states @ states.T)
+    torch.testing.assert_close(found["scores"], dense.linear(states))
