@@ -24,6 +24,7 @@ LANGUAGE = ["-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC"]
 KERNELS = [
     "tests/indexing/sparse/test_bm25_parts.py",
     "tests/indexing/sparse/test_bm25_pruning.py",
+    "tests/indexing/sparse/test_sparse_files.py",
     "tests/indexing/sparse/test_term_numbers.py",
     "tests/indexing/learned/test_impacts.py",
     "tests/indexing/dense/lean/test_lean_kernels.py",

@@ -6,7 +6,8 @@ millions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,10 +117,8 @@ class ColumnReader:
     def numbers(self, name: str, dtype: type[np.integer[Any]], length: int | None = None) -> NDArray[Any]:
         """A column of numbers that `varints.pack` put into bytes, in memory; raises as `open`."""
         packed = self.open(name, np.uint8)
-        try:
+        with self.checking(name):
             values = unpack(packed)
-        except ValueError as error:
-            raise self.damage(name, f"is damaged: {error}") from error
         fits = length in (None, len(values)) and (not len(values) or values.max() <= np.iinfo(dtype).max)
         self.check(name, bool(fits))
         return values.astype(dtype, copy=False)
@@ -140,6 +139,14 @@ class ColumnReader:
         """Raise IndexDamagedError where a column does not fit the others."""
         if not sound:
             raise self.damage(name, "does not fit the other files of its segment")
+
+    @contextmanager
+    def checking(self, name: str) -> Iterator[None]:
+        """Make a ValueError about what a column has an IndexDamagedError."""
+        try:
+            yield
+        except ValueError as error:
+            raise self.damage(name, f"is damaged: {error}") from error
 
     def damage(self, name: str, what: str) -> IndexDamagedError:
         """The error about a column."""

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 Loaded = TypeVar("Loaded")
 
 FORMAT = 4
-"""An index takes the newest format with its next segment. Before, what postings have beside places and frequencies is
-wider; indexes of format 3 have a learned side, those of format 2 none. In format 1 moments are strings in the segments'
-metadata, and postings are never in one file."""
+"""An index takes the newest format with its next segment. Before, postings are not
+packed; indexes of format 3 have a learned side, those of format 2 none. In format 1 moments are strings in the
+segments' metadata, and postings are never in one file."""
 APPLICATION_ID = 0x6C736B31
 """'lsk1' in SQLite's header, by which an index's catalog is recognised."""
 

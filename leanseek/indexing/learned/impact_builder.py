@@ -13,7 +13,7 @@ from leanseek.indexing.learned.impact_postings import ImpactPostings, ImpactRead
 from leanseek.indexing.learned.impacts import passage_impacts
 from leanseek.indexing.settings import LearnedSettings
 from leanseek.indexing.sparse.builder import TermPostings, merged_terms
-from leanseek.indexing.sparse.postings import WINDOW
+from leanseek.indexing.sparse.places import WINDOW
 from leanseek.types import Int64Array
 
 
@@ -35,14 +35,10 @@ class ImpactBlock:
     def __len__(self) -> int:
         return self._passages
 
-    @property
-    def vocabulary_size(self) -> int:
-        """How many terms occur."""
-        return len(self._terms)
-
-    def term(self, number: int) -> int:
-        """The model's number of a term."""
-        return int(self._terms[number])
+    def vocabulary(self) -> list[int]:
+        """The model's numbers of the terms, by their numbers here."""
+        terms: list[int] = self._terms.tolist()
+        return terms
 
     def postings(self, first: int, last: int) -> ImpactPostings:
         """The postings of the terms first, ..., last - 1."""

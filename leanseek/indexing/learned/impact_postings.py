@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends
-from leanseek.indexing.sparse.postings import WINDOW, WINDOW_BITS, runs_of
+from leanseek.indexing.sparse.places import WINDOW, WINDOW_BITS
+from leanseek.indexing.sparse.postings import runs_of
 from leanseek.types import Int64Array
 
 PREFIX: Final = "learned"
@@ -117,14 +118,10 @@ class ImpactReader:
         """n, the number of passages."""
         return self._passages
 
-    @property
-    def vocabulary_size(self) -> int:
-        """How many terms occur."""
-        return len(self.terms)
-
-    def term(self, number: int) -> int:
-        """The model's number of a term."""
-        return int(self.terms[number])
+    def vocabulary(self) -> list[int]:
+        """The model's numbers of the terms, by their numbers here."""
+        terms: list[int] = self.terms.tolist()
+        return terms
 
     def find(self, terms: NDArray[np.int32]) -> Int64Array:
         """(t,) the numbers here of the model's terms (t,); -1 for one that does not occur."""

@@ -102,9 +102,6 @@ class TermPostings(Protocol[TermRead_co]):
     """The postings of a segment, by terms that are numbered in ascending order."""
 
     @property
-    def vocabulary_size(self) -> int: ...
-
-    @property
     def term_runs(self) -> Int64Array: ...
 
     @property
@@ -112,7 +109,9 @@ class TermPostings(Protocol[TermRead_co]):
 
     def __len__(self) -> int: ...
 
-    def term(self, number: int) -> TermRead_co: ...
+    def vocabulary(self) -> list[TermRead_co]:
+        """The terms, by number."""
+        ...
 
     def postings(self, first: int, last: int) -> tuple[Int64Array, NDArray[Any]]:
         """Ordinals (p,) and values (p,) of the terms first, ..., last - 1."""
@@ -135,7 +134,7 @@ def merged_terms(
         renumbered[ordinals[mine]] = mine
         new_ordinals.append(renumbered)
 
-    names = [[reader.term(term) for term in range(reader.vocabulary_size)] for reader in readers]
+    names = [reader.vocabulary() for reader in readers]
     vocabulary = sorted(set().union(*names))
     numbers = {name: number for number, name in enumerate(vocabulary)}
     places = [np.array([numbers[name] for name in terms], np.int64) for terms in names]

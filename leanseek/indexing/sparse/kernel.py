@@ -15,7 +15,8 @@ import numpy as np
 
 from leanseek.indexing.sparse.base import Candidates
 from leanseek.indexing.sparse.parameters import LengthNorm
-from leanseek.indexing.sparse.postings import WINDOW, PostingsReader
+from leanseek.indexing.sparse.places import WINDOW
+from leanseek.indexing.sparse.postings import PostingsReader
 from leanseek.types import BoolArray, Float32Array, Int64Array
 
 if TYPE_CHECKING:
@@ -85,17 +86,17 @@ class NativeKernel:
             reader.term_runs,
             reader.run_windows,
             reader.run_starts,
-            reader.run_frequency,
-            norm.counted(reader.run_length),
-            reader.places,
-            reader.frequencies,
+            reader.places.words,
+            reader.places.starts,
+            reader.places.lists,
+            reader.frequencies.codes,
+            reader.frequencies.more,
+            reader.frequencies.more_starts,
             reader.large_at,
             reader.large,
             norms,
             lengths,
             norm.of(np.arange(_LONG, dtype=np.int32)),
-            norm.base,
-            norm.slope,
             deleted,
         )
 

@@ -1,28 +1,24 @@
 """The files of one segment's postings.
 
 Terms are in ascending order of their UTF-8 bytes, and the postings of each in ascending order of ordinals.
-Ordinals are cut into windows of 2**16, so that a posting is a uint16 (place in its window) and a uint8 (term
-frequency; 255 and more are in a list of their own). The postings of one term in one window are a run, and with
-each run goes what bounds its scores, whatever the average length becomes: its largest frequency and the shortest
-passage in it.
+Ordinals are cut into windows of 2**16. The postings of one term in one window are a run, and each has a place in its
+window (`places`) and a term frequency (`frequencies`).
 
 | file | dtype | length | holds |
 |---|---|---|---|
-| terms | uint8 | bytes | the terms' UTF-8, one after another |
-| term_lengths | packed | terms | bytes of each in `terms` |
-| run_counts | packed | terms | runs of each |
+| names | uint8 | bytes | the terms' UTF-8, front-coded (`names`) |
+| name_blocks | packed | blocks | bytes in `names` of 16 terms each |
+| runs | packed | runs | twice a run's postings, and 1 more where it is its term's last |
 | windows | packed | runs | a run's window |
-| run_sizes | packed | runs | a run's postings |
-| run_frequency | uint8 | runs | largest frequency, 255 for that and more |
-| shortest | packed | runs | smallest passage length |
-| places | uint16 | postings | ordinal minus 2**16 times the window |
-| frequencies | uint8 | postings | term frequency, 255 for that and more |
+| places | uint16 | words | the places of the runs (`places`) |
+| frequencies | uint8 | postings / 4 | term frequencies, four to a byte, up to 3 (`frequencies`) |
+| more | uint8 | some | the frequencies of 4 and more, 255 for that and more |
+| more_counts | packed | postings / 64 | how many of those each 64 postings have |
 | large_at, large | int64, int32 | few | the postings of frequency 255 and more, and those frequencies |
 | passage_lengths | packed | passages | number of terms of each passage |
 
 They are the columns `sparse.NAME` (`leanseek.indexing.array_columns`); packed ones have mostly a byte for each number
-(`leanseek.indexing.varints`). Up to index format 3 some were wider: `term_ends`, `term_runs` and `run_starts` (int64),
-where terms, runs and postings begin, `run_windows` (uint16), `run_length` and `lengths` (int32).
+(`leanseek.indexing.varints`). `former_postings` has those of index formats up to 3.
 """
 
 from __future__ import annotations
@@ -35,23 +31,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends, offsets_of
+from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, offsets_of
+from leanseek.indexing.sparse.former_postings import open_former
+from leanseek.indexing.sparse.frequencies import BLOCK, MOST, Frequencies, pack_frequencies
+from leanseek.indexing.sparse.names import BlockNames, Names, pack_names
+from leanseek.indexing.sparse.places import WINDOW, WINDOW_BITS, Places, pack_places
 from leanseek.indexing.varints import pack
 from leanseek.types import BoolArray, Int64Array
 
-WINDOW_BITS = 16
-WINDOW = 1 << WINDOW_BITS
-LARGE = 255
 PREFIX = "sparse"
 
 _COLUMNS: dict[str, type[np.generic]] = {
-    "run_counts": np.uint8,
+    "runs": np.uint8,
     "windows": np.uint8,
-    "run_sizes": np.uint8,
-    "run_frequency": np.uint8,
-    "shortest": np.uint8,
     "places": np.uint16,
     "frequencies": np.uint8,
+    "more": np.uint8,
+    "more_counts": np.uint8,
     "large_at": np.int64,
     "large": np.int32,
 }
@@ -64,10 +60,11 @@ class PostingsWriter:
     """
 
     def __init__(self, folder: Path, lengths: NDArray[np.int32]) -> None:
-        self._lengths = lengths
         self._packed_lengths = pack(lengths)
         self._columns = ColumnWriter(folder, PREFIX, _COLUMNS, self._packed_lengths.nbytes)
-        self._terms = 0
+        self._waiting = np.empty(0, np.uint8)
+        """Frequencies that do not fill a block yet."""
+        self._postings = self._terms = 0
 
     def __enter__(self) -> PostingsWriter:
         return self
@@ -83,35 +80,42 @@ class PostingsWriter:
         `keys` (p,) ascending: term << 32 | ordinal, terms numbered from 0 within this call and each present;
         `frequencies` (p,) from 1.
         """
-        first = self._columns.written["places"]
-        ordinals = keys & 0xFFFFFFFF
-        large = np.flatnonzero(frequencies >= LARGE)
-        bytes_ = np.minimum(frequencies, LARGE).astype(np.uint8)
-        runs = runs_of(keys)
-        if len(runs.starts):
-            self._columns.put("run_frequency", np.maximum.reduceat(bytes_, runs.starts))
-            self._columns.put("shortest", pack(np.minimum.reduceat(self._lengths[ordinals], runs.starts)))
-        self._columns.put("run_counts", pack(np.bincount(runs.terms, minlength=terms)))
-        self._columns.put("windows", pack(runs.windows))
-        self._columns.put("run_sizes", pack(np.diff(runs.starts, append=len(keys))))
-        self._columns.put("places", keys & (WINDOW - 1))
-        self._columns.put("frequencies", bytes_)
-        self._columns.put("large_at", large + first)
-        self._columns.put("large", frequencies[large])
+        runs, columns = runs_of(keys), self._columns
+        lasts = np.diff(runs.terms, append=terms) > 0
+        columns.put("runs", pack(np.diff(runs.starts, append=len(keys)) * 2 + lasts))
+        columns.put("windows", pack(runs.windows))
+        columns.put("places", pack_places((keys & (WINDOW - 1)).astype(np.uint16), runs.starts))
+        large = np.flatnonzero(frequencies >= MOST)
+        columns.put("large_at", large + self._postings)
+        columns.put("large", frequencies[large])
+        # What is packed begins at a multiple of four, and is counted by blocks.
+        waiting = np.append(self._waiting, np.minimum(frequencies, MOST).astype(np.uint8))
+        whole = len(waiting) // BLOCK * BLOCK
+        self._put_frequencies(waiting[:whole])
+        self._waiting = waiting[whole:]
+        self._postings += len(keys)
         self._terms += terms
-        self._columns.flush()
+        columns.flush()
 
     def finish(self, vocabulary: Sequence[bytes]) -> None:
         """Write the rest: the terms (UTF-8, ascending, one for each given to `append`) and the lengths."""
         if len(vocabulary) != self._terms:
             raise ValueError(f"{len(vocabulary)} terms are named, {self._terms} were written")
+        self._put_frequencies(self._waiting)
+        names = pack_names(vocabulary)
         self._columns.finish(
             {
-                "terms": np.frombuffer(b"".join(vocabulary), np.uint8),
-                "term_lengths": pack(np.fromiter(map(len, vocabulary), np.int64, len(vocabulary))),
+                "names": names.content,
+                "name_blocks": pack(names.block_sizes),
                 "passage_lengths": self._packed_lengths,
             }
         )
+
+    def _put_frequencies(self, frequencies: NDArray[np.uint8]) -> None:
+        packed, more, more_counts = pack_frequencies(frequencies)
+        self._columns.put("frequencies", packed)
+        self._columns.put("more", more)
+        self._columns.put("more_counts", pack(more_counts))
 
 
 class Runs(NamedTuple):
@@ -137,85 +141,73 @@ class Postings(NamedTuple):
 
 
 class PostingsReader:
-    """The postings of one segment; `leanseek.indexing.sparse.postings` describes the arrays.
+    """The postings of one segment; `leanseek.indexing.sparse.postings` describes the files.
+
+    `names` has the terms; `term_runs` (terms + 1,) where the runs of each begin, `run_starts` (runs + 1,) where the
+    postings of each run do, and `run_windows` (runs,) a run's window.
 
     Opening reads the sizes of passages, terms and runs and nothing else. Immutable, so safe to share between threads.
     Raises IndexDamagedError where a file is cut short or the files do not fit together, FileNotFoundError where
     one is missing.
     """
 
+    names: Names
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._columns = columns = ColumnReader(folder, PREFIX, "postings")
-        if columns.has("run_sizes"):
-            self._open_packed(columns)
+        if columns.has("runs"):
+            self._open(columns)
         else:
-            self._open_former(columns)
-        postings = int(self.run_starts[-1])
-        self.places = columns.open("places", np.uint16, postings)
-        self.frequencies = columns.open("frequencies", np.uint8, postings)
-        self.large = columns.open("large", np.int32)
-        self.large_at = columns.open("large_at", np.int64, len(self.large))
-        inside = len(self.large_at) == 0 or int(self.large_at[-1]) < postings
-        columns.check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
-        self._blob = self.terms.data
-
-    def _open_packed(self, columns: ColumnReader) -> None:
-        self.lengths: NDArray[np.int32] = columns.numbers("passage_lengths", np.int32)
-        self.term_ends: Int64Array = offsets_of(columns.numbers("term_lengths", np.int64))
-        terms = len(self.term_ends) - 1
-        self.terms: NDArray[np.uint8] = columns.open("terms", np.uint8, int(self.term_ends[-1]))
-        self.term_runs: Int64Array = offsets_of(columns.numbers("run_counts", np.int64, terms))
-        runs = int(self.term_runs[-1])
-        self.run_starts: Int64Array = offsets_of(columns.numbers("run_sizes", np.int64, runs))
-        self.run_windows: NDArray[np.uint16] = columns.numbers("windows", np.uint16, runs)
-        self._check_windows("windows")
-        self.run_frequency: NDArray[np.uint8] = columns.open("run_frequency", np.uint8, runs)
-        self.run_length: NDArray[np.int32] = columns.numbers("shortest", np.int32, runs)
-
-    def _open_former(self, columns: ColumnReader) -> None:
-        self.lengths = columns.open("lengths", np.int32)
-        self.term_ends = columns.open("term_ends", np.int64)
-        columns.check("term_ends", ascends(self.term_ends))
-        terms = len(self.term_ends) - 1
-        self.terms = columns.open("terms", np.uint8, int(self.term_ends[-1]))
-        self.term_runs = columns.open("term_runs", np.int64, terms + 1)
-        columns.check("term_runs", ascends(self.term_runs))
-        runs = int(self.term_runs[-1])
-        self.run_windows = columns.open("run_windows", np.uint16, runs)
-        self._check_windows("run_windows")
-        self.run_starts = columns.open("run_starts", np.int64, runs + 1)
-        columns.check("run_starts", ascends(self.run_starts))
-        self.run_frequency = columns.open("run_frequency", np.uint8, runs)
-        self.run_length = columns.open("run_length", np.int32, runs)
-
-    def _check_windows(self, name: str) -> None:
+            (
+                self.lengths,
+                self.names,
+                self.term_runs,
+                self.run_windows,
+                self.run_starts,
+                self.places,
+                self.frequencies,
+            ) = open_former(columns)
         windows = -(-len(self.lengths) // WINDOW)
-        self._columns.check(name, not len(self.run_windows) or int(self.run_windows.max()) < windows)
+        columns.check("windows", not len(self.run_windows) or int(self.run_windows.max()) < windows)
+        self.large: NDArray[np.int32] = columns.open("large", np.int32)
+        self.large_at: Int64Array = columns.open("large_at", np.int64, len(self.large))
+        inside = len(self.large_at) == 0 or int(self.large_at[-1]) < int(self.run_starts[-1])
+        columns.check("large_at", inside and bool(np.all(self.large_at[1:] > self.large_at[:-1])))
+
+    def _open(self, columns: ColumnReader) -> None:
+        self.lengths = columns.numbers("passage_lengths", np.int32)
+        runs = columns.numbers("runs", np.int64)
+        columns.check("runs", not len(runs) or bool(runs[-1] & 1))
+        self.term_runs = np.append(0, np.flatnonzero(runs & 1) + 1)
+        self.run_starts = offsets_of(runs >> 1)
+        self.run_windows = columns.numbers("windows", np.uint16, len(runs))
+        names = columns.open("names", np.uint8)
+        postings = int(self.run_starts[-1])
+        places = columns.open("places", np.uint16)
+        codes = columns.open("frequencies", np.uint8, -(-postings // 4))
+        more = columns.open("more", np.uint8)
+        name_blocks = columns.numbers("name_blocks", np.int64)
+        more_counts = columns.numbers("more_counts", np.int64, -(-postings // BLOCK))
+        with columns.checking("names"):
+            self.names = BlockNames(names, name_blocks, len(self.term_runs) - 1)
+        with columns.checking("places"):
+            self.places = Places(places, self.run_starts)
+        with columns.checking("more"):
+            self.frequencies = Frequencies(codes, more, more_counts)
 
     def __len__(self) -> int:
         """n, the number of passages."""
         return len(self.lengths)
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of distinct terms."""
-        return len(self.term_runs) - 1
-
-    def term(self, number: int) -> bytes:
-        """The UTF-8 of a term."""
-        return bytes(self._blob[self.term_ends[number] : self.term_ends[number + 1]])
+    def vocabulary(self) -> list[bytes]:
+        """The UTF-8 of all terms, by number."""
+        with self._columns.checking("names"):
+            return list(self.names)
 
     def find(self, term: bytes) -> int:
         """The number of a term given in UTF-8, or -1."""
-        low, high = 0, self.vocabulary_size
-        while low < high:
-            middle = (low + high) // 2
-            if self.term(middle) < term:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < self.vocabulary_size and self.term(low) == term else -1
+        return self.names.find(term)
 
     def frequency(self, number: int) -> int:
         """How many passages contain a term, deleted ones included."""
@@ -232,10 +224,12 @@ class PostingsReader:
         starts = self.run_starts[run : end + 1]
         begin, stop = int(starts[0]), int(starts[-1])
         windows = np.repeat(self.run_windows[run:end].astype(np.int64) << WINDOW_BITS, np.diff(starts))
-        ordinals = windows + self.places[begin:stop]
+        with self._columns.checking("places"):
+            ordinals = windows + self.places.read(run, end)
         if len(ordinals) and int(ordinals.max()) >= len(self):
             raise self._columns.damage("places", "names passages beyond the last")
-        frequencies = self.frequencies[begin:stop].astype(np.int32)
+        with self._columns.checking("more"):
+            frequencies = self.frequencies.read(begin, stop).astype(np.int32)
         if len(self.large):
             low, high = np.searchsorted(self.large_at, (begin, stop))
             frequencies[self.large_at[low:high] - begin] = self.large[low:high]

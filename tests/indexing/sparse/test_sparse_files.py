@@ -83,7 +83,7 @@ def test_postings_say_what_the_texts_say(many_texts: list[str], segment: Any) ->
         for word in text.split():
             of_word = counted.setdefault(word, {})
             of_word[ordinal] = of_word.get(ordinal, 0) + 1
-    assert [reader.term(n).decode() for n in range(reader.vocabulary_size)] == sorted(counted)
+    assert [name.decode() for name in reader.vocabulary()] == sorted(counted)
     for word, expected in counted.items():
         number = reader.find(word.encode())
         ordinals, frequencies = reader.postings(number, number + 1)
@@ -96,7 +96,7 @@ def test_postings_say_what_the_texts_say(many_texts: list[str], segment: Any) ->
 def test_order_and_omission(tmp_path: Path, simple: Any) -> None:
     reader = build(tmp_path / "s", ["a b", "only here", "b c c"], [2, 0], simple)
     assert reader.lengths.tolist() == [3, 2]
-    assert [reader.term(n) for n in range(reader.vocabulary_size)] == [b"a", b"b", b"c"]
+    assert reader.vocabulary() == [b"a", b"b", b"c"]
     assert reader.postings(0, 3).ordinals.tolist() == [1, 0, 1, 0]
     assert reader.postings(0, 3).frequencies.tolist() == [1, 1, 1, 2]
 
@@ -163,15 +163,18 @@ def test_truncated_files_are_damaged(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("term_lengths", np.array([1, 1, 1, 200], np.uint8)),
-        ("term_lengths", np.array([1, 1, 1, 1, 1], np.uint8)),
-        ("term_lengths", np.array([], np.uint8)),
-        ("run_counts", np.array([1, 1, 1, 1], np.uint8)),
-        ("run_sizes", np.array([2, 2, 2, 1, 0x81, 0x80, 0x80, 0x80, 0x80, 1], np.uint8)),
+        ("names", np.zeros(9, np.uint8)),
+        ("name_blocks", np.array([1, 1, 1, 200], np.uint8)),
+        ("name_blocks", np.array([], np.uint8)),
+        ("runs", np.array([3, 3, 3, 3, 2], np.uint8)),
+        ("runs", np.array([5, 5, 5, 3, 0x81, 0x80, 0x80, 0x80, 0x80, 1], np.uint8)),
         ("windows", np.array([0, 0, 9, 0, 0], np.uint8)),
-        ("shortest", np.array([0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F], np.uint8)),
         ("places", np.zeros(3, np.uint16)),
         ("frequencies", np.zeros(8, np.int32)),
+        ("frequencies", np.zeros(8, np.uint8)),
+        ("more", np.zeros(2, np.uint8)),
+        ("more_counts", np.array([2], np.uint8)),
+        ("more_counts", np.array([1, 0], np.uint8)),
         ("passage_lengths", np.zeros(4, np.int64)),
         ("large_at", np.array([1 << 40], np.int64)),
         ("large", np.array([1, 2], np.int32)),
@@ -183,7 +186,9 @@ def test_files_that_do_not_fit_are_damaged(folder: Path, name: str, values: np.n
         write_arrays(folder / "sparse.arrays", {**arrays, name: values.ravel()})
     else:
         write_array(folder / f"sparse.{name}.npy", values.ravel(), values.dtype.type)
-    with pytest.raises(IndexDamagedError, match=rf"sparse\.({name}|terms|large|arrays)"):
+    with pytest.raises(
+        IndexDamagedError, match=rf"sparse\.({name}|names|places|more|frequencies|large|arrays)"
+    ):
         PostingsReader(folder)
 
 
