@@ -109,7 +109,7 @@ class TermPostings(Protocol[TermRead_co]):
 
     def __len__(self) -> int: ...
 
-    def vocabulary(self) -> list[TermRead_co]:
+    def vocabulary(self) -> Sequence[TermRead_co]:
         """The terms, by number."""
         ...
 

@@ -55,8 +55,8 @@ class Frequencies:
     def read(self, first: int, last: int) -> NDArray[np.uint8]:
         """The frequencies of the postings first, ..., last - 1, at most `MOST`. Raises ValueError where damaged."""
         block = first // BLOCK * BLOCK
-        codes = self.codes[block // _PACKED : -(-last // _PACKED), np.newaxis] >> _SHIFTS & 3
-        frequencies = codes.reshape(-1)[: last - block] + np.uint8(1)
+        codes = self.codes[block // _PACKED : -(-last // _PACKED), np.newaxis] >> _SHIFTS & np.uint8(3)
+        frequencies: NDArray[np.uint8] = codes.reshape(-1)[: last - block] + np.uint8(1)
         more = np.flatnonzero(frequencies == _PACKED)
         start = int(self.more_starts[block // BLOCK])
         values = self.more[start : start + len(more)]

@@ -65,7 +65,7 @@ class Places:
                 places[begin:end] = self.words[at : at + size]
                 at += size
                 continue
-            counts = np.diff(self.words[at : at + _BLOCKS].astype(np.int64), append=size)
+            counts: Int64Array = np.diff(np.append(self.words[at : at + _BLOCKS].astype(np.int64), size))
             if self.words[at] != 0 or counts.min() < 0:
                 raise ValueError("the blocks of a run do not ascend")
             stop = at + _BLOCKS + (size + 1) // 2

@@ -223,9 +223,11 @@ class PostingsReader:
         run, end = int(self.term_runs[first]), int(self.term_runs[last])
         starts = self.run_starts[run : end + 1]
         begin, stop = int(starts[0]), int(starts[-1])
-        windows = np.repeat(self.run_windows[run:end].astype(np.int64) << WINDOW_BITS, np.diff(starts))
+        windows: Int64Array = np.repeat(
+            self.run_windows[run:end].astype(np.int64) << WINDOW_BITS, np.diff(starts)
+        )
         with self._columns.checking("places"):
-            ordinals = windows + self.places.read(run, end)
+            ordinals: Int64Array = windows + self.places.read(run, end)
         if len(ordinals) and int(ordinals.max()) >= len(self):
             raise self._columns.damage("places", "names passages beyond the last")
         with self._columns.checking("more"):
