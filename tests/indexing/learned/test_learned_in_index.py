@@ -65,7 +65,8 @@ def test_passages_in_several_segments_of_one_add(tmp_path: Path, monkeypatch: py
     assert searched(tmp_path / "parts") == searched(tmp_path / "whole")
 
 
-def test_what_was_encoded_is_not_encoded_again(tmp_path: Path) -> None:
+def test_what_was_encoded_is_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEANSEEK_CACHE", str(tmp_path / "cache"))
     documents = [Document(f"a{number}", f"statin trial {number}") for number in range(30)]
     expander = HashExpander()
     plain = {"encoder": None, "learned": expander}
