@@ -8,12 +8,14 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.errors import UsageError
-from leanseek.indexing.leanvec.linear import finite, sample
+from leanseek.errors import InputError, UsageError
 from leanseek.types import Float32Array, Int64Array
 
 BLOCK_ROWS: Final = 16_384
 """Vectors that are held at a time."""
+
+SAMPLE_ROWS: Final = 32_768
+"""Vectors that are learned from at most: thirty for each dimension at D = 1,024; more changes nothing measurable."""
 
 
 class VectorSource(Protocol):
@@ -90,3 +92,22 @@ def gathered(vectors: VectorSource) -> Float32Array:
     for rows, block in blocks(vectors):
         whole[rows] = block
     return whole
+
+
+def sample(count: int, seed: int, rows: int = SAMPLE_ROWS) -> Int64Array | None:
+    """The rows (rows,) to read of `count` vectors, ascending, drawn by the seed; None for all of them."""
+    if count <= rows:
+        return None
+    chosen: Int64Array = np.sort(np.random.default_rng(seed).choice(count, rows, replace=False))
+    return chosen
+
+
+def finite(vectors: Float32Array, name: str = "vectors") -> Float32Array:
+    """The vectors (n, D) themselves. Raises InputError where one has a NaN or an infinite value."""
+    good = np.isfinite(vectors).all(axis=1)
+    if not good.all():
+        raise InputError(
+            f"{int((~good).sum())} of {len(vectors)} {name} hold NaN or infinite values, which have no inner "
+            "product; leave them out, or encode their texts again"
+        )
+    return vectors

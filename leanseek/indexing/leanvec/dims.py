@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
-from leanseek.indexing.leanvec.linear import Moments, checked_queries, finite, sample, split_queries
+from leanseek.indexing.leanvec.linear import Moments, checked_queries, split_queries
 from leanseek.indexing.leanvec.reduction import (
     HELD_OUT,
     REDUCTIONS,
@@ -19,6 +19,7 @@ from leanseek.indexing.leanvec.reduction import (
     learn_from_moments,
 )
 from leanseek.indexing.settings import Method
+from leanseek.indexing.vectors import finite, sample
 from leanseek.types import Float32Array, Int64Array
 
 if TYPE_CHECKING:

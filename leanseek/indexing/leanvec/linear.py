@@ -8,10 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from leanseek.errors import InputError, UsageError
+from leanseek.indexing.vectors import finite
 from leanseek.types import Float32Array, Float64Array, Int64Array
 
-SAMPLE_ROWS: Final = 32_768
-"""Vectors that are read at most: thirty for each dimension at D = 1,024; more changes nothing measurable."""
 _BLOCK_ROWS: Final = 4_096
 RIDGE: Final = 1e-6
 """Added to the diagonal of K_Q, as a share of its mean: queries need not span every dimension."""
@@ -55,25 +54,6 @@ def moments(vectors: Float32Array, rows: Int64Array | None = None) -> Moments:
         second += wide.T @ wide
         fourth += float(np.square(np.einsum("nd,nd->n", wide, wide)).sum())
     return Moments(second / max(count, 1), fourth / max(count, 1), count)
-
-
-def sample(count: int, seed: int, rows: int = SAMPLE_ROWS) -> Int64Array | None:
-    """The rows (rows,) to read of `count` vectors, ascending, drawn by the seed; None for all of them."""
-    if count <= rows:
-        return None
-    chosen: Int64Array = np.sort(np.random.default_rng(seed).choice(count, rows, replace=False))
-    return chosen
-
-
-def finite(vectors: Float32Array, name: str = "vectors") -> Float32Array:
-    """The vectors (n, D) themselves. Raises InputError where one has a NaN or an infinite value."""
-    good = np.isfinite(vectors).all(axis=1)
-    if not good.all():
-        raise InputError(
-            f"{int((~good).sum())} of {len(vectors)} {name} hold NaN or infinite values, which have no inner "
-            "product; leave them out, or encode their texts again"
-        )
-    return vectors
 
 
 def checked_queries(vectors: Float32Array, queries: Float32Array | None, dims: int) -> Float32Array:

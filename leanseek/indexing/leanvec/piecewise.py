@@ -10,16 +10,14 @@ import numpy as np
 from leanseek.errors import UsageError
 from leanseek.indexing.faiss_library import kmeans
 from leanseek.indexing.leanvec.linear import (
-    SAMPLE_ROWS,
     checked_queries,
-    finite,
     loss,
     moments,
-    sample,
     shrunk,
     sphering,
 )
 from leanseek.indexing.leanvec.reduction import Queries, data_moments, levelled
+from leanseek.indexing.vectors import SAMPLE_ROWS, finite, sample
 from leanseek.types import Float32Array, Int64Array
 
 _KMEANS_ROUNDS: Final = 15

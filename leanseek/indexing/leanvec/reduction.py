@@ -19,12 +19,12 @@ from leanseek.indexing.leanvec.linear import (
     losses_of_cuts,
     moments,
     principal,
-    sample,
     shrunk,
     sphering,
     split_queries,
 )
 from leanseek.indexing.settings import Method
+from leanseek.indexing.vectors import sample
 from leanseek.types import Float32Array, Float64Array
 
 

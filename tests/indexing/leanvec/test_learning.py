@@ -8,9 +8,9 @@ import pytest
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec import Reduction, learn_reduction, split_queries
-from leanseek.indexing.leanvec.linear import SAMPLE_ROWS, sample
 from leanseek.indexing.leanvec.reduction import REDUCTIONS
 from leanseek.indexing.settings import Method
+from leanseek.indexing.vectors import SAMPLE_ROWS, sample
 
 METHODS = ["id", "ood-fw", "ood-es", "sphering"]
 

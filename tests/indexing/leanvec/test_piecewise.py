@@ -7,7 +7,7 @@ import pytest
 
 from leanseek.errors import InputError, UsageError
 from leanseek.indexing.leanvec import learn_piecewise, learn_reduction, split_queries
-from leanseek.indexing.leanvec.linear import SAMPLE_ROWS
+from leanseek.indexing.vectors import SAMPLE_ROWS
 
 
 def bundles(seed: int = 0, count: int = 900) -> tuple[np.ndarray, np.ndarray]:

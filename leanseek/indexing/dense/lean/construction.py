@@ -15,10 +15,9 @@ from leanseek.indexing.dense.lean.meta import Learned, Meta, sampled_loss, save_
 from leanseek.indexing.dense.lean.recall import MEASURED, Calibration, Truth, calibrate
 from leanseek.indexing.dense.lean.rows import Rows
 from leanseek.indexing.leanvec import Reduction, choose_dims, learn_reduction, split_queries
-from leanseek.indexing.leanvec.linear import SAMPLE_ROWS, finite
 from leanseek.indexing.learning_queries import FEWEST_QUERIES
 from leanseek.indexing.settings import LeanKind, LeanSettings, Method, Precision, Primary, Source
-from leanseek.indexing.vectors import Vectors, VectorSource, drawn
+from leanseek.indexing.vectors import SAMPLE_ROWS, Vectors, VectorSource, drawn, finite
 from leanseek.types import Float32Array
 
 LISTS_FROM: Final = 5_000

@@ -15,10 +15,9 @@ from leanseek.indexing.dense.lean.lists import Lists, balanced_order, build_list
 from leanseek.indexing.dense.lean.lvq import LvqEngine, LvqLists
 from leanseek.indexing.dense.lean.rows import Rows, native
 from leanseek.indexing.leanvec import Reduction
-from leanseek.indexing.leanvec.linear import SAMPLE_ROWS
 from leanseek.indexing.quantisation import Bits
 from leanseek.indexing.settings import Primary
-from leanseek.indexing.vectors import Vectors, VectorSource, drawn, gathered
+from leanseek.indexing.vectors import SAMPLE_ROWS, Vectors, VectorSource, drawn, gathered
 from leanseek.types import Float32Array
 
 DIMS_A_CODE: Final = 2

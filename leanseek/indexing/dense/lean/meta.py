@@ -15,8 +15,8 @@ from leanseek.indexing.dense.base import LEAN_FILE
 from leanseek.indexing.dense.lean.engine import Effort
 from leanseek.indexing.dense.lean.recall import Calibration, CurvePoint
 from leanseek.indexing.leanvec import Reduction
-from leanseek.indexing.leanvec.linear import sample
 from leanseek.indexing.settings import Precision, Primary, Source
+from leanseek.indexing.vectors import sample
 from leanseek.types import Float32Array
 
 VERSION: Final = 2
