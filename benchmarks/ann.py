@@ -129,7 +129,7 @@ class Faiss:
 
     def settings(self, k: int) -> Iterator[Any]:
         for effort in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024):
-            for depth in self.depths if k < 100 or len(self.depths) == 1 else (1.5, 2.0, 5.0):
+            for depth in self.depths if k < 100 or len(self.depths) == 1 else (1.5, 2.0, 5.0, 10.0):
                 yield effort, depth
 
     def search(self, queries: Vectors, k: int, setting: Any, threads: int) -> Ordinals:
