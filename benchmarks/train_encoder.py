@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--ssl", type=float, default=0.0)
     parser.add_argument("--sources", nargs="+", default=list(LEARNED_FROM))
     parser.add_argument("--collections", nargs="+", default=list(REPORTED))
+    parser.add_argument("--back-end", default="", help="what measures all models alike, such as onnx-int8:")
     parser.add_argument("--out", type=Path, default=Path("train-encoder-out"))
     given = parser.parse_args()
     sources = [
@@ -112,7 +113,9 @@ def main() -> None:
         collection = open_collection(DATA / name)
         for model, folders in models.items():
             found[model].append(
-                np.mean([measured(collection, split, folder, work) for folder in folders], axis=0)
+                np.mean(
+                    [measured(collection, split, given.back_end + folder, work) for folder in folders], axis=0
+                )
             )
         cells = " | ".join(f"{values[-1].mean():.4f}" for values in found.values())
         print(f"| {name} | {len(found['untrained'][-1])} | {cells} |", flush=True)
