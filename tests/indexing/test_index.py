@@ -159,7 +159,11 @@ def test_an_error_while_reading_changes_nothing(tmp_path: Path) -> None:
     assert index.add(make_documents(30, 1, prefix="x")).documents == 30
 
 
-def test_an_interrupted_add_encodes_only_what_is_missing(tmp_path: Path) -> None:
+def test_an_interrupted_add_encodes_only_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEANSEEK_CACHE", str(tmp_path / "cache"))
+
     class Interrupted(HashEncoder):
         def encode_documents(self, texts):  # type: ignore[no-untyped-def]
             if self.encoded >= 1000:
