@@ -12,6 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    configuration = (ROOT / "mkdocs.yml").read_text("utf-8")
+    named = set(re.findall(r"^ +- (?:.*: )?(\S+\.md)$", configuration, re.MULTILINE))
+    docs = ROOT / "docs"
+    assert {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")} <= named
+
+
 @pytest.mark.slow
 def test_the_site_builds_and_its_reference_is_complete(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
