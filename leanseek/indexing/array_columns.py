@@ -24,7 +24,6 @@ from leanseek.indexing.arrays import (
     write_arrays,
 )
 from leanseek.indexing.varints import unpack
-from leanseek.types import Int64Array
 
 TOGETHER: Final = 1 << 20
 """Bytes of columns that are written as one file."""
@@ -154,13 +153,6 @@ class ColumnReader:
             f"{column_path(self._folder, self._prefix, name)} {what}. "
             "Restore the index from a copy, or index again; 'leanseek verify' lists all that is damaged."
         )
-
-
-def offsets_of(sizes: Int64Array) -> Int64Array:
-    """(n + 1,) where each of n things with these sizes (n,) begins, and where the last one ends."""
-    offsets = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    return offsets
 
 
 def ascends(offsets: NDArray[np.int64]) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from leanseek.errors import IndexDamagedError
+from leanseek.types import Int64Array
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = 128
@@ -24,6 +25,13 @@ _DTYPE = re.compile("[<|][iuf][1248]")
 _DESCRIPTION = re.compile(
     rb"\{'descr': '([<|]\w+)', 'fortran_order': False, 'shape': \(([0-9, ]*)\),? ?\} *\n", re.ASCII
 )
+
+
+def offsets_of(sizes: Int64Array) -> Int64Array:
+    """(n + 1,) where each of n things with these sizes (n,) begins, and where the last one ends."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
 
 
 class ArrayAppender:

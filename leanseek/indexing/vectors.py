@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -58,14 +59,23 @@ class Vectors:
         if len(shape) != 2 or shape[1] == 0:
             raise UsageError(f"vectors have shape {tuple(shape)}; an index takes (n, D) float32")
         self._change = change
+        self._checked = True
         self.shape: tuple[int, ...] = (int(shape[0]), int(shape[1] if width is None else width))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | Int64Array, /) -> Float32Array:
-        block = finite(np.ascontiguousarray(self._source[rows], dtype=np.float32))
+        block = np.ascontiguousarray(self._source[rows], dtype=np.float32)
+        if self._checked:
+            finite(block)
         return block if self._change is None else self._change(block)
+
+    def unchecked(self) -> Vectors:
+        """The same vectors for many small reads after all were read once, whose checks would take most of the time."""
+        others = copy(self)
+        others._checked = False
+        return others
 
 
 def blocks(vectors: VectorSource) -> Iterator[tuple[slice, NDArray[Any]]]:

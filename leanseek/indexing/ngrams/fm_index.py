@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from leanseek.errors import MissingPackageError, UsageError
 from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, ascends
+from leanseek.indexing.arrays import offsets_of
 from leanseek.types import Int32Array, Int64Array
 
 RATE: Final = 16
@@ -80,7 +81,7 @@ def write_fm_index(folder: Path, prefix: str, texts: Sequence[Int32Array | Seque
     Raises UsageError for more than 2,147,483,644 tokens, MissingPackageError where the kernel was not compiled.
     """
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    starts = np.concatenate([[0], np.cumsum(lengths + 1)])
+    starts = offsets_of(lengths + 1)
     if starts[-1] > MOST:
         raise UsageError(f"{starts[-1]:,} tokens are too many for one segment's n-grams; add fewer at a time")
     symbols = np.full(starts[-1], SEPARATOR, np.int32)

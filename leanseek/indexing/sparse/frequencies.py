@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import offsets_of
+from leanseek.indexing.arrays import offsets_of
 from leanseek.types import Int64Array
 
 BLOCK: Final = 64

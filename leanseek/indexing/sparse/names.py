@@ -7,13 +7,14 @@ say that a varint (`leanseek.indexing.varints`) has what there is over 15.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import offsets_of
+from leanseek.indexing.arrays import offsets_of
 from leanseek.indexing.varints import pack
 from leanseek.types import Int64Array
 
@@ -89,15 +90,9 @@ class BlockNames:
 
     def find(self, name: bytes) -> int:
         """The number of a name, or -1."""
-        low, high = 0, len(self._starts) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if self._first(middle) <= name:
-                low = middle + 1
-            else:
-                high = middle
-        if low:
-            for number, found in enumerate(self._block(low - 1), (low - 1) * BLOCK):
+        after = bisect_right(range(len(self._starts) - 1), name, key=self._first)
+        if after:
+            for number, found in enumerate(self._block(after - 1), (after - 1) * BLOCK):
                 if found == name:
                     return number if number < self._count else -1
         return -1

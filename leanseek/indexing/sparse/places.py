@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import offsets_of
+from leanseek.indexing.arrays import offsets_of
 from leanseek.types import Int64Array
 
 WINDOW_BITS: Final = 16

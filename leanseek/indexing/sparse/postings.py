@@ -31,7 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.array_columns import ColumnReader, ColumnWriter, offsets_of
+from leanseek.indexing.array_columns import ColumnReader, ColumnWriter
+from leanseek.indexing.arrays import offsets_of
 from leanseek.indexing.sparse.former_postings import open_former
 from leanseek.indexing.sparse.frequencies import BLOCK, MOST, Frequencies, pack_frequencies
 from leanseek.indexing.sparse.names import BlockNames, Names, pack_names

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from leanseek.errors import IndexDamagedError
 from leanseek.files import draft_folder
-from leanseek.indexing.arrays import ArrayAppender, open_array
+from leanseek.indexing.arrays import ArrayAppender, offsets_of, open_array
 from leanseek.indexing.integrity import read_sealed, record_files, storage_errors, write_sealed
 from leanseek.indexing.quantisation import Bits, quantise
 from leanseek.indexing.tokens.form import TokenForm, TokenSettings
@@ -145,7 +145,7 @@ class TokenBlock:
         counts = open_array(folder / "counts.npy", np.int32, (n,))
         if n and counts.min() < 0:
             raise IndexDamagedError(f"'{folder / 'counts.npy'}' has a number below 0")
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._starts = offsets_of(counts)
         self._tokens = self._codes("", self.tokens, settings.dims, settings.bits)
         self._texts = self._codes("text_", n, settings.whole, WHOLE_BITS) if settings.whole else None
 

@@ -93,7 +93,7 @@ def build(
     engine = build_engine(vectors, reduction, rows, chosen, codes, lists, seed, portable, device)
     # PCA learns nothing from queries, so that they can all be measured with.
     fresh = aside if learning is None or reduction.method != "id" else np.concatenate([aside, learning])
-    calibration = calibrate(engine, Truth(vectors, fresh, device), len(vectors), recall)
+    calibration = calibrate(engine, Truth(vectors.unchecked(), fresh, device), len(vectors), recall)
     meta = Meta(
         size=len(vectors),
         dimensions=vectors.shape[1],

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.arrays import open_array, write_array
+from leanseek.indexing.arrays import offsets_of, open_array, write_array
 from leanseek.indexing.dense.device_index import closest_on, kmeans_on, within_memory
 from leanseek.indexing.faiss_library import faiss, kmeans
 from leanseek.indexing.vectors import BLOCK_ROWS, VectorSource, blocks, drawn
@@ -123,7 +123,7 @@ def cluster(vectors: Float32Array, count: int, seed: int, device: str | None = N
 def _described(vectors: Float32Array, members: Int64Array, count: int) -> Clusters:
     order = np.argsort(members, kind="stable")
     sizes = np.bincount(members, minlength=count)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    starts = offsets_of(sizes)[:-1]
     centroids = (np.add.reduceat(vectors[order], starts) / sizes[:, None]).astype(np.float32)
     # A variance is the mean square less the square of the mean.
     squares = np.bincount(members, np.einsum("nd,nd->n", vectors, vectors), minlength=count) / sizes
@@ -241,7 +241,7 @@ def build_lists(
         members[rows] = cells.nearest(block)
         packed[rows] = quantiser.compute_codes(np.ascontiguousarray(block - centroids[members[rows]]))
     sizes = np.bincount(members, minlength=len(centroids))
-    starts = np.concatenate([[0], np.cumsum(-(-sizes // BLOCK))]).astype(np.int64)
+    starts = offsets_of(-(-sizes // BLOCK))
     ordinals = _places(members, sizes, starts)
     books: Float32Array = faiss().vector_to_array(quantiser.centroids).reshape(parts, CODEWORDS, -1)
     return Lists(
@@ -270,7 +270,7 @@ def _learned_codes(vectors: Float32Array, clusters: Clusters, parts: int, seed: 
 
 def _places(members: NDArray[np.int32], sizes: Int64Array, starts: Int64Array) -> NDArray[np.int32]:
     """(blocks * 32,) the vector at each place, -1 for none, from the vectors' lists (n,)."""
-    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    firsts = offsets_of(sizes)[:-1]
     ordinals = np.full(starts[-1] * BLOCK, -1, dtype=np.int32)
     places = np.repeat(starts[:-1] * BLOCK - firsts, sizes)
     places += np.arange(len(members))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from leanseek.indexing.arrays import open_array
+from leanseek.indexing.arrays import offsets_of, open_array
 from leanseek.indexing.dense.lean.engine import Probing, ProbingEngine
 from leanseek.indexing.dense.lean.lists import Routes, cluster
 from leanseek.indexing.dense.lean.rows import Rows, native
@@ -58,7 +58,7 @@ class LvqLists(Routes):
             reduction=np.ascontiguousarray(reduction),
             centroids=clusters.centroids,
             spreads=clusters.spreads,
-            starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            starts=offsets_of(sizes),
             ordinals=order.astype(np.int32),
             codes=codes,
             lows=lows,
