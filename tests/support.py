@@ -17,7 +17,7 @@ from leanseek.encode.learned_vectors import LearnedVector, LearnedVectors
 from leanseek.indexing.snapshot import Snapshot
 from leanseek.searcher.relevance.features import Evidence
 from leanseek.searcher.relevance.model import RelevanceModel
-from leanseek.types import Document
+from leanseek.types import Document, Float32Array
 
 ROOT = Path(__file__).parents[1]
 """The repository."""
@@ -132,6 +132,15 @@ def make_documents(count: int, seed: int = 0, prefix: str = "d") -> list[Documen
     ]
     chance.shuffle(documents)
     return documents
+
+
+def clustered_vectors(count: int, width: int, seed: int, falling: float = 0.9) -> Float32Array:
+    """Unit vectors that lie together in 60 groups, with variances that fall, as embeddings have them."""
+    chance = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((60, width))
+    noise = chance.standard_normal((count, width))
+    made = (centres[chance.integers(0, 60, count)] + noise) * falling ** np.arange(width)
+    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
 
 
 def write_collection(

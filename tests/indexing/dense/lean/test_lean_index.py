@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import clustered_vectors
 
 from leanseek.errors import IndexDamagedError, InputError, UsageError
 from leanseek.indexing import LeanVecIndex
@@ -23,20 +24,14 @@ def unit(values: Float32Array) -> Float32Array:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
-def clustered(count: int, seed: int) -> Float32Array:
-    """Vectors that lie together in groups, with fast falling variances, as embeddings have them."""
-    chance = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).standard_normal((60, DIMENSIONS))
-    scales = 0.9 ** np.arange(DIMENSIONS)
-    noise = chance.standard_normal((count, DIMENSIONS))
-    return unit((centres[chance.integers(0, 60, count)] + noise) * scales)
-
-
 def asked(count: int, seed: int) -> Float32Array:
     """Queries of another kind: other directions matter to them."""
     chance = np.random.default_rng(seed)
     turned = np.random.default_rng(98).standard_normal((DIMENSIONS, DIMENSIONS)) * 0.4 + np.eye(DIMENSIONS)
-    return unit(clustered(count, seed) @ turned + 0.1 * chance.standard_normal((count, DIMENSIONS)))
+    return unit(
+        clustered_vectors(count, DIMENSIONS, seed) @ turned
+        + 0.1 * chance.standard_normal((count, DIMENSIONS))
+    )
 
 
 def truth(
@@ -54,7 +49,7 @@ def recall(found: Int64Array, wanted: Int64Array) -> float:
 
 @pytest.fixture(scope="module")
 def vectors() -> Float32Array:
-    return clustered(9_000, 1)
+    return clustered_vectors(9_000, DIMENSIONS, 1)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +291,7 @@ def test_vectors_of_another_kind_are_noticed(queries: Float32Array) -> None:
 
 @pytest.mark.parametrize("method", ["sphering", "ood-es", "ood-fw", "id"])
 def test_a_reduction_is_found_as_asked_for(method: Any, tmp_path: Path) -> None:
-    vectors, queries = clustered(400, 1), asked(300, 2)
+    vectors, queries = clustered_vectors(400, DIMENSIONS, 1), asked(300, 2)
     LeanVecIndex.build(vectors, queries, dims=8, reduction=method).save(tmp_path)
     index = LeanVecIndex.open(tmp_path)
     assert index.method == method
@@ -306,7 +301,7 @@ def test_a_reduction_is_found_as_asked_for(method: Any, tmp_path: Path) -> None:
 
 
 def test_without_queries_a_reduction_is_pca_whatever_was_asked_for() -> None:
-    vectors = clustered(200, 1)
+    vectors = clustered_vectors(200, DIMENSIONS, 1)
     index = LeanVecIndex.build(vectors, dims=8, reduction="ood-es")
     assert index.method == "id"
     assert any("the vectors were taken instead" in note for note in index.notes)

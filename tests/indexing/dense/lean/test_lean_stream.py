@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import clustered_vectors
 
 from leanseek.errors import InputError, StorageError, UsageError
 from leanseek.indexing import LeanVecIndex, vectors
@@ -20,23 +21,14 @@ from leanseek.types import Float32Array, Int64Array
 WIDTH, BLOCK = 32, 700
 
 
-def unit(count: int, seed: int) -> Float32Array:
-    """Groups that lie together, with falling variances."""
-    chance = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).standard_normal((60, WIDTH))
-    made = centres[chance.integers(0, 60, count)] + chance.standard_normal((count, WIDTH))
-    made *= 0.9 ** np.arange(WIDTH)
-    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
-
-
 @pytest.fixture(scope="module")
 def data() -> Float32Array:
-    return unit(4_500, 1)
+    return clustered_vectors(4_500, WIDTH, 1)
 
 
 @pytest.fixture(scope="module")
 def learning() -> Float32Array:
-    return unit(200, 2)
+    return clustered_vectors(200, WIDTH, 2)
 
 
 @pytest.fixture
@@ -93,19 +85,19 @@ def test_a_streamed_index_is_the_one_built_in_memory(
     streamed = LeanVecIndex.build(source, learning, into=tmp_path / "streamed", **options)  # type: ignore[arg-type]
     assert contents(tmp_path / "streamed") == contents(tmp_path / "whole")
     assert max(source.reads) <= BLOCK < len(data) / 6
-    whole, asked = LeanVecIndex.open(tmp_path / "whole"), unit(40, 3)
+    whole, asked = LeanVecIndex.open(tmp_path / "whole"), clustered_vectors(40, WIDTH, 3)
     same_answers(streamed, whole, asked)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_memory_map_is_read_as_the_array_that_it_holds(learning: Float32Array, tmp_path: Path) -> None:
-    half = unit(2_000, 4).astype(np.float16)
+    half = clustered_vectors(2_000, WIDTH, 4).astype(np.float16)
     np.save(tmp_path / "vectors.npy", half)
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
     index = LeanVecIndex.build(mapped, learning, dims=16, recall=0.9, into=tmp_path / "index")
     assert not index._rows.data.flags.writeable and index.vectors(np.arange(3)).dtype == np.float32
     held = LeanVecIndex.build(half.astype(np.float32), learning, dims=16, recall=0.9)
-    same_answers(index, held, unit(40, 3))
+    same_answers(index, held, clustered_vectors(40, WIDTH, 3))
 
 
 @pytest.mark.usefixtures("small_blocks")

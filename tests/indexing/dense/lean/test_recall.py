@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import clustered_vectors
 
 from leanseek.indexing import LeanVecIndex
 from leanseek.indexing.dense.lean import construction
 from leanseek.indexing.dense.lean.recall import Truth, calibrate, least
+from leanseek.indexing.settings import Method
 from leanseek.types import Float32Array
 
 DIMENSIONS = 32
@@ -54,24 +56,15 @@ def test_the_guesses_are_few_where_the_misses_fall_as_a_power() -> None:
     assert len(asked) < 10
 
 
-def vectors(count: int, seed: int) -> Float32Array:
-    """Groups that lie together, with falling variances."""
-    chance = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).standard_normal((60, DIMENSIONS))
-    made = centres[chance.integers(0, 60, count)] + chance.standard_normal((count, DIMENSIONS))
-    made *= 0.93 ** np.arange(DIMENSIONS)
-    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
-
-
 @pytest.fixture(scope="module")
 def data() -> Float32Array:
-    return vectors(6_000, 1)
+    return clustered_vectors(6_000, DIMENSIONS, 1, falling=0.93)
 
 
 @pytest.mark.parametrize("asked", [0.9, 0.97])
 def test_unseen_queries_find_the_recall_asked_for_and_no_more(data: Float32Array, asked: float) -> None:
-    index = LeanVecIndex.build(data, vectors(1_500, 2), recall=asked)
-    truth = Truth(data, vectors(2_000, 3))
+    index = LeanVecIndex.build(data, clustered_vectors(1_500, DIMENSIONS, 2, falling=0.93), recall=asked)
+    truth = Truth(data, clustered_vectors(2_000, DIMENSIONS, 3, falling=0.93))
     assert index.kind == "ivf"
     for point in index.calibration.points:
         assert asked <= point.recall <= asked + 0.005
@@ -89,11 +82,11 @@ def test_queries_that_pca_did_not_learn_from_are_all_measured_with(
 
     monkeypatch.setattr(construction, "calibrate", counted)
     turned = np.random.default_rng(5).standard_normal((DIMENSIONS, DIMENSIONS)).astype(np.float32)
-    by_method: dict[str, Float32Array] = {
-        "id": vectors(400, 2),
-        "sphering": np.dot(vectors(400, 2), turned[:, :3] @ turned[:3]),
+    by_method: dict[Method, Float32Array] = {
+        "id": clustered_vectors(400, DIMENSIONS, 2, falling=0.93),
+        "sphering": np.dot(clustered_vectors(400, DIMENSIONS, 2, falling=0.93), turned[:, :3] @ turned[:3]),
     }
     for method, queries in by_method.items():
-        index = LeanVecIndex.build(data[:2_000], queries, dims=8, recall=0.8)
+        index = LeanVecIndex.build(data[:2_000], queries, dims=8, recall=0.8, reduction=method)
         assert index.method == method
     assert measured == {"id": 400, "sphering": 200}
