@@ -78,11 +78,11 @@ $(VENV)/.torch: constraints.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml setup.py $(wildcard native/*.cpp)
-	$(INSTALL) --editable '.[offline,onnx]'
+	$(INSTALL) --editable '.[offline]'
 	@touch $@
 
 $(VENV)/.cluster: $(VENV)/.demo
-	$(INSTALL) --editable '.[offline,onnx,cluster]'
+	$(INSTALL) --editable '.[offline,cluster]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml setup.py $(wildcard native/*.cpp)

@@ -11,7 +11,7 @@ COPY --chown=ray:users . /home/ray/leanseek
 RUN pip install --no-cache-dir --constraint /home/ray/leanseek/constraints.txt \
         ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch \
     && pip install --no-cache-dir --constraint /home/ray/leanseek/constraints.txt \
-        '/home/ray/leanseek[offline,onnx,serve,cluster]' s3fs \
+        '/home/ray/leanseek[offline,serve,cluster]' s3fs \
     && rm -rf /home/ray/leanseek
 ENV HF_HUB_OFFLINE=1 \
     OMP_NUM_THREADS=1 \
