@@ -16,6 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 # ranx compiles for a minute what takes it milliseconds to interpret on the tests' runs.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
+# Where each of several processes has as many threads as there are processors, they mostly wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(
     os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir")
