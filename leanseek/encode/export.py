@@ -25,7 +25,7 @@ SETTINGS_FILE = "settings.json"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 """What making an export and running it needs, besides torch."""
 
-INT8 = "int8-2"
+INT8 = "int8-3"
 """What folders of the 8-bit form are named by; its number changes with `leanseek.encode.int8`."""
 
 Precision: TypeAlias = Literal["float32", "int8"]
@@ -197,9 +197,8 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # What other libraries go by: a task of a cluster, for one, has a single processor.
-    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
-        options.intra_op_num_threads = int(threads)
+    if (wanted := threads_wanted()) is not None:
+        options.intra_op_num_threads = wanted
     if not spinning:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -213,6 +212,15 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
             "cuDNN that it was built for, and would run on the CPU. Leave the device out, or leave out the prefix onnx:"
         )
     return session
+
+
+def threads_wanted() -> int | None:
+    """How many threads run a graph by OMP_NUM_THREADS; None where it does not say, and all processors do.
+
+    It is what other libraries go by: a task of a cluster, for one, has a single processor.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else None
 
 
 def damaged_export(folder: Path, error: Exception) -> ModelError:

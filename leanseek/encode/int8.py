@@ -91,6 +91,7 @@ def _quantise_rows(
 
     regular = name
     if len(outliers):
+        # For the largest magnitude alone: what the 8-bit form has in these columns is multiplied by zeros.
         mask = np.ones(width, np.float32)
         mask[outliers] = 0
         constants += [from_array(mask, f"{name}.mask"), from_array(outliers, f"{name}.columns")]
@@ -99,13 +100,15 @@ def _quantise_rows(
             make_node("Mul", [name, f"{name}.mask"], [regular]),
             make_node("Gather", [name, f"{name}.columns"], [f"{name}.outliers"], axis=-1),
         ]
+    # The maximum and the minimum take less time than writing all magnitudes down for one maximum.
     nodes += [
-        make_node("Abs", [regular], [f"{name}.abs"]),
-        make_node("ReduceMax", [f"{name}.abs", "int8.last_axis"], [f"{name}.largest"], keepdims=1),
-        make_node("Max", [f"{name}.largest", "int8.least"], [f"{name}.bound"]),
+        make_node("ReduceMax", [regular, "int8.last_axis"], [f"{name}.highest"], keepdims=1),
+        make_node("ReduceMin", [regular, "int8.last_axis"], [f"{name}.lowest"], keepdims=1),
+        make_node("Neg", [f"{name}.lowest"], [f"{name}.deepest"]),
+        make_node("Max", [f"{name}.highest", f"{name}.deepest", "int8.least"], [f"{name}.bound"]),
         make_node("Div", ["int8.levels", f"{name}.bound"], [f"{name}.to_levels"]),
         make_node("Mul", [f"{name}.bound", "int8.level"], [f"{name}.scale"]),
-        make_node("Mul", [regular, f"{name}.to_levels"], [f"{name}.scaled"]),
+        make_node("Mul", [name, f"{name}.to_levels"], [f"{name}.scaled"]),
         make_node("QuantizeLinear", [f"{name}.scaled", "int8.one", "int8.zero"], [f"{name}.uint8"]),
     ]
 

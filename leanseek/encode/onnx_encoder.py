@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from leanseek.encode.export import (
     ExportSettings,
     open_session,
     read_tokenizer,
+    threads_wanted,
     write_graph,
 )
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
@@ -27,8 +29,9 @@ from leanseek.errors import ModelError
 from leanseek.files import new_folder
 from leanseek.types import Float32Array, Int32Array
 
-# Small batches leave the activations in the processor's cache, which is worth more than long matrix products.
-_BUDGET = 1024
+# Small batches leave the activations in a processor's own cache, which is worth more than long matrix products.
+_BUDGET = 384
+_MOST_THREADS = 16
 _BUDGET_ACCELERATOR = 65536
 
 _PROBES = (
@@ -60,7 +63,8 @@ class OnnxEncoder:
         self._device = device
         self.folder = folder
         self.fingerprint = fingerprint
-        self._budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
+        threads = min(threads_wanted() or os.cpu_count() or 1, _MOST_THREADS)
+        self._budget = _BUDGET * threads if device in (None, "cpu") else _BUDGET_ACCELERATOR
         self._tokenizer = TextTokenizer(read_tokenizer(folder), self._settings.max_tokens)
 
     def share_processors(self) -> None:
