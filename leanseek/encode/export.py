@@ -28,6 +28,11 @@ PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 INT8 = "int8-3"
 """What folders of the 8-bit form are named by; its number changes with `leanseek.encode.int8`."""
 
+# Small batches leave the activations in a processor's own cache, which is worth more than long matrix products.
+_TOKENS_THREAD = 384
+_MOST_THREADS = 16
+_TOKENS_ACCELERATOR = 65536
+
 Precision: TypeAlias = Literal["float32", "int8"]
 
 
@@ -221,6 +226,13 @@ def threads_wanted() -> int | None:
     """
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) else None
+
+
+def batch_tokens(device: str | None) -> int:
+    """How many tokens, with padding, a batch has at most on a device (None is the CPU)."""
+    if device not in (None, "cpu"):
+        return _TOKENS_ACCELERATOR
+    return _TOKENS_THREAD * min(threads_wanted() or os.cpu_count() or 1, _MOST_THREADS)
 
 
 def damaged_export(folder: Path, error: Exception) -> ModelError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from leanseek.encode.export import (
     TOKENIZER_FILE,
     Export,
     ExportSettings,
+    batch_tokens,
     open_session,
     read_tokenizer,
-    threads_wanted,
     write_graph,
 )
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
@@ -28,11 +27,6 @@ from leanseek.encode.torch_encoder import load_model, max_tokens_of, prompts_of,
 from leanseek.errors import ModelError
 from leanseek.files import new_folder
 from leanseek.types import Float32Array, Int32Array
-
-# Small batches leave the activations in a processor's own cache, which is worth more than long matrix products.
-_BUDGET = 384
-_MOST_THREADS = 16
-_BUDGET_ACCELERATOR = 65536
 
 _PROBES = (
     "",
@@ -63,8 +57,7 @@ class OnnxEncoder:
         self._device = device
         self.folder = folder
         self.fingerprint = fingerprint
-        threads = min(threads_wanted() or os.cpu_count() or 1, _MOST_THREADS)
-        self._budget = _BUDGET * threads if device in (None, "cpu") else _BUDGET_ACCELERATOR
+        self._budget = batch_tokens(device)
         self._tokenizer = TextTokenizer(read_tokenizer(folder), self._settings.max_tokens)
 
     def share_processors(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from leanseek.encode.corpus import TruncationReport
-from leanseek.encode.export import ExportSettings, damaged_export, open_session, read_tokenizer
+from leanseek.encode.export import ExportSettings, batch_tokens, damaged_export, open_session, read_tokenizer
 from leanseek.encode.onnx_encoder import settings_of
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
@@ -21,8 +21,6 @@ from leanseek.types import Float32Array, Int32Array, Int64Array
 SPECIAL_FILE = "special.json"
 
 _BUDGET = 2048
-# As with encoders: activations that fit the processor's cache are worth more than long matrix products.
-_ONNX_BUDGET = 1024
 _BUDGET_ACCELERATOR = 65536
 
 
@@ -225,8 +223,7 @@ class OnnxTokenModel(BiEncoderTokens):
             special = [int(one) for one in json.loads((folder / SPECIAL_FILE).read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError) as error:
             raise damaged_export(folder, error) from error
-        budget = _ONNX_BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
-        super().__init__(name, fingerprint, definition, settings, special, budget)
+        super().__init__(name, fingerprint, definition, settings, special, batch_tokens(device))
 
     def _run(self, inputs: dict[str, Int64Array]) -> Ran:
         return Ran(*self._session.run(["tokens", "text_vectors"], inputs))

@@ -14,6 +14,7 @@ from leanseek.encode.export import (
     TOKENIZER_FILE,
     Export,
     ExportSettings,
+    batch_tokens,
     open_session,
     read_tokenizer,
     write_graph,
@@ -32,9 +33,6 @@ from leanseek.rerank.crossencoder.torch_pairs import (
 )
 from leanseek.types import Float32Array
 
-# As with encoders: activations that fit the processor's cache are worth more than long matrix products.
-_BUDGET = 512
-_BUDGET_ACCELERATOR = 65536
 _TOLERANCE = 1e-4
 """The largest difference of a score from torch, relative to scores above 1."""
 
@@ -54,7 +52,7 @@ class OnnxPairModel:
         self.fingerprint = fingerprint
         self.layout = PairLayout.read(folder)
         self.max_tokens = self._settings.max_tokens
-        self.budget = _BUDGET if device in (None, "cpu") else _BUDGET_ACCELERATOR
+        self.budget = batch_tokens(device)
         self.definition = read_tokenizer(folder)
 
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:
