@@ -20,6 +20,7 @@ from leanseek.cli.output import progress_bar
 from leanseek.eval.collections import open_collection
 from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import load
+from leanseek.rerank.crossencoder.packed import PACKAGED
 from leanseek.train import Source, calibrate_grades
 from leanseek.train.crossencoder.grade_scale import JudgedDocument, judged_documents
 from leanseek.types import Float64Array, Hit
@@ -38,12 +39,13 @@ def opened(names: list[str]) -> list[Source]:
 
 def scores(model: str, judged: Judged) -> Float64Array:
     """(pairs,) the model's scores."""
+    name = PACKAGED if model == "cross-encoder" else model
     hits = [
         [Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, (one, _) in enumerate(documents, 1)]
         for _, documents in judged
     ]
     with progress_bar(quiet=False) as progress:
-        found = load(RerankOptions(f"torch:{model}", cache=False)).judge(
+        found = load(RerankOptions(f"torch:{name}", cache=False)).judge(
             [text for text, _ in judged], hits, progress=progress
         )
     return np.concatenate([np.asarray(one.scores, np.float64) for one in found])
@@ -54,7 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs=2, help="folders of cross-encoders")
+    parser.add_argument(
+        "models", nargs=2, help="folders of cross-encoders, or cross-encoder for the packaged one"
+    )
     parser.add_argument("--learn", nargs="+", default=list(LEARNED_FROM), metavar="NAME:SPLIT")
     parser.add_argument("--report", nargs="+", default=list(REPORTED), metavar="NAME:SPLIT")
     parser.add_argument("--most", type=int, default=150, help="queries of each collection (default: 150)")
