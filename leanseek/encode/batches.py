@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import time
@@ -12,11 +13,19 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from leanseek.encode.device import accelerated, threads_wanted
 from leanseek.errors import ModelError, UsageError
 from leanseek.types import Int32Array
 
 TIER = 8
 """Hits of every list that are finished before the next are begun, where time may not suffice for all."""
+
+# In ONNX Runtime small batches leave the activations in a processor's own cache, which is worth more than long matrix
+# products.
+_THREAD_TOKENS = 384
+_MOST_THREADS = 16
+_TORCH_TOKENS = 2048
+_ACCELERATOR_TOKENS = 65536
 
 _GROWTH = 4
 """A cautious pace foresees at most so many times the largest work measured: a larger one takes more than its share."""
@@ -129,6 +138,18 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return not isinstance(error, OSError) and any(words in text for words in _NO_MEMORY)
+
+
+def onnx_batch_tokens(device: str | None) -> int:
+    """How many tokens a batch has at most, with its padding, that ONNX Runtime runs on a device (None is the CPU)."""
+    if accelerated(device):
+        return _ACCELERATOR_TOKENS
+    return _THREAD_TOKENS * min(threads_wanted() or os.cpu_count() or 1, _MOST_THREADS)
+
+
+def torch_batch_tokens(device: str) -> int:
+    """The same on a device of torch."""
+    return _ACCELERATOR_TOKENS if accelerated(device) else _TORCH_TOKENS
 
 
 def batches(lengths: Sequence[int] | Int32Array, budget: int) -> Iterator[NDArray[np.int64]]:

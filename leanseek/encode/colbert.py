@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.batches import torch_batch_tokens
 from leanseek.encode.corpus import TruncationReport
 from leanseek.encode.device import check_device
 from leanseek.encode.models import settings_in
@@ -18,8 +19,6 @@ from leanseek.encode.torch_encoder import loading
 from leanseek.errors import MissingPackageError
 from leanseek.types import Int32Array
 
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
 _OWN_TYPES = ("ColBERT", "MultiVectorEncoder")
 
 
@@ -54,7 +53,7 @@ class ColbertModel:
         filled = getattr(first, "query_expansion", None) or {}
         always = filled.get("length") if filled.get("strategy") == "fixed" else None
         self._query_tokens = _limit(always or getattr(first, "query_length", None) or first.max_seq_length)
-        self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self.budget = torch_batch_tokens(self._model.device.type)
 
     def lengths(self, passages: Sequence[str]) -> Int32Array:
         """See TokenModel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from typing import Any, Literal, TypeAlias
@@ -17,6 +18,15 @@ _MULTIPLIES_BFLOAT16, _MULTIPLIES_FLOAT16 = 8, 7
 def accelerated(device: str | None) -> bool:
     """Whether the name is that of another device than the CPU; None is not."""
     return device is not None and device.partition(":")[0] != "cpu"
+
+
+def threads_wanted() -> int | None:
+    """How many threads models run in by OMP_NUM_THREADS; None where it does not say, and all processors are used.
+
+    It is what other libraries go by: a task of a cluster, for one, has a single processor.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else None
 
 
 def may_have_accelerator() -> bool:

@@ -6,13 +6,13 @@ import contextlib
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from leanseek.encode.device import threads_wanted
 from leanseek.errors import LeanseekError, MissingPackageError, ModelError, UsageError
 from leanseek.files import cache_folder, new_folder
 
@@ -27,11 +27,6 @@ PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 INT8 = "int8-3"
 """What folders of the 8-bit form are named by; its number changes with `leanseek.encode.int8`."""
-
-# Small batches leave the activations in a processor's own cache, which is worth more than long matrix products.
-_TOKENS_THREAD = 384
-_MOST_THREADS = 16
-_TOKENS_ACCELERATOR = 65536
 
 Precision: TypeAlias = Literal["float32", "int8"]
 
@@ -217,22 +212,6 @@ def open_session(folder: Path, device: str | None, spinning: bool = True) -> Any
             "cuDNN that it was built for, and would run on the CPU. Leave the device out, or leave out the prefix onnx:"
         )
     return session
-
-
-def threads_wanted() -> int | None:
-    """How many threads run a graph by OMP_NUM_THREADS; None where it does not say, and all processors do.
-
-    It is what other libraries go by: a task of a cluster, for one, has a single processor.
-    """
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) else None
-
-
-def batch_tokens(device: str | None) -> int:
-    """How many tokens, with padding, a batch has at most on a device (None is the CPU)."""
-    if device not in (None, "cpu"):
-        return _TOKENS_ACCELERATOR
-    return _TOKENS_THREAD * min(threads_wanted() or os.cpu_count() or 1, _MOST_THREADS)
 
 
 def damaged_export(folder: Path, error: Exception) -> ModelError:

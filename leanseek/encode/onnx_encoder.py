@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import batches
+from leanseek.encode.batches import batches, onnx_batch_tokens
 from leanseek.encode.export import (
     MODEL_FILE,
     TOKENIZER_FILE,
     Export,
     ExportSettings,
-    batch_tokens,
     open_session,
     read_tokenizer,
     write_graph,
@@ -57,7 +56,7 @@ class OnnxEncoder:
         self._device = device
         self.folder = folder
         self.fingerprint = fingerprint
-        self._budget = batch_tokens(device)
+        self._budget = onnx_batch_tokens(device)
         self._tokenizer = TextTokenizer(read_tokenizer(folder), self._settings.max_tokens)
 
     def share_processors(self) -> None:

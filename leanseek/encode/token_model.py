@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from leanseek.encode.batches import onnx_batch_tokens, torch_batch_tokens
 from leanseek.encode.corpus import TruncationReport
-from leanseek.encode.export import ExportSettings, batch_tokens, damaged_export, open_session, read_tokenizer
+from leanseek.encode.export import ExportSettings, damaged_export, open_session, read_tokenizer
 from leanseek.encode.onnx_encoder import settings_of
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
 from leanseek.encode.torch_encoder import load_model, tokenizer_definition
@@ -19,9 +20,6 @@ from leanseek.errors import ModelError
 from leanseek.types import Float32Array, Int32Array, Int64Array
 
 SPECIAL_FILE = "special.json"
-
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
 
 
 class TokenVectors(NamedTuple):
@@ -194,7 +192,7 @@ class TorchTokenModel(BiEncoderTokens):
         self._device = model.device
         settings = settings_of(model, int(model.get_embedding_dimension()))
         self._network = network_of(model, settings.inputs)
-        budget = _BUDGET if model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        budget = torch_batch_tokens(model.device.type)
         definition = tokenizer_definition(model)
         super().__init__(name, fingerprint, definition, settings, special_of(model), budget)
 
@@ -223,7 +221,7 @@ class OnnxTokenModel(BiEncoderTokens):
             special = [int(one) for one in json.loads((folder / SPECIAL_FILE).read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError) as error:
             raise damaged_export(folder, error) from error
-        super().__init__(name, fingerprint, definition, settings, special, batch_tokens(device))
+        super().__init__(name, fingerprint, definition, settings, special, onnx_batch_tokens(device))
 
     def _run(self, inputs: dict[str, Int64Array]) -> Ran:
         return Ran(*self._session.run(["tokens", "text_vectors"], inputs))

@@ -13,15 +13,12 @@ from typing import Any
 import numpy as np
 
 from leanseek.encode.base import Encoded
-from leanseek.encode.batches import Batches
+from leanseek.encode.batches import Batches, torch_batch_tokens
 from leanseek.encode.device import check_device, halved
 from leanseek.encode.models import settings_in
 from leanseek.encode.tokenizer import TextTokenizer, encodable
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.types import Float32Array, Int32Array
-
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
 
 
 class TorchEncoder:
@@ -48,7 +45,7 @@ class TorchEncoder:
         self.max_tokens = max_tokens_of(self.model)
         self._tokenizer = TextTokenizer(tokenizer_definition(self.model), self.max_tokens)
         self._stand_in = stand_in(self.model)
-        budget = _BUDGET if self.model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        budget = torch_batch_tokens(self.model.device.type)
         self._batches = Batches(budget, "text")
         self.dimensions = int(self.model.encode_query(["a"], show_progress_bar=False).shape[1])
 

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leanseek.encode.batches import Deadline, Limit, Pace, batches, parse_budget
+from leanseek.encode.batches import (
+    Deadline,
+    Limit,
+    Pace,
+    batches,
+    onnx_batch_tokens,
+    parse_budget,
+    torch_batch_tokens,
+)
 from leanseek.errors import UsageError
 
 
@@ -23,6 +31,19 @@ def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budg
     order = [lengths[i] for batch in found for i in batch]
     assert order == sorted(order, reverse=True)
     assert all(isinstance(batch, np.ndarray) for batch in found)
+
+
+def test_batches_grow_with_the_threads_that_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tokens(threads: str) -> int:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        return onnx_batch_tokens("cpu")
+
+    one = tokens("1")
+    assert [tokens(threads) for threads in ("2", "16", "64")] == [2 * one, 16 * one, 16 * one]
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert [tokens(unclear) for unclear in ("", "0", "4,2")] == [3 * one] * 3
+    assert onnx_batch_tokens(None) == onnx_batch_tokens("cpu") < onnx_batch_tokens("cuda:1")
+    assert torch_batch_tokens("cpu") < torch_batch_tokens("cuda") == torch_batch_tokens("mps")
 
 
 def test_budgets() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.batches import onnx_batch_tokens
 from leanseek.encode.export import (
     MODEL_FILE,
     TOKENIZER_FILE,
     Export,
     ExportSettings,
-    batch_tokens,
     open_session,
     read_tokenizer,
     write_graph,
@@ -52,7 +52,7 @@ class OnnxPairModel:
         self.fingerprint = fingerprint
         self.layout = PairLayout.read(folder)
         self.max_tokens = self._settings.max_tokens
-        self.budget = batch_tokens(device)
+        self.budget = onnx_batch_tokens(device)
         self.definition = read_tokenizer(folder)
 
     def logits(self, pairs: Sequence[PairIds]) -> Float32Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from leanseek.encode.batches import torch_batch_tokens
 from leanseek.encode.device import check_device, halved
 from leanseek.encode.models import derived_fingerprint, kind_of
 from leanseek.encode.tokenizer import TextTokenizer, model_inputs
@@ -16,9 +17,6 @@ from leanseek.encode.torch_encoder import loading, max_tokens_of, own_modules, t
 from leanseek.errors import MissingPackageError, ModelError
 from leanseek.rerank.crossencoder.layout import PairIds, PairLayout, find_layout
 from leanseek.types import Float32Array
-
-_BUDGET = 2048
-_BUDGET_ACCELERATOR = 65536
 
 _LAYERS = frozenset({"BertLayer", "RobertaLayer", "XLMRobertaLayer", "ElectraLayer"})
 _HEADS = frozenset(
@@ -51,7 +49,7 @@ class TorchPairModel:
         self.definition = tokenizer_definition(self._model)
         self.max_tokens = max_tokens_of(self._model)
         self.layout = layout_of(self._model, self.definition, folder)
-        self.budget = _BUDGET if self._model.device.type == "cpu" else _BUDGET_ACCELERATOR
+        self.budget = torch_batch_tokens(self._model.device.type)
         self._pad_id, self._pad_left = padding_of(self._model)
         self._inputs = input_names(self._model)
         classifier = getattr(self._model, "transformers_model", None)
