@@ -4,13 +4,15 @@
 
 Each cross-encoder is put on the scale of the --learn judgments. Both then score the judged pairs of --report, where
 every grade weighs the same. Prints Markdown: how far the two models' scores of a pair are apart, how far their scores
-are from the grades, before and after, and for how many pairs both say the same of "at least half a grade".
+are from the grades, before and after, and for how many pairs both say the same of "at least half a grade". What is
+there is not made again; it stays in --out.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +20,13 @@ import numpy as np
 from leanseek.cli.options import name_and_split
 from leanseek.cli.output import progress_bar
 from leanseek.eval.collections import open_collection
-from leanseek.rerank import RerankOptions
-from leanseek.rerank.crossencoder import load
-from leanseek.rerank.crossencoder.packed import PACKAGED
 from leanseek.train import Source, calibrate_grades
-from leanseek.train.crossencoder.grade_scale import JudgedDocument, judged_documents
-from leanseek.types import Float64Array, Hit
+from leanseek.train.crossencoder.grade_scale import JudgedDocument, judged_queries, raw_scorer, raw_scores
+from leanseek.types import Float64Array
 
 DATA = Path(os.environ.get("LEANSEEK_DATA", Path(__file__).parents[1] / ".." / "shared" / "data" / "beir"))
 LEARNED_FROM = ("nfcorpus-prep:train", "wikiqa:train", "trecqa:train")
 REPORTED = ("nfcorpus-prep:test", "wikiqa:test", "trec-dl-2019:test_full")
-
-Judged = list[tuple[str, list[JudgedDocument]]]
 
 
 def opened(names: list[str]) -> list[Source]:
@@ -37,18 +34,10 @@ def opened(names: list[str]) -> list[Source]:
     return [Source(open_collection(DATA / name), split) for name, split in map(name_and_split, names)]
 
 
-def scores(model: str, judged: Judged) -> Float64Array:
+def scores(model: str, judged: Mapping[str, Sequence[JudgedDocument]]) -> Float64Array:
     """(pairs,) the model's scores."""
-    name = PACKAGED if model == "cross-encoder" else model
-    hits = [
-        [Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, (one, _) in enumerate(documents, 1)]
-        for _, documents in judged
-    ]
     with progress_bar(quiet=False) as progress:
-        found = load(RerankOptions(f"torch:{name}", cache=False)).judge(
-            [text for text, _ in judged], hits, progress=progress
-        )
-    return np.concatenate([np.asarray(one.scores, np.float64) for one in found])
+        return raw_scores(raw_scorer(model), judged, progress)
 
 
 def main() -> None:
@@ -82,8 +71,8 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for source in opened(given.report):
-        judged = list(judged_documents(source, given.most, 0, given.out / "work", None, None))
-        grades = np.array([one.grade for _, documents in judged for one in documents], np.float64)
+        judged = judged_queries([source], given.most, 0, given.out / "work")
+        grades = np.array([one.grade for documents in judged.values() for one in documents], np.float64)
         _, places, counts = np.unique(grades, return_inverse=True, return_counts=True)
         weights = 1 / (len(counts) * counts[places])
         cells = []

@@ -7,7 +7,7 @@ thresholds, mixes and reports that were made with one model hold for the next.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ from leanseek.eval.systems import System
 from leanseek.files import draft_folder
 from leanseek.rerank import RerankOptions
 from leanseek.rerank.crossencoder import Calibration, load
-from leanseek.rerank.crossencoder.cross_encoder import resolve_cross_encoder
+from leanseek.rerank.crossencoder.cross_encoder import CrossEncoderReranker, resolve_cross_encoder
 from leanseek.rerank.crossencoder.packed import PACKAGED
 from leanseek.rerank.crossencoder.torch_pairs import load_cross_encoder
 from leanseek.searcher.searcher import Searcher
@@ -82,26 +82,16 @@ def calibrate_grades(
     have no two grades, ModelError where the model's scores do not rise with the grades.
     """
     check_out(out)
-    name = model.removeprefix("cross-encoder:")
-    name = PACKAGED if name == "cross-encoder" else name
-    folder = resolve_cross_encoder(name).path
-    reranker = load(RerankOptions(f"torch:{name}", device, cache=False))
-    judged: dict[str, list[JudgedDocument]] = {}
-    for source in sources:
-        for text, documents in judged_documents(source, most, seed, work, device, progress):
-            judged.setdefault(text, []).extend(documents)
+    folder = resolve_cross_encoder(_named(model)).path
+    scorer = raw_scorer(model, device)
+    judged = judged_queries(sources, most, seed, work, device, progress)
     if len(judged) < FEWEST_QUERIES:
         raise UsageError(
             f"there are {len(judged)} judged queries; a scale needs at least {FEWEST_QUERIES}. Add collections or "
             "splits"
         )
-    hits = [
-        [Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, (one, _) in enumerate(documents, 1)]
-        for documents in judged.values()
-    ]
-    found = reranker.judge(list(judged), hits, progress=progress)
     scale = fit_grades(
-        np.concatenate([np.asarray(one.scores, np.float64) for one in found]),
+        raw_scores(scorer, judged, progress),
         np.array([one.grade for documents in judged.values() for one in documents], np.int64),
         np.repeat(np.arange(len(judged)), [len(documents) for documents in judged.values()]),
     )
@@ -121,6 +111,47 @@ def calibrate_grades(
             },
         )
     return scale
+
+
+def _named(model: str) -> str:
+    """The cross-encoder as its loader takes it."""
+    name = model.removeprefix("cross-encoder:")
+    return PACKAGED if name == "cross-encoder" else name
+
+
+def raw_scorer(model: str, device: str | None = None) -> CrossEncoderReranker:
+    """The cross-encoder in torch, whose last layer is what the scale goes into. Raises what its loading does."""
+    return load(RerankOptions(f"torch:{_named(model)}", device, cache=False))
+
+
+def raw_scores(
+    scorer: CrossEncoderReranker,
+    judged: Mapping[str, Sequence[JudgedDocument]],
+    progress: Progress | None = None,
+) -> Float64Array:
+    """(n,) the scores of each query's documents, one query after another."""
+    hits = [
+        [Hit(rank, one.id, 0.0, one.title, one.text, {}) for rank, (one, _) in enumerate(documents, 1)]
+        for documents in judged.values()
+    ]
+    found = scorer.judge(list(judged), hits, progress=progress)
+    return np.concatenate([np.asarray(one.scores, np.float64) for one in found])
+
+
+def judged_queries(
+    sources: Sequence[Source],
+    most: int | None,
+    seed: int,
+    work: Path,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, list[JudgedDocument]]:
+    """The judged documents of each query's text, as `judged_documents` draws them from each source."""
+    judged: dict[str, list[JudgedDocument]] = {}
+    for source in sources:
+        for text, documents in judged_documents(source, most, seed, work, device, progress):
+            judged.setdefault(text, []).extend(documents)
+    return judged
 
 
 def judged_documents(
