@@ -248,6 +248,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **dict.fromkeys(THREADS, "1")})
 
     records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if processor() not in records:
+        print(f"There is no record for '{processor()}'; --update makes one.\n")
     record = records.setdefault(processor(), {"ratios": {}})
     print("| leanseek | divided by | recorded | now | |\n| --- | --- | ---: | ---: | --- |")
     worse = False

@@ -72,7 +72,7 @@ class Vectors:
         return block if self._change is None else self._change(block)
 
     def unchecked(self) -> Vectors:
-        """The same vectors for many small reads after all were read once, whose checks would take most of the time."""
+        """The same vectors without the check, for many small reads of what has been checked once."""
         others = copy(self)
         others._checked = False
         return others
